@@ -1,0 +1,244 @@
+//! The contract between the daemon and a cloud (spec/connectors-a.md, 1).
+
+use crate::error::ConnectorError;
+use async_trait::async_trait;
+use radl::{Features, Network, System};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Our own id of a machine, chosen and made durable before the cloud is called; the mark that finds it again.
+/// Text of `[a-z0-9-]`, at most 36 characters, so that every cloud can carry it in a name, tag or label.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VmUid(pub String);
+
+impl std::fmt::Display for VmUid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The cloud's id of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProviderId(pub String);
+
+impl std::fmt::Display for ProviderId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a connector can do; what it cannot fails before any remote call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Stop keeps the disks, start resumes.
+    pub stop_start: bool,
+    /// Hard reset.
+    pub reboot: bool,
+    /// Change of cores or memory.
+    pub resize: bool,
+    /// Further data disks on an existing machine.
+    pub attach_disk: bool,
+    /// Image of a disk.
+    pub snapshot: bool,
+    /// List of images.
+    pub images: bool,
+    /// Account limits.
+    pub quotas: bool,
+    /// `outports` are enforced.
+    pub outports: bool,
+    /// Networks are made on request.
+    pub networks: bool,
+}
+
+/// The infrastructure that shared resources (networks, security groups, keys) belong to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InfrastructureIntent {
+    /// Infrastructure id, part of every mark.
+    pub infrastructure: String,
+    /// Networks that machines of this cloud use, in document order.
+    pub networks: Vec<Network>,
+}
+
+/// What the shared resources turned out to be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SharedResources {
+    /// Features to set on a network of the document (`provider_id`, `cidr`), by network id.
+    pub networks: BTreeMap<String, Features>,
+}
+
+/// A machine that is to exist. It is durable before [`Connector::create_vm`] is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VmIntent {
+    /// Infrastructure id, part of the mark.
+    pub infrastructure: String,
+    /// Our id of the machine; creating it twice gives the same machine.
+    pub uid: VmUid,
+    /// Number of the machine inside the infrastructure (`#N#`).
+    pub number: u32,
+    /// Host name, with its domain.
+    pub fqdn: String,
+    /// The concrete system: image chosen, defaults filled in.
+    pub system: System,
+    /// Networks of the document that the system is connected to.
+    pub networks: Vec<Network>,
+    /// Marks to put on it besides our own.
+    pub tags: Vec<(String, String)>,
+}
+
+/// State of a machine as the cloud sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerState {
+    /// Being made or booting.
+    Pending,
+    /// Up.
+    Running,
+    /// Stopped, its disks kept.
+    Stopped,
+    /// Shut down or gone.
+    Off,
+    /// The cloud gave up on it.
+    Failed,
+}
+
+/// An address of a machine. The connector alone says which are public.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// Whether it can be reached from the daemon's host.
+    pub public: bool,
+    /// RADL network it belongs to, when the connector knows.
+    pub network: Option<String>,
+}
+
+/// What the cloud says of a machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// The machine.
+    pub id: ProviderId,
+    /// Its state.
+    pub state: PowerState,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+    /// Features to set on its system (`instance_id`, `cpu.count`, `disk.0.os.credentials.*`, ...).
+    pub features: Features,
+    /// Fault text of the cloud, when it failed.
+    pub fault: Option<String>,
+}
+
+/// A machine found by our mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Our id, read from the mark.
+    pub uid: VmUid,
+    /// The cloud's id.
+    pub id: ProviderId,
+}
+
+/// A change of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerOperation {
+    /// Boot a stopped machine.
+    Start,
+    /// Stop, disks kept.
+    Stop,
+    /// Hard reset.
+    Reboot,
+}
+
+/// New sizes of a machine; what is none stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resize {
+    /// Cores.
+    pub cpu_count: Option<f64>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Accelerators.
+    pub gpu_count: Option<f64>,
+    /// Provider's size name.
+    pub instance_type: Option<String>,
+    /// Data disks to add: index N of `disk.N` and size in bytes.
+    pub disks: Vec<(usize, u64)>,
+}
+
+/// An image of a cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudImage {
+    /// Image URL as used in `disk.0.image.url`.
+    pub uri: String,
+    /// Display name.
+    pub name: String,
+}
+
+/// One limit of an account; -1 means unlimited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quota {
+    /// In use.
+    pub used: f64,
+    /// Limit.
+    pub limit: f64,
+}
+
+/// One cloud account. Methods are safe to repeat; a caller may drop the future at any time and call again.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// What this connector can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Concrete systems for an abstract one, one per usable image URL; empty when nothing fits. No side effects.
+    async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError>;
+
+    /// Makes or finds the shared resources of an infrastructure.
+    async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources, ConnectorError>;
+
+    /// Makes the machine, or returns the one already made for `intent.uid`. Returns once the cloud knows the machine,
+    /// which may be long before it is up.
+    async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError>;
+
+    /// Everything that carries the mark of the infrastructure.
+    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>, ConnectorError>;
+
+    /// State of the machines, read only, one remote call where the cloud allows. Ids that the cloud no longer knows
+    /// are missing in the answer.
+    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError>;
+
+    /// Deletes the machine and what belongs to it; a missing one is a success.
+    async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError>;
+
+    /// Deletes the shared resources of an infrastructure; missing ones are a success.
+    async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError>;
+
+    /// Starts, stops or resets a machine.
+    async fn power(&self, _id: &ProviderId, _operation: PowerOperation) -> Result<(), ConnectorError> {
+        Err(ConnectorError::unsupported())
+    }
+
+    /// Changes sizes or adds disks.
+    async fn resize(&self, _id: &ProviderId, _resize: &Resize) -> Result<(), ConnectorError> {
+        Err(ConnectorError::unsupported())
+    }
+
+    /// Makes an image of disk number `disk` and returns its URL.
+    async fn snapshot(&self, _id: &ProviderId, _disk: usize, _name: &str) -> Result<String, ConnectorError> {
+        Err(ConnectorError::unsupported())
+    }
+
+    /// Deletes an image made by [`Connector::snapshot`]; a missing one is a success.
+    async fn delete_image(&self, _url: &str) -> Result<(), ConnectorError> {
+        Err(ConnectorError::unsupported())
+    }
+
+    /// Images of the account; `filters` are connector-specific (`distribution`, `version`).
+    async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {
+        Err(ConnectorError::unsupported())
+    }
+
+    /// Limits of the account by name (`cores`, `ram` in GB, `instances`, ...).
+    async fn quotas(&self) -> Result<BTreeMap<String, Quota>, ConnectorError> {
+        Err(ConnectorError::unsupported())
+    }
+}

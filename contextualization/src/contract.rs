@@ -1,0 +1,254 @@
+//! What the engine gives a contextualization and what it gets back.
+//!
+//! The engine starts one [`Job`] per generation of an infrastructure and implements [`Journal`]: every step forward is
+//! an [`Entry`], stored in one transaction, so that after a crash the job is started again with the last progress and
+//! nothing is done or logged twice.
+
+use async_trait::async_trait;
+use radl::Radl;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::sync::watch;
+
+/// Power of a machine, as far as contextualization cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VmPower {
+    /// Not up yet: worth waiting for.
+    Pending,
+    /// Up.
+    Running,
+    /// Stopped, off, failed or unknown: left out.
+    Down,
+}
+
+/// What is known of a machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VmFacts {
+    /// Number inside the infrastructure.
+    pub id: u32,
+    /// The cloud's id, text as the cloud gave it.
+    pub provider_id: String,
+    /// Connector type.
+    pub cloud_type: String,
+    /// Host of the cloud, empty when there is none.
+    pub cloud_server: String,
+    /// Its power.
+    pub power: VmPower,
+    /// Its networks and its one system, addresses filled in, as `GetVMInfo` shows them.
+    pub info: Arc<Radl>,
+    /// Host key seen at the first connection (OpenSSH form), none before.
+    pub host_key: Option<String>,
+    /// Port 20000 + this number is the VM's reverse tunnel on the master.
+    pub creation_id: u32,
+}
+
+/// A key pair in OpenSSH form.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPair {
+    /// `ssh-... AAAA...`
+    pub public: String,
+    /// PEM or OpenSSH private key, a secret.
+    pub private: String,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+/// Options of `im.cfg` that concern contextualization (spec/contextualization.md 1.18 and 6.13).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// REMOTE_CONF_DIR
+    pub remote_conf_dir: String,
+    /// DEFAULT_VM_NAME
+    pub default_vm_name: String,
+    /// DEFAULT_DOMAIN
+    pub default_domain: String,
+    /// PLAYBOOK_RETRIES: attempts per task.
+    pub playbook_retries: u32,
+    /// WAIT_RUNNING_VM_TIMEOUT
+    pub wait_running: Duration,
+    /// WAIT_SSH_ACCCESS_TIMEOUT
+    pub wait_ssh: Duration,
+    /// WAIT_PUBLIC_IP_TIMEOUT
+    pub wait_public_ip: Duration,
+    /// ANSIBLE_INSTALL_TIMEOUT
+    pub ansible_install_timeout: Duration,
+    /// CTXT_FORKS
+    pub forks: u32,
+    /// CTXT_MAX_SSH: connections of the whole daemon.
+    pub max_ssh: usize,
+    /// CTXT_BUNDLE_DIR: where the offline Ansible bundles lie on the daemon's host.
+    pub bundle_dir: PathBuf,
+    /// CTXT_ALLOW_ONLINE
+    pub allow_online: bool,
+    /// CTXT_HOSTKEY = tofu
+    pub check_host_keys: bool,
+    /// CTXT_EXPOSE_AUTH = full: secret features stay in IM_INFRASTRUCTURE_RADL.
+    pub expose_secrets: bool,
+    /// CTXT_INVENTORY_TYPES = r1: integers for IM_NODE_NUM and *_NUM_VMS.
+    pub inventory_integers: bool,
+    /// CTXT_LOG_MAX: bytes of log kept per VM and run.
+    pub log_max: usize,
+    /// CTXT_LOG_ASCII
+    pub log_ascii: bool,
+}
+
+/// Why a VM is not configured; shown in its log and by the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmError {
+    /// The kind of failure.
+    pub code: ErrorCode,
+    /// Phase it happened in (`access`, `basic`, `main`, `step 1`, ...).
+    pub phase: String,
+    /// One clear sentence.
+    pub message: String,
+}
+
+/// Kinds of failure (spec/contextualization.md 6.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs)]
+pub enum ErrorCode {
+    NoIp,
+    NotRunning,
+    SshTimeout,
+    SshAuth,
+    HostkeyChanged,
+    ProxyFailed,
+    SudoDenied,
+    NoPython,
+    PythonTooOld,
+    DiskNotFound,
+    TaskFailed,
+    Unreachable,
+    RecipeInvalid,
+    Vault,
+    RoleInstall,
+    RunnerLost,
+    MasterLost,
+    OutOfMemory,
+    DiskFull,
+    Timeout,
+    Cancelled,
+    Internal,
+}
+
+/// Something the outside sees.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// A line of the infrastructure's log, without time stamp and newline.
+    InfrastructureLog(String),
+    /// Text appended to the log of a VM, newlines included.
+    VmLog {
+        /// The VM.
+        vm: u32,
+        /// Text with its newlines.
+        text: String,
+    },
+    /// The VM's final result of this generation.
+    VmResult {
+        /// The VM.
+        vm: u32,
+        /// Configured, or why not.
+        result: Result<(), VmError>,
+    },
+    /// The new credentials were installed: `new.*` of the VM move over the current ones.
+    CredentialsChanged {
+        /// The VM.
+        vm: u32,
+    },
+    /// First sight of a host key.
+    HostKey {
+        /// The VM.
+        vm: u32,
+        /// OpenSSH form.
+        key: String,
+    },
+    /// The VM that Ansible runs on.
+    Master {
+        /// The VM.
+        vm: u32,
+    },
+}
+
+/// One step forward, stored in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Entry {
+    /// Where the job is now: opaque to the engine, given back in [`Job::progress`] after a restart. None: unchanged.
+    pub progress: Option<serde_json::Value>,
+    /// What the outside sees of it.
+    pub effects: Vec<Effect>,
+}
+
+/// The journal is gone: the generation was superseded, the infrastructure deleted or the lease lost. The job ends
+/// without touching anything further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal of this contextualization is closed")]
+pub struct JournalClosed;
+
+/// Where a job records its steps.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Stores the entry; when it returns the entry is durable.
+    async fn record(&self, entry: Entry) -> Result<(), JournalClosed>;
+}
+
+/// Why a generation was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Machines were created or added.
+    Add,
+    /// Machines were removed.
+    Remove,
+    /// The user asked for it: roles are installed again.
+    Reconfigure,
+}
+
+/// One contextualization of an infrastructure.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Infrastructure id.
+    pub infrastructure: String,
+    /// Generation, increasing; part of run ids.
+    pub generation: u64,
+    /// Why it was started.
+    pub cause: Cause,
+    /// The stored document.
+    pub radl: Arc<Radl>,
+    /// The live machines, updated as the cloud reports; deleted ones disappear.
+    pub vms: watch::Receiver<Arc<Vec<VmFacts>>>,
+    /// VMs whose user steps run (`vm_list`); none means all.
+    pub selected: Option<BTreeSet<u32>>,
+    /// The infrastructure's own key pair, made by the engine once.
+    pub ansible_key: KeyPair,
+    /// Value of IM_INFRASTRUCTURE_AUTH; none leaves it out.
+    pub exposed_auth: Option<String>,
+    /// When time is over (wall clock, survives a restart).
+    pub deadline: SystemTime,
+    /// Progress of an earlier daemon on this generation; null for a fresh start.
+    pub progress: serde_json::Value,
+    /// Options.
+    pub settings: Arc<Settings>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every VM has its result.
+    Done,
+    /// The infrastructure as a whole failed (no master, no Ansible, ...); VMs without a result are unconfigured.
+    Failed(String),
+    /// Time is over; VMs without a result are unconfigured.
+    TimedOut,
+    /// The journal closed or the job was cancelled.
+    Cancelled,
+}

@@ -1,0 +1,14 @@
+//! From running machines to configured machines, with Ansible over SSH (spec/contextualization.md).
+//!
+//! User recipes are hostile input: they run on the user's machines, never on the daemon's host.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`contract`] | what the engine gives and what it gets back |
+#![deny(unsafe_code)]
+
+pub mod contract;
+
+pub use contract::{
+    Cause, Effect, Entry, ErrorCode, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError, VmFacts, VmPower,
+};

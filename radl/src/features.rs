@@ -1,0 +1,222 @@
+//! Feature lists: an ordered map from a name to a value, as they stand between the parentheses of a sentence.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// How a feature compares with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operator {
+    /// `=`
+    #[serde(rename = "=")]
+    Eq,
+    /// `<`
+    #[serde(rename = "<")]
+    Lt,
+    /// `<=`
+    #[serde(rename = "<=")]
+    Le,
+    /// `>`
+    #[serde(rename = ">")]
+    Gt,
+    /// `>=`
+    #[serde(rename = ">=")]
+    Ge,
+}
+
+/// A number of a document: integers stay integers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// A whole number.
+    Integer(i64),
+    /// A number written with a dot.
+    Float(f64),
+}
+
+/// One bound of a number: operator, amount and unit as written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Constraint {
+    /// The operator as written.
+    pub operator: Operator,
+    /// The amount, in `unit`.
+    pub amount: Amount,
+    /// The unit as written, none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Line of the document (from 1); 0 when unknown.
+    #[serde(default)]
+    pub line: u32,
+}
+
+/// The value of a feature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// An interval of numbers; at least one side is set.
+    Number {
+        /// Lower bound, or the exact value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lower: Option<Constraint>,
+        /// Upper bound, or the exact value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upper: Option<Constraint>,
+    },
+    /// A text with its operator (`=` except for versions).
+    Text {
+        /// The operator as written.
+        operator: Operator,
+        /// The text.
+        text: String,
+        /// Line of the document (from 1); 0 when unknown.
+        #[serde(default)]
+        line: u32,
+    },
+    /// A list of texts.
+    List {
+        /// The texts.
+        items: Vec<String>,
+        /// Line of the document (from 1); 0 when unknown.
+        #[serde(default)]
+        line: u32,
+    },
+    /// Groups of features keyed by their inner `name` (empty for an unnamed group).
+    Contains(IndexMap<String, Features>),
+}
+
+/// Features that are wished for, with a weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SoftGroup {
+    /// The weight, as written.
+    pub weight: Amount,
+    /// The wished features.
+    pub features: Features,
+}
+
+/// An ordered list of features.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Features {
+    pub(crate) values: IndexMap<String, Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) softs: Vec<SoftGroup>,
+}
+
+impl Amount {
+    /// The amount as a float (large integers lose precision).
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Integer(i) => i as f64,
+            Self::Float(f) => f,
+        }
+    }
+}
+
+impl From<i64> for Amount {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<f64> for Amount {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+/// Factor of a unit (spec/radl.md, 8): decimal K, M, G, T and binary Ki, Mi, Gi, Ti, any case, optional final B;
+/// everything else is 1.
+#[must_use]
+pub fn unit_factor(unit: &str) -> i64 {
+    let unit = unit.to_uppercase();
+    match unit.strip_suffix('B').unwrap_or(&unit) {
+        "K" => 1_000,
+        "KI" => 1 << 10,
+        "M" => 1_000_000,
+        "MI" => 1 << 20,
+        "G" => 1_000_000_000,
+        "GI" => 1 << 30,
+        "T" => 1_000_000_000_000,
+        "TI" => 1 << 40,
+        _ => 1,
+    }
+}
+
+impl Features {
+    /// An empty list.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value under `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    /// Whether `name` has a value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// Names and values in document order, without soft groups.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// The soft groups in document order.
+    #[must_use]
+    pub fn softs(&self) -> &[SoftGroup] {
+        &self.softs
+    }
+
+    /// The text under `name`, none when absent or of another kind.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.values.get(name)? {
+            Value::Text { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number under `name` read in `unit` (empty: base units): the lower bound if set, else the upper one.
+    #[must_use]
+    pub fn number(&self, name: &str, unit: &str) -> Option<f64> {
+        let Value::Number { lower, upper } = self.values.get(name)? else {
+            return None;
+        };
+        let bound = lower.as_ref().or(upper.as_ref())?;
+        let own = bound.unit.as_deref().unwrap_or("");
+        Some(bound.amount.as_f64() * unit_factor(own) as f64 / unit_factor(unit) as f64)
+    }
+
+    /// As [`Features::number`], rounded to the nearest integer (ties to even).
+    #[must_use]
+    pub fn integer(&self, name: &str, unit: &str) -> Option<i64> {
+        self.number(name, unit).map(|n| n.round_ties_even() as i64)
+    }
+
+    /// Sets `name` to a text with operator `=`; a known name keeps its place.
+    pub fn set_text(&mut self, name: &str, text: &str) {
+        let value = Value::Text { operator: Operator::Eq, text: text.to_owned(), line: 0 };
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Sets `name` to exactly `amount` in `unit` (empty: none); a known name keeps its place.
+    pub fn set_number(&mut self, name: &str, amount: impl Into<Amount>, unit: &str) {
+        let unit = (!unit.is_empty()).then(|| unit.to_owned());
+        let bound = Constraint { operator: Operator::Eq, amount: amount.into(), unit, line: 0 };
+        self.values.insert(name.to_owned(), Value::Number { lower: Some(bound.clone()), upper: Some(bound) });
+    }
+
+    /// Sets `name` to a value as it is; a known name keeps its place.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// Removes `name`; the others keep their order.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        self.values.shift_remove(name)
+    }
+}
