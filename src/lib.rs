@@ -1,1 +1,6 @@
-//! placeholder
+//! The Infrastructure Manager daemon. Floors, from the bottom: [`store`] and [`auth`], [`engine`], then the APIs.
+#![deny(unsafe_code)]
+
+pub mod auth;
+pub mod engine;
+pub mod store;

@@ -1,0 +1,74 @@
+//! Who is calling: credential items, identities derived from them, ownership of infrastructures.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One credential item: `type`, `id` and free keys, in the order given. Values are secrets.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Item(pub IndexMap<String, String>);
+
+impl Item {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// The item's `type`; empty when it has none.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.get("type").unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Item").field("type", &self.kind()).field("id", &self.get("id")).finish_non_exhaustive()
+    }
+}
+
+/// The items of a request, in order: the order of clouds is the order of preference.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Credentials {
+    /// All items, whatever their type.
+    pub items: Vec<Item>,
+}
+
+/// A user as the daemon knows it: the name, and a keyed hash of name and password (or of issuer and subject).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// User name, as shown by the authorization property.
+    pub username: String,
+    /// Keyed hash of the whole identity; equal hashes are the same user.
+    pub key: String,
+    /// Whether it was proven by a token; an owner with a token is only matched by a caller with one.
+    pub token: bool,
+}
+
+/// A request whose credentials are valid.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Everything the request brought.
+    pub credentials: Arc<Credentials>,
+    /// Its valid identities; all of them become owners of what it creates.
+    pub identities: Vec<Identity>,
+    /// Whether one of them is an administrator.
+    pub admin: bool,
+}
+
+impl Caller {
+    /// Whether the caller may use something owned by `owners` (spec/api.md 1.10).
+    #[must_use]
+    pub fn may_access(&self, owners: &[Identity]) -> bool {
+        self.admin
+            || self.identities.iter().any(|caller| {
+                owners.iter().any(|owner| {
+                    owner.key == caller.key
+                        && (!owner.token || caller.token)
+                })
+            })
+    }
+}

@@ -1,0 +1,56 @@
+//! Why an operation was refused or failed. The APIs map these to their wire in one place each.
+
+use crate::store::StoreError;
+use connectors::ConnectorError;
+
+/// Why an operation did not do what was asked. The text is for the caller, without any prefix of the API.
+#[derive(Debug, Clone, thiserror::Error, PartialEq)]
+pub enum OperationError {
+    /// No such infrastructure, or deleted.
+    #[error("Invalid infrastructure ID or access not granted.")]
+    UnknownInfrastructure,
+    /// It belongs to somebody else.
+    #[error("Access to this infrastructure not granted.")]
+    NotOwner,
+    /// It was deleted a moment ago.
+    #[error("Deleted infrastructure.")]
+    DeletedInfrastructure,
+    /// No machine of that number.
+    #[error("Invalid VM ID")]
+    UnknownVm,
+    /// The machine was deleted.
+    #[error("Deleted VM.")]
+    DeletedVm,
+    /// The boot mode forbids it.
+    #[error("Function currently disabled.")]
+    Disabled,
+    /// Another operation is running that excludes this one; the text names it.
+    #[error("Invalid State to perform this operation.{}", if .0.is_empty() { String::new() } else { format!(" ({} is running)", .0) })]
+    Conflict(String),
+    /// The request cannot be done as it stands.
+    #[error("{0}")]
+    Invalid(String),
+    /// A cloud refused or failed.
+    #[error("{0}")]
+    Cloud(String),
+    /// The store is away: nothing was changed, try again later.
+    #[error("The service cannot store changes now, nothing was done: {0}")]
+    Unavailable(String),
+}
+
+impl From<StoreError> for OperationError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound => Self::UnknownInfrastructure,
+            StoreError::AlreadyExists => Self::Invalid(error.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<ConnectorError> for OperationError {
+    fn from(error: ConnectorError) -> Self {
+        Self::Cloud(error.message)
+    }
+}
+

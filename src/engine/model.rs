@@ -1,0 +1,251 @@
+//! The state of an infrastructure as plain data. Only its keeper changes it; everybody else reads snapshots.
+
+use crate::auth::{Credentials, Identity};
+use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, SharedResources, VmUid};
+use contextualization::{Cause, KeyPair, VmError};
+use radl::Radl;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// State of a machine or an infrastructure, with the names of the wire (spec/api.md 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum State {
+    Pending,
+    Running,
+    Configured,
+    Unconfigured,
+    Stopped,
+    Off,
+    Failed,
+    Unknown,
+    Deleting,
+}
+
+impl State {
+    /// The name of the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Configured => "configured",
+            Self::Unconfigured => "unconfigured",
+            Self::Stopped => "stopped",
+            Self::Off => "off",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which cloud a machine lives in; credentials for it come with each request or from the kept ones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CloudRef {
+    /// Label of the cloud in the caller's credentials.
+    pub id: String,
+    /// Connector type.
+    pub kind: String,
+    /// Where it answers.
+    pub endpoint: Endpoint,
+}
+
+impl From<&CloudAccount> for CloudRef {
+    fn from(account: &CloudAccount) -> Self {
+        Self { id: account.id.clone(), kind: account.kind.clone(), endpoint: account.endpoint.clone() }
+    }
+}
+
+/// Life of a machine; every arrow is a commit, made before the cloud is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifecycle {
+    /// Wanted; nothing was asked of the cloud.
+    Planned,
+    /// The cloud was or is being asked: look it up by its uid.
+    Launching,
+    /// The cloud has it.
+    Present(ProviderId),
+    /// It could not be launched; nothing of it is left in the cloud. The text says why.
+    Failed(String),
+    /// It is to be deleted. Without an id it may still be found by its uid.
+    Deleting(Option<ProviderId>),
+    /// Deleted. Numbers are never used again.
+    Gone,
+}
+
+/// What the cloud last said of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Its state.
+    pub state: PowerState,
+    /// When, seconds since the epoch.
+    pub at: i64,
+    /// Since when the cloud could not be asked, seconds since the epoch; none while it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<i64>,
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Vm {
+    /// Number inside the infrastructure, from 0.
+    pub number: u32,
+    /// Our own id, the mark in the cloud.
+    pub uid: VmUid,
+    /// Name of its system.
+    pub system: String,
+    /// Where it lives.
+    pub cloud: CloudRef,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// What the cloud last said, none before the first answer.
+    pub observed: Option<Observed>,
+    /// Its networks and its one concrete system, as `GetVMInfo` shows them.
+    pub info: Arc<Radl>,
+    /// The same as the user asked for it.
+    pub requested: Arc<Radl>,
+    /// Result of the contextualization: none while undecided.
+    pub configured: Option<bool>,
+    /// Why it is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<VmError>,
+    /// Host key seen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+    /// Creation, seconds since the epoch.
+    pub created: i64,
+}
+
+/// Why a new contextualization started and what of it is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its number, increasing within the infrastructure.
+    pub number: u64,
+    /// Why it was started.
+    pub cause: Cause,
+    /// VMs whose user steps run; none: all.
+    pub selected: Option<BTreeSet<u32>>,
+    /// When time is over, seconds since the epoch.
+    pub deadline: i64,
+    /// Whether it is still to be worked on.
+    pub open: bool,
+}
+
+/// Work that was accepted and must end, whatever happens to the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Machines are being launched: their numbers, and whether the contextualization follows.
+    Adding {
+        /// The new machines.
+        vms: Vec<u32>,
+        /// Whether the contextualization follows.
+        context: bool,
+        /// Whether the whole infrastructure goes if all of them fail (a synchronous create).
+        all_or_nothing: bool,
+    },
+    /// Machines are being deleted, and whether the contextualization follows.
+    Removing {
+        /// The machines.
+        vms: Vec<u32>,
+        /// Whether the contextualization follows.
+        context: bool,
+    },
+    /// Everything is being deleted.
+    Destroying {
+        /// Errors of the cloud do not keep the infrastructure.
+        force: bool,
+    },
+}
+
+/// An infrastructure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Infrastructure {
+    /// Its id, a UUID.
+    pub id: String,
+    /// Creation, seconds since the epoch.
+    pub created: i64,
+    /// Who may use it.
+    pub owners: Vec<Identity>,
+    /// The stored document.
+    pub radl: Arc<Radl>,
+    /// Cloud that each private network is bound to.
+    pub private_networks: BTreeMap<String, String>,
+    /// Shared resources made so far, by cloud id.
+    #[serde(default)]
+    pub shared: BTreeMap<String, SharedResources>,
+    /// Machines by number, deleted ones too. Stored in rows of their own.
+    #[serde(skip)]
+    pub vms: Vec<Arc<Vm>>,
+    /// The infrastructure's own result: none while undecided.
+    pub configured: Option<bool>,
+    /// The last contextualization, none before the first.
+    pub generation: Option<Generation>,
+    /// The machine that Ansible runs on.
+    pub master: Option<u32>,
+    /// Work that is not finished, in the order it was accepted.
+    pub work: Vec<Work>,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// Credentials of the clouds, kept while work is pending.
+    pub credentials: Option<Arc<Credentials>>,
+    /// The infrastructure's own key pair, made with the first contextualization.
+    pub ansible_key: Option<KeyPair>,
+    /// Images to delete with the infrastructure, with the cloud id.
+    #[serde(default)]
+    pub snapshots: Vec<(String, String)>,
+}
+
+impl Vm {
+    /// Whether it is neither deleted nor being deleted.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !matches!(self.lifecycle, Lifecycle::Gone | Lifecycle::Deleting(_))
+    }
+
+    /// The cloud's id, once there is one.
+    #[must_use]
+    pub fn provider_id(&self) -> Option<&ProviderId> {
+        match &self.lifecycle {
+            Lifecycle::Present(id) | Lifecycle::Deleting(Some(id)) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+impl Infrastructure {
+    /// Machines that were not deleted, in order.
+    pub fn live_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
+        self.vms.iter().filter(|vm| vm.lifecycle != Lifecycle::Gone)
+    }
+
+    /// The machine of this number.
+    #[must_use]
+    pub fn vm(&self, number: u32) -> Option<&Arc<Vm>> {
+        self.vms.get(usize::try_from(number).ok()?)
+    }
+
+    /// Whether everything is being deleted.
+    #[must_use]
+    pub fn is_deleting(&self) -> bool {
+        self.work.iter().any(|work| matches!(work, Work::Destroying { .. }))
+    }
+
+    /// Whether machines are being launched.
+    #[must_use]
+    pub fn is_adding(&self) -> bool {
+        self.work.iter().any(|work| matches!(work, Work::Adding { .. }))
+    }
+}
