@@ -25,7 +25,8 @@ impl Default for RetryPolicy {
             attempts: 3,
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(30),
-            budget: Duration::from_secs(300),
+            // Room for three attempts that each take the longest a write may.
+            budget: Duration::from_secs(1000),
         }
     }
 }
