@@ -10,8 +10,6 @@ mod limits;
 mod login;
 mod quote;
 mod session;
-#[cfg(test)]
-mod tests;
 
 pub use error::SshError;
 pub use limits::{Admission, SshLimits};

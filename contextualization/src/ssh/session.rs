@@ -343,12 +343,11 @@ struct Keep {
     via: Option<SshSession>,
 }
 
-/// Gives a command its first N bytes of input and kills it when the channel closes, which sshd shows as the end of
-/// standard input only.
-const STREAM: &str = r#"n=$1; shift; exec 3<&0
-head -c "$n" <&3 | "$@" 3<&- & p=$!
-{ cat >/dev/null; kill "$p"; } <&3 >/dev/null 2>&1 & w=$!
-exec 3<&- 0</dev/null; wait "$p"; s=$?; kill "$w" 2>/dev/null; exit "$s""#;
+/// Gives a command its first N bytes of input and ends it when the channel closes: without a terminal sshd shows that
+/// as the end of standard input only.
+const STREAM: &str = r#"n=$1; shift; p=; trap '[ -n "$p" ] && kill "$p"' TERM; exec 3<&0
+{ head -c "$n"; exec >/dev/null; cat; kill "$$"; } <&3 2>/dev/null | "$@" 3<&- & p=$!
+exec 3<&- </dev/null; wait "$p"; exit "$?""#;
 
 /// Copies standard input and output to a TCP port with whatever the machine has.
 const RELAY: &str = r#"h=$1; p=$2
