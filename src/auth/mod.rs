@@ -1,4 +1,19 @@
 //! Who is calling: credential items, identities derived from them, ownership of infrastructures.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`header`] | the `Authorization` header as credential items |
+//! | `clouds` | the clouds among them: [`Credentials::clouds`] |
+//! | [`authenticator`] | whether they are valid, and whose they are |
+//! | `users` | the file of users (`USER_DB`) |
+
+pub mod authenticator;
+mod clouds;
+pub mod header;
+mod users;
+
+pub use authenticator::{Authenticator, KeyedHash};
+pub use header::parse_header;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -64,11 +79,34 @@ impl Caller {
     #[must_use]
     pub fn may_access(&self, owners: &[Identity]) -> bool {
         self.admin
-            || self.identities.iter().any(|caller| {
-                owners.iter().any(|owner| {
-                    owner.key == caller.key
-                        && (!owner.token || caller.token)
-                })
-            })
+            || self
+                .identities
+                .iter()
+                .any(|caller| owners.iter().any(|owner| owner.key == caller.key && (!owner.token || caller.token)))
+    }
+}
+
+/// Why a request is not served. All of them are 401 over REST.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// There was no `Authorization` header.
+    #[error("No authentication data provided")]
+    NoData,
+    /// The credentials cannot be read. Names no value.
+    #[error("No authentication data provided: {0}")]
+    Malformed(String),
+    /// A label that cannot be the id of a cloud.
+    #[error("Incorrect value in auth item id: {0}")]
+    BadId(String),
+    /// The credentials are not valid, or name something that cannot be used.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl AuthError {
+    /// Whether the request brought nothing that could be read, which REST answers without the prefix of the operation.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::NoData | Self::Malformed(_))
     }
 }

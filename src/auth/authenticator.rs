@@ -1,0 +1,222 @@
+//! Whether credentials are valid, and whose they are (spec/api.md 1.6).
+
+use super::{AuthError, Caller, Credentials, Identity, Item, parse_header, users::UserFile};
+use crate::config::{AdminUser, Config};
+use hashlink::LruCache;
+use openssl::sha::sha256;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The keyed hash that makes an identity of username and password, so that owners can be stored without either.
+pub type KeyedHash = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
+
+/// Start of the names given to users with tokens; nobody can claim one with a password.
+const TOKEN_USER: &str = "__OPENID__";
+/// Headers remembered.
+const CACHED: usize = 1024;
+/// Longer headers are not remembered, which bounds the memory the cache takes.
+const CACHED_LENGTH: usize = 16 * 1024;
+
+/// Decides who is calling.
+pub struct Authenticator {
+    users: Option<UserFile>,
+    admins: Vec<AdminUser>,
+    token_required: bool,
+    identity_key: KeyedHash,
+    /// Valid callers by the hash of their header: the clear text is not a key, and a hit costs one hash.
+    cache: Mutex<Cache>,
+}
+
+struct Cache {
+    /// Version of the user file the entries were made with.
+    users: u64,
+    callers: LruCache<[u8; 32], Arc<Caller>>,
+}
+
+impl Authenticator {
+    /// Takes `USER_DB`, `ADMIN_USER` and `FORCE_OIDC_AUTH` from the configuration.
+    #[must_use]
+    pub fn new(config: &Config, identity_key: KeyedHash) -> Self {
+        Self {
+            users: config.user_db.clone().map(UserFile::new),
+            admins: config.admin_user.clone(),
+            token_required: config.force_oidc_auth,
+            identity_key,
+            cache: Mutex::new(Cache { users: 0, callers: LruCache::new(CACHED) }),
+        }
+    }
+
+    /// The caller of a request with this `Authorization` header.
+    ///
+    /// # Errors
+    /// No header, one that cannot be read, or invalid credentials.
+    pub fn authenticate_header(&self, header: Option<&str>) -> Result<Arc<Caller>, AuthError> {
+        let header = header.ok_or(AuthError::NoData)?;
+        let users = self.users.as_ref().map_or(0, UserFile::version);
+        if header.len() > CACHED_LENGTH {
+            return self.authenticate(parse_header(header)?).map(Arc::new);
+        }
+        let hash = sha256(header.as_bytes());
+        let cached = {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if cache.users != users {
+                cache.callers.clear();
+                cache.users = users;
+            }
+            cache.callers.get(&hash).cloned()
+        };
+        if let Some(caller) = cached {
+            return Ok(caller);
+        }
+        let caller = Arc::new(self.authenticate(parse_header(header)?)?);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        // Made with users that have changed meanwhile: good for this request, not for later ones.
+        if cache.users == users {
+            cache.callers.insert(hash, caller.clone());
+        }
+        Ok(caller)
+    }
+
+    /// The caller with these credentials: every `InfrastructureManager` item must be valid.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] with the text of the first check that failed.
+    pub fn authenticate(&self, credentials: Credentials) -> Result<Caller, AuthError> {
+        let mut identities = Vec::new();
+        let mut admin = false;
+        for item in credentials.items.iter().filter(|item| item.kind() == "InfrastructureManager") {
+            let (identity, is_admin) = self.identity(item)?;
+            admin |= is_admin;
+            if !identities.contains(&identity) {
+                identities.push(identity);
+            }
+        }
+        if identities.is_empty() {
+            return Err(refused("No credentials provided for the InfrastructureManager."));
+        }
+        Ok(Caller { credentials: Arc::new(credentials), identities, admin })
+    }
+
+    fn identity(&self, item: &Item) -> Result<(Identity, bool), AuthError> {
+        let token = item.get("token").filter(|token| !token.is_empty());
+        if self.token_required && token.is_none() {
+            return Err(refused("No token provided for the InfrastructureManager."));
+        }
+        if token.is_some() {
+            // No issuer can be verified, so none is accepted: an unverified token is worth nothing.
+            return Err(refused("Invalid InfrastructureManager credentials. Issuer not accepted."));
+        }
+        let username = item.get("username").unwrap_or_default();
+        let password = item.get("password").unwrap_or_default();
+        if username.is_empty() {
+            return Err(refused("No username nor token for the InfrastructureManager."));
+        }
+        if username.starts_with(TOKEN_USER) {
+            return Err(refused("Invalid username used for the InfrastructureManager."));
+        }
+        if self.users.as_ref().is_some_and(|users| !users.admits(username, password)) {
+            return Err(refused("Invalid InfrastructureManager credentials"));
+        }
+        let admin =
+            self.admins.iter().any(|admin| admin.username == username && equal(admin.password.expose(), password));
+        let key = (self.identity_key)(username, password);
+        Ok((Identity { username: username.to_owned(), key, token: false }, admin))
+    }
+}
+
+fn refused(text: &str) -> AuthError {
+    AuthError::Refused(text.to_owned())
+}
+
+/// Whether two secrets are equal, in a time that says nothing about either.
+pub(super) fn equal(left: &str, right: &str) -> bool {
+    openssl::memcmp::eq(&sha256(left.as_bytes()), &sha256(right.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::config;
+
+    fn authenticator(options: &str) -> Authenticator {
+        let config = config::read(&[("im.cfg".into(), format!("[im]\n{options}\n"))], &[]).into_config().unwrap();
+        Authenticator::new(&config, Arc::new(|username, password| format!("{username}/{password}")))
+    }
+
+    fn answer(authenticator: &Authenticator, header: &str) -> String {
+        match authenticator.authenticate_header(Some(header)) {
+            Ok(caller) => caller.identities.iter().map(|identity| identity.key.as_str()).collect::<Vec<_>>().join(","),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_wire_texts_of_every_refusal() {
+        let open = authenticator("ADMIN_USER = {\"username\": \"root\", \"password\": \"pw\"}");
+        assert_eq!(open.authenticate_header(None).unwrap_err().to_string(), "No authentication data provided");
+        for (header, expected) in [
+            ("", "No credentials provided for the InfrastructureManager."),
+            ("xxx", "No credentials provided for the InfrastructureManager."),
+            ("type = Dummy", "No credentials provided for the InfrastructureManager."),
+            ("TYPE = InfrastructureManager; username = u", "No credentials provided for the InfrastructureManager."),
+            ("type = InfrastructureManager", "No username nor token for the InfrastructureManager."),
+            ("type = InfrastructureManager; username = ", "No username nor token for the InfrastructureManager."),
+            (
+                "type = InfrastructureManager; username = __OPENID__u; password = p",
+                "Invalid username used for the InfrastructureManager.",
+            ),
+            ("Bearer a.b.c", "Invalid InfrastructureManager credentials. Issuer not accepted."),
+            (
+                "type = InfrastructureManager; username = u; token = t",
+                "Invalid InfrastructureManager credentials. Issuer not accepted.",
+            ),
+            ("type = InfrastructureManager; username = u; password = pa=ss", "u/pa=ss"),
+            (
+                "type = InfrastructureManager; username = u\\ntype = InfrastructureManager; username = v; password = w",
+                "u/,v/w",
+            ),
+        ] {
+            assert_eq!(answer(&open, header), expected, "{header}");
+        }
+        let admin = |header: &str| open.authenticate_header(Some(header)).unwrap().admin;
+        assert!(admin("type = InfrastructureManager; username = root; password = pw"));
+        assert!(!admin("type = InfrastructureManager; username = root; password = p; admin = true"));
+        let forced = authenticator("FORCE_OIDC_AUTH = True");
+        assert_eq!(
+            answer(&forced, "type = InfrastructureManager; username = u; password = p"),
+            "No token provided for the InfrastructureManager."
+        );
+    }
+
+    #[test]
+    fn the_user_file_is_read_again_when_it_changes_and_remembered_callers_go_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        let subject = authenticator(&format!("USER_DB = {}", path.display()));
+        let header = "type = InfrastructureManager; username = u; password = p";
+        let refused = "Invalid InfrastructureManager credentials";
+        assert_eq!(answer(&subject, header), refused, "no file admits nobody");
+        std::fs::write(&path, r#"{"users": [{"username": "u", "password": "p"}]}"#).unwrap();
+        assert_eq!(answer(&subject, header), "u/p");
+        let first = subject.authenticate_header(Some(header)).unwrap();
+        assert!(Arc::ptr_eq(&first, &subject.authenticate_header(Some(header)).unwrap()), "remembered");
+        assert_eq!(answer(&subject, "type = InfrastructureManager; username = u; password = pp"), refused);
+        assert_eq!(answer(&subject, "type = InfrastructureManager; username = v; password = p"), refused);
+        std::fs::write(&path, r#"{"users": [{"username": "u", "password": "other"}]}"#).unwrap();
+        assert_eq!(answer(&subject, header), refused);
+        std::fs::write(&path, "not JSON").unwrap();
+        assert_eq!(answer(&subject, header), refused);
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let subject = authenticator("");
+        for number in 0..CACHED + 10 {
+            assert_eq!(
+                answer(&subject, &format!("type = InfrastructureManager; username = u{number}")),
+                format!("u{number}/")
+            );
+        }
+        assert_eq!(subject.cache.lock().unwrap().callers.len(), CACHED);
+    }
+}

@@ -1,0 +1,418 @@
+//! The table of all options: everything else (parsing, check-config, near-miss warnings, etc/im.cfg) derives from it.
+//!
+//! One row is one option: its description as a doc comment, the field with its type, the default as one would write it
+//! in `im.cfg`, and its status. The option's name is the field's in upper case.
+
+use super::value::*;
+use ipnetwork::{IpNetwork, Ipv4Network};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// Whether an option does something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It does what its description says.
+    Active,
+    /// Known, but what it switches is not in this version: setting it is reported.
+    Later(&'static str),
+    /// Known from older daemons, without meaning in this one, and why: setting it is reported.
+    NoEffect(&'static str),
+}
+use Status::{Active, Later, NoEffect};
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionRow {
+    /// Section, as written.
+    pub section: &'static str,
+    /// Heading it stands under in `etc/im.cfg`.
+    pub group: &'static str,
+    /// Name in lower case.
+    pub key: &'static str,
+    /// Type in an operator's words.
+    pub kind: &'static str,
+    /// Default as written.
+    pub default: &'static str,
+    /// Lines of the description.
+    pub description: &'static [&'static str],
+    /// Whether it does something.
+    pub status: Status,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+}
+
+impl OptionRow {
+    /// Name as operators write it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.key.to_uppercase()
+    }
+}
+
+/// Gives the text of an option (from file, environment or default) and takes the complaints about it.
+pub(super) trait Texts {
+    /// The typed value of the option; none when its text was refused (the complaint is kept).
+    fn value<T: OptionValue>(&mut self, section: &'static str, key: &'static str, default: &'static str) -> Option<T>;
+}
+
+macro_rules! section {
+    (
+        $(#[$meta:meta])* $name:ident [$section:literal] as $rows:ident { $($(#[$pmeta:meta])* $part:ident: $part_type:ident,)* }
+        $($group:literal { $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:literal, $status:expr;)+ })+
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            $($($(#[doc = $doc])+ pub $field: $type,)+)+
+            $($(#[$pmeta])* pub $part: $part_type,)*
+        }
+
+        impl $name {
+            /// Reads every option before giving up, so that all complaints come at once.
+            pub(super) fn read(texts: &mut impl Texts) -> Option<Self> {
+                $($(let $field = texts.value::<$type>($section, stringify!($field), $default);)+)+
+                $(let $part = $part_type::read(texts);)*
+                Some(Self { $($($field: $field?,)+)+ $($part: $part?,)* })
+            }
+        }
+
+        const $rows: &[OptionRow] = &[$($(OptionRow {
+            section: $section,
+            group: $group,
+            key: stringify!($field),
+            kind: <$type as OptionValue>::KIND,
+            default: $default,
+            description: &[$($doc),+],
+            status: $status,
+            secret: <$type as OptionValue>::SECRET,
+        },)+)+];
+    };
+}
+
+/// Every option, in the order of `etc/im.cfg`.
+pub fn rows() -> impl Iterator<Item = &'static OptionRow> {
+    [IM, OPENNEBULA, LOCAL, DUMMY].into_iter().flatten()
+}
+
+const XMLRPC: Status = Later("the XML-RPC API");
+const TLS: Status = Later("TLS; put a proxy in front");
+const OIDC: Status = Later("OpenID Connect; every token is refused");
+const VAULT: Status = Later("credentials from Vault");
+const OAI: Status = Later("the OAI-PMH repository");
+const SINGLE: Status = Later("the single-site mode");
+const HELD_INSIDE: Status = NoEffect("recipes and agent are part of the program");
+
+section! {
+    /// Options of `[im]`; those of other sections hang below it. Secret values do not show in its Debug output.
+    Config ["im"] as IM {
+        /// Section `[OpenNebula]`.
+        opennebula: OpenNebula,
+        /// Section `[Local]`.
+        local: Local,
+        /// Section `[Dummy]`.
+        dummy: Dummy,
+    }
+
+    "REST API" {
+        /// Whether the REST API is served.
+        activate_rest: bool = "True", Active;
+        /// Port of the REST API.
+        rest_port: u16 = "8800", Active;
+        /// Address the REST API listens on.
+        rest_address: IpAddr = "0.0.0.0", Active;
+        /// URL under which machines and users reach the REST API, e.g. https://im.example.org/im. Links and boot commands
+        /// are made with it; empty: the address the request came to.
+        public_url: Option<String> = "", Active;
+        /// Largest body of a request, bytes.
+        rest_max_body_size: u64 = "16777216", Active;
+        /// Largest header of a request, bytes; it carries the credentials of all clouds.
+        rest_max_header_size: usize = "131072", Active;
+        /// Whether the REST API is served with TLS.
+        rest_ssl: bool = "False", TLS;
+        /// Private key of the REST API.
+        rest_ssl_keyfile: PathBuf = "/etc/im/pki/server-key.pem", TLS;
+        /// Certificate of the REST API.
+        rest_ssl_certfile: PathBuf = "/etc/im/pki/server-cert.pem", TLS;
+        /// Certificates of the authorities that sign the clients' ones.
+        rest_ssl_ca_certs: PathBuf = "/etc/im/pki/ca-chain.pem", TLS;
+        /// Whether browsers may call the REST API from pages of other origins.
+        enable_cors: bool = "False", Later("cross-origin requests");
+        /// Origins that may.
+        cors_origin: String = "*", Later("cross-origin requests");
+        /// Directory served below /static.
+        static_files_dir: Option<PathBuf> = "", Later("static files");
+    }
+
+    "XML-RPC API" {
+        /// Whether the XML-RPC API is served.
+        activate_xmlrpc: bool = "False", XMLRPC;
+        /// Port of the XML-RPC API (the names keep their historical spelling).
+        xmlrcp_port: u16 = "8899", XMLRPC;
+        /// Address the XML-RPC API listens on.
+        xmlrcp_address: IpAddr = "0.0.0.0", XMLRPC;
+        /// Whether the XML-RPC API is served with TLS.
+        xmlrcp_ssl: bool = "False", XMLRPC;
+        /// Private key of the XML-RPC API.
+        xmlrcp_ssl_keyfile: PathBuf = "/etc/im/pki/server-key.pem", XMLRPC;
+        /// Certificate of the XML-RPC API.
+        xmlrcp_ssl_certfile: PathBuf = "/etc/im/pki/server-cert.pem", XMLRPC;
+        /// Certificates of the authorities that sign the clients' ones.
+        xmlrcp_ssl_ca_certs: PathBuf = "/etc/im/pki/ca-chain.pem", XMLRPC;
+        /// Whether GetVMInfo of XML-RPC answers JSON.
+        vminfo_json: bool = "False", XMLRPC;
+    }
+
+    "Operation" {
+        /// 0: every operation is allowed; 1: read only; 2: read and delete.
+        boot_mode: BootMode = "0", Active;
+    }
+
+    "Database" {
+        /// Where infrastructures are stored: a path, or sqlite:///path.
+        data_db: DatabaseUrl = "sqlite:///etc/im/inf.dat", Active;
+        /// File of the keys that seal what is stored; made, readable by its owner only, at the first start. Keep a copy
+        /// apart from the database: without it the stored infrastructures cannot be read.
+        data_key_file: PathBuf = "/var/lib/imd/data.key", Active;
+        /// Seconds after which daemons that share a database read an infrastructure again.
+        inf_cache_time: u32 = "0", NoEffect("the daemon that owns an infrastructure is always up to date");
+    }
+
+    "Users" {
+        /// File of those who may use the daemon: {"users": [{"username": "...", "password": "..."}]}; read again when it
+        /// changes. Empty: any username and password is a user of its own.
+        user_db: Option<PathBuf> = "", Active;
+        /// Administrators, who see every infrastructure: {"username": "...", "password": "..."} or an array of such.
+        admin_user: Vec<AdminUser> = "{}", Active;
+        /// Whether a token is required. Honoured, and as tokens cannot be validated yet, nobody is admitted then.
+        force_oidc_auth: bool = "False", OIDC;
+        /// Issuers whose tokens are accepted.
+        oidc_issuers: Vec<String> = "", OIDC;
+        /// Audience that tokens must have.
+        oidc_audience: Option<String> = "", OIDC;
+        /// Client id for the introspection of tokens.
+        oidc_client_id: Option<String> = "", OIDC;
+        /// Client secret for the introspection of tokens.
+        oidc_client_secret: Option<Secret> = "", OIDC;
+        /// Scopes that tokens must have.
+        oidc_scopes: Vec<String> = "", OIDC;
+        /// Groups the user must be in.
+        oidc_groups: Vec<String> = "", OIDC;
+        /// Claim that lists the user's groups.
+        oidc_groups_claim: String = "groups", OIDC;
+        /// Groups of administrators: an array of {"issuer": "...", "group": "..."}.
+        oidc_admin_groups: Vec<AdminGroup> = "[]", OIDC;
+        /// Path of the issuer's user information.
+        oidc_user_info_path: String = "/userinfo", NoEffect("the issuer's discovery document names the address");
+        /// Path of the issuer's introspection.
+        oidc_instrospect_path: String = "/introspect", NoEffect("the issuer's discovery document names the address");
+        /// Address of the Vault server that holds users' credentials.
+        vault_url: Option<String> = "", VAULT;
+        /// Path of the credentials in it.
+        vault_path: Option<String> = "", VAULT;
+        /// Its mount point.
+        vault_mount_point: Option<String> = "", VAULT;
+        /// Role to log in with.
+        vault_role: Option<String> = "", VAULT;
+        /// Whether users bring credentials for this daemon's one cloud only.
+        single_site: bool = "False", SINGLE;
+        /// Type of the one cloud.
+        single_site_type: String = "", SINGLE;
+        /// Its host.
+        single_site_auth_host: String = "", SINGLE;
+        /// Start of the image URLs of the one cloud.
+        single_site_image_url_prefix: String = "", SINGLE;
+    }
+
+    "Launching machines" {
+        /// How many machines of an infrastructure are launched, stopped, started or deleted at a time.
+        max_simultaneous_launches: usize = "5", Active;
+        /// Attempts to launch a machine.
+        max_vm_fails: u32 = "3", Active;
+        /// Seconds between them.
+        delay_between_vm_retries: Duration = "5", Active;
+        /// Seconds a machine may take until it runs.
+        wait_running_vm_timeout: Duration = "1800", Active;
+        /// Seconds a running machine may take until SSH answers.
+        wait_ssh_acccess_timeout: Duration = "300", Active;
+        /// Seconds a machine may take until it has its public address.
+        wait_public_ip_timeout: Duration = "90", Active;
+        /// Seconds between two questions to the cloud about a machine.
+        vm_info_update_frequency: Duration = "10", Active;
+        /// Seconds a cloud may fail to answer until a machine's state is unknown.
+        vm_info_update_error_grace_period: Duration = "120", Active;
+        /// Memory of a machine whose document does not say.
+        default_vm_memory: u64 = "512", Active;
+        /// Unit of it.
+        default_vm_memory_unit: String = "M", Active;
+        /// Cores of a machine whose document does not say.
+        default_vm_cpus: u32 = "1", Active;
+        /// Architecture of a machine whose document does not say.
+        default_vm_cpu_arch: String = "x86_64", Active;
+        /// Host name of a machine whose document does not say; #N# is its number.
+        default_vm_name: String = "vnode-#N#", Active;
+        /// Domain of a machine whose document does not say.
+        default_domain: String = "localdomain", Active;
+        /// Addresses that are private.
+        private_net_masks: Vec<IpNetwork> =
+            "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,100.64.0.0/10,192.0.0.0/24,198.18.0.0/15", Active;
+        /// Whether the certificates of clouds are verified. False is open to whoever sits in between.
+        verifi_ssl: bool = "True", Active;
+        /// Name of the tag that carries the user name; empty: no tag.
+        vm_tag_username: Option<String> = "", Active;
+        /// Name of the tag that carries the infrastructure id; empty: no tag.
+        vm_tag_inf_id: Option<String> = "", Active;
+        /// Name of the tag that carries the daemon's URL (PUBLIC_URL); empty: no tag.
+        vm_tag_im_url: Option<String> = "", Active;
+        /// Name of the tag that says which software made the machine; empty: no tag.
+        vm_tag_im: Option<String> = "", Active;
+    }
+
+    "Contextualization" {
+        /// Seconds the contextualization of an infrastructure may take.
+        max_contextualization_time: Duration = "7200", Active;
+        /// Directory on the machines.
+        remote_conf_dir: String = "/var/tmp/.im", Active;
+        /// Attempts per task and machine.
+        playbook_retries: u32 = "3", Active;
+        /// Seconds that making Ansible available on the master may take.
+        ansible_install_timeout: Duration = "900", Active;
+        /// Version of the Ansible package, or of ansible-core (2.x), that runs the recipes.
+        ansible_version: String = "9", Active;
+        /// Directory of the offline Ansible bundles on this host.
+        ctxt_bundle_dir: PathBuf = "/var/lib/imd/bundles", Active;
+        /// Whether Ansible may be installed from the network when there is neither a bundle nor an installed one.
+        ctxt_allow_online: bool = "True", Active;
+        /// Machines Ansible works on at a time.
+        ctxt_forks: u32 = "50", Active;
+        /// SSH connections of the whole daemon.
+        ctxt_max_ssh: usize = "256", Active;
+        /// What recipes see in IM_INFRASTRUCTURE_AUTH: scoped (a token for their infrastructure), full (the owner's
+        /// credentials for this daemon) or none.
+        ctxt_expose_auth: ExposeAuth = "scoped", Active;
+        /// Host keys of machines: tofu (the first one seen must stay) or off.
+        ctxt_hostkey: HostKeys = "tofu", Active;
+        /// Bytes of log kept per machine and run.
+        ctxt_log_max: usize = "10485760", Active;
+        /// Whether logs are reduced to ASCII.
+        ctxt_log_ascii: bool = "False", Active;
+        /// Types of IM_NODE_NUM and *_NUM_VMS: r2 (strings) or r1 (integers).
+        ctxt_inventory_types: InventoryTypes = "r2", Active;
+        /// Ansible collections of the bundle: slim, default or full.
+        ctxt_collections: Collections = "default", Later("the choice of collections");
+        /// Galaxy server or mirror that roles come from.
+        ctxt_galaxy_server: Option<String> = "", Later("another Galaxy server");
+        /// Whether stopping the daemon ends running contextualizations, which else go on by themselves.
+        ctxt_kill_on_stop: bool = "False", Later("ending contextualizations with the daemon");
+        /// Whether machines that cannot be reached from here connect back.
+        ssh_reverse_tunnels: bool = "True", Later("reverse tunnels");
+        /// Seconds between two looks at a running configuration.
+        check_ctxt_process_interval: u32 = "10", NoEffect("progress is followed live");
+        /// Seconds between two turns of the configuration manager.
+        confmamager_check_state_interval: u32 = "5", NoEffect("progress is followed live");
+        /// Seconds between two updates of the log.
+        update_ctxt_log_interval: u32 = "20", NoEffect("logs are followed live");
+        /// Number of machines from which the distributed agent was used.
+        vm_num_use_ctxt_dist: u32 = "30", NoEffect("one Ansible run serves all machines of a step");
+        /// Polls of the agent that may fail.
+        max_ssh_errors: u32 = "5", NoEffect("a lost connection is made again until the time is over");
+        /// Directory of the installation.
+        im_path: Option<PathBuf> = "", HELD_INSIDE;
+        /// Directory of the agent.
+        contextualization_dir: Option<PathBuf> = "", HELD_INSIDE;
+        /// Directory of the recipes.
+        recipes_dir: Option<PathBuf> = "", HELD_INSIDE;
+        /// Database of the recipes.
+        recipes_db_file: Option<PathBuf> = "", HELD_INSIDE;
+    }
+
+    "Logs" {
+        /// Log file; its directory is made when missing. Empty: none.
+        log_file: Option<PathBuf> = "/var/log/im/im.log", Active;
+        /// Bytes after which it is rotated; three older ones are kept. 0: never.
+        log_file_max_size: u64 = "10485760", Active;
+        /// DEBUG, INFO, WARN, WARNING, ERROR, FATAL or CRITICAL. The variable RUST_LOG wins over it.
+        log_level: LogLevel = "INFO", Active;
+        /// text, or json: one object per line.
+        log_format: LogFormat = "text", Active;
+        /// Whether the log also goes to standard error.
+        log_stderr: bool = "True", Active;
+    }
+
+    "Repository of templates" {
+        /// Identifier of the repository.
+        oaipmh_repo_base_identifier_url: Option<String> = "", OAI;
+        /// Name of the repository.
+        oaipmh_repo_name: Option<String> = "", OAI;
+        /// Description of the repository.
+        oaipmh_repo_description: Option<String> = "", OAI;
+        /// Address of its administrator.
+        oaipmh_repo_admin_email: Option<String> = "", OAI;
+    }
+}
+
+const OPENNEBULA_LATER: Status = Later("the OpenNebula connector");
+
+section! {
+    /// Options of `[OpenNebula]`.
+    OpenNebula ["OpenNebula"] as OPENNEBULA {}
+
+    "OpenNebula" {
+        /// Text added to the CONTEXT of the template.
+        template_context: String = "", OPENNEBULA_LATER;
+        /// Text added to the template.
+        template_other: String = "GRAPHICS = [type=\"vnc\",listen=\"0.0.0.0\"]", OPENNEBULA_LATER;
+        /// Owner of the images.
+        image_uname: String = "", OPENNEBULA_LATER;
+        /// Address of the token translation service.
+        tts_url: String = "https://localhost:8443", OPENNEBULA_LATER;
+    }
+}
+
+section! {
+    /// Options of `[Local]`: the cloud made of nodes on this host.
+    Local ["Local"] as LOCAL {}
+
+    "Nodes on this host. Whoever may call the API becomes root in them: for one trusted user, tests and demos" {
+        /// Whether there is such a cloud.
+        enabled: bool = "False", Active;
+        /// Directory of its state, disks and images.
+        state_dir: PathBuf = "/var/lib/imd/local", Active;
+        /// Reserved range that public networks, reachable from this host, are taken from.
+        public_pool: Ipv4Network = "198.18.0.0/16", Active;
+        /// Reserved range that private networks are taken from.
+        private_pool: Ipv4Network = "10.160.0.0/11", Active;
+        /// Directories of the host that nodes see empty, besides the state directory, /root and /home.
+        hide: Vec<PathBuf> = "/srv,/mnt,/media,/var/lib/imd,/var/lib/docker,/etc/imd,/etc/im", Active;
+        /// Whether cores and memory of a node are limited, where the host allows it.
+        limits: bool = "True", Active;
+        /// How many nodes there may be.
+        max_vms: usize = "200", Active;
+        /// Where disks live: disk (state directory), a number of bytes of memory, or auto.
+        storage: LocalStorage = "auto", Active;
+    }
+}
+
+section! {
+    /// Options of `[Dummy]`: the simulated cloud.
+    Dummy ["Dummy"] as DUMMY {}
+
+    "The simulated cloud" {
+        /// Directory its machines are kept in, so that they outlive the daemon; empty: in memory.
+        state_dir: Option<PathBuf> = "", Active;
+    }
+}
+
+impl std::fmt::Display for OptionRow {
+    /// The option as `etc/im.cfg` documents it: description, status, and the default commented out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for line in self.description {
+            writeln!(f, "#{line}")?;
+        }
+        match self.status {
+            Active => {}
+            Later(what) => writeln!(f, "# Not available in this version: {what}.")?,
+            NoEffect(why) => writeln!(f, "# Accepted, without effect: {why}.")?,
+        }
+        writeln!(f, "# ({})", self.kind)?;
+        writeln!(f, "{}", format!("#{} = {}", self.name(), self.default.replace('%', "%%")).trim_end())
+    }
+}
