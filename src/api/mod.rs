@@ -1,0 +1,9 @@
+//! The APIs: they translate between the wire and the engine, and decide nothing.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`document`] | from the body of a request to a document |
+//! | [`rest`] | REST, port 8800 |
+
+pub mod document;
+pub mod rest;

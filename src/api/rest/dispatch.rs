@@ -1,0 +1,158 @@
+//! From a request to its answer: the way that every request goes.
+
+use super::{
+    Shared,
+    error::{self, Failure},
+    events, health, infrastructures,
+    reply::{self, Response},
+    request::{Body, Request, accept},
+    routes::{self, Operation, RESOURCES, Verb},
+    version, vms,
+};
+use bytes::Bytes;
+use connectors::PowerOperation;
+use futures::FutureExt;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use warp::{
+    Reply,
+    http::{self, HeaderMap, HeaderValue, Method, StatusCode, header},
+};
+
+/// A request as it came in.
+pub(super) struct Incoming {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+/// Answers a request.
+pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response {
+    let started = Instant::now();
+    let Incoming { method, path, query, headers, body } = incoming;
+    let verb = Verb::of(&method);
+    let found = routes::find(&path);
+    let place = found.as_ref().map(|(place, _)| *place);
+    let mut response = if method == Method::OPTIONS {
+        options(place)
+    } else {
+        let accepted = accept(&headers).map(std::borrow::Cow::into_owned);
+        let operation = place.zip(verb).and_then(|(place, verb)| RESOURCES[place].operation(verb));
+        let outcome = match (found, operation) {
+            (Some((_, parameters)), Some(operation)) => {
+                let body = matches!(verb, Some(Verb::Post | Verb::Put)).then_some(body);
+                let request = Request { shared: shared.clone(), parameters, query, headers, body };
+                run(operation, request, verb != Some(Verb::Get)).await
+            }
+            (Some((place, _)), None) => Err(Failure::Method(RESOURCES[place].allow())),
+            (None, _) => Err(Failure::Request(
+                StatusCode::NOT_FOUND,
+                "The requested URL was not found on the server.".to_owned(),
+            )),
+        };
+        outcome.unwrap_or_else(|failure| error::response(&failure, operation, accepted.as_deref()))
+    };
+    if let Some(origin) = &shared.cors_origin {
+        allow_origin(response.headers_mut(), origin);
+    }
+    shared.metrics.count(place, verb, response.status(), started.elapsed());
+    response
+}
+
+/// What a change does goes on when the client hangs up, and a defect ends in an answer.
+async fn run(operation: Operation, request: Request, changes: bool) -> Result<Response, Failure> {
+    let work = AssertUnwindSafe(perform(operation, request)).catch_unwind();
+    let outcome = if changes {
+        match tokio::spawn(work).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Box::new(error) as _),
+        }
+    } else {
+        work.await
+    };
+    outcome.unwrap_or_else(|_| {
+        tracing::error!(?operation, "a request ended in a panic");
+        Err(Failure::Request(StatusCode::INTERNAL_SERVER_ERROR, "Internal error, see the log of the service.".to_owned()))
+    })
+}
+
+async fn perform(operation: Operation, request: Request) -> Result<Response, Failure> {
+    use Operation as O;
+    match operation {
+        O::Version => version::version(&request),
+        O::Health => Ok(health::health()),
+        O::Readiness => health::readiness(request).await,
+        O::Metrics => Ok(health::metrics(&request)),
+        O::Describe => version::describe(&request),
+
+        O::List => infrastructures::list(request).await,
+        O::Create => infrastructures::create(request).await,
+        O::Machines => infrastructures::machines(request).await,
+        O::Add => infrastructures::add(request).await,
+        O::Destroy => infrastructures::destroy(request).await,
+        O::State => infrastructures::state(request).await,
+        O::Log => infrastructures::log(request).await,
+        O::Document => infrastructures::document(request).await,
+        O::Owners => infrastructures::owners(request).await,
+        O::Tosca => infrastructures::tosca_property(request, "tosca").await,
+        O::Outputs => infrastructures::tosca_property(request, "outputs").await,
+        O::OtherProperty => infrastructures::other_property(request).await,
+        O::Events => events::events(request).await,
+        O::StartAll => infrastructures::power(request, PowerOperation::Start).await,
+        O::StopAll => infrastructures::power(request, PowerOperation::Stop).await,
+        O::Reconfigure => infrastructures::reconfigure(request).await,
+        O::OtherAction => infrastructures::other_action(request).await,
+
+        O::Machine => vms::info(request).await,
+        O::Alter => vms::alter(request).await,
+        O::Remove => vms::remove(request).await,
+        O::MachineLog => vms::log(request).await,
+        O::MachineProperty => vms::property(request).await,
+        O::Start => vms::power(request, PowerOperation::Start).await,
+        O::Stop => vms::power(request, PowerOperation::Stop).await,
+        O::Reboot => vms::power(request, PowerOperation::Reboot).await,
+        O::OtherMachineAction => vms::other_action(request).await,
+        O::Snapshot => vms::snapshot(request).await,
+
+        O::Export => infrastructures::unavailable(request, "The export of an infrastructure").await,
+        O::ChangeOwners => infrastructures::unavailable(request, "The change of the owners").await,
+        O::MachineCommand => vms::unavailable(request, "The command of reverse tunnels").await,
+        O::Import => unavailable(request, "The import of an infrastructure").await,
+        O::CloudImages => unavailable(request, "The list of images").await,
+        O::CloudQuotas => unavailable(request, "The list of quotas").await,
+        O::Statistics => unavailable(request, "The statistics page").await,
+        O::OtherCloudProperty => {
+            request.caller().await?;
+            Err(Failure::Request(StatusCode::NOT_FOUND, "Incorrect cloud property".to_owned()))
+        }
+        O::Catalogue => Err(Failure::Request(StatusCode::BAD_REQUEST, "OAI-PMH not enabled.".to_owned())),
+        O::StaticFile => Err(Failure::Request(StatusCode::NOT_FOUND, "Static files not enabled.".to_owned())),
+    }
+}
+
+/// An operation of the contract that this version does not offer.
+async fn unavailable(request: Request, what: &str) -> Result<Response, Failure> {
+    request.caller().await?;
+    Err(Failure::unavailable(what))
+}
+
+/// The answer to OPTIONS: the methods of a resource, or an empty object for any other path.
+fn options(place: Option<usize>) -> Response {
+    let Some(place) = place else {
+        return reply::with_type("application/json", "{}");
+    };
+    let mut response = http::Response::new(Bytes::new()).into_response();
+    if let Ok(allow) = HeaderValue::from_str(&RESOURCES[place].allow()) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    let methods = HeaderValue::from_static("PUT, GET, POST, DELETE, OPTIONS");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let names = HeaderValue::from_static("Origin, Accept, Content-Type, Authorization");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+}

@@ -1,0 +1,179 @@
+//! The event stream of an infrastructure: states and log lines as server-sent events (WHATWG HTML, 9.2), resumable.
+//!
+//! Each event has its sequence number as `id`, `state` or `log` as `event`, and one line of JSON as `data`. Stored events
+//! after `Last-Event-ID` (or `?after=`) come first, then new ones as they are stored. The last event, `end`, says that
+//! the infrastructure is gone. A task reads the store in portions and waits while the client does not read, so that a
+//! slow client costs a fixed amount of memory.
+
+use super::{
+    error::Failure,
+    json, negotiation,
+    query::{self, IncorrectParameter},
+    reply::Response,
+    request::{Request, accept},
+    Shared,
+};
+use crate::{
+    auth::Caller,
+    engine::error::OperationError,
+    store::{EventKind, StoredEvent},
+};
+use chrono::{DateTime, SecondsFormat};
+use serde::Serialize;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use warp::{
+    Reply,
+    http::{HeaderName, HeaderValue, StatusCode},
+    sse::Event,
+};
+
+/// Events read from the store at once.
+const PORTION: usize = 128;
+
+/// Events that wait for a client that does not read.
+const WAITING: usize = 32;
+
+/// Time until the next try while the store is away.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The sequence number of the last event that a client has seen.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Asks nginx not to hold the stream back.
+const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// `GET /infrastructures/<inf>/events`
+pub(super) async fn events(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    negotiation::event_stream(accept(&request.headers).as_deref())?;
+    let after = after(&request)?;
+    let id = request.infrastructure().to_owned();
+    let watcher = request.engine().watch_events(&caller, &id).await?;
+    let shared = request.shared;
+    let place = shared.streams.clone().try_acquire_owned().map_err(|_| {
+        let text = "Too many event streams are open, close some or poll the state instead.";
+        Failure::Request(StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+    })?;
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let mut follower = Follower { shared, caller, id, after, watcher, sender };
+    tokio::spawn(async move {
+        follower.shared.metrics.streams.inc();
+        // An error says that the client went away.
+        let _ = follower.follow().await;
+        follower.shared.metrics.streams.dec();
+        drop(place);
+    });
+    let stream = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
+    let mut response = warp::sse::reply(stream).into_response();
+    response.headers_mut().insert(NO_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn after(request: &Request) -> Result<u64, IncorrectParameter> {
+    match request.header(&LAST_EVENT_ID).map(str::trim).filter(|id| !id.is_empty()) {
+        Some(id) => id.parse().map_err(|_| IncorrectParameter("Last-Event-ID".to_owned())),
+        None => Ok(query::number(&request.query, "after")?.unwrap_or(0)),
+    }
+}
+
+/// The client does not read any more.
+struct Gone;
+
+struct Follower {
+    shared: Arc<Shared>,
+    caller: Arc<Caller>,
+    id: String,
+    after: u64,
+    watcher: watch::Receiver<u64>,
+    sender: mpsc::Sender<Event>,
+}
+
+impl Follower {
+    async fn follow(&mut self) -> Result<(), Gone> {
+        let heartbeat = self.shared.state.settings.heartbeat;
+        loop {
+            self.watcher.borrow_and_update();
+            match self.replay().await? {
+                Replay::UpToDate => {}
+                Replay::Ended => return self.send(Event::default().event("end").data("{}")).await,
+                Replay::Later => {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                    continue;
+                }
+            }
+            let closed = loop {
+                tokio::select! {
+                    changed = self.watcher.changed() => break changed.is_err(),
+                    () = tokio::time::sleep(heartbeat) => self.send(Event::default().comment(" alive")).await?,
+                    () = self.sender.closed() => return Err(Gone),
+                    () = self.shared.stopping.cancelled() => return Ok(()),
+                }
+            };
+            if closed {
+                // What was stored between the last look and the end.
+                self.replay().await?;
+                return self.send(Event::default().event("end").data("{}")).await;
+            }
+        }
+    }
+
+    /// Sends everything stored after the last event sent.
+    async fn replay(&mut self) -> Result<Replay, Gone> {
+        loop {
+            let events = match self.shared.state.engine.events(&self.caller, &self.id, self.after, PORTION).await {
+                Ok(events) => events,
+                Err(OperationError::Unavailable(_)) => return Ok(Replay::Later),
+                Err(_) => return Ok(Replay::Ended),
+            };
+            for stored in &events {
+                self.after = stored.sequence;
+                match event(stored) {
+                    Ok(event) => self.send(event).await?,
+                    Err(error) => tracing::error!(%error, inf = %self.id, "an event cannot be written as JSON"),
+                }
+            }
+            if events.len() < PORTION {
+                return Ok(Replay::UpToDate);
+            }
+        }
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Gone> {
+        tokio::select! {
+            sent = self.sender.send(event) => sent.map_err(|_| Gone),
+            () = self.shared.stopping.cancelled() => Err(Gone),
+        }
+    }
+}
+
+enum Replay {
+    UpToDate,
+    Later,
+    Ended,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    vm: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    at: String,
+}
+
+/// An event on the wire; `at` is RFC 3339 in UTC, to the microsecond.
+fn event(stored: &StoredEvent) -> serde_json::Result<Event> {
+    let new = &stored.event;
+    let at = DateTime::from_timestamp_micros(new.at).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let text = Some(new.text.as_str());
+    let (name, state, text) = match new.kind {
+        EventKind::State => ("state", text, None),
+        EventKind::Log => ("log", None, text),
+    };
+    let data = json::line(&Data { vm: new.vm, state, text, at })?;
+    let data = String::from_utf8_lossy(&data).into_owned();
+    Ok(Event::default().id(stored.sequence.to_string()).event(name).data(data))
+}

@@ -1,0 +1,24 @@
+//! Probes and metrics of the daemon itself, without credentials.
+
+use super::{
+    error::Failure,
+    reply::{self, Response},
+    request::Request,
+};
+
+/// `GET /healthz`: the process serves.
+pub(super) fn health() -> Response {
+    reply::text("ok")
+}
+
+/// `GET /readyz`: the process can do its work.
+pub(super) async fn readiness(request: Request) -> Result<Response, Failure> {
+    request.engine().ready().await?;
+    Ok(reply::text("ok"))
+}
+
+/// `GET /metrics`: the text format of Prometheus, version 0.0.4.
+pub(super) fn metrics(request: &Request) -> Response {
+    let figures = request.engine().figures();
+    reply::with_type(prometheus::TEXT_FORMAT, request.shared.metrics.page(&request.shared.state.registry, figures))
+}

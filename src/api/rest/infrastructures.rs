@@ -1,0 +1,197 @@
+//! Infrastructures and their properties.
+
+use super::{
+    error::Failure,
+    negotiation::{Form, Media},
+    query,
+    reply::{self, Named, Response},
+    request::Request,
+};
+use crate::engine::{
+    Engine,
+    error::OperationError,
+    model::{Infrastructure, State},
+};
+use connectors::PowerOperation;
+use serde::{Serialize, Serializer};
+use warp::http::StatusCode;
+
+/// Size that a compiled filter may have, bytes.
+const FILTER_SIZE: usize = 1 << 20;
+
+/// `GET /infrastructures`
+pub(super) async fn list(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::UriList)?;
+    let filter = query::first(&request.query, "filter").filter(|pattern| !pattern.is_empty());
+    let filter = filter.map(|pattern| compile(&pattern)).transpose()?;
+    let ids = request.engine().list(&caller, filter.as_ref()).await?;
+    let base = request.base_url();
+    let uris: Vec<String> = ids.iter().map(|id| infrastructure_uri(&base, id)).collect();
+    Ok(reply::uris(form, &uris)?)
+}
+
+fn compile(pattern: &str) -> Result<regex::Regex, OperationError> {
+    let compiled = regex::RegexBuilder::new(pattern).size_limit(FILTER_SIZE).build();
+    compiled.map_err(|error| OperationError::Invalid(format!("Invalid filter: {error}")))
+}
+
+/// `POST /infrastructures`
+pub(super) async fn create(mut request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    if request.flag("dry_run", false)? {
+        request.form(Media::Json)?;
+        return Err(Failure::unavailable("The estimate of resources (dry_run)"));
+    }
+    let form = request.form(Media::UriList)?;
+    let kind = request.document_kind()?;
+    let asynchronous = request.flag("async", false)?;
+    let document = request.document(kind).await?;
+    let id = request.engine().create(&caller, document, asynchronous).await?;
+    let uri = infrastructure_uri(&request.base_url(), &id);
+    Ok(reply::about(reply::uri(form, &uri)?, &id))
+}
+
+/// `GET /infrastructures/<inf>`
+pub(super) async fn machines(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::UriList)?;
+    let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    let numbers = infrastructure.live_vms().map(|vm| vm.number);
+    Ok(reply::uris(form, &machine_uris(&request, numbers))?)
+}
+
+/// `POST /infrastructures/<inf>`
+pub(super) async fn add(mut request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::UriList)?;
+    let kind = request.document_kind()?;
+    let context = request.flag("context", true)?;
+    let document = request.document(kind).await?;
+    let id = request.infrastructure();
+    let numbers = request.engine().add(&caller, id, document, context).await?;
+    let response = reply::uris(form, &machine_uris(&request, numbers.into_iter()))?;
+    Ok(if context { reply::about(response, request.infrastructure()) } else { response })
+}
+
+/// `DELETE /infrastructures/<inf>`
+pub(super) async fn destroy(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let (force, asynchronous) = (request.flag("force", false)?, request.flag("async", false)?);
+    request.engine().destroy(&caller, request.infrastructure(), force, asynchronous).await?;
+    Ok(reply::empty())
+}
+
+/// `GET /infrastructures/<inf>/state`
+pub(super) async fn state(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    request.json_only()?;
+    let engine = request.engine();
+    let infrastructure = engine.infrastructure(&caller, request.infrastructure()).await?;
+    let vm_states = MachineStates { engine, infrastructure: &infrastructure };
+    let states = States { state: engine.state(&infrastructure), vm_states };
+    Ok(reply::value(&Named("state", &states))?)
+}
+
+#[derive(Serialize)]
+struct States<'a> {
+    state: State,
+    vm_states: MachineStates<'a>,
+}
+
+/// `{"0": "running", ...}`, written straight from the model.
+struct MachineStates<'a> {
+    engine: &'a Engine,
+    infrastructure: &'a Infrastructure,
+}
+
+impl Serialize for MachineStates<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { engine, infrastructure } = self;
+        serializer.collect_map(infrastructure.live_vms().map(|vm| (vm.number, engine.vm_state(infrastructure, vm))))
+    }
+}
+
+/// `GET /infrastructures/<inf>/contmsg`
+pub(super) async fn log(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let header_only = request.flag("headeronly", false)?;
+    let log = request.engine().contextualization_log(&caller, request.infrastructure(), header_only).await?;
+    Ok(reply::named_text(form, "contmsg", log)?)
+}
+
+/// `GET /infrastructures/<inf>/radl`
+pub(super) async fn document(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    Ok(reply::named_text(form, "radl", request.engine().document(&infrastructure).to_text())?)
+}
+
+/// `GET /infrastructures/<inf>/authorization`
+pub(super) async fn owners(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    let names: Vec<&str> = infrastructure.owners.iter().map(|owner| owner.username.as_str()).collect();
+    Ok(match form {
+        Form::Text => reply::text(names.join("\n")),
+        Form::Json => reply::value(&Named("authorization", &names))?,
+    })
+}
+
+/// `GET /infrastructures/<inf>/tosca` and `outputs`: only those made from TOSCA have them, and none is.
+pub(super) async fn tosca_property(request: Request, name: &str) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    request.json_only()?;
+    request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    let text = format!("'{name}' infrastructure property is not valid in this infrastructure");
+    Err(Failure::Request(StatusCode::FORBIDDEN, text))
+}
+
+/// A property that does not exist.
+pub(super) async fn other_property(request: Request) -> Result<Response, Failure> {
+    request.caller().await?;
+    Err(Failure::Request(StatusCode::NOT_FOUND, "Incorrect infrastructure property".to_owned()))
+}
+
+/// `PUT /infrastructures/<inf>/start` and `stop`
+pub(super) async fn power(request: Request, operation: PowerOperation) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    request.engine().power(&caller, request.infrastructure(), None, operation).await?;
+    Ok(reply::empty())
+}
+
+/// `PUT /infrastructures/<inf>/reconfigure`
+pub(super) async fn reconfigure(mut request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let vms = request.machine_list()?;
+    let document = request.optional_document().await?;
+    let id = request.infrastructure();
+    request.engine().reconfigure(&caller, id, document, vms).await?;
+    Ok(reply::about(reply::empty(), id))
+}
+
+/// An operation that does not exist.
+pub(super) async fn other_action(request: Request) -> Result<Response, Failure> {
+    request.caller().await?;
+    let text = format!("Error in {} operation: there is no such operation.", request.parameters[1]);
+    Err(Failure::Request(StatusCode::NOT_FOUND, text))
+}
+
+/// An operation of the contract on an existing infrastructure that this version does not offer.
+pub(super) async fn unavailable(request: Request, what: &str) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    Err(Failure::unavailable(what))
+}
+
+fn infrastructure_uri(base: &str, id: &str) -> String {
+    format!("{base}infrastructures/{id}")
+}
+
+fn machine_uris(request: &Request, numbers: impl Iterator<Item = u32>) -> Vec<String> {
+    let base = infrastructure_uri(&request.base_url(), request.infrastructure());
+    numbers.map(|number| format!("{base}/vms/{number}")).collect()
+}

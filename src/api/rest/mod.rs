@@ -1,0 +1,112 @@
+//! The REST API.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`server`] | connections: accepting, limits, shutdown |
+//! | `routes` | the table from method and path to an operation |
+//! | `dispatch` | the way every request goes |
+//! | `request`, `query`, `negotiation`, `base_url` | reading a request |
+//! | `reply`, `json`, `error` | writing an answer |
+//! | `infrastructures`, `vms`, `events`, `version`, `health`, `metrics` | one resource each |
+//!
+//! The wire is described in spec/api.md; where a resource departs from it, its module says so.
+
+mod base_url;
+mod dispatch;
+mod error;
+mod events;
+mod health;
+mod infrastructures;
+mod json;
+mod metrics;
+mod negotiation;
+mod query;
+mod reply;
+mod request;
+mod routes;
+pub mod server;
+mod version;
+mod vms;
+
+pub use server::{ServeError, serve};
+
+use crate::{auth::Authenticator, engine::Engine};
+use metrics::Metrics;
+use prometheus::Registry;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use warp::http::HeaderValue;
+
+/// What the API is made of.
+#[derive(Clone)]
+pub struct RestState {
+    /// The engine.
+    pub engine: Engine,
+    /// Who says who is calling.
+    pub authenticator: Arc<Authenticator>,
+    /// Metrics of the daemon; those of the API are added to it.
+    pub registry: Registry,
+    /// Options.
+    pub settings: RestSettings,
+}
+
+/// Options of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestSettings {
+    /// The version that `/version` tells: that of the contract, since clients compare it.
+    pub version: String,
+    /// CORS_ORIGIN if ENABLE_CORS, else none.
+    pub cors_origin: Option<String>,
+    /// The address clients use; none takes it from each request.
+    pub public_url: Option<String>,
+    /// Whether connections are encrypted, so that answers name `https`.
+    pub https: bool,
+    /// Largest body of a request, bytes.
+    pub max_body: usize,
+    /// Largest head of a request (line and headers), bytes; at least 8192.
+    pub max_head: usize,
+    /// Connections at the same time; further ones wait.
+    pub max_connections: usize,
+    /// Event streams at the same time; further ones are refused.
+    pub max_streams: usize,
+    /// How long a connection may take for the head of a request, waiting for it included.
+    pub head_timeout: Duration,
+    /// How long a request may take for its body.
+    pub body_timeout: Duration,
+    /// How long running requests may take once the server is to stop.
+    pub drain: Duration,
+    /// Time between signs of life in event streams.
+    pub heartbeat: Duration,
+}
+
+impl Default for RestSettings {
+    fn default() -> Self {
+        Self {
+            version: "1.19.2".to_owned(),
+            cors_origin: None,
+            public_url: None,
+            https: false,
+            max_body: 16 << 20,
+            max_head: 128 << 10,
+            max_connections: 1000,
+            max_streams: 250,
+            head_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What all requests share.
+struct Shared {
+    state: RestState,
+    metrics: Metrics,
+    /// Host and port that the server listens on.
+    local: String,
+    cors_origin: Option<HeaderValue>,
+    streams: Arc<Semaphore>,
+    /// Cancelled when the server is to stop: streams end.
+    stopping: CancellationToken,
+}

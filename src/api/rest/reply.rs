@@ -1,0 +1,86 @@
+//! Bodies of successes: always 200, content types without a character set (spec/api.md 2.2).
+
+use super::{
+    json,
+    negotiation::{Form, Media},
+};
+use bytes::Bytes;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use warp::{
+    Reply,
+    http::{self, HeaderName, HeaderValue, header},
+};
+
+/// An answer.
+pub(super) type Response = warp::reply::Response;
+
+/// Header that tells a balancer which infrastructure an answer is about.
+const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");
+
+/// A body of this type.
+pub(super) fn with_type(kind: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = http::Response::new(body.into()).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// A text.
+pub(super) fn text(body: impl Into<Bytes>) -> Response {
+    with_type("text/plain", body)
+}
+
+/// Nothing, as text: the answer of operations.
+pub(super) fn empty() -> Response {
+    text(Bytes::new())
+}
+
+/// A value as one line of JSON.
+pub(super) fn value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Response> {
+    Ok(with_type("application/json", json::line(value)?))
+}
+
+/// A value under one name, without building a map: `{"name": value}`.
+pub(super) struct Named<'a, T: ?Sized>(pub(super) &'a str, pub(super) &'a T);
+
+impl<T: Serialize + ?Sized> Serialize for Named<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.0, self.1)?;
+        map.end()
+    }
+}
+
+/// A text as it is, or under its name.
+pub(super) fn named_text(form: Form, name: &str, content: String) -> serde_json::Result<Response> {
+    match form {
+        Form::Text => Ok(text(content)),
+        Form::Json => value(&Named(name, &content)),
+    }
+}
+
+/// A list of URIs: one a line, or `{"uri-list": [{"uri": ...}]}`.
+pub(super) fn uris(form: Form, uris: &[String]) -> serde_json::Result<Response> {
+    match form {
+        Form::Text => Ok(with_type(Media::UriList.name(), uris.join("\n"))),
+        Form::Json => {
+            let items: Vec<Named<'_, String>> = uris.iter().map(|uri| Named("uri", uri)).collect();
+            value(&Named("uri-list", &items))
+        }
+    }
+}
+
+/// One URI: as it is, or `{"uri": ...}`.
+pub(super) fn uri(form: Form, uri: &String) -> serde_json::Result<Response> {
+    match form {
+        Form::Text => Ok(with_type(Media::UriList.name(), uri.clone())),
+        Form::Json => value(&Named("uri", uri)),
+    }
+}
+
+/// The answer with the infrastructure it is about.
+pub(super) fn about(mut response: Response, infrastructure: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(infrastructure) {
+        response.headers_mut().insert(INFRASTRUCTURE_ID, value);
+    }
+    response
+}

@@ -1,0 +1,194 @@
+//! A request on its way to its operation: who sends it, what it accepts, its parameters and its body.
+
+use super::{
+    Shared, base_url,
+    error::Failure,
+    negotiation::{self, Form, Media},
+    query::{self, IncorrectParameter},
+    routes::Parameters,
+};
+use crate::{
+    api::document::{self, DocumentKind},
+    auth::Caller,
+    engine::{Engine, error::OperationError},
+};
+use bytes::{Buf, Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use radl::Radl;
+use std::{borrow::Cow, collections::BTreeSet, pin::Pin, sync::Arc};
+use warp::http::{HeaderMap, HeaderName, StatusCode, header};
+
+/// The chunks of a body; none for methods whose body has no meaning.
+pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
+
+/// The chunks of a body as warp gives them.
+pub(super) fn body<B: Buf>(
+    stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static,
+) -> Body {
+    Box::pin(stream.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))))
+}
+
+/// A routed request.
+pub(super) struct Request {
+    pub(super) shared: Arc<Shared>,
+    pub(super) parameters: Parameters,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Body>,
+}
+
+/// The whole `Accept` header, several lines joined.
+pub(super) fn accept(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let mut lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let first = lines.next()?;
+    let rest: Vec<&str> = lines.collect();
+    Some(if rest.is_empty() { Cow::Borrowed(first) } else { Cow::Owned(format!("{first},{}", rest.join(","))) })
+}
+
+impl Request {
+    /// The engine.
+    pub(super) fn engine(&self) -> &Engine {
+        &self.shared.state.engine
+    }
+
+    /// Who sends it.
+    ///
+    /// # Errors
+    /// No, malformed or invalid credentials.
+    pub(super) async fn caller(&self) -> Result<Arc<Caller>, Failure> {
+        let header = self.headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        Ok(self.shared.state.authenticator.authenticate_header(header.as_deref())?)
+    }
+
+    /// Value of a header, none when absent or not text.
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The form to answer in.
+    ///
+    /// # Errors
+    /// The client accepts none.
+    pub(super) fn form(&self, default: Media) -> Result<Form, Failure> {
+        Ok(negotiation::answer_form(accept(&self.headers).as_deref(), default)?)
+    }
+
+    /// The check of resources that only have a JSON form.
+    ///
+    /// # Errors
+    /// The client does not accept JSON.
+    pub(super) fn json_only(&self) -> Result<(), Failure> {
+        Ok(negotiation::json_only(accept(&self.headers).as_deref())?)
+    }
+
+    /// A truth value of the query.
+    ///
+    /// # Errors
+    /// A word that is none.
+    pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, IncorrectParameter> {
+        query::flag(&self.query, name, default)
+    }
+
+    /// The infrastructure named in the path.
+    pub(super) fn infrastructure(&self) -> &str {
+        &self.parameters[0]
+    }
+
+    /// The machine named in the path.
+    ///
+    /// # Errors
+    /// Not a number.
+    pub(super) fn machine(&self) -> Result<u32, OperationError> {
+        machine_number(&self.parameters[1])
+    }
+
+    /// The machines named in the path, separated by commas.
+    ///
+    /// # Errors
+    /// One of them is not a number.
+    pub(super) fn machines(&self) -> Result<Vec<u32>, OperationError> {
+        self.parameters[1].split(',').map(machine_number).collect()
+    }
+
+    /// The machines of `vm_list`, none when absent; numbers that no machine can have are left out.
+    ///
+    /// # Errors
+    /// Not a comma list of whole numbers.
+    pub(super) fn machine_list(&self) -> Result<Option<BTreeSet<u32>>, Failure> {
+        let Some(list) = query::first(&self.query, "vm_list") else { return Ok(None) };
+        let numbers: Result<Vec<i64>, _> = list.split(',').map(|number| number.trim().parse()).collect();
+        let incorrect = |_| Failure::Request(StatusCode::BAD_REQUEST, "Incorrect vm_list format.".to_owned());
+        Ok(Some(numbers.map_err(incorrect)?.into_iter().filter_map(|number| u32::try_from(number).ok()).collect()))
+    }
+
+    /// The address that URIs of the answer start with.
+    pub(super) fn base_url(&self) -> String {
+        let settings = &self.shared.state.settings;
+        base_url::base_url(settings.public_url.as_deref(), settings.https, &self.headers, &self.shared.local)
+    }
+
+    /// The kind of document that the body is said to be.
+    ///
+    /// # Errors
+    /// None of them.
+    pub(super) fn document_kind(&self) -> Result<DocumentKind, Failure> {
+        Ok(negotiation::document_kind(self.header(&header::CONTENT_TYPE))?)
+    }
+
+    /// The document in the body.
+    ///
+    /// # Errors
+    /// Too large, too slow, or a document with errors.
+    pub(super) async fn document(&mut self, kind: DocumentKind) -> Result<Radl, Failure> {
+        let body = self.read().await?;
+        Ok(document::parse(kind, &body)?)
+    }
+
+    /// The document in the body, none without a body; its type only counts if there is one.
+    ///
+    /// # Errors
+    /// As [`Request::document`], and an unknown type.
+    pub(super) async fn optional_document(&mut self) -> Result<Option<Radl>, Failure> {
+        let body = self.read().await?;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        Ok(Some(document::parse(self.document_kind()?, &body)?))
+    }
+
+    /// The whole body.
+    async fn read(&mut self) -> Result<Bytes, Failure> {
+        let settings = &self.shared.state.settings;
+        let limit = settings.max_body;
+        let refuse = |status, text: String| Failure::Request(status, text);
+        let too_large =
+            || refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("The request body is larger than {limit} bytes."));
+        let announced = self.header(&header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limit as u64) {
+            return Err(too_large());
+        }
+        let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
+        let collect = async {
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = body.next().await {
+                let chunk = chunk.map_err(|error| {
+                    refuse(StatusCode::BAD_REQUEST, format!("The request body cannot be read: {error}"))
+                })?;
+                if whole.len() + chunk.len() > limit {
+                    return Err(too_large());
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.freeze())
+        };
+        tokio::time::timeout(settings.body_timeout, collect).await.unwrap_or_else(|_| {
+            let text = format!("The request body did not arrive within {} s.", settings.body_timeout.as_secs());
+            Err(refuse(StatusCode::REQUEST_TIMEOUT, text))
+        })
+    }
+}
+
+/// The number of a machine: an integer, blanks around it allowed.
+fn machine_number(text: &str) -> Result<u32, OperationError> {
+    text.trim().parse().map_err(|_| OperationError::UnknownVm)
+}

@@ -1,0 +1,111 @@
+//! Virtual machines and their properties.
+
+use super::{
+    error::Failure,
+    negotiation::{Form, Media},
+    query,
+    reply::{self, Named, Response},
+    request::Request,
+};
+use crate::engine::error::OperationError;
+use connectors::PowerOperation;
+use radl::Radl;
+use warp::http::StatusCode;
+
+/// `GET /infrastructures/<inf>/vms/<vm>`
+pub(super) async fn info(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let engine = request.engine();
+    let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
+    radl(form, &engine.vm_info(&infrastructure, &vm))
+}
+
+/// A document: as text, or `{"radl": [...]}`.
+fn radl(form: Form, document: &Radl) -> Result<Response, Failure> {
+    Ok(match form {
+        Form::Text => reply::text(document.to_text()),
+        Form::Json => reply::value(&Named("radl", &document.to_json()))?,
+    })
+}
+
+/// `PUT /infrastructures/<inf>/vms/<vm>`
+pub(super) async fn alter(mut request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let kind = request.document_kind()?;
+    let number = request.machine()?;
+    let document = request.document(kind).await?;
+    radl(form, &request.engine().alter(&caller, request.infrastructure(), number, document).await?)
+}
+
+/// `DELETE /infrastructures/<inf>/vms/<vm>[,<vm>...]`
+pub(super) async fn remove(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let context = request.flag("context", true)?;
+    request.engine().remove(&caller, request.infrastructure(), &request.machines()?, context).await?;
+    Ok(reply::empty())
+}
+
+/// `GET /infrastructures/<inf>/vms/<vm>/contmsg`
+pub(super) async fn log(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let log = request.engine().vm_log(&caller, request.infrastructure(), request.machine()?).await?;
+    Ok(reply::named_text(form, "contmsg", log)?)
+}
+
+/// `GET /infrastructures/<inf>/vms/<vm>/<property>`: numbers in base units, texts without quotes.
+pub(super) async fn property(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let engine = request.engine();
+    let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
+    let [_, number, name] = &request.parameters;
+    let state = (name == "state").then(|| serde_json::Value::from(engine.vm_state(&infrastructure, &vm).name()));
+    let feature = || vm.info.systems.first().and_then(|system| system.features.value_json(name));
+    let incorrect = || {
+        Failure::Request(StatusCode::NOT_FOUND, format!("Incorrect property {name} for VM ID {}", number.trim()))
+    };
+    let value = state.or_else(feature).ok_or_else(incorrect)?;
+    Ok(match (form, value) {
+        (Form::Json, value) => reply::value(&Named(name, &value))?,
+        (Form::Text, serde_json::Value::String(text)) => reply::text(text),
+        (Form::Text, value) => reply::text(super::json::line(&value)?),
+    })
+}
+
+/// `PUT /infrastructures/<inf>/vms/<vm>/start`, `stop` and `reboot`
+pub(super) async fn power(request: Request, operation: PowerOperation) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let number = request.machine()?;
+    request.engine().power(&caller, request.infrastructure(), Some(number), operation).await?;
+    Ok(reply::empty())
+}
+
+/// An operation that does not exist.
+pub(super) async fn other_action(request: Request) -> Result<Response, Failure> {
+    request.caller().await?;
+    let text = format!("Error in {} op in VM: there is no such operation.", request.parameters[2]);
+    Err(Failure::Request(StatusCode::NOT_FOUND, text))
+}
+
+/// `PUT /infrastructures/<inf>/vms/<vm>/disks/<n>/snapshot`
+pub(super) async fn snapshot(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let auto_delete = request.flag("auto_delete", false)?;
+    let missing = || Failure::Request(StatusCode::BAD_REQUEST, "Parameter image_name required.".to_owned());
+    let name = query::first(&request.query, "image_name").ok_or_else(missing)?;
+    let disk = &request.parameters[2];
+    let disk = disk.trim().parse().map_err(|_| OperationError::Invalid(format!("Incorrect disk number: {disk}")))?;
+    let number = request.machine()?;
+    let url = request.engine().snapshot(&caller, request.infrastructure(), number, disk, &name, auto_delete).await?;
+    Ok(reply::text(url))
+}
+
+/// An operation of the contract on an existing machine that this version does not offer.
+pub(super) async fn unavailable(request: Request, what: &str) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    request.engine().vm(&caller, request.infrastructure(), request.machine()?).await?;
+    Err(Failure::unavailable(what))
+}
