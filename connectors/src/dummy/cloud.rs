@@ -144,6 +144,15 @@ impl Tenant {
         self.networks.get(infrastructure).into_iter().flatten().map(String::as_str)
     }
 
+    /// All networks, each with the infrastructure that it was made for.
+    pub fn all_networks(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = |(infrastructure, networks)| std::iter::repeat(infrastructure).zip(networks);
+        self.networks
+            .iter()
+            .flat_map(pairs)
+            .map(|(infrastructure, network): (&String, &String)| (infrastructure.as_str(), network.as_str()))
+    }
+
     /// URLs of the images made.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         self.images.iter().map(String::as_str)

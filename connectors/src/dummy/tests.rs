@@ -65,7 +65,7 @@ async fn conforms_while_unreliable() {
 
 #[tokio::test]
 async fn shows_what_clients_know() {
-    let (_, dummy) = in_memory(&[]);
+    let (cloud, dummy) = in_memory(&[]);
     let subject = subject(dummy.clone());
     let mut system = subject.system.clone();
     assert_eq!(dummy.candidates(&system).await.unwrap(), [system.clone()]);
@@ -77,6 +77,8 @@ async fn shows_what_clients_know() {
     assert_eq!(candidates[1].features.text("provider.type"), Some("Dummy"));
     assert_eq!(candidates[1].credentials().username.as_deref(), Some("username"));
 
+    let shared = InfrastructureIntent { infrastructure: "inf".into(), networks: subject.networks.clone() };
+    assert_eq!(dummy.ensure_shared(&shared).await.unwrap(), SharedResources::default());
     let id = dummy.create_vm(&subject.intent("inf", 0)).await.unwrap();
     let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
     dummy.resize(&id, &resize).await.unwrap();
@@ -92,6 +94,14 @@ async fn shows_what_clients_know() {
     assert_eq!((machine.addresses[0].network.as_deref(), machine.addresses[0].public), (Some("net"), true));
 
     assert_eq!(dummy.snapshot(&id, 0, "mine").await.unwrap(), "mock0://linux.for.ev.er/mine");
+    let held = |inventory: &Inventory| {
+        let tenant = inventory.tenant("@").unwrap();
+        let networks: Vec<_> = tenant.all_networks().map(|(inf, net)| format!("{inf} {net}")).collect();
+        let machines: Vec<_> = tenant.machines().map(|machine| machine.uid.to_string()).collect();
+        (networks, machines, tenant.images().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let expected = ["inf net", "inf-0", "mock0://linux.for.ev.er/mine"].map(|text| vec![text.to_owned()]);
+    assert_eq!(<[_; 3]>::from(cloud.inspect(held).unwrap()), expected);
     assert_eq!(dummy.images(&BTreeMap::new()).await.unwrap()[1].name, "Image Name2");
     assert_eq!(dummy.quotas().await.unwrap()["cores"], Quota { used: 1.0, limit: 10.0 });
 }
@@ -138,7 +148,7 @@ fn fault_keys_that_cannot_be_read_are_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_inventory_outlives_the_daemon_and_is_shared() {
     let directory = tempfile::tempdir().unwrap();
     let state_dir = Some(directory.path().join("state"));

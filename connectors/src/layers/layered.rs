@@ -77,13 +77,12 @@ impl Connector for Layered {
     }
 
     async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError> {
-        let result = self.send(Call::on(Operation::DeleteVm, id), || self.inner.delete_vm(id)).await;
-        gone_is_done(result)
+        self.send(Call::on(Operation::DeleteVm, id), || Box::pin(deletion(self.inner.delete_vm(id)))).await
     }
 
     async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError> {
         let call = Call::within(Operation::DeleteShared, infrastructure);
-        gone_is_done(self.send(call, || self.inner.delete_shared(infrastructure)).await)
+        self.send(call, || Box::pin(deletion(self.inner.delete_shared(infrastructure)))).await
     }
 
     async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<(), ConnectorError> {
@@ -107,7 +106,7 @@ impl Connector for Layered {
 
     async fn delete_image(&self, url: &str) -> Result<(), ConnectorError> {
         self.require(|offers| offers.snapshot)?;
-        gone_is_done(self.send(Call::new(Operation::DeleteImage), || self.inner.delete_image(url)).await)
+        self.send(Call::new(Operation::DeleteImage), || Box::pin(deletion(self.inner.delete_image(url)))).await
     }
 
     async fn images(&self, filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {
@@ -122,8 +121,8 @@ impl Connector for Layered {
 }
 
 /// On delete, what is missing is what was wanted.
-fn gone_is_done(result: Result<(), ConnectorError>) -> Result<(), ConnectorError> {
-    match result {
+async fn deletion(answer: impl Future<Output = Result<(), ConnectorError>>) -> Result<(), ConnectorError> {
+    match answer.await {
         Err(error) if error.class == ErrorClass::NotFound => Ok(()),
         other => other,
     }

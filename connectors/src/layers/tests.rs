@@ -275,3 +275,50 @@ fn class_names_are_those_of_json() {
         assert_eq!(serde_json::to_value(class).unwrap(), class.name());
     }
 }
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn traces_name_what_a_call_is_about_and_no_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let _traced = tracing::subscriber::set_default(subscriber.with_ansi(false).finish());
+    let fields = [("username", "user"), ("password", "s3cr3t-a"), ("token", "s3cr3t-b")];
+    let fields = fields.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let line = CloudAccount {
+        id: "dummy".into(),
+        kind: "Dummy".into(),
+        endpoint: Endpoint::default(),
+        fields: fields.into_iter().collect(),
+    };
+    let registry = crate::Registry::new(crate::ConnectorSettings::default());
+    let connector = registry.connector(&line).unwrap();
+    let faults = Faults { failures: vec![(ErrorClass::Transient, 1.0)], ..Faults::default() };
+    registry.simulated_cloud().unwrap().impose(Some(faults));
+    let mut intent = intent(0);
+    intent.system.features.set_text("disk.0.os.credentials.password", "s3cr3t-c");
+    connector.create_vm(&intent).await.unwrap_err();
+    tracing::debug!(?line, "the line itself may be logged");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let failed = text.lines().find(|line| line.contains("WARN")).unwrap();
+    for part in
+        [r#"cloud="Dummy""#, r#"operation="create_vm""#, r#"infrastructure="inf""#, r#"uid="vm-0""#, "transient"]
+    {
+        assert!(failed.contains(part), "{part} in {failed}");
+    }
+    assert!(!text.contains("s3cr3t"), "{text}");
+}
