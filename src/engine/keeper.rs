@@ -131,7 +131,8 @@ impl Handle {
 /// A keeper about to run.
 pub struct Keeper {
     inner: Arc<Inner>,
-    model: Infrastructure,
+    /// The state as last stored and published.
+    model: Arc<Infrastructure>,
     version: Version,
     next_sequence: u64,
     mailbox: mpsc::UnboundedReceiver<Message>,
@@ -140,7 +141,6 @@ pub struct Keeper {
     waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
     told: Told,
     children: super::children::Children,
-    handle: Handle,
 }
 
 /// The states that the event stream told last.
@@ -160,7 +160,8 @@ pub fn spawn(
     waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
 ) -> Handle {
     let (sender, mailbox) = mpsc::unbounded_channel();
-    let (snapshot, snapshots) = watch::channel(Arc::new(model.clone()));
+    let model = Arc::new(model);
+    let (snapshot, snapshots) = watch::channel(model.clone());
     let (events, sequences) = watch::channel(last_sequence);
     let asked = Arc::new(AtomicI64::new(inner.now()));
     let handle = Handle { mailbox: sender, snapshot: snapshots, events: sequences, asked };
@@ -181,7 +182,6 @@ pub fn spawn(
         waiters,
         told,
         children,
-        handle: handle.clone(),
     };
     let span = tracing::info_span!("infrastructure", inf = %keeper.model.id);
     tokio::spawn(tracing::Instrument::instrument(
@@ -196,11 +196,10 @@ pub fn spawn(
 
 impl Keeper {
     fn start(&mut self, effects: Vec<Effect>) {
-        let snapshot = self.handle.snapshot();
         for effect in effects {
-            self.children.start(effect, &snapshot);
+            self.children.start(effect, &self.model);
         }
-        self.children.follow(&snapshot);
+        self.children.follow(&self.model);
     }
 
     async fn run(&mut self) {
@@ -221,7 +220,7 @@ impl Keeper {
                 }
             }
             let store_was_away = !backlog.is_empty();
-            let mut draft = Draft::new(self.model.clone(), self.terms());
+            let mut draft = Draft::new(Infrastructure::clone(&self.model), self.terms());
             let mut acknowledgements: Vec<Acknowledge> = Vec::new();
             let mut reports = std::mem::take(&mut backlog);
             let mut useful = Vec::new();
@@ -286,10 +285,9 @@ impl Keeper {
             self.version = self.inner.store.commit(&self.model.id, self.version, changes).await?;
             self.told = told;
             self.next_sequence += count;
-            self.model = draft.model;
-            let snapshot = Arc::new(self.model.clone());
-            self.children.follow(&snapshot);
-            self.snapshot.send_replace(snapshot);
+            self.model = Arc::new(draft.model);
+            self.children.follow(&self.model);
+            self.snapshot.send_replace(self.model.clone());
             if count > 0 {
                 self.events.send_replace(self.next_sequence - 1);
             }
@@ -297,9 +295,8 @@ impl Keeper {
         for (work, waiters) in draft.waiters {
             self.waiters.entry(work).or_default().extend(waiters);
         }
-        let snapshot = self.handle.snapshot();
         for effect in draft.effects {
-            self.children.start(effect, &snapshot);
+            self.children.start(effect, &self.model);
         }
         if self.model.deleted {
             self.inner.forget(&self.model.id);

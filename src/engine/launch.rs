@@ -62,14 +62,14 @@ async fn launch_in_cloud(
         }
     };
     handle.report_and_wait(Event::SharedReady { cloud, shared, vms: vms.clone() }).await;
-    let model = handle.snapshot();
-    let slots = inner.launch_slots();
     stream::iter(vms)
-        .for_each_concurrent(slots, |number| {
-            let (connector, model, handle) = (&connector, &model, handle);
+        .for_each_concurrent(inner.launch_slots(), |number| {
+            let (connector, handle) = (&connector, handle);
             async move {
+                // It may have been deleted while it waited for its turn.
+                let model = handle.snapshot();
                 let result = match model.vm(number) {
-                    Some(vm) if vm.lifecycle == Lifecycle::Launching => attempt(inner, connector, model, vm).await,
+                    Some(vm) if vm.lifecycle == Lifecycle::Launching => attempt(inner, connector, &model, vm).await,
                     _ => Err("it was deleted before it was launched".to_owned()),
                 };
                 handle.report(Event::Launched { vm: number, result });

@@ -30,6 +30,8 @@ mod secrets;
 pub mod settings;
 pub mod state;
 pub mod transitions;
+#[cfg(test)]
+mod transitions_tests;
 
 pub use error::OperationError;
 pub use operations::{Engine, Snapshot};
@@ -53,7 +55,7 @@ pub struct Inner {
     settings: EngineSettings,
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
-    ssh: Arc<contextualization::ssh::SshLimits>,
+    ssh: contextualization::ssh::SshLimits,
     directory: Directory,
     now: Now,
 }
@@ -82,7 +84,7 @@ impl Engine {
         settings: EngineSettings,
         store: Arc<dyn Store>,
         registry: Arc<Registry>,
-        ssh: Arc<contextualization::ssh::SshLimits>,
+        ssh: contextualization::ssh::SshLimits,
         now: Now,
     ) -> Result<Self, StoreError> {
         let index = store.index().await?;
