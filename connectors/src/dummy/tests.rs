@@ -148,7 +148,7 @@ fn fault_keys_that_cannot_be_read_are_named() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn the_inventory_outlives_the_daemon_and_is_shared() {
     let directory = tempfile::tempdir().unwrap();
     let state_dir = Some(directory.path().join("state"));
@@ -158,19 +158,22 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
         subject(registry.connector(&account(&[])).unwrap())
     };
     let (one, other) = (daemon(), daemon());
-    let intents: Vec<_> = (0..20).map(|number| one.intent("inf", number)).collect();
+    let intents: Vec<_> = (0..500).map(|number| one.intent("inf", number)).collect();
     // Both daemons launch the same machines at once.
+    let start = Arc::new(std::sync::Barrier::new(2));
     let launch = |daemon: &Subject| {
         let connector = Arc::clone(&daemon.connector);
-        let intents = intents.clone();
-        tokio::spawn(async move {
-            futures::future::join_all(intents.iter().map(|intent| connector.create_vm(intent))).await
+        let (intents, start) = (intents.clone(), Arc::clone(&start));
+        tokio::task::spawn_blocking(move || {
+            start.wait();
+            let creations = intents.iter().map(|intent| connector.create_vm(intent));
+            tokio::runtime::Handle::current().block_on(futures::future::join_all(creations))
         })
     };
     let (ours, theirs) = tokio::join!(launch(&one), launch(&other));
     let ids: Vec<ProviderId> = ours.unwrap().into_iter().map(Result::unwrap).collect();
     assert_eq!(ids, theirs.unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>());
-    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 20);
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 500);
     one.connector.delete_vm(&ids[0]).await.unwrap();
     one.connector.power(&ids[1], PowerOperation::Stop).await.unwrap();
     drop((one, other));
@@ -182,14 +185,14 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
 
     let reborn = daemon();
     let found = reborn.connector.find("inf").await.unwrap();
-    assert_eq!(found.len(), 19);
+    assert_eq!(found.len(), 499);
     assert!(!found.iter().any(|machine| machine.uid == VmUid("inf-0".into())));
     let observed = reborn.connector.observe(&ids[1..3]).await.unwrap();
     assert_eq!((observed[0].state, observed[1].state), (PowerState::Stopped, PowerState::Running));
     conformance::run(&reborn).await;
     assert_eq!(
         daemon().connector.find("inf").await.unwrap().len(),
-        19,
+        499,
         "what was written after the half entry is read"
     );
 }
