@@ -10,6 +10,7 @@
 pub mod account;
 pub mod contract;
 pub mod error;
+pub mod local;
 
 pub use account::{CloudAccount, Endpoint};
 pub use contract::{
