@@ -10,6 +10,7 @@
 //! | [`layers`] | retry, concurrency, metrics, time-out and tracing around any connector |
 //! | [`private_networks`] | which addresses are private |
 //! | [`dummy`] | the simulated cloud |
+//! | [`local`] | nodes on the daemon's host |
 //! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
 #![deny(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod contract;
 pub mod dummy;
 pub mod error;
 pub mod layers;
+pub mod local;
 pub mod private_networks;
 pub mod registry;
 pub mod settings;

@@ -4,6 +4,7 @@ use crate::{
     CloudAccount, Connector, ConnectorError, ConnectorSettings, ErrorClass,
     dummy::{self, Dummy},
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
+    local::LocalCloud,
 };
 use openssl::sha::Sha256;
 use std::{
@@ -15,8 +16,10 @@ use std::{
 type Connect = fn(&Registry, &CloudAccount) -> Result<Arc<dyn Connector>, ConnectorError>;
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [(&str, Connect); 1] =
-    [("Dummy", |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_cloud()?, account)?)))];
+const CLOUDS: [(&str, Connect); 2] = [
+    ("Dummy", |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_cloud()?, account)?))),
+    ("Local", |registry, account| Ok(registry.local_cloud()?.connector(account))),
+];
 
 /// Types of the contract that this version does not serve.
 const NOT_YET: [&str; 17] = [
@@ -47,6 +50,12 @@ const NOT_CLOUDS: [&str; 4] = ["InfrastructureManager", "VMRC", "AppDBIS", "EGII
 
 /// Connectors kept while nobody uses them.
 const IDLE_CONNECTORS: usize = 1024;
+
+/// Whether the machines of this type are simulated: nobody can log in to them.
+#[must_use]
+pub fn is_simulated(kind: &str) -> bool {
+    kind == "Dummy"
+}
 
 /// Whether credentials of this type name a cloud.
 #[must_use]
@@ -81,13 +90,14 @@ pub struct Registry {
     metrics: Option<CallMetrics>,
     connectors: Mutex<HashMap<AccountKey, Arc<dyn Connector>>>,
     simulated_cloud: OnceLock<Arc<dummy::Cloud>>,
+    local_cloud: OnceLock<Arc<LocalCloud>>,
 }
 
 impl Registry {
     /// No connector yet.
     #[must_use]
     pub fn new(settings: ConnectorSettings) -> Self {
-        Self { settings, metrics: None, connectors: Mutex::new(HashMap::new()), simulated_cloud: OnceLock::new() }
+        Self { settings, metrics: None, connectors: Mutex::new(HashMap::new()), simulated_cloud: OnceLock::new(), local_cloud: OnceLock::new() }
     }
 
     /// Counts and times the calls of all connectors in `registry`.
@@ -131,6 +141,22 @@ impl Registry {
             None => dummy::Cloud::in_memory(dummy::system_clock),
         };
         Ok(Arc::clone(self.simulated_cloud.get_or_init(|| Arc::new(cloud))))
+    }
+
+    /// The cloud behind the type `Local`: the nodes on this host.
+    ///
+    /// # Errors
+    /// `Unsupported` unless the operator switched it on; what is missing on this host.
+    pub fn local_cloud(&self) -> Result<Arc<LocalCloud>, ConnectorError> {
+        if !self.settings.local.enabled {
+            let text = "Cloud provider not supported: Local (switched off on this server: [Local] ENABLED)";
+            return Err(ConnectorError::new(ErrorClass::Unsupported, text));
+        }
+        if let Some(cloud) = self.local_cloud.get() {
+            return Ok(Arc::clone(cloud));
+        }
+        let cloud = LocalCloud::open(self.settings.local.clone())?;
+        Ok(Arc::clone(self.local_cloud.get_or_init(|| cloud)))
     }
 
     /// Puts the layers around a connector; `kind` is its type, for traces and metrics.

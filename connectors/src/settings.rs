@@ -2,6 +2,7 @@
 
 use crate::{
     dummy::DummySettings,
+    local::LocalSettings,
     layers::{ConcurrencyLimits, RetryPolicy, Timeouts},
     private_networks::PrivateNetworks,
 };
@@ -19,4 +20,6 @@ pub struct ConnectorSettings {
     pub concurrency: ConcurrencyLimits,
     /// Section `[Dummy]`.
     pub dummy: DummySettings,
+    /// Section `[Local]`.
+    pub local: LocalSettings,
 }
