@@ -109,6 +109,10 @@ pub async fn open(
     let keyring = Arc::new(Keyring::load(&config.data_key_file, key_text.as_deref())?);
     let store = store::open(config.data_db.as_str(), keyring.clone())?;
     let registry = Arc::new(Registry::new(connector_settings(config)).with_metrics(metrics)?);
+    if config.local.enabled {
+        // What is missing on this host is better said now than at the first launch.
+        registry.local_cloud()?;
+    }
     let authenticator =
         Arc::new(Authenticator::new(config, Arc::new(move |user, password| keyring.owner_key(user, password))));
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
@@ -160,9 +164,9 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
         },
     };
     ConnectorSettings {
-        private_networks: PrivateNetworks::new(config.private_net_masks.clone()),
+        private_networks: PrivateNetworks::from(config.private_net_masks.clone()),
         dummy: DummySettings { state_dir: config.dummy.state_dir.clone() },
-        local: Some(local),
+        local,
         ..ConnectorSettings::default()
     }
 }
@@ -170,7 +174,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
 fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
         boot_mode: match config.boot_mode {
-            config::BootMode::Normal => BootMode::Normal,
+            config::BootMode::Full => BootMode::Normal,
             config::BootMode::ReadOnly => BootMode::ReadOnly,
             config::BootMode::ReadDelete => BootMode::ReadDelete,
         },

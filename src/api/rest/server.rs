@@ -121,7 +121,7 @@ async fn connection(http: http1::Builder, shared: Arc<Shared>, stream: impl Asyn
 /// One filter for all requests: the table in `routes` decides, so no request walks through a chain of them.
 fn filter(
     shared: Arc<Shared>,
-) -> impl Filter<Extract = (warp::reply::Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+) -> impl Filter<Extract = (warp::reply::Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
         .map(move || shared.clone())
