@@ -47,7 +47,7 @@ fn optional(features_of: &Json) -> Result<Option<Features>, RadlError> {
 }
 
 /// Runs one case of a group.
-fn run(group: &str, input: &Json) -> Outcome {
+pub fn run(group: &str, input: &Json) -> Outcome {
     Ok(match group {
         "unit_factor" => json!(radl::units::factor(input.as_str().unwrap())),
         "convert" => {
