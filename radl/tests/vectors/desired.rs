@@ -46,10 +46,7 @@ fn functions() -> BTreeMap<&'static str, Wanted> {
         ("application_newer-03", Is(json!(true))),
         ("application_newer-09", Is(json!(false))),
         ("application_newer-13", Is(json!(true))),
-        (
-            "dns_entries-05",
-            Is(json!([["x", "example.org.", "198.51.100.4"], ["y.z", "example.net.", "198.51.100.4"]])),
-        ),
+        ("dns_entries-05", Is(json!([["x", "example.org.", "198.51.100.4"], ["y.z", "example.net.", "198.51.100.4"]]))),
         ("dns_entries-06", Is(json!([["x", "example.org.", "198.51.100.4"]]))),
         ("remove_interface-05", Is(remaining_interfaces())),
         ("set_value-07", Is(json!(["x = 2"]))),
@@ -64,10 +61,7 @@ fn functions() -> BTreeMap<&'static str, Wanted> {
         ("instance_tags-06", Is(json!({}))),
         ("proxy_uri-06", Is(json!(["u", "p:q", "h", null]))),
         ("proxy_uri-07", Is(json!(["u", "p@q", "h", null]))),
-        (
-            "contextualize_merge-08",
-            Is(json!({"max_time": 0, "items": [], "options": {"v": "1"}, "disabled": false})),
-        ),
+        ("contextualize_merge-08", Is(json!({"max_time": 0, "items": [], "options": {"v": "1"}, "disabled": false}))),
         ("reconfigure-07", Is(json!(stored))),
         ("reconfigure-08", Fails("Line 1: Invalid value in property 'disk.0.os.credentials.new.password'")),
         ("reconfigure-13", Fails("Line 1: Invalid system id 'nope'")),

@@ -14,11 +14,7 @@ struct Outcome {
 
 /// Parses either form, with the same draws every time.
 pub fn parse(text: &str, is_json: bool) -> Result<Radl, RadlError> {
-    if is_json {
-        Radl::from_json(text)
-    } else {
-        radl::parser::parse(text, &mut rand::rngs::StdRng::seed_from_u64(1))
-    }
+    if is_json { Radl::from_json(text) } else { radl::parser::parse(text, &mut rand::rngs::StdRng::seed_from_u64(1)) }
 }
 
 fn run(text: &str, is_json: bool) -> Outcome {
