@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod store;
+pub mod telemetry;
