@@ -12,7 +12,8 @@ const MAX_DOCUMENT: u64 = 64 << 20;
 /// Arguments of `imd radl`.
 #[derive(Debug, Args)]
 pub struct RadlArguments {
-    /// The document, in text or JSON form; - reads standard input
+    /// The document, in text form, or in JSON when it starts with [ or { or its name ends in .json; - reads
+    /// standard input
     file: PathBuf,
     /// Form to print it in
     #[arg(long, value_enum, default_value_t = OutputForm::Radl)]
@@ -46,7 +47,11 @@ pub enum ErrorFormat {
 /// Reads the document and does what the arguments say.
 pub(super) fn run(arguments: &RadlArguments) -> Answer {
     match read(&arguments.file) {
-        Ok(text) => document(&text, arguments.to, !arguments.no_check, arguments.errors),
+        Ok(text) => {
+            let named = arguments.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+            let json = named || text.trim_start().starts_with(['[', '{']);
+            document(&text, json, arguments.to, !arguments.no_check, arguments.errors)
+        }
         Err(error) => Answer { stderr: format!("imd: {}: {error}\n", arguments.file.display()), ..Answer::default() },
     }
 }
@@ -62,9 +67,9 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn document(text: &str, to: OutputForm, check: bool, errors: ErrorFormat) -> Answer {
+fn document(text: &str, json: bool, to: OutputForm, check: bool, errors: ErrorFormat) -> Answer {
     let failure = |phase: &str, error: &RadlError| failure(phase, &error.clone().located_in(text), errors);
-    let parsed = if text.trim_start().starts_with(['[', '{']) { Radl::from_json(text) } else { Radl::parse(text) };
+    let parsed = if json { Radl::from_json(text) } else { Radl::parse(text) };
     let radl = match parsed {
         Ok(radl) => radl,
         Err(error) => return failure("parse", &error),
@@ -117,26 +122,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_are_detected_and_printed_and_errors_told_in_both_formats() {
+    fn forms_are_read_and_printed_and_errors_told_in_both_formats() {
         let text = "system s ( name = 'é😀' )\n";
-        let json = document(text, OutputForm::Json, true, ErrorFormat::Text);
+        let json = document(text, false, OutputForm::Json, true, ErrorFormat::Text);
         assert_eq!(
             json.stdout,
             "[\n  {\n    \"class\": \"system\",\n    \"id\": \"s\",\n    \"name\": \"\\u00e9\\ud83d\\ude00\"\n  }\n]"
         );
-        let back = document(&json.stdout, OutputForm::Radl, true, ErrorFormat::Text);
+        let back = document(&json.stdout, true, OutputForm::Radl, true, ErrorFormat::Text);
         assert!(back.success && back.stdout.contains("name = 'é😀'"), "{back:?}");
 
-        let broken = document("system s (\n", OutputForm::Radl, true, ErrorFormat::Json);
+        let broken = document("system s (\n", false, OutputForm::Radl, true, ErrorFormat::Json);
         assert!(!broken.success && broken.stderr.is_empty());
         let error: Value = serde_json::from_str(&broken.stdout).unwrap_or_default();
         assert_eq!((&error["phase"], &error["kind"]), (&"parse".into(), &"radl".into()), "{error}");
 
         let unchecked = "deploy nobody 1\n";
-        let checked = document(unchecked, OutputForm::Radl, true, ErrorFormat::Text);
+        let checked = document(unchecked, false, OutputForm::Radl, true, ErrorFormat::Text);
         assert!(!checked.success && checked.stdout.is_empty() && checked.stderr.starts_with("Line 1: "), "{checked:?}");
-        assert!(document(unchecked, OutputForm::Radl, false, ErrorFormat::Text).success);
-        let not_json = document("[{", OutputForm::Json, true, ErrorFormat::Json);
+        assert!(document(unchecked, false, OutputForm::Radl, false, ErrorFormat::Text).success);
+        let not_json = document("[{", true, OutputForm::Json, true, ErrorFormat::Json);
         assert!(not_json.stdout.contains("\"kind\": \"json\""), "{}", not_json.stdout);
     }
 }
