@@ -73,7 +73,10 @@ async fn run(operation: Operation, request: Request, changes: bool) -> Result<Re
     };
     outcome.unwrap_or_else(|_| {
         tracing::error!(?operation, "a request ended in a panic");
-        Err(Failure::Request(StatusCode::INTERNAL_SERVER_ERROR, "Internal error, see the log of the service.".to_owned()))
+        Err(Failure::Request(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal error, see the log of the service.".to_owned(),
+        ))
     })
 }
 

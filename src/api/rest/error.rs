@@ -118,10 +118,9 @@ fn prefix(operation: Operation, class: Class) -> &'static str {
         (O::Import, Class::Disabled) => "Error Impporting Inf: ",
         (O::Import, _) => "Error Impporting Inf.: ",
         (O::Machines, _) => "Error Getting Inf. info: ",
-        (
-            O::State | O::Log | O::Document | O::Tosca | O::Outputs | O::Export | O::Owners | O::OtherProperty,
-            _,
-        ) => "Error Getting Inf. prop: ",
+        (O::State | O::Log | O::Document | O::Tosca | O::Outputs | O::Export | O::Owners | O::OtherProperty, _) => {
+            "Error Getting Inf. prop: "
+        }
         (O::Events, _) => "Error Getting Inf. events: ",
         (O::Add, _) => "Error Adding resources: ",
         (O::Destroy, _) => "Error Destroying Inf: ",
@@ -155,7 +154,8 @@ pub(super) fn response(failure: &Failure, operation: Option<Operation>, accept: 
     };
     let (status, message, extra) = match failure {
         Failure::Credentials(error) => {
-            let text = if error.is_unreadable() { error.to_string() } else { with_prefix(Class::User, error.to_string()) };
+            let text =
+                if error.is_unreadable() { error.to_string() } else { with_prefix(Class::User, error.to_string()) };
             (StatusCode::UNAUTHORIZED, text, Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
         }
         Failure::Operation(error) => {
@@ -236,8 +236,8 @@ fn escape(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use OperationError as E;
     use Operation as O;
+    use OperationError as E;
 
     /// The statuses of table 2.5 that differ between operations, and the prefixes that differ between classes.
     #[test]

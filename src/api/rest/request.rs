@@ -22,9 +22,7 @@ use warp::http::{HeaderMap, HeaderName, StatusCode, header};
 pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
 
 /// The chunks of a body as warp gives them.
-pub(super) fn body<B: Buf>(
-    stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static,
-) -> Body {
+pub(super) fn body<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {
     Box::pin(stream.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))))
 }
 
