@@ -220,7 +220,7 @@ static PATTERNS: LazyLock<Vec<Vec<&'static str>>> =
 pub(super) fn find(path: &str) -> Option<(usize, Parameters)> {
     let mut segments: [Cow<'_, str>; MOST_SEGMENTS] = Default::default();
     let mut count = 0;
-    let (inside, end) = path.rsplit_once('/').unwrap_or(("", path));
+    let (inside, end) = path.rsplit_once('/').filter(|_| path.starts_with('/'))?;
     for segment in inside.split('/').filter(|segment| !segment.is_empty()).chain([end]) {
         *segments.get_mut(count)? = if segment.contains('%') {
             percent_decode_str(segment).decode_utf8_lossy()
