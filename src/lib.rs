@@ -1,8 +1,10 @@
-//! The Infrastructure Manager daemon. Floors, from the bottom: [`store`] and [`auth`], [`engine`], then the APIs.
+//! The Infrastructure Manager daemon. Floors, from the bottom: [`store`] and [`auth`], [`engine`], then the [`api`].
 #![deny(unsafe_code)]
 
 pub mod api;
 pub mod auth;
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod store;
+pub mod telemetry;

@@ -32,6 +32,27 @@ pub enum ErrorClass {
     WaitTimeout,
 }
 
+impl ErrorClass {
+    /// Its name in snake case, as in logs, metric labels and stored events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Denied => "denied",
+            Self::NotFound => "not_found",
+            Self::Invalid => "invalid",
+            Self::Conflict => "conflict",
+            Self::Quota => "quota",
+            Self::Capacity => "capacity",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Unsupported => "unsupported",
+            Self::ProviderFailed => "provider_failed",
+            Self::WaitTimeout => "wait_timeout",
+        }
+    }
+}
+
 /// A failed call to a cloud. The message is shown to users and never holds a secret.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]

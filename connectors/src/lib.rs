@@ -5,11 +5,26 @@
 //! | [`contract`] | the [`Connector`] trait and the values that cross it |
 //! | [`error`] | the error taxonomy every connector maps its cloud's errors to |
 //! | [`account`] | one credential line that names a cloud |
+//! | [`settings`] | what connectors take from the configuration |
+//! | [`registry`] | from a credential line to a connector in its layers |
+//! | [`layers`] | retry, concurrency, metrics, time-out and tracing around any connector |
+//! | [`private_networks`] | which addresses are private |
+//! | [`dummy`] | the simulated cloud |
+//! | [`local`] | nodes on the daemon's host |
+//! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
 #![deny(unsafe_code)]
 
 pub mod account;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod contract;
+pub mod dummy;
 pub mod error;
+pub mod layers;
+pub mod local;
+pub mod private_networks;
+pub mod registry;
+pub mod settings;
 
 pub use account::{CloudAccount, Endpoint};
 pub use contract::{
@@ -17,3 +32,6 @@ pub use contract::{
     ProviderId, Quota, Resize, SharedResources, VmIntent, VmUid,
 };
 pub use error::{ConnectorError, ErrorClass};
+pub use private_networks::PrivateNetworks;
+pub use registry::{Registry, is_cloud};
+pub use settings::ConnectorSettings;

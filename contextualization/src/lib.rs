@@ -5,9 +5,11 @@
 //! | module | subject |
 //! |---|---|
 //! | [`contract`] | what the engine gives and what it gets back |
+//! | [`ssh`] | sessions, commands, streams, uploads, hops |
 #![deny(unsafe_code)]
 
 pub mod contract;
+pub mod ssh;
 
 pub use contract::{
     Cause, Effect, Entry, ErrorCode, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError, VmFacts, VmPower,

@@ -5,15 +5,49 @@
 //! |---|---|
 //! | [`model`] | the document as plain data |
 //! | [`features`] | feature lists: names, values, constraints |
+//! | [`parser`], [`lexer`] | text to documents |
+//! | [`print`] | documents to text |
+//! | [`json`] | the JSON form, both ways |
+//! | [`check`] | semantic rules on a whole document |
+//! | [`yaml`] | syntax of recipes |
+//! | [`constraints`] | combining features |
+//! | [`units`], [`versions`] | arithmetic and order of amounts and versions |
+//! | [`merge`] | what AddResource and Reconfigure do to the stored document |
+//! | [`outports`] | port rules of networks |
 //!
 //! The crate does no I/O: every function goes from values to values, and no input makes it panic.
 #![forbid(unsafe_code)]
 
+pub mod check;
+pub mod constraints;
+pub mod error;
 pub mod features;
+pub mod json;
+pub mod lexer;
+pub mod merge;
 pub mod model;
+pub mod outports;
+pub mod parser;
+pub mod print;
+pub mod units;
+pub mod versions;
+pub mod yaml;
 
-pub use features::{Amount, Constraint, Features, Operator, SoftGroup, Value};
+pub use constraints::Conflict;
+pub use error::{ErrorKind, Position, RadlError};
+pub use features::{Amount, Constraint, Features, Operator, SoftGroup, Value, VersionBound};
 pub use model::{
     AnsibleHost, Configure, Contextualize, ContextualizeItem, Credentials, Deploy, Description, Interface, Network,
     Radl, System,
 };
+pub use outports::Outport;
+
+impl Radl {
+    /// Parses the text form. Empty text and comments alone are an empty document.
+    ///
+    /// # Errors
+    /// The first syntax error, contradiction or duplicate, with line and column.
+    pub fn parse(text: &str) -> Result<Self, RadlError> {
+        parser::parse(text, &mut rand::rng())
+    }
+}

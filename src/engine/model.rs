@@ -90,8 +90,6 @@ pub enum Lifecycle {
 pub struct Observed {
     /// Its state.
     pub state: PowerState,
-    /// When, seconds since the epoch.
-    pub at: i64,
     /// Since when the cloud could not be asked, seconds since the epoch; none while it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<i64>,
@@ -144,19 +142,38 @@ pub struct Generation {
 }
 
 /// Work that was accepted and must end, whatever happens to the daemon.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Its number, increasing within the infrastructure.
+    pub id: u64,
+    /// What it is.
+    pub kind: WorkKind,
+    /// What went wrong so far, for the answer at its end.
+    #[serde(default)]
+    pub errors: Vec<String>,
+}
+
+/// Kinds of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Work {
-    /// Machines are being launched: their numbers, and whether the contextualization follows.
+pub enum WorkKind {
+    /// A document was accepted; the clouds for its machines are being chosen.
+    Placing {
+        /// The document, parsed and checked.
+        document: Arc<Radl>,
+        /// Whether the contextualization follows.
+        context: bool,
+    },
+    /// Machines are being launched.
     Adding {
         /// The new machines.
         vms: Vec<u32>,
         /// Whether the contextualization follows.
         context: bool,
-        /// Whether the whole infrastructure goes if all of them fail (a synchronous create).
-        all_or_nothing: bool,
+        /// What becomes of the infrastructure if all of them fail.
+        if_all_fail: IfAllFail,
     },
-    /// Machines are being deleted, and whether the contextualization follows.
+    /// Machines are being deleted.
     Removing {
         /// The machines.
         vms: Vec<u32>,
@@ -168,6 +185,16 @@ pub enum Work {
         /// Errors of the cloud do not keep the infrastructure.
         force: bool,
     },
+}
+
+/// What becomes of the infrastructure when every new machine failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfAllFail {
+    /// It goes: nobody was told its id yet.
+    Destroy,
+    /// It stays without the new machines.
+    Keep,
 }
 
 /// An infrastructure.
@@ -197,6 +224,8 @@ pub struct Infrastructure {
     pub master: Option<u32>,
     /// Work that is not finished, in the order it was accepted.
     pub work: Vec<Work>,
+    /// Number of the last work accepted.
+    pub last_work: u64,
     /// Whether it was deleted.
     pub deleted: bool,
     /// Credentials of the clouds, kept while work is pending.
@@ -240,12 +269,12 @@ impl Infrastructure {
     /// Whether everything is being deleted.
     #[must_use]
     pub fn is_deleting(&self) -> bool {
-        self.work.iter().any(|work| matches!(work, Work::Destroying { .. }))
+        self.work.iter().any(|work| matches!(work.kind, WorkKind::Destroying { .. }))
     }
 
     /// Whether machines are being launched.
     #[must_use]
     pub fn is_adding(&self) -> bool {
-        self.work.iter().any(|work| matches!(work, Work::Adding { .. }))
+        self.work.iter().any(|work| matches!(work.kind, WorkKind::Placing { .. } | WorkKind::Adding { .. }))
     }
 }

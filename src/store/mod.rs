@@ -3,6 +3,14 @@
 //! Rows: one for the infrastructure, one per machine, one for the progress of the contextualization, one per event, so
 //! that a change of one machine does not rewrite a thousand. Every payload is sealed before it reaches the backend.
 
+mod open;
+mod rows;
+pub mod sealing;
+mod sqlite;
+
+pub use open::open;
+pub use sealing::Keyring;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 

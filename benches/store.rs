@@ -1,0 +1,140 @@
+//! Speed of the SQLite store against SQLite itself on the same disk: `cargo bench --bench store [directory]`.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use imd::store::{Changes, EventKind, IndexRow, Keyring, NewEvent, Store, open};
+use rusqlite::{Connection, params};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long each rate is measured.
+const SPAN: Duration = Duration::from_secs(2);
+/// A machine's payload, bytes.
+const PAYLOAD: usize = 2000;
+
+#[tokio::main]
+async fn main() {
+    let parent =
+        std::env::args().skip(1).find(|word| !word.starts_with('-')).map_or_else(std::env::temp_dir, PathBuf::from);
+    let directory = tempfile::tempdir_in(parent).unwrap();
+    let store = open(directory.path().join("store").to_str().unwrap(), Arc::new(Keyring::new([1; 32], &[]))).unwrap();
+    let raw = raw_rate(&directory.path().join("raw"));
+    println!("raw SQLite, one row per commit      {raw:>9.0} commits/s");
+    for keepers in [1, 8, 64, 256] {
+        let rate = store_rate(&store, keepers).await;
+        println!("store, {keepers:>3} keepers                  {rate:>9.0} commits/s, {:.2} of raw", rate / raw);
+    }
+    large_infrastructure(&store).await;
+    index(&store).await;
+}
+
+/// Commits per second of one connection that flushes each commit and does nothing else.
+fn raw_rate(path: &Path) -> f64 {
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = wal; PRAGMA synchronous = full; CREATE TABLE t (n INTEGER PRIMARY KEY, data BLOB)",
+        )
+        .unwrap();
+    let data = vec![7_u8; PAYLOAD];
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < SPAN {
+        let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO t VALUES (?, ?)").unwrap();
+        insert.execute(params![count % 100, data]).unwrap();
+        count += 1;
+    }
+    f64::from(count) / start.elapsed().as_secs_f64()
+}
+
+/// Acknowledged commits per second of many keepers; each writes a machine and an event.
+async fn store_rate(store: &Arc<dyn Store>, keepers: usize) -> f64 {
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..keepers)
+        .map(|number| {
+            let (store, id) = (Arc::clone(store), format!("rate-{keepers}-{number}"));
+            tokio::spawn(async move {
+                store.create(row(&id), Changes::default()).await.unwrap();
+                let mut version = 1;
+                while start.elapsed() < SPAN {
+                    version = store.commit(&id, version, changes(0..1, 1, version)).await.unwrap();
+                }
+                version
+            })
+        })
+        .collect();
+    let mut count = 0;
+    for task in tasks {
+        count += task.await.unwrap();
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let count = count as f64;
+    count / start.elapsed().as_secs_f64()
+}
+
+async fn large_infrastructure(store: &Arc<dyn Store>) {
+    let mut version = 1;
+    let mut sequence = 1;
+    store.create(row("large"), Changes::default()).await.unwrap();
+    for title in ["1000 new machines and 2000 events   ", "1000 known machines and 2000 events "] {
+        let large = changes(0..1000, 2000, sequence);
+        sequence += 2000;
+        let start = Instant::now();
+        version = store.commit("large", version, large).await.unwrap();
+        println!("{title}{:>9.1} ms", milliseconds(start));
+    }
+    store.create(row("small"), changes(0..1, 0, 1)).await.unwrap();
+    for (title, id, mut version, first) in [
+        ("one machine of 1                    ", "small", 1, 1),
+        ("one machine of 1000                 ", "large", version, sequence),
+    ] {
+        let start = Instant::now();
+        for turn in 0..200 {
+            version = store.commit(id, version, changes(0..1, 1, first + turn)).await.unwrap();
+        }
+        println!("{title}{:>9.3} ms per commit", milliseconds(start) / 200.0);
+    }
+    let start = Instant::now();
+    assert_eq!(store.load("large").await.unwrap().unwrap().vms.len(), 1000);
+    println!("load of 1000 machines               {:>9.1} ms", milliseconds(start));
+    let start = Instant::now();
+    store.log("large", Some(500)).await.unwrap();
+    println!("log of one machine of 1000          {:>9.3} ms", milliseconds(start));
+}
+
+async fn index(store: &Arc<dyn Store>) {
+    let creations = (0..10_000).map(|number| {
+        let state = Changes { infrastructure: Some(vec![7; PAYLOAD]), ..Changes::default() };
+        store.create(row(&format!("index-{number}")), state)
+    });
+    futures::future::join_all(creations).await;
+    let start = Instant::now();
+    let count = store.index().await.unwrap().len();
+    println!("index of {count} infrastructures     {:>9.1} ms", milliseconds(start));
+}
+
+fn row(id: &str) -> IndexRow {
+    IndexRow { id: id.to_owned(), owners: vec!["0".repeat(64)], created: 0, deleted: false, pending: true }
+}
+
+/// Payloads of machines, and events of which every other one is a log text.
+fn changes(machines: std::ops::Range<u32>, events: u32, first_sequence: u64) -> Changes {
+    let count = machines.len();
+    let event = |number: u32| NewEvent {
+        vm: Some(number % u32::try_from(count).unwrap()),
+        kind: if number.is_multiple_of(2) { EventKind::State } else { EventKind::Log },
+        at: i64::from(number),
+        text: if number.is_multiple_of(2) { "running".to_owned() } else { "TASK [install the package] ok\n".repeat(5) },
+    };
+    Changes {
+        vms: machines.map(|number| (number, vec![7; PAYLOAD])).collect(),
+        events: (0..events).map(event).collect(),
+        first_sequence,
+        ..Changes::default()
+    }
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
+}

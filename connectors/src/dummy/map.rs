@@ -1,0 +1,152 @@
+//! RADL to the simulated cloud and back.
+
+use super::cloud::{Machine, Sizes, Snapshot};
+use super::faults::Schedule;
+use crate::{
+    Address, CloudAccount, CloudImage, ConnectorError, ErrorClass, Observation, PowerState, ProviderId, Quota, Resize,
+    VmIntent,
+};
+use radl::{Features, System, Value};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
+
+/// The address of every machine.
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
+/// Where images live.
+const IMAGES: &str = "mock0://linux.for.ev.er/";
+
+/// One concrete system per image URL; a system without any comes back as it is.
+pub(super) fn candidates(system: &System, account: &CloudAccount) -> Vec<System> {
+    let urls = match system.features.get("disk.0.image.url") {
+        Some(Value::Text { text, .. }) => std::slice::from_ref(text),
+        Some(Value::List { items, .. }) => items,
+        _ => return vec![system.clone()],
+    };
+    urls.iter().map(|url| concrete(system, url, account)).collect()
+}
+
+fn concrete(system: &System, url: &str, account: &CloudAccount) -> System {
+    let mut system = system.clone();
+    let features = &mut system.features;
+    features.set_text("disk.0.image.url", url);
+    features.set_text("provider.type", &account.kind);
+    if !account.endpoint.server.is_empty() {
+        features.set_text("provider.host", &account.endpoint.server);
+    }
+    if let Some(port) = account.endpoint.port {
+        features.set_number("provider.port", i64::from(port), "");
+    }
+    if !features.has("disk.0.os.credentials.username") {
+        features.set_text("disk.0.os.credentials.username", "username");
+    }
+    system
+}
+
+/// The machine that an intent asks for.
+pub(super) fn machine(intent: &VmIntent, snapshot: Snapshot) -> Machine {
+    let network = intent.system.interfaces().next().map(|interface| interface.connection.to_owned());
+    let public = intent.networks.iter().any(|n| Some(&n.id) == network.as_ref() && n.is_public());
+    Machine {
+        id: ProviderId(snapshot.fresh_id.to_string()),
+        infrastructure: intent.infrastructure.clone(),
+        uid: intent.uid.clone(),
+        number: intent.number,
+        fqdn: intent.fqdn.clone(),
+        network,
+        public,
+        tags: intent.tags.clone(),
+        created: snapshot.now,
+        power: None,
+        sizes: Sizes::default(),
+    }
+}
+
+/// What the cloud says of a machine at `now` (milliseconds since 1970).
+pub(super) fn observation(machine: &Machine, states: &Schedule, now: u64) -> Observation {
+    let age = Duration::from_millis(now.saturating_sub(machine.created));
+    let state = machine.power.unwrap_or_else(|| states.at(age));
+    let mut features = Features::new();
+    features.set_text("provider.type", "Dummy");
+    features.set_text("net_interface.0.ip", &ADDRESS.to_string());
+    features.set_text("disk.0.os.credentials.username", "username");
+    features.set_text("disk.0.os.credentials.password", "password");
+    set_sizes(&mut features, &machine.sizes);
+    Observation {
+        id: machine.id.clone(),
+        state,
+        // Given together with its network, so that it stays on interface 0 although it looks private.
+        addresses: vec![Address { ip: ADDRESS, public: machine.public, network: machine.network.clone() }],
+        features,
+        fault: (state == PowerState::Failed).then(|| "Simulated failure of the machine".to_owned()),
+    }
+}
+
+fn set_sizes(features: &mut Features, sizes: &Sizes) {
+    if let Some(cores) = sizes.cpu_count {
+        features.set_number("cpu.count", amount(cores), "");
+    }
+    if let Some(bytes) = sizes.memory {
+        set_bytes(features, "memory.size", bytes, "M", 1_000_000);
+    }
+    if let Some(accelerators) = sizes.gpu_count {
+        features.set_number("gpu.count", amount(accelerators), "");
+    }
+    if let Some(name) = &sizes.instance_type {
+        features.set_text("instance_type", name);
+    }
+    for (disk, bytes) in &sizes.disks {
+        set_bytes(features, &format!("disk.{disk}.size"), *bytes, "G", 1_000_000_000);
+    }
+}
+
+/// A number of bytes in the usual unit when it is a whole number of these.
+fn set_bytes(features: &mut Features, name: &str, bytes: u64, unit: &str, factor: u64) {
+    let (amount, unit) = if bytes.is_multiple_of(factor) { (bytes / factor, unit) } else { (bytes, "") };
+    features.set_number(name, i64::try_from(amount).unwrap_or(i64::MAX), unit);
+}
+
+/// Whole numbers are written without a dot.
+fn amount(number: f64) -> radl::Amount {
+    if number.fract() == 0.0 { (number as i64).into() } else { number.into() }
+}
+
+/// Takes over the sizes that are given.
+pub(super) fn resize(machine: &mut Machine, resize: &Resize) {
+    let sizes = &mut machine.sizes;
+    sizes.cpu_count = resize.cpu_count.or(sizes.cpu_count);
+    sizes.memory = resize.memory.or(sizes.memory);
+    sizes.gpu_count = resize.gpu_count.or(sizes.gpu_count);
+    sizes.instance_type = resize.instance_type.clone().or(sizes.instance_type.take());
+    sizes.disks.extend(resize.disks.iter().copied());
+}
+
+/// URL of an image made from a machine.
+pub(super) fn snapshot_url(name: &str) -> String {
+    format!("{IMAGES}{name}")
+}
+
+/// The images of every account.
+pub(super) fn images() -> Vec<CloudImage> {
+    let image = |n: u8| CloudImage { uri: format!("{IMAGES}image{n}"), name: format!("Image Name{n}") };
+    vec![image(1), image(2)]
+}
+
+/// The limits of an account: those that clients know, and the simulated one when there is one.
+pub(super) fn quotas(machines: usize, quota: Option<usize>) -> BTreeMap<String, Quota> {
+    let names = ["cores", "ram", "instances", "floating_ips", "security_groups"];
+    let mut quotas: BTreeMap<_, _> =
+        names.into_iter().map(|name| (name.to_owned(), Quota { used: 1.0, limit: 10.0 })).collect();
+    if let Some(limit) = quota {
+        quotas.insert("instances".to_owned(), Quota { used: machines as f64, limit: limit as f64 });
+    }
+    quotas
+}
+
+/// The machine is not, or no longer, there.
+pub(super) fn no_machine(id: &ProviderId) -> ConnectorError {
+    ConnectorError::new(ErrorClass::NotFound, format!("The simulated cloud has no machine {id}"))
+}

@@ -1,0 +1,246 @@
+//! The simulated cloud passes the behaviour suite, also when it is unreliable, and outlives its daemon.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::{
+    ConnectorSettings, Endpoint, ErrorClass, Registry, VmUid,
+    conformance::{self, Subject},
+};
+use radl::{Features, Network};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+fn account(fields: &[(&str, &str)]) -> CloudAccount {
+    let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    CloudAccount { id: "dummy".into(), kind: "Dummy".into(), endpoint: Endpoint::default(), fields }
+}
+
+fn in_memory(fields: &[(&str, &str)]) -> (Arc<Cloud>, Arc<Dummy>) {
+    let cloud = Arc::new(Cloud::in_memory(system_clock));
+    let dummy = Dummy::new(Arc::clone(&cloud), &account(fields)).unwrap();
+    (cloud, Arc::new(dummy))
+}
+
+fn subject(connector: Arc<dyn Connector>) -> Subject {
+    let mut system = System { name: "node".into(), ..System::default() };
+    system.features.set_text("net_interface.0.connection", "net");
+    let mut features = Features::new();
+    features.set_text("outbound", "yes");
+    let networks = vec![Network { id: "net".into(), features, ..Network::default() }];
+    Subject { connector, system, networks, largest: 50, patience: Duration::from_secs(60) }
+}
+
+#[tokio::test]
+async fn conforms() {
+    let (cloud, dummy) = in_memory(&[]);
+    conformance::run(&subject(dummy)).await;
+    assert!(cloud.inspect(Inventory::is_empty).unwrap(), "nothing is left in the cloud");
+    let (_, limited) = in_memory(&[("quota", "3")]);
+    subject(limited).keeps_the_quota(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn conforms_while_unreliable() {
+    let settings = ConnectorSettings {
+        retry: crate::layers::RetryPolicy { attempts: 12, budget: Duration::from_secs(3600), ..Default::default() },
+        ..ConnectorSettings::default()
+    };
+    let registry = Registry::new(settings);
+    let line = account(&[
+        ("latency_ms", "5-50"),
+        ("failure_rate", "transient:0.1,throttled:0.1,capacity:0.05"),
+        ("retry_after_ms", "300"),
+        ("lost_reply_rate", "0.2"),
+        ("seed", "7"),
+    ]);
+    let subject = subject(registry.connector(&line).unwrap());
+    subject.launches_exactly(50).await;
+    subject.finds_by_mark_and_keeps_infrastructures_apart().await;
+    subject.deletes_what_is_there_and_what_is_not().await;
+    assert!(registry.simulated_cloud().unwrap().inspect(Inventory::is_empty).unwrap());
+}
+
+#[tokio::test]
+async fn shows_what_clients_know() {
+    let (cloud, dummy) = in_memory(&[]);
+    let subject = subject(dummy.clone());
+    let mut system = subject.system.clone();
+    assert_eq!(dummy.candidates(&system).await.unwrap(), [system.clone()]);
+    let urls = vec!["one://server/1".to_owned(), "mock0://linux.for.ev.er/image1".to_owned()];
+    system.features.set("disk.0.image.url", radl::Value::List { items: urls, line: 0 });
+    let candidates = dummy.candidates(&system).await.unwrap();
+    assert_eq!(candidates.len(), 2);
+    assert_eq!(candidates[1].features.text("disk.0.image.url"), Some("mock0://linux.for.ev.er/image1"));
+    assert_eq!(candidates[1].features.text("provider.type"), Some("Dummy"));
+    assert_eq!(candidates[1].credentials().username.as_deref(), Some("username"));
+
+    let shared = InfrastructureIntent { infrastructure: "inf".into(), networks: subject.networks.clone() };
+    assert_eq!(dummy.ensure_shared(&shared).await.unwrap(), SharedResources::default());
+    let id = dummy.create_vm(&subject.intent("inf", 0)).await.unwrap();
+    let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
+    dummy.resize(&id, &resize).await.unwrap();
+    let [machine] = &dummy.observe(std::slice::from_ref(&id)).await.unwrap()[..] else { panic!("one machine") };
+    let text = |name| machine.features.text(name);
+    assert_eq!(text("provider.type"), Some("Dummy"));
+    assert_eq!(text("net_interface.0.ip"), Some("10.0.0.1"));
+    assert_eq!(text("disk.0.os.credentials.username"), Some("username"));
+    assert_eq!(text("disk.0.os.credentials.password"), Some("password"));
+    assert!(!machine.features.has("instance_id"));
+    assert_eq!(machine.features.integer("cpu.count", ""), Some(2));
+    assert_eq!(machine.features.integer("memory.size", ""), Some(1_024_000_000));
+    assert_eq!((machine.addresses[0].network.as_deref(), machine.addresses[0].public), (Some("net"), true));
+
+    assert_eq!(dummy.snapshot(&id, 0, "mine").await.unwrap(), "mock0://linux.for.ev.er/mine");
+    let held = |inventory: &Inventory| {
+        let tenant = inventory.tenant("@").unwrap();
+        let networks: Vec<_> = tenant.all_networks().map(|(inf, net)| format!("{inf} {net}")).collect();
+        let machines: Vec<_> = tenant.machines().map(|machine| machine.uid.to_string()).collect();
+        (networks, machines, tenant.images().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let expected = ["inf net", "inf-0", "mock0://linux.for.ev.er/mine"].map(|text| vec![text.to_owned()]);
+    assert_eq!(<[_; 3]>::from(cloud.inspect(held).unwrap()), expected);
+    assert_eq!(dummy.images(&BTreeMap::new()).await.unwrap()[1].name, "Image Name2");
+    assert_eq!(dummy.quotas().await.unwrap()["cores"], Quota { used: 1.0, limit: 10.0 });
+}
+
+#[tokio::test]
+async fn states_follow_the_schedule_and_chosen_machines_fail() {
+    let now = Arc::new(AtomicU64::new(1_000));
+    let clock = Arc::clone(&now);
+    let cloud = Arc::new(Cloud::in_memory(move || clock.load(Ordering::Relaxed)));
+    let line = account(&[("states", "pending:2000,running:500,failed"), ("fail_numbers", "1, 3")]);
+    let dummy = Arc::new(Dummy::new(Arc::clone(&cloud), &line).unwrap());
+    let subject = subject(dummy.clone());
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        match dummy.create_vm(&subject.intent("inf", number)).await {
+            Ok(id) => ids.push(id),
+            Err(error) => assert_eq!((error.class, number % 2), (ErrorClass::Invalid, 1)),
+        }
+    }
+    assert_eq!(ids.len(), 3, "all but numbers 1 and 3");
+    for (elapsed, state) in [(1_999, PowerState::Pending), (2_000, PowerState::Running), (9_000, PowerState::Failed)] {
+        now.store(1_000 + elapsed, Ordering::Relaxed);
+        let machine = dummy.observe(&ids[..1]).await.unwrap().remove(0);
+        assert_eq!((machine.state, machine.fault.is_some()), (state, state == PowerState::Failed));
+    }
+    cloud.impose(Some(Faults { quota: Some(3), ..Faults::default() }));
+    let refused = dummy.create_vm(&subject.intent("inf", 5)).await.unwrap_err();
+    assert_eq!(refused.message, "Quota exceeded for instances: 3 of 3 in use");
+}
+
+#[test]
+fn fault_keys_that_cannot_be_read_are_named() {
+    for (key, value) in [
+        ("latency_ms", "20-10"),
+        ("failure_rate", "sometimes:0.1"),
+        ("lost_reply_rate", "1.5"),
+        ("quota", "-1"),
+        ("fail_numbers", "one"),
+        ("states", "asleep:10"),
+    ] {
+        let error = Faults::from_account(&account(&[(key, value)])).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Invalid);
+        assert!(error.message.contains(&format!("`{key}`")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_inventory_outlives_the_daemon_and_is_shared() {
+    let directory = tempfile::tempdir().unwrap();
+    let state_dir = Some(directory.path().join("state"));
+    let daemon = || {
+        let dummy = DummySettings { state_dir: state_dir.clone() };
+        let registry = Registry::new(ConnectorSettings { dummy, ..ConnectorSettings::default() });
+        subject(registry.connector(&account(&[])).unwrap())
+    };
+    let (one, other) = (daemon(), daemon());
+    let intents: Vec<_> = (0..500).map(|number| one.intent("inf", number)).collect();
+    // Both daemons launch the same machines at once.
+    let start = Arc::new(std::sync::Barrier::new(2));
+    let launch = |daemon: &Subject| {
+        let connector = Arc::clone(&daemon.connector);
+        let (intents, start) = (intents.clone(), Arc::clone(&start));
+        tokio::task::spawn_blocking(move || {
+            start.wait();
+            let creations = intents.iter().map(|intent| connector.create_vm(intent));
+            tokio::runtime::Handle::current().block_on(futures::future::join_all(creations))
+        })
+    };
+    let (ours, theirs) = tokio::join!(launch(&one), launch(&other));
+    let ids: Vec<ProviderId> = ours.unwrap().into_iter().map(Result::unwrap).collect();
+    assert_eq!(ids, theirs.unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>());
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 500);
+    one.connector.delete_vm(&ids[0]).await.unwrap();
+    one.connector.power(&ids[1], PowerOperation::Stop).await.unwrap();
+    drop((one, other));
+
+    // The last one died while writing: half an entry is as if it had never been.
+    let journal = directory.path().join("state/inventory.journal");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
+    std::io::Write::write_all(&mut file, br#"{"tenant":"@","event":{"machine_go"#).unwrap();
+
+    let reborn = daemon();
+    let found = reborn.connector.find("inf").await.unwrap();
+    assert_eq!(found.len(), 499);
+    assert!(!found.iter().any(|machine| machine.uid == VmUid("inf-0".into())));
+    let observed = reborn.connector.observe(&ids[1..3]).await.unwrap();
+    assert_eq!((observed[0].state, observed[1].state), (PowerState::Stopped, PowerState::Running));
+    conformance::run(&reborn).await;
+    assert_eq!(
+        daemon().connector.find("inf").await.unwrap().len(),
+        499,
+        "what was written after the half entry is read"
+    );
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_used_is_an_error_and_lines_cannot_name_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let dummy = DummySettings { state_dir: Some(file) };
+    let registry = Registry::new(ConnectorSettings { dummy, ..ConnectorSettings::default() });
+    let error = registry.connector(&account(&[])).err().unwrap();
+    assert!(error.message.contains("check [Dummy] STATE_DIR"), "{error}");
+
+    let wanted = directory.path().join("wanted");
+    let line = account(&[("state_dir", wanted.to_str().unwrap()), ("STATE_DIR", wanted.to_str().unwrap())]);
+    let registry = Registry::new(ConnectorSettings::default());
+    let subject = subject(registry.connector(&line).unwrap());
+    subject.connector.create_vm(&subject.intent("inf", 0)).await.unwrap();
+    assert!(!wanted.exists());
+}
+
+/// Costs that grow with the inventory would show in tens of thousands of machines.
+#[tokio::test]
+async fn thousands_of_machines_are_cheap() {
+    let (cloud, dummy) = in_memory(&[]);
+    let subject = subject(dummy.clone());
+    let cost = async |number: u32| {
+        let intents: Vec<_> = (0..1000).map(|n| subject.intent(&format!("inf-{number}"), n)).collect();
+        let start = std::time::Instant::now();
+        for intent in &intents {
+            dummy.create_vm(intent).await.unwrap();
+        }
+        start.elapsed()
+    };
+    for number in 0..20 {
+        cost(number).await;
+    }
+    let created = cost(20).await;
+    let start = std::time::Instant::now();
+    let found = dummy.find("inf-3").await.unwrap();
+    assert_eq!(found.len(), 1000);
+    for machine in &found {
+        dummy.delete_vm(&machine.id).await.unwrap();
+    }
+    let deleted = start.elapsed();
+    assert_eq!(cloud.inspect(|inventory| inventory.tenant("@").unwrap().len()).unwrap(), 20_000);
+    println!("1000 created in {created:?}, found and deleted in {deleted:?}");
+    // 20 ms when optimised on an idle machine; a walk through 20 000 machines per call would take seconds.
+    assert!(created.max(deleted) < Duration::from_millis(500), "created in {created:?}, deleted in {deleted:?}");
+}

@@ -1,0 +1,129 @@
+//! A connector with layers around it: the one place that delegates the operations.
+
+use super::{Call, Layer, Next, Operation, Reply, creation::Creation};
+use crate::{
+    Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent, Observation,
+    PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent,
+};
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use radl::System;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A connector whose calls pass through layers, the first one outermost. What the connector does not offer fails before
+/// the first layer.
+pub struct Layered {
+    inner: Arc<dyn Connector>,
+    layers: Vec<Arc<dyn Layer>>,
+}
+
+impl Layered {
+    /// Puts `layers` around `inner`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Connector>, layers: Vec<Arc<dyn Layer>>) -> Self {
+        Self { inner, layers }
+    }
+
+    /// Sends a call through the layers; `ask` is one attempt at the cloud.
+    async fn send<'a, T: Send + 'static>(
+        &'a self,
+        call: Call<'a>,
+        ask: impl Fn() -> BoxFuture<'a, Result<T, ConnectorError>> + Send + Sync + 'a,
+    ) -> Result<T, ConnectorError> {
+        let cloud = || -> BoxFuture<'a, Result<Reply, ConnectorError>> {
+            let answer = ask();
+            Box::pin(async move { Ok(Reply(Box::new(answer.await?))) })
+        };
+        let Reply(value) = Next { layers: &self.layers, call: &call, cloud: &cloud }.run().await?;
+        match value.downcast::<T>() {
+            Ok(value) => Ok(*value),
+            // Only a layer that keeps the reply of one call for another could get here.
+            Err(_) => Err(ConnectorError::new(ErrorClass::Transient, "A layer answered with another call's reply")),
+        }
+    }
+
+    fn require(&self, offers: impl Fn(Capabilities) -> bool) -> Result<(), ConnectorError> {
+        if offers(self.inner.capabilities()) { Ok(()) } else { Err(ConnectorError::unsupported()) }
+    }
+}
+
+#[async_trait]
+impl Connector for Layered {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
+        self.send(Call::new(Operation::Candidates), || self.inner.candidates(system)).await
+    }
+
+    async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources, ConnectorError> {
+        let call = Call::within(Operation::EnsureShared, &intent.infrastructure);
+        self.send(call, || self.inner.ensure_shared(intent)).await
+    }
+
+    async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError> {
+        let call = Call { uid: Some(&intent.uid), ..Call::within(Operation::CreateVm, &intent.infrastructure) };
+        let creation = Arc::new(Creation::default());
+        self.send(call, || Box::pin(Arc::clone(&creation).attempt(&*self.inner, intent))).await
+    }
+
+    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>, ConnectorError> {
+        self.send(Call::within(Operation::Find, infrastructure), || self.inner.find(infrastructure)).await
+    }
+
+    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
+        self.send(Call { id: ids.first(), ..Call::new(Operation::Observe) }, || self.inner.observe(ids)).await
+    }
+
+    async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError> {
+        self.send(Call::on(Operation::DeleteVm, id), || Box::pin(deletion(self.inner.delete_vm(id)))).await
+    }
+
+    async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError> {
+        let call = Call::within(Operation::DeleteShared, infrastructure);
+        self.send(call, || Box::pin(deletion(self.inner.delete_shared(infrastructure)))).await
+    }
+
+    async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<(), ConnectorError> {
+        self.require(|offers| match operation {
+            PowerOperation::Start | PowerOperation::Stop => offers.stop_start,
+            PowerOperation::Reboot => offers.reboot,
+        })?;
+        self.send(Call::on(Operation::Power(operation), id), || self.inner.power(id, operation)).await
+    }
+
+    async fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<(), ConnectorError> {
+        let only_disks = Resize { disks: resize.disks.clone(), ..Resize::default() } == *resize;
+        self.require(|offers| (offers.resize || only_disks) && (offers.attach_disk || resize.disks.is_empty()))?;
+        self.send(Call::on(Operation::Resize, id), || self.inner.resize(id, resize)).await
+    }
+
+    async fn snapshot(&self, id: &ProviderId, disk: usize, name: &str) -> Result<String, ConnectorError> {
+        self.require(|offers| offers.snapshot)?;
+        self.send(Call::on(Operation::Snapshot, id), || self.inner.snapshot(id, disk, name)).await
+    }
+
+    async fn delete_image(&self, url: &str) -> Result<(), ConnectorError> {
+        self.require(|offers| offers.snapshot)?;
+        self.send(Call::new(Operation::DeleteImage), || Box::pin(deletion(self.inner.delete_image(url)))).await
+    }
+
+    async fn images(&self, filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {
+        self.require(|offers| offers.images)?;
+        self.send(Call::new(Operation::Images), || self.inner.images(filters)).await
+    }
+
+    async fn quotas(&self) -> Result<BTreeMap<String, Quota>, ConnectorError> {
+        self.require(|offers| offers.quotas)?;
+        self.send(Call::new(Operation::Quotas), || self.inner.quotas()).await
+    }
+}
+
+/// On delete, what is missing is what was wanted.
+async fn deletion(answer: impl Future<Output = Result<(), ConnectorError>>) -> Result<(), ConnectorError> {
+    match answer.await {
+        Err(error) if error.class == ErrorClass::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,536 @@
+//! The cloud itself: opening it, and the connector trait over nodes, networks, disks and images.
+
+use super::{
+    disks, image, keys, limits, map,
+    mark::{Mark, Phase, State},
+    network::{self, Wanted},
+    node::{Boot, device},
+    settings::LocalSettings,
+    storage::{self, Storage},
+    tool::{During, Result, installed, run},
+    tree::{self, Identity, Tree},
+};
+use crate::{
+    account::CloudAccount,
+    contract::{
+        Capabilities, CloudImage, Connector, Found, InfrastructureIntent, Observation, PowerOperation, PowerState,
+        ProviderId, Quota, Resize, SharedResources, VmIntent,
+    },
+    error::{ConnectorError, ErrorClass},
+};
+use async_trait::async_trait;
+use nix::sys::stat::SFlag;
+use radl::{Features, System};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+/// How long a node may take to end by itself when it is stopped.
+const STOP_PATIENCE: Duration = Duration::from_secs(6);
+
+/// The cloud on this host. Cheap to share; its state is on disk.
+#[derive(Debug)]
+pub struct LocalCloud {
+    settings: LocalSettings,
+    state: State,
+    storage: Storage,
+    capabilities: Capabilities,
+}
+
+impl LocalCloud {
+    /// Checks what the host offers and makes the state directory.
+    ///
+    /// # Errors
+    /// `Denied` when switched off or not root, `Invalid` for settings that cannot be used, `Unsupported` naming the
+    /// missing package.
+    pub fn open(settings: LocalSettings) -> Result<Arc<Self>> {
+        if !settings.enabled {
+            return Err(ConnectorError::new(
+                ErrorClass::Denied,
+                "The local cloud is switched off ([Local] ENABLED = True switches it on)",
+            ));
+        }
+        settings.check()?;
+        if !nix::unistd::geteuid().is_root() {
+            return Err(ConnectorError::new(ErrorClass::Denied, "The local cloud needs the daemon to run as root"));
+        }
+        for (program, package) in [
+            ("ip", "iproute2"),
+            ("sshd", "openssh-server"),
+            ("sudo", "sudo"),
+            ("setsid", "util-linux"),
+            ("mount", "mount"),
+            ("cp", "coreutils"),
+        ] {
+            if !installed(program) && !Path::new("/usr/sbin").join(program).is_file() {
+                return Err(ConnectorError::new(
+                    ErrorClass::Unsupported,
+                    format!("The local cloud needs the program {program}: install the package {package}"),
+                ));
+            }
+        }
+        let filesystems = fs::read_to_string("/proc/filesystems").during("reading /proc/filesystems")?;
+        if !filesystems.lines().any(|line| line.split_whitespace().last() == Some("overlay")) {
+            return Err(ConnectorError::new(
+                ErrorClass::Unsupported,
+                "The local cloud needs the overlay file system: modprobe overlay",
+            ));
+        }
+        let state = State::open(&settings.state_dir)?;
+        let storage = storage::choose(&state, settings.storage)?;
+        let outports = filter_works();
+        if !outports {
+            tracing::warn!("nft does not work here: the local cloud does not enforce outports");
+        }
+        let capabilities = Capabilities {
+            stop_start: true,
+            reboot: true,
+            resize: true,
+            attach_disk: disks::available(),
+            snapshot: true,
+            images: true,
+            quotas: true,
+            outports,
+            networks: true,
+        };
+        Ok(Arc::new(Self { settings, state, storage, capabilities }))
+    }
+
+    /// The connector for one credential line; its keys are not looked at.
+    #[must_use]
+    pub fn connector(self: &Arc<Self>, account: &CloudAccount) -> Arc<dyn Connector> {
+        Arc::new(LocalConnector { cloud: Arc::clone(self), account: account.clone() })
+    }
+
+    fn create(&self, intent: &VmIntent) -> Result<ProviderId> {
+        let uid = intent.uid.0.as_str();
+        let id = ProviderId(uid.to_owned());
+        let user = map::user(&intent.system);
+        tree::check_names(&intent.fqdn, user)?;
+        let sizes = map::sizes(&intent.system)?;
+        let image = map::image_name(&intent.system)?;
+        let cards = map::cards(intent)?;
+        if !sizes.disks.is_empty() && !self.capabilities.attach_disk {
+            return Err(ConnectorError::new(ErrorClass::Unsupported, "Data disks need loop devices and losetup"));
+        }
+
+        let mut mark = Mark {
+            uid: intent.uid.clone(),
+            infrastructure: intent.infrastructure.clone(),
+            number: intent.number,
+            fqdn: intent.fqdn.clone(),
+            user: user.to_owned(),
+            phase: Phase::Planned,
+            stopped: false,
+            cards: Vec::new(),
+            disks: sizes.disks,
+            cpu_count: sizes.cpu_count,
+            memory: sizes.memory,
+            image,
+            process: None,
+            control_groups: Vec::new(),
+        };
+        // A uid that cannot be a file name fails here, before a lock is made of it.
+        State::check_uid(uid)?;
+        let _lock = self.state.lock_vm(uid)?;
+        match self.state.vm(uid)? {
+            Some(known) if known.phase == Phase::Made => return Ok(id),
+            Some(half_made) => self.clear(&half_made)?,
+            None => {
+                let _lock = self.state.lock()?;
+                if self.state.all_vms()?.len() >= self.settings.max_vms {
+                    self.state.forget_vm(uid)?;
+                    return Err(ConnectorError::new(
+                        ErrorClass::Quota,
+                        format!("The local cloud is limited to {} machines ([Local] MAX_VMS)", self.settings.max_vms),
+                    ));
+                }
+                self.state.save_vm(&mark)?;
+            }
+        }
+        let made = self.make(&mut mark, intent, cards);
+        if made.is_err() {
+            self.remove(&mark)?;
+        }
+        made.map(|()| id)
+    }
+
+    /// Makes a planned node and starts it.
+    fn make(&self, mark: &mut Mark, intent: &VmIntent, cards: Vec<map::CardIntent<'_>>) -> Result<()> {
+        let mut wanted = Vec::new();
+        for map::CardIntent { network, ip, openings } in cards {
+            let reservation = network::ensure(&self.state, &self.settings, &mark.infrastructure, network)?;
+            wanted.push(Wanted { reservation, ip, openings });
+        }
+        {
+            let _lock = self.state.lock()?;
+            let others: Vec<Mark> = self.state.all_vms()?.into_iter().filter(|other| other.uid != mark.uid).collect();
+            mark.cards = network::assign(&others, wanted)?;
+            mark.control_groups = if self.settings.limits { limits::plan(&mark.uid.0) } else { Vec::new() };
+            self.state.save_vm(mark)?;
+        }
+        self.prepare(mark, &intent.system)?;
+        self.boot(mark)
+    }
+
+    /// Makes the files of a node.
+    fn prepare(&self, mark: &Mark, system: &System) -> Result<()> {
+        let folder = self.state.folder(&mark.uid.0);
+        let make = |path: &Path, mode: u32| {
+            fs::DirBuilder::new().mode(mode).create(path).during(format_args!("making {}", path.display()))
+        };
+        {
+            let _lock = self.state.lock()?;
+            self.storage.occupy(&self.state)?;
+            make(&folder, 0o700)?;
+        }
+        for part in ["work", "root"] {
+            make(&folder.join(part), 0o700)?;
+        }
+        let upper = folder.join("upper");
+        match &mark.image {
+            Some(name) => image::copy(&image::find(&self.state.images(), name)?, &upper)?,
+            None => make(&upper, 0o755)?,
+        }
+        let credentials = system.credentials();
+        let mut public_key = credentials.public_key;
+        if public_key.is_none() && credentials.password.is_none() {
+            let pair = keys::generate("imd")?;
+            write_secret(&folder.join("key"), &pair.private)?;
+            write_secret(&folder.join("key.pub"), &pair.public)?;
+            public_key = Some(pair.public);
+        }
+        let password = credentials
+            .password
+            .map(|password| {
+                if password.contains(['\n', '\0']) {
+                    return Err(ConnectorError::new(ErrorClass::Invalid, "A password must be one line"));
+                }
+                run("openssl", &["passwd", "-6", "-stdin"], &password).map(|hash| hash.trim().to_owned())
+            })
+            .transpose()?;
+        let identity = Identity {
+            fqdn: &mark.fqdn,
+            machine_id: format!("{:032x}", rand::random::<u128>()),
+            user: &mark.user,
+            password,
+            public_key: public_key.as_deref(),
+            host_key: &keys::generate(&mark.fqdn)?.private,
+            cards: &mark.cards,
+        };
+        Tree { upper: &upper }.prepare(&identity, self.settings.hidden())?;
+        mark.disks.iter().try_for_each(|disk| disks::make(&folder, disk))
+    }
+
+    /// Starts a node whose files are there. It is on record before it does anything.
+    fn boot(&self, mark: &mut Mark) -> Result<()> {
+        let folder = self.state.folder(&mark.uid.0);
+        for card in &mark.cards {
+            if let Some(reservation) = self.state.network(&card.bridge)? {
+                network::make_bridge(&reservation)?;
+            }
+        }
+        let mut devices = Vec::new();
+        for disk in &mark.disks {
+            devices.push((disk.device.clone(), disks::attach(&folder, disk)?));
+        }
+        let boot = Boot {
+            uid: mark.uid.0.clone(),
+            fqdn: mark.fqdn.clone(),
+            folder,
+            cards: mark.cards.clone(),
+            filter: self.capabilities.outports,
+            disks: devices,
+            boot_id: boot_id(),
+        };
+        let waiting = boot.start()?;
+        limits::apply(&mark.control_groups, mark.cpu_count, mark.memory, Some(waiting.process.pid));
+        mark.process = Some(waiting.process.clone());
+        mark.phase = Phase::Made;
+        mark.stopped = false;
+        self.state.save_vm(mark)?;
+        waiting.go()
+    }
+
+    /// Ends a node and removes all of it but its mark.
+    fn clear(&self, mark: &Mark) -> Result<()> {
+        if let Some(process) = &mark.process {
+            process.kill()?;
+        }
+        for index in 0..mark.cards.len() {
+            network::remove_interface(&network::cable(&mark.uid.0, index))?;
+        }
+        limits::remove(&mark.control_groups)?;
+        let folder = self.state.folder(&mark.uid.0);
+        disks::detach(&folder, &mark.disks)?;
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.during(format_args!("removing {}", folder.display())),
+        }
+    }
+
+    fn remove(&self, mark: &Mark) -> Result<()> {
+        self.clear(mark)?;
+        self.release()?;
+        self.state.forget_vm(&mark.uid.0)
+    }
+
+    fn release(&self) -> Result<()> {
+        let _lock = self.state.lock()?;
+        self.storage.release(&self.state)
+    }
+
+    /// The mark of a node, locked; the caller keeps the lock while it changes the node.
+    fn locked(&self, id: &ProviderId) -> Result<Option<(fs::File, Mark)>> {
+        if self.state.vm(&id.0)?.is_none() {
+            return Ok(None);
+        }
+        let lock = self.state.lock_vm(&id.0)?;
+        match self.state.vm(&id.0)? {
+            Some(mark) => Ok(Some((lock, mark))),
+            None => {
+                // Deleted while we waited: the lock file is our own.
+                self.state.forget_vm(&id.0)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn existing(&self, id: &ProviderId) -> Result<(fs::File, Mark)> {
+        let missing = || ConnectorError::new(ErrorClass::NotFound, format!("The local cloud has no machine {id}"));
+        self.locked(id)?.filter(|(_, mark)| mark.phase == Phase::Made).ok_or_else(missing)
+    }
+
+    fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
+        let (_lock, mut mark) = self.existing(id)?;
+        let running = mark.process.as_ref().filter(|process| process.alive());
+        match (operation, running) {
+            (PowerOperation::Start, Some(_)) => return Ok(()),
+            (PowerOperation::Start, None) | (PowerOperation::Reboot, None) => {}
+            (PowerOperation::Reboot, Some(process)) => process.kill()?,
+            (PowerOperation::Stop, process) => {
+                // On record first, so that a stop cut short is not taken for a crash of the node.
+                let process = process.cloned();
+                mark.stopped = true;
+                self.state.save_vm(&mark)?;
+                if let Some(process) = process {
+                    process.stop(STOP_PATIENCE)?;
+                }
+                return disks::detach(&self.state.folder(&id.0), &mark.disks);
+            }
+        }
+        self.boot(&mut mark)
+    }
+
+    fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
+        let (_lock, mark) = self.existing(id)?;
+        let new = map::resized(&mark, resize)?;
+        if new.disks.len() > mark.disks.len() && !self.capabilities.attach_disk {
+            return Err(ConnectorError::new(ErrorClass::Unsupported, "Data disks need loop devices and losetup"));
+        }
+        self.state.save_vm(&new)?;
+        let folder = self.state.folder(&id.0);
+        new.disks.iter().try_for_each(|disk| disks::make(&folder, disk))?;
+        let Some(process) = new.process.as_ref().filter(|process| process.alive()) else { return Ok(()) };
+        limits::apply(&new.control_groups, new.cpu_count, new.memory, None);
+        for disk in &new.disks {
+            let file = Path::new("/proc").join(process.pid.to_string()).join("root/dev").join(&disk.device);
+            if !file.exists() {
+                device(&file, SFlag::S_IFBLK, 0o660, disks::attach(&folder, disk)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(&self, id: &ProviderId) -> Result<Option<Observation>> {
+        let Some(mark) = self.state.vm(&id.0)? else { return Ok(None) };
+        let state = match (&mark.process, mark.phase) {
+            (_, Phase::Planned) => PowerState::Pending,
+            (Some(process), _) if process.alive() => {
+                if process.ready() {
+                    PowerState::Running
+                } else {
+                    PowerState::Pending
+                }
+            }
+            _ if mark.stopped => PowerState::Stopped,
+            _ => PowerState::Off,
+        };
+        let mut features = map::features(&mark);
+        let folder = self.state.folder(&id.0);
+        if let Ok(private) = fs::read_to_string(folder.join("key")) {
+            features.set_text("disk.0.os.credentials.private_key", &private);
+            let public = fs::read_to_string(folder.join("key.pub")).during("reading a key")?;
+            features.set_text("disk.0.os.credentials.public_key", &public);
+        }
+        Ok(Some(Observation { id: id.clone(), state, addresses: map::addresses(&mark.cards), features, fault: None }))
+    }
+}
+
+/// A random UUID (RFC 9562, version 4), as the kernel makes one at each boot.
+fn boot_id() -> String {
+    let random = rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{random:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    fs::File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .during(format_args!("writing {}", path.display()))
+}
+
+/// Whether nft can add a table, tried in a network namespace of its own.
+fn filter_works() -> bool {
+    installed("nft")
+        && std::thread::spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_ok()
+                && run("nft", &["-f", "-"], &super::outports::ruleset(&[])).is_ok()
+        })
+        .join()
+        .unwrap_or(false)
+}
+
+/// The connector of one credential line.
+struct LocalConnector {
+    cloud: Arc<LocalCloud>,
+    account: CloudAccount,
+}
+
+impl LocalConnector {
+    /// Runs work that blocks. It goes on when the caller stops waiting; the next call waits for its lock.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&LocalCloud) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let cloud = Arc::clone(&self.cloud);
+        let done = tokio::task::spawn_blocking(move || work(&cloud)).await;
+        done.map_err(std::io::Error::from).during("working")?
+    }
+}
+
+#[async_trait]
+impl Connector for LocalConnector {
+    fn capabilities(&self) -> Capabilities {
+        self.cloud.capabilities
+    }
+
+    async fn candidates(&self, system: &System) -> Result<Vec<System>> {
+        let images = self.cloud.state.images();
+        Ok(map::candidates(system, &self.account, |name| image::find(&images, name).is_ok()))
+    }
+
+    async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources> {
+        let intent = intent.clone();
+        self.blocking(move |cloud| {
+            let mut shared = SharedResources::default();
+            for network in &intent.networks {
+                let made = network::ensure(&cloud.state, &cloud.settings, &intent.infrastructure, Some(network))?;
+                let mut features = Features::new();
+                features.set_text("provider_id", &made.bridge);
+                features.set_text("cidr", &made.cidr.to_string());
+                shared.networks.insert(network.id.clone(), features);
+            }
+            Ok(shared)
+        })
+        .await
+    }
+
+    async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId> {
+        let intent = intent.clone();
+        self.blocking(move |cloud| cloud.create(&intent)).await
+    }
+
+    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>> {
+        let infrastructure = infrastructure.to_owned();
+        self.blocking(move |cloud| {
+            let ours = cloud.state.all_vms()?.into_iter().filter(|mark| mark.infrastructure == infrastructure);
+            Ok(ours.map(|mark| Found { id: ProviderId(mark.uid.0.clone()), uid: mark.uid }).collect())
+        })
+        .await
+    }
+
+    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>> {
+        let ids = ids.to_owned();
+        self.blocking(move |cloud| ids.iter().filter_map(|id| cloud.observe(id).transpose()).collect()).await
+    }
+
+    async fn delete_vm(&self, id: &ProviderId) -> Result<()> {
+        let id = id.clone();
+        self.blocking(move |cloud| match cloud.locked(&id)? {
+            Some((_lock, mark)) => cloud.remove(&mark),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    async fn delete_shared(&self, infrastructure: &str) -> Result<()> {
+        let infrastructure = infrastructure.to_owned();
+        self.blocking(move |cloud| network::delete(&cloud.state, &infrastructure)).await
+    }
+
+    async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
+        let id = id.clone();
+        self.blocking(move |cloud| cloud.power(&id, operation)).await
+    }
+
+    async fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
+        let (id, resize) = (id.clone(), resize.clone());
+        self.blocking(move |cloud| cloud.resize(&id, &resize)).await
+    }
+
+    async fn snapshot(&self, id: &ProviderId, disk: usize, name: &str) -> Result<String> {
+        if disk != 0 {
+            return Err(ConnectorError::new(ErrorClass::Unsupported, "The local cloud makes images of disk 0 only"));
+        }
+        let (id, name) = (id.clone(), name.to_owned());
+        self.blocking(move |cloud| {
+            let (_lock, mark) = cloud.existing(&id)?;
+            image::make(&cloud.state.images(), &name, &cloud.state.folder(&mark.uid.0).join("upper"))
+        })
+        .await
+    }
+
+    async fn delete_image(&self, url: &str) -> Result<()> {
+        let url = url.to_owned();
+        self.blocking(move |cloud| match image::name(&url) {
+            Some(name) => image::delete(&cloud.state.images(), name).and_then(|()| cloud.release()),
+            None => Err(ConnectorError::new(ErrorClass::Invalid, format!("'{url}' is no image of the local cloud"))),
+        })
+        .await
+    }
+
+    async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>> {
+        self.blocking(|cloud| {
+            let names = std::iter::once(image::HOST.to_owned()).chain(image::list(&cloud.state.images())?);
+            Ok(names.map(|name| CloudImage { uri: image::url(&name), name }).collect())
+        })
+        .await
+    }
+
+    async fn quotas(&self) -> Result<BTreeMap<String, Quota>> {
+        self.blocking(|cloud| {
+            let marks = cloud.state.all_vms()?;
+            let cores = marks.iter().filter_map(|mark| mark.cpu_count).sum();
+            let memory = marks.iter().filter_map(|mark| mark.memory).sum::<u64>() as f64 / 1e9;
+            let instances = Quota { used: marks.len() as f64, limit: cloud.settings.max_vms as f64 };
+            let unlimited = |used| Quota { used, limit: -1.0 };
+            Ok([("instances", instances), ("cores", unlimited(cores)), ("ram", unlimited(memory))]
+                .map(|(name, quota)| (name.to_owned(), quota))
+                .into())
+        })
+        .await
+    }
+}

@@ -1,0 +1,189 @@
+//! RADL to what a node is made of, and back: pure functions.
+
+use super::{
+    disks, image,
+    mark::{Card, DataDisk, Mark},
+    outports::{self, Opening},
+    tool::Result,
+};
+use crate::{
+    account::CloudAccount,
+    contract::{Address, Resize, VmIntent},
+    error::{ConnectorError, ErrorClass},
+};
+use radl::{Features, Network, System, Value};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Login user of machines that name none.
+const DEFAULT_USER: &str = "cloudadm";
+const USER: &str = "disk.0.os.credentials.username";
+
+/// The sizes and disks that a system asks for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Sizes {
+    pub cpu_count: Option<f64>,
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub disks: Vec<DataDisk>,
+}
+
+/// One concrete system per image URL that is ours; the system itself when it names no image.
+pub(super) fn candidates(system: &System, account: &CloudAccount, has_image: impl Fn(&str) -> bool) -> Vec<System> {
+    let arch = system.features.text("cpu.arch");
+    let fits = arch.is_none_or(|arch| arch.eq_ignore_ascii_case(std::env::consts::ARCH))
+        && system.features.number("gpu.count", "").is_none_or(|count| count <= 0.0)
+        && system.features.text("disk.0.os.name").is_none_or(|name| name.eq_ignore_ascii_case("linux"));
+    if !fits {
+        return Vec::new();
+    }
+    let urls: Vec<&str> = match system.features.get("disk.0.image.url") {
+        Some(Value::Text { text, .. }) => vec![text],
+        Some(Value::List { items, .. }) => items.iter().map(String::as_str).collect(),
+        _ => return vec![concrete(system, account)],
+    };
+    urls.into_iter()
+        .filter(|url| image::name(url).is_some_and(|name| name == image::HOST || has_image(name)))
+        .map(|url| {
+            let mut system = concrete(system, account);
+            system.features.set_text("disk.0.image.url", url);
+            system
+        })
+        .collect()
+}
+
+fn concrete(system: &System, account: &CloudAccount) -> System {
+    let mut system = system.clone();
+    let features = &mut system.features;
+    if let Some(count) = features.number("cpu.count", "") {
+        features.set_number("cpu.count", amount(count), "");
+    }
+    if let Some(size) = features.number("memory.size", "M") {
+        features.set_number("memory.size", amount(size), "M");
+    }
+    if features.text(USER).is_none() {
+        features.set_text(USER, DEFAULT_USER);
+    }
+    features.set_text("provider.type", "Local");
+    if !account.endpoint.server.is_empty() {
+        features.set_text("provider.host", &account.endpoint.server);
+    }
+    if let Some(port) = account.endpoint.port {
+        features.set_number("provider.port", i64::from(port), "");
+    }
+    system
+}
+
+fn amount(number: f64) -> radl::Amount {
+    if number.fract() == 0.0 && number.abs() < 9e15 { (number as i64).into() } else { number.into() }
+}
+
+/// The login user of a system.
+pub(super) fn user(system: &System) -> &str {
+    system.features.text(USER).unwrap_or(DEFAULT_USER)
+}
+
+/// The image a system is made of; none for the host's root.
+pub(super) fn image_name(system: &System) -> Result<Option<String>> {
+    let Some(url) = system.features.text("disk.0.image.url") else { return Ok(None) };
+    match image::name(url) {
+        Some(image::HOST) => Ok(None),
+        Some(name) => Ok(Some(name.to_owned())),
+        None => Err(ConnectorError::new(ErrorClass::Invalid, format!("'{url}' is no image of the local cloud"))),
+    }
+}
+
+/// The sizes of a system, and its data disks from 1 up to the first number without a size.
+pub(super) fn sizes(system: &System) -> Result<Sizes> {
+    let features = &system.features;
+    let mut disks = Vec::new();
+    for index in 1.. {
+        if features.has(&format!("disk.{index}.image.url")) {
+            return Err(ConnectorError::new(
+                ErrorClass::Invalid,
+                format!("disk.{index}.image.url: data disks from images are not offered by the local cloud"),
+            ));
+        }
+        let Some(size) = features.number(&format!("disk.{index}.size"), "") else { break };
+        disks.push(data_disk(index, size as u64)?);
+    }
+    let memory = features.number("memory.size", "").map(|bytes| bytes as u64);
+    Ok(Sizes { cpu_count: features.number("cpu.count", ""), memory, disks })
+}
+
+fn data_disk(index: usize, size: u64) -> Result<DataDisk> {
+    if size == 0 {
+        return Err(ConnectorError::new(ErrorClass::Invalid, format!("disk.{index}.size must be more than 0")));
+    }
+    Ok(DataDisk { index, size, device: disks::device_name(index)? })
+}
+
+/// The mark with new sizes; disks it already has stay as they are.
+pub(super) fn resized(mark: &Mark, resize: &Resize) -> Result<Mark> {
+    let mut mark = mark.clone();
+    mark.cpu_count = resize.cpu_count.or(mark.cpu_count);
+    mark.memory = resize.memory.or(mark.memory);
+    for &(index, size) in &resize.disks {
+        if !mark.disks.iter().any(|disk| disk.index == index) {
+            mark.disks.push(data_disk(index, size)?);
+        }
+    }
+    Ok(mark)
+}
+
+/// A card that a system asks for: its network (none: the default one), fixed address and openings.
+#[derive(Debug, PartialEq)]
+pub(super) struct CardIntent<'a> {
+    pub network: Option<&'a Network>,
+    pub ip: Option<Ipv4Addr>,
+    pub openings: Vec<Opening>,
+}
+
+/// The cards of a machine; one on the default network when it names none.
+pub(super) fn cards(intent: &VmIntent) -> Result<Vec<CardIntent<'_>>> {
+    let invalid = |text: String| ConnectorError::new(ErrorClass::Invalid, text);
+    let mut cards = Vec::new();
+    for interface in intent.system.interfaces() {
+        let id = interface.connection;
+        let network = intent.networks.iter().find(|network| network.id == id);
+        let network =
+            network.ok_or_else(|| invalid(format!("net_interface.{}: no network '{id}'", interface.index)))?;
+        let ip = interface.ip.map(|ip| {
+            ip.parse().map_err(|_| invalid(format!("net_interface.{}.ip '{ip}' is no IPv4 address", interface.index)))
+        });
+        cards.push(CardIntent { network: Some(network), ip: ip.transpose()?, openings: openings(network)? });
+    }
+    if cards.is_empty() {
+        cards.push(CardIntent { network: None, ip: None, openings: vec![Opening::ssh()] });
+    }
+    Ok(cards)
+}
+
+/// What a network opens to the outside: its `outports`, and secure shell always.
+fn openings(network: &Network) -> Result<Vec<Opening>> {
+    let mut openings = vec![Opening::ssh()];
+    openings.extend(outports::parse(network.features.text("outports").unwrap_or_default())?);
+    Ok(openings)
+}
+
+/// The addresses of a node.
+pub(super) fn addresses(cards: &[Card]) -> Vec<Address> {
+    let address = |card: &Card| Address { ip: IpAddr::V4(card.ip), public: card.public, network: card.network.clone() };
+    cards.iter().map(address).collect()
+}
+
+/// What a machine's system learns from its mark.
+pub(super) fn features(mark: &Mark) -> Features {
+    let mut features = Features::new();
+    features.set_text("instance_id", &mark.uid.0);
+    features.set_text(USER, &mark.user);
+    if let Some(count) = mark.cpu_count {
+        features.set_number("cpu.count", amount(count), "");
+    }
+    if let Some(memory) = mark.memory {
+        features.set_number("memory.size", amount(memory as f64 / 1e6), "M");
+    }
+    for disk in &mark.disks {
+        features.set_text(&format!("disk.{}.device", disk.index), &disk.device);
+    }
+    features
+}

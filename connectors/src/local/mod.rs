@@ -1,0 +1,22 @@
+#![doc = include_str!("docs.md")]
+
+mod cloud;
+mod disks;
+mod image;
+mod keys;
+mod limits;
+mod map;
+mod mark;
+mod network;
+mod node;
+mod outports;
+mod settings;
+mod storage;
+mod subnet;
+#[cfg(test)]
+mod tests;
+mod tool;
+mod tree;
+
+pub use cloud::LocalCloud;
+pub use settings::{DiskStorage, LocalSettings};

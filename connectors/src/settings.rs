@@ -1,0 +1,25 @@
+//! What connectors take from the configuration.
+
+use crate::{
+    dummy::DummySettings,
+    local::LocalSettings,
+    layers::{ConcurrencyLimits, RetryPolicy, Timeouts},
+    private_networks::PrivateNetworks,
+};
+
+/// What connectors take from the configuration; the default is that of an empty `im.cfg`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConnectorSettings {
+    /// `PRIVATE_NET_MASKS`.
+    pub private_networks: PrivateNetworks,
+    /// How often and how long failed calls are repeated.
+    pub retry: RetryPolicy,
+    /// The longest that one attempt at a cloud may take.
+    pub timeouts: Timeouts,
+    /// How many calls of one account run at once.
+    pub concurrency: ConcurrencyLimits,
+    /// Section `[Dummy]`.
+    pub dummy: DummySettings,
+    /// Section `[Local]`.
+    pub local: LocalSettings,
+}

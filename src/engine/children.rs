@@ -1,0 +1,95 @@
+//! Child tasks of a keeper: all slow work. They start after the commit that decided them and report back.
+
+use super::{
+    Inner, context, draft::Effect, keeper::Handle, launch, model::{Infrastructure, Lifecycle, WorkKind}, placement,
+    refresh, removal, transitions::Event,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+/// The children of one keeper.
+pub struct Children {
+    inner: Arc<Inner>,
+    handle: Handle,
+    /// Machines whose creation is under way in this process: their deletion waits for the answer.
+    launching: HashSet<u32>,
+    context: context::Running,
+    observer: refresh::Observer,
+}
+
+impl Children {
+    /// No children yet.
+    #[must_use]
+    pub fn new(inner: Arc<Inner>, handle: Handle) -> Self {
+        let context = context::Running::default();
+        let observer = refresh::Observer::new(inner.clone(), handle.clone());
+        Self { inner, handle, launching: HashSet::new(), context, observer }
+    }
+
+    /// Starts what a change asked for.
+    pub fn start(&mut self, effect: Effect, snapshot: &Arc<Infrastructure>) {
+        let (inner, handle, model) = (self.inner.clone(), self.handle.clone(), snapshot.clone());
+        match effect {
+            Effect::Place(work) => self.spawn(placement::place_work(inner, handle, model, work)),
+            Effect::Launch(work) => {
+                let vms = to_launch(&model, work);
+                self.launching.extend(&vms);
+                self.spawn(launch::run(inner, handle, model, work, vms));
+            }
+            Effect::Delete(mut numbers) => {
+                numbers.retain(|number| !self.launching.contains(number));
+                self.spawn(removal::delete(inner, handle, model, numbers));
+            }
+            Effect::DeleteShared => self.spawn(removal::delete_shared(inner, handle, model)),
+            Effect::Contextualize => self.context.start(inner, handle, model),
+            Effect::StopContextualization => self.context.stop(),
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(tracing::Instrument::in_current_span(task));
+    }
+
+    /// Takes note of a report before it is applied.
+    pub fn note(&mut self, event: &Event) {
+        if let Event::Launched { vm, .. } = event {
+            self.launching.remove(vm);
+        }
+    }
+
+    /// Tells the children of a new state.
+    pub fn follow(&mut self, snapshot: &Arc<Infrastructure>) {
+        self.context.follow(snapshot);
+        self.observer.follow(snapshot);
+    }
+
+    /// Ends what is of no use any more: the infrastructure is gone, or has another keeper.
+    pub fn stop(&mut self) {
+        self.context.stop();
+        self.observer.stop();
+    }
+}
+
+/// Machines of an adding work that are not launched yet.
+fn to_launch(model: &Infrastructure, work: u64) -> BTreeSet<u32> {
+    let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
+    let Some(WorkKind::Adding { vms, .. }) = kind else { return BTreeSet::new() };
+    let waits = |number: &&u32| {
+        model.vm(**number).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Planned | Lifecycle::Launching))
+    };
+    vms.iter().filter(waits).copied().collect()
+}
+
+/// Machines by the cloud they are in.
+#[must_use]
+pub fn by_cloud(model: &Infrastructure, numbers: impl IntoIterator<Item = u32>) -> BTreeMap<String, Vec<u32>> {
+    let mut clouds: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for number in numbers {
+        if let Some(vm) = model.vm(number) {
+            clouds.entry(vm.cloud.id.clone()).or_default().push(number);
+        }
+    }
+    clouds
+}

@@ -1,0 +1,180 @@
+//! The contextualization of an infrastructure as a child task: facts go in through a channel, steps come back as
+//! reports. A new generation waits until the task of the former one has let go.
+
+use super::{
+    Inner,
+    keeper::Handle,
+    model::{Infrastructure, Lifecycle, Vm},
+    transitions::Event,
+};
+use async_trait::async_trait;
+use connectors::PowerState;
+use contextualization::{Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// How long a cancelled contextualization may take to end its remote runs.
+const LET_GO: Duration = Duration::from_secs(15);
+
+/// The running contextualization of a keeper.
+#[derive(Default)]
+pub struct Running {
+    current: Option<Current>,
+}
+
+struct Current {
+    generation: u64,
+    cancel: CancellationToken,
+    facts: watch::Sender<Arc<Vec<VmFacts>>>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Runs the open generation of the model; what ran before is cancelled.
+    pub fn start(&mut self, inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>) {
+        let Some(generation) = model.generation.as_ref().filter(|generation| generation.open) else { return };
+        let former = self.current.take();
+        if let Some(former) = &former {
+            former.cancel.cancel();
+        }
+        let (facts, watched) = watch::channel(Arc::new(facts(&model)));
+        let cancel = CancellationToken::new();
+        let number = generation.number;
+        let task = run(inner, handle, number, watched, cancel.clone(), former.map(|former| former.task));
+        let span = tracing::info_span!("contextualization", generation = number);
+        let task = tokio::spawn(tracing::Instrument::instrument(task, span.or_current()));
+        self.current = Some(Current { generation: number, cancel, facts, task });
+    }
+
+    /// Tells it of a new state.
+    pub fn follow(&mut self, model: &Infrastructure) {
+        let Some(current) = &self.current else { return };
+        let open = |g: &&super::model::Generation| g.open && g.number == current.generation;
+        if model.generation.as_ref().filter(open).is_some() {
+            let facts = facts(model);
+            current.facts.send_if_modified(|last| {
+                let changed = **last != facts;
+                if changed {
+                    *last = Arc::new(facts);
+                }
+                changed
+            });
+        }
+    }
+
+    /// Cancels it: its remote runs end within seconds.
+    pub fn stop(&mut self) {
+        if let Some(current) = self.current.take() {
+            current.cancel.cancel();
+        }
+    }
+}
+
+async fn run(
+    inner: Arc<Inner>,
+    handle: Handle,
+    generation: u64,
+    vms: watch::Receiver<Arc<Vec<VmFacts>>>,
+    cancel: CancellationToken,
+    former: Option<JoinHandle<()>>,
+) {
+    if let Some(former) = former
+        && tokio::time::timeout(LET_GO, former).await.is_err()
+    {
+        tracing::warn!("the former contextualization does not end; going on without waiting for it");
+    }
+    let ended = |outcome| Event::ContextEnded { generation, outcome };
+    let job = match job(&inner, &handle, generation, vms).await {
+        Ok(Some(job)) => job,
+        Ok(None) => return,
+        Err(why) => return handle.report(ended(contextualization::Outcome::Failed(why))),
+    };
+    let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
+    let outcome = contextualization::run(job, journal, inner.ssh.clone(), cancel).await;
+    tracing::info!(?outcome, "contextualization ended");
+    handle.report(ended(outcome));
+}
+
+/// The job of a generation; none when it was superseded meanwhile.
+async fn job(
+    inner: &Arc<Inner>,
+    handle: &Handle,
+    number: u64,
+    vms: watch::Receiver<Arc<Vec<VmFacts>>>,
+) -> Result<Option<Job>, String> {
+    let ansible_key = ansible_key(handle).await?;
+    let stored = inner.store.load(&handle.snapshot().id).await.map_err(|error| error.to_string())?;
+    let progress = match stored {
+        Some(stored) => super::rows::model(&stored).map_err(|error| error.to_string())?.1,
+        None => return Ok(None),
+    };
+    let model = handle.snapshot();
+    let Some(generation) = model.generation.as_ref().filter(|g| g.open && g.number == number) else {
+        return Ok(None);
+    };
+    Ok(Some(Job {
+        infrastructure: model.id.clone(),
+        generation: number,
+        cause: generation.cause,
+        radl: Arc::new(model.radl.without_internal()),
+        vms,
+        selected: generation.selected.clone(),
+        ansible_key,
+        exposed_auth: inner.exposed_auth(&model),
+        deadline: SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(generation.deadline).unwrap_or(0)),
+        progress,
+        settings: inner.settings.contextualization.clone(),
+    }))
+}
+
+/// The infrastructure's key pair, made and stored at the first need.
+async fn ansible_key(handle: &Handle) -> Result<KeyPair, String> {
+    if let Some(key) = &handle.snapshot().ansible_key {
+        return Ok(key.clone());
+    }
+    let made = contextualization::ssh::keys::generate().map_err(|error| error.to_string())?;
+    let keep = move |draft: &mut super::draft::Draft| Ok(draft.infrastructure().ansible_key.get_or_insert(made).clone());
+    handle.change(keep).await.map_err(|error| error.to_string())
+}
+
+/// What the contextualization may know of the machines.
+fn facts(model: &Infrastructure) -> Vec<VmFacts> {
+    let live = model.vms.iter().filter(|vm| vm.is_live() && !matches!(vm.lifecycle, Lifecycle::Failed(_)));
+    live.map(|vm| VmFacts {
+        id: vm.number,
+        provider_id: vm.provider_id().map(ToString::to_string).unwrap_or_default(),
+        cloud_type: vm.cloud.kind.clone(),
+        cloud_server: vm.cloud.endpoint.server.clone(),
+        power: power(vm),
+        info: vm.info.clone(),
+        host_key: vm.host_key.clone(),
+        creation_id: vm.number,
+    })
+    .collect()
+}
+
+fn power(vm: &Vm) -> VmPower {
+    match vm.observed.map(|observed| observed.state) {
+        None | Some(PowerState::Pending) => VmPower::Pending,
+        Some(PowerState::Running) => VmPower::Running,
+        Some(PowerState::Stopped | PowerState::Off | PowerState::Failed) => VmPower::Down,
+    }
+}
+
+/// The journal of a contextualization: every entry is a report to the keeper.
+struct KeeperJournal {
+    handle: Handle,
+    generation: u64,
+}
+
+#[async_trait]
+impl Journal for KeeperJournal {
+    async fn record(&self, entry: Entry) -> Result<(), JournalClosed> {
+        let event = Event::Context { generation: self.generation, entry };
+        if self.handle.report_and_wait(event).await { Ok(()) } else { Err(JournalClosed) }
+    }
+}

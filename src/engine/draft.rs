@@ -1,0 +1,196 @@
+//! The model while a transition changes it: the new state, and a record of what must be stored, told and started.
+
+use super::model::{Generation, IfAllFail, Infrastructure, Vm, Work, WorkKind};
+use crate::store::{EventKind, NewEvent};
+use contextualization::Cause;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// How a piece of work ended: numbers of the machines it was about, or why it failed.
+pub type WorkResult = Result<Vec<u32>, String>;
+
+/// Something to start once the change is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Choose clouds for the document of this work.
+    Place(u64),
+    /// Launch what is planned or launching in this work, then report its end.
+    Launch(u64),
+    /// Delete these machines in their clouds.
+    Delete(BTreeSet<u32>),
+    /// Delete the shared resources of all clouds.
+    DeleteShared,
+    /// Run the open generation.
+    Contextualize,
+    /// Stop the contextualization: it is of no use any more.
+    StopContextualization,
+}
+
+/// Options and time a transition may need.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Now, microseconds since the epoch.
+    pub now: i64,
+    /// MAX_CONTEXTUALIZATION_TIME
+    pub max_contextualization: Duration,
+}
+
+/// A model under change.
+pub struct Draft {
+    /// The new state. Machines are shared with the old one until they are changed.
+    pub model: Infrastructure,
+    /// Options and time.
+    pub terms: Terms,
+    /// Effects to start, in order.
+    pub effects: Vec<Effect>,
+    /// Work that ended.
+    pub finished: Vec<(u64, WorkResult)>,
+    /// Who waits for the end of a work.
+    pub waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
+    /// New progress of the contextualization; `Some(None)` forgets it.
+    pub progress: Option<Option<serde_json::Value>>,
+    pub(super) touched: BTreeSet<u32>,
+    pub(super) infrastructure_touched: bool,
+    pub(super) events: Vec<NewEvent>,
+    pub(super) clear_logs: bool,
+}
+
+impl Draft {
+    /// Starts from a state.
+    #[must_use]
+    pub fn new(model: Infrastructure, terms: Terms) -> Self {
+        Self {
+            model,
+            terms,
+            effects: Vec::new(),
+            finished: Vec::new(),
+            waiters: HashMap::new(),
+            progress: None,
+            touched: BTreeSet::new(),
+            infrastructure_touched: false,
+            events: Vec::new(),
+            clear_logs: false,
+        }
+    }
+
+    /// Whether anything must be stored.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.infrastructure_touched
+            || !self.touched.is_empty()
+            || !self.events.is_empty()
+            || self.clear_logs
+            || self.progress.is_some()
+    }
+
+    /// Now, seconds since the epoch.
+    #[must_use]
+    pub fn seconds(&self) -> i64 {
+        self.terms.now / 1_000_000
+    }
+
+    /// The infrastructure's own part, to be changed.
+    pub fn infrastructure(&mut self) -> &mut Infrastructure {
+        self.infrastructure_touched = true;
+        &mut self.model
+    }
+
+    /// A machine, to be changed.
+    pub fn vm(&mut self, number: u32) -> Option<&mut Vm> {
+        let vm = self.model.vms.get_mut(usize::try_from(number).ok()?)?;
+        self.touched.insert(number);
+        Some(Arc::make_mut(vm))
+    }
+
+    /// Adds a machine; its number must be the next one.
+    pub fn push_vm(&mut self, vm: Vm) {
+        self.touched.insert(vm.number);
+        self.model.vms.push(Arc::new(vm));
+    }
+
+    /// Appends text to the log of a machine.
+    pub fn log_vm(&mut self, vm: u32, text: impl Into<String>) {
+        let event = NewEvent { vm: Some(vm), kind: EventKind::Log, at: self.terms.now, text: text.into() };
+        self.events.push(event);
+    }
+
+    /// Appends a time-stamped line to the log of the infrastructure.
+    pub fn log(&mut self, line: &str) {
+        let text = super::render::log_line(self.terms.now, line);
+        self.events.push(NewEvent { vm: None, kind: EventKind::Log, at: self.terms.now, text });
+    }
+
+    /// Appends text as it is to the log of the infrastructure.
+    pub fn log_plain(&mut self, text: &str) {
+        let event = NewEvent { vm: None, kind: EventKind::Log, at: self.terms.now, text: text.to_owned() };
+        self.events.push(event);
+    }
+
+    /// Accepts a work; returns its number.
+    pub fn accept(&mut self, kind: WorkKind) -> u64 {
+        let infrastructure = self.infrastructure();
+        infrastructure.last_work += 1;
+        let id = infrastructure.last_work;
+        infrastructure.work.push(Work { id, kind, errors: Vec::new() });
+        id
+    }
+
+    /// Ends a work.
+    pub fn finish(&mut self, id: u64, result: WorkResult) {
+        self.infrastructure().work.retain(|work| work.id != id);
+        self.finished.push((id, result));
+    }
+
+    /// The work of this number.
+    #[must_use]
+    pub fn work(&self, id: u64) -> Option<&Work> {
+        self.model.work.iter().find(|work| work.id == id)
+    }
+
+    /// Starts a new contextualization of everything; the logs begin anew.
+    pub fn start_generation(&mut self, cause: Cause, selected: Option<BTreeSet<u32>>) {
+        let max_time = self.model.radl.contextualize.as_ref().map_or(0, |section| section.max_time);
+        let limit = match max_time {
+            0 => i64::try_from(self.terms.max_contextualization.as_secs()).unwrap_or(i64::MAX),
+            seconds => seconds,
+        };
+        let deadline = self.seconds().saturating_add(limit);
+        let number = self.model.generation.as_ref().map_or(1, |generation| generation.number + 1);
+        let live: Vec<u32> = self.model.vms.iter().filter(|vm| vm.is_live()).map(|vm| vm.number).collect();
+        let infrastructure = self.infrastructure();
+        infrastructure.generation = Some(Generation { number, cause, selected, deadline, open: true });
+        infrastructure.configured = None;
+        for number in live {
+            let undecided = self.model.vm(number).is_some_and(|vm| vm.configured.is_none() && vm.failure.is_none());
+            if !undecided && let Some(vm) = self.vm(number) {
+                vm.configured = None;
+                vm.failure = None;
+            }
+        }
+        self.clear_logs = true;
+        self.events.retain(|event| event.kind == EventKind::State);
+        self.progress = Some(None);
+        self.effects.push(Effect::Contextualize);
+    }
+
+    /// Forgets the credentials of the clouds when nothing is left to do with them.
+    pub fn release_credentials(&mut self) {
+        let open = self.model.generation.as_ref().is_some_and(|generation| generation.open);
+        if self.model.work.is_empty() && !open && self.model.credentials.is_some() {
+            self.infrastructure().credentials = None;
+        }
+    }
+
+    /// What becomes of the infrastructure if all machines of an adding work fail.
+    #[must_use]
+    pub fn if_all_fail(&self, id: u64) -> Option<IfAllFail> {
+        match self.work(id)?.kind {
+            WorkKind::Adding { if_all_fail, .. } => Some(if_all_fail),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The keeper of an infrastructure: the one task that changes it. It takes commands and reports from a channel, applies
+//! them to a draft, stores the draft, publishes it as a snapshot, and only then starts what follows from it.
+//!
+//! It never waits for a cloud or for Ansible: slow work runs in child tasks that report back.
+
+use super::{
+    Inner,
+    draft::{Draft, Effect, Terms, WorkResult},
+    error::OperationError,
+    model::{Infrastructure, State},
+    rows, state,
+    transitions::{self, Event},
+};
+use crate::store::{EventKind, NewEvent, StoreError, Version};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How many messages one commit may hold.
+const BATCH: usize = 1024;
+/// Wait between attempts to store reports while the store is away.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+type Apply = Box<dyn FnOnce(&mut Draft) -> Acknowledge + Send>;
+type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What a keeper is told.
+enum Message {
+    /// Refused with the store's error while the store is away.
+    Command(Apply),
+    /// Applied again until it is stored. The answer says whether it was still of use.
+    Report(Event, Option<oneshot::Sender<bool>>),
+}
+
+/// The way to a keeper, and what it published last.
+#[derive(Clone)]
+pub struct Handle {
+    mailbox: mpsc::UnboundedSender<Message>,
+    snapshot: watch::Receiver<Arc<Infrastructure>>,
+    events: watch::Receiver<u64>,
+    /// When the clouds were last asked on behalf of a client, microseconds since the epoch.
+    asked: Arc<AtomicI64>,
+}
+
+impl Handle {
+    /// Whether the clouds are to be asked again; if so, this caller is the one to do it.
+    #[must_use]
+    pub fn is_due(&self, now: i64, frequency: Duration) -> bool {
+        let last = self.asked.load(Ordering::Relaxed);
+        let frequency = i64::try_from(frequency.as_micros()).unwrap_or(i64::MAX);
+        now.saturating_sub(last) >= frequency
+            && self.asked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// The state as last stored.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Infrastructure> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Follows the state.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Infrastructure>> {
+        self.snapshot.clone()
+    }
+
+    /// Follows the sequence of the last stored event.
+    #[must_use]
+    pub fn watch_events(&self) -> watch::Receiver<u64> {
+        self.events.clone()
+    }
+
+    /// Changes the infrastructure; returns when the change is durable.
+    ///
+    /// # Errors
+    /// What `change` refused, with nothing changed; the store; a keeper that ended.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Draft) -> Result<T, OperationError> + Send + 'static,
+    ) -> Result<T, OperationError> {
+        let (reply, answer) = oneshot::channel();
+        let apply: Apply = Box::new(move |draft| {
+            let result = change(draft);
+            Box::new(move |stored| {
+                let result = result.and_then(|value| stored.map(|()| value).map_err(OperationError::from));
+                // Nobody waits any more: the change stands all the same.
+                let _ = reply.send(result);
+            })
+        });
+        self.mailbox.send(Message::Command(apply)).map_err(|_| OperationError::DeletedInfrastructure)?;
+        answer.await.map_err(|_| OperationError::DeletedInfrastructure)?
+    }
+
+    /// As [`Handle::change`] for a change that accepts a work; waits for the end of the work as well.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_and_wait(
+        &self,
+        change: impl FnOnce(&mut Draft) -> Result<u64, OperationError> + Send + 'static,
+    ) -> Result<WorkResult, OperationError> {
+        let (done, end) = oneshot::channel();
+        self.change(move |draft| {
+            let work = change(draft)?;
+            draft.waiters.entry(work).or_default().push(done);
+            Ok(())
+        })
+        .await?;
+        end.await.map_err(|_| OperationError::Unavailable("the daemon is stopping; the work goes on".to_owned()))
+    }
+
+    /// Reports what happened; it is applied sooner or later.
+    pub fn report(&self, event: Event) {
+        // A keeper that ended has nothing left to learn.
+        let _ = self.mailbox.send(Message::Report(event, None));
+    }
+
+    /// As [`Handle::report`]; returns when it is durable, and whether it was still of use.
+    pub async fn report_and_wait(&self, event: Event) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.send(Message::Report(event, Some(reply))).is_ok() && answer.await.unwrap_or(false)
+    }
+}
+
+/// A keeper about to run.
+pub struct Keeper {
+    inner: Arc<Inner>,
+    /// The state as last stored and published.
+    model: Arc<Infrastructure>,
+    version: Version,
+    next_sequence: u64,
+    mailbox: mpsc::UnboundedReceiver<Message>,
+    snapshot: watch::Sender<Arc<Infrastructure>>,
+    events: watch::Sender<u64>,
+    waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
+    told: Told,
+    children: super::children::Children,
+}
+
+/// The states that the event stream told last.
+#[derive(Default)]
+struct Told {
+    infrastructure: Option<State>,
+    vms: Vec<State>,
+}
+
+/// Starts the keeper of a stored infrastructure and what must go on with it.
+pub fn spawn(
+    inner: &Arc<Inner>,
+    model: Infrastructure,
+    version: Version,
+    last_sequence: u64,
+    effects: Vec<Effect>,
+    waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
+) -> Handle {
+    let (sender, mailbox) = mpsc::unbounded_channel();
+    let model = Arc::new(model);
+    let (snapshot, snapshots) = watch::channel(model.clone());
+    let (events, sequences) = watch::channel(last_sequence);
+    let asked = Arc::new(AtomicI64::new(inner.now()));
+    let handle = Handle { mailbox: sender, snapshot: snapshots, events: sequences, asked };
+    let clock = inner.clock();
+    let told = Told {
+        infrastructure: Some(state::infrastructure_state(&model, clock)),
+        vms: model.vms.iter().map(|vm| state::vm_state(&model, vm, clock)).collect(),
+    };
+    let children = super::children::Children::new(inner.clone(), handle.clone());
+    let mut keeper = Keeper {
+        inner: inner.clone(),
+        model,
+        version,
+        next_sequence: last_sequence + 1,
+        mailbox,
+        snapshot,
+        events,
+        waiters,
+        told,
+        children,
+    };
+    let span = tracing::info_span!("infrastructure", inf = %keeper.model.id);
+    tokio::spawn(tracing::Instrument::instrument(
+        async move {
+            keeper.start(effects);
+            keeper.run().await;
+        },
+        span,
+    ));
+    handle
+}
+
+impl Keeper {
+    fn start(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.children.start(effect, &self.model);
+        }
+        self.children.follow(&self.model);
+    }
+
+    async fn run(&mut self) {
+        let mut batch = Vec::new();
+        // Reports that could not be stored yet.
+        let mut backlog: Vec<(Event, Option<oneshot::Sender<bool>>)> = Vec::new();
+        while !self.model.deleted {
+            if backlog.is_empty() {
+                if self.mailbox.recv_many(&mut batch, BATCH).await == 0 {
+                    return;
+                }
+            } else {
+                tokio::time::sleep(STORE_RETRY).await;
+                while batch.len() < BATCH
+                    && let Ok(message) = self.mailbox.try_recv()
+                {
+                    batch.push(message);
+                }
+            }
+            let store_was_away = !backlog.is_empty();
+            let mut draft = Draft::new(Infrastructure::clone(&self.model), self.terms());
+            let mut acknowledgements: Vec<Acknowledge> = Vec::new();
+            let mut reports = std::mem::take(&mut backlog);
+            let mut useful = Vec::new();
+            for (event, _) in &reports {
+                useful.push(transitions::apply(&mut draft, event.clone()));
+            }
+            for message in batch.drain(..) {
+                match message {
+                    Message::Command(apply) => acknowledgements.push(apply(&mut draft)),
+                    Message::Report(event, reply) => {
+                        self.children.note(&event);
+                        useful.push(transitions::apply(&mut draft, event.clone()));
+                        reports.push((event, reply));
+                    }
+                }
+            }
+            match self.commit(draft).await {
+                Ok(()) => {
+                    if store_was_away {
+                        tracing::info!("the store is back: everything is stored");
+                    }
+                    for acknowledge in acknowledgements {
+                        acknowledge(Ok(()));
+                    }
+                    for ((_, reply), useful) in reports.into_iter().zip(useful) {
+                        if let Some(reply) = reply {
+                            let _ = reply.send(useful);
+                        }
+                    }
+                }
+                Err(error @ (StoreError::Stale { .. } | StoreError::NotFound | StoreError::AlreadyExists)) => {
+                    tracing::error!(%error, "this infrastructure has another keeper now: leaving it");
+                    for acknowledge in acknowledgements {
+                        acknowledge(Err(error.clone()));
+                    }
+                    self.inner.forget(&self.model.id);
+                    self.children.stop();
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the store is away: reads go on, changes are refused");
+                    for acknowledge in acknowledgements {
+                        acknowledge(Err(error.clone()));
+                    }
+                    backlog = reports;
+                }
+            }
+        }
+        self.children.stop();
+        self.inner.forget(&self.model.id);
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { now: self.inner.now(), max_contextualization: self.inner.settings.max_contextualization }
+    }
+
+    async fn commit(&mut self, mut draft: Draft) -> Result<(), StoreError> {
+        if draft.is_dirty() {
+            let told = self.tell_states(&mut draft);
+            let changes = rows::changes(&draft, self.next_sequence)?;
+            let count = draft.events.len() as u64;
+            self.version = self.inner.store.commit(&self.model.id, self.version, changes).await?;
+            self.told = told;
+            self.next_sequence += count;
+            self.model = Arc::new(draft.model);
+            self.children.follow(&self.model);
+            self.snapshot.send_replace(self.model.clone());
+            if count > 0 {
+                self.events.send_replace(self.next_sequence - 1);
+            }
+        }
+        for (work, waiters) in draft.waiters {
+            self.waiters.entry(work).or_default().extend(waiters);
+        }
+        for effect in draft.effects {
+            self.children.start(effect, &self.model);
+        }
+        if self.model.deleted {
+            self.inner.forget(&self.model.id);
+        }
+        for (work, result) in draft.finished {
+            for waiter in self.waiters.remove(&work).into_iter().flatten() {
+                let _ = waiter.send(result.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an event for every state that changed.
+    fn tell_states(&self, draft: &mut Draft) -> Told {
+        let clock = self.inner.clock();
+        let mut told = Told { infrastructure: self.told.infrastructure, vms: self.told.vms.clone() };
+        let mut changed = Vec::new();
+        for (index, vm) in draft.model.vms.iter().enumerate() {
+            let state = state::vm_state(&draft.model, vm, clock);
+            match told.vms.get_mut(index) {
+                Some(last) if *last == state => continue,
+                Some(last) => *last = state,
+                None => told.vms.push(state),
+            }
+            changed.push((Some(vm.number), state));
+        }
+        let state = state::infrastructure_state(&draft.model, clock);
+        if told.infrastructure != Some(state) {
+            told.infrastructure = Some(state);
+            changed.push((None, state));
+        }
+        let at = draft.terms.now;
+        let event = |(vm, state): (Option<u32>, State)| NewEvent {
+            vm,
+            kind: EventKind::State,
+            at,
+            text: state.name().to_owned(),
+        };
+        draft.events.extend(changed.into_iter().map(event));
+        told
+    }
+}

@@ -1,0 +1,147 @@
+//! Launching machines: shared resources first, then every machine on its own, then a first look at all of them.
+
+use super::{
+    Inner,
+    children::by_cloud,
+    keeper::Handle,
+    model::{Infrastructure, Lifecycle, Vm, WorkKind},
+    refresh,
+    transitions::Event,
+};
+use connectors::{Connector, ErrorClass, InfrastructureIntent, ProviderId, VmIntent};
+use futures::{StreamExt, stream};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Launches `vms` of a work and reports each, then its end.
+pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, work: u64, vms: BTreeSet<u32>) {
+    let clouds = by_cloud(&model, vms);
+    let launches = clouds.into_iter().map(|(cloud, vms)| launch_in_cloud(&inner, &handle, &model, cloud, vms));
+    futures::future::join_all(launches).await;
+    look(&inner, &handle, work).await;
+    handle.report(Event::LaunchEnded(work));
+}
+
+/// The first answer of the clouds, so that a create returns machines whose state is known.
+async fn look(inner: &Arc<Inner>, handle: &Handle, work: u64) {
+    let model = handle.snapshot();
+    let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
+    if let Some(WorkKind::Adding { vms, .. }) = kind {
+        refresh::observe(inner, handle, &model, vms.iter().copied(), None).await;
+    }
+}
+
+async fn launch_in_cloud(
+    inner: &Arc<Inner>,
+    handle: &Handle,
+    model: &Arc<Infrastructure>,
+    cloud: String,
+    vms: Vec<u32>,
+) {
+    let fail = |why: &str| {
+        for &vm in &vms {
+            handle.report(Event::Launched { vm, result: Err(why.to_owned()) });
+        }
+    };
+    let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
+    let connector = match inner.connector(model.credentials.as_deref(), &first.cloud) {
+        Ok(connector) => connector,
+        Err(error) => return fail(&error.to_string()),
+    };
+    // What an earlier daemon asked for may exist already.
+    let was_launching = |number: &u32| model.vm(*number).is_some_and(|vm| vm.lifecycle == Lifecycle::Launching);
+    let networks = used_networks(model, &vms);
+    let intent = InfrastructureIntent { infrastructure: model.id.clone(), networks };
+    let shared = match connector.ensure_shared(&intent).await {
+        Ok(shared) => shared,
+        Err(error) => {
+            // Machines that may exist are looked up and removed before they count as failed.
+            for number in vms.iter().filter(|number| was_launching(number)) {
+                remove_leftover(&connector, model, *number).await;
+            }
+            return fail(&error.message);
+        }
+    };
+    handle.report_and_wait(Event::SharedReady { cloud, shared, vms: vms.clone() }).await;
+    stream::iter(vms)
+        .for_each_concurrent(inner.launch_slots(), |number| {
+            let (connector, handle) = (&connector, handle);
+            async move {
+                // It may have been deleted while it waited for its turn.
+                let model = handle.snapshot();
+                let result = match model.vm(number) {
+                    Some(vm) if vm.lifecycle == Lifecycle::Launching => attempt(inner, connector, &model, vm).await,
+                    _ => Err("it was deleted before it was launched".to_owned()),
+                };
+                handle.report(Event::Launched { vm: number, result });
+            }
+        })
+        .await;
+}
+
+/// Up to MAX_VM_FAILS attempts; what can never succeed is not tried again.
+async fn attempt(
+    inner: &Inner,
+    connector: &Arc<dyn Connector>,
+    model: &Infrastructure,
+    vm: &Vm,
+) -> Result<ProviderId, String> {
+    let Some(intent) = intent(inner, model, vm) else { return Err("its stored document has no system".to_owned()) };
+    let mut messages = Vec::new();
+    for number in 1..=inner.settings.max_vm_fails.max(1) {
+        if number > 1 {
+            tokio::time::sleep(inner.settings.delay_between_retries).await;
+        }
+        match connector.create_vm(&intent).await {
+            Ok(id) => return Ok(id),
+            Err(error) => {
+                tracing::warn!(vm = vm.number, attempt = number, class = ?error.class, %error, "launch failed");
+                messages.push(format!("Attempt {number}: {}", error.message));
+                if is_final(error.class) {
+                    break;
+                }
+            }
+        }
+    }
+    remove_leftover(connector, model, vm.number).await;
+    Err(messages.join("\n"))
+}
+
+const fn is_final(class: ErrorClass) -> bool {
+    use ErrorClass::{Auth, Denied, Invalid, NotFound, Quota, Unsupported};
+    matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
+}
+
+/// A failed launch leaves nothing behind: the reply may have been lost after the work was done.
+async fn remove_leftover(connector: &Arc<dyn Connector>, model: &Infrastructure, number: u32) {
+    let Some(vm) = model.vm(number) else { return };
+    let found = match connector.find(&model.id).await {
+        Ok(found) => found.into_iter().find(|found| found.uid == vm.uid),
+        Err(error) => return tracing::warn!(vm = number, %error, "cannot look for what a failed launch left"),
+    };
+    if let Some(found) = found
+        && let Err(error) = connector.delete_vm(&found.id).await
+    {
+        tracing::error!(vm = number, id = %found.id, %error, "a failed launch left a machine that cannot be deleted");
+    }
+}
+
+fn intent(inner: &Inner, model: &Infrastructure, vm: &Vm) -> Option<VmIntent> {
+    let system = vm.info.systems.first()?.clone();
+    let connected: Vec<_> = system.interfaces().map(|interface| interface.connection.to_owned()).collect();
+    let networks = vm.info.networks.iter().filter(|network| connected.contains(&network.id)).cloned().collect();
+    Some(VmIntent {
+        infrastructure: model.id.clone(),
+        uid: vm.uid.clone(),
+        number: vm.number,
+        fqdn: inner.fqdn(&system, vm.number),
+        system,
+        networks,
+        tags: inner.tags(model),
+    })
+}
+
+fn used_networks(model: &Infrastructure, vms: &[u32]) -> Vec<radl::Network> {
+    let systems = vms.iter().filter_map(|number| model.vm(*number)?.info.systems.first());
+    let used: BTreeSet<&str> = systems.flat_map(|system| system.interfaces().map(|i| i.connection)).collect();
+    model.radl.networks.iter().filter(|network| used.contains(network.id.as_str())).cloned().collect()
+}

@@ -1,0 +1,178 @@
+//! The only writer of infrastructures.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`model`] | the state of an infrastructure as plain data |
+//! | [`state`] | the states the outside sees, derived from it |
+//! | [`transitions`] | the rules that move it: pure |
+//! | [`draft`] | a model under change, and what follows from the change |
+//! | [`keeper`] | the one task that changes an infrastructure |
+//! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
+//! | [`operations`] | what the APIs can ask for |
+
+mod children;
+mod context;
+mod directory;
+pub mod draft;
+pub mod error;
+pub mod keeper;
+mod launch;
+pub mod model;
+mod observation;
+pub mod operations;
+mod placement;
+mod refresh;
+mod removal;
+mod render;
+mod requests;
+mod rows;
+mod secrets;
+pub mod settings;
+pub mod state;
+pub mod transitions;
+#[cfg(test)]
+mod transitions_tests;
+
+pub use error::OperationError;
+pub use operations::{Engine, Snapshot};
+pub use settings::EngineSettings;
+
+use crate::{
+    auth::Credentials,
+    store::{Store, StoreError},
+};
+use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
+use directory::Directory;
+use model::{CloudRef, Infrastructure};
+use state::Clock;
+use std::{sync::Arc, time::SystemTime};
+
+/// The time now; passed in so that tests can set it.
+pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// What the engine is made of.
+pub struct Inner {
+    settings: EngineSettings,
+    store: Arc<dyn Store>,
+    registry: Arc<Registry>,
+    ssh: contextualization::ssh::SshLimits,
+    directory: Directory,
+    now: Now,
+}
+
+/// Numbers for the metrics page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Infrastructures that were not deleted.
+    pub infrastructures: usize,
+    /// Of these, those in memory.
+    pub loaded: usize,
+    /// Machines of the loaded ones.
+    pub vms: usize,
+    /// Contextualizations that are running.
+    pub contextualizing: usize,
+    /// Pieces of accepted work that did not end yet.
+    pub work: usize,
+}
+
+impl Engine {
+    /// Opens the engine over a store: reads the index, and goes on with everything that was not finished.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn open(
+        settings: EngineSettings,
+        store: Arc<dyn Store>,
+        registry: Arc<Registry>,
+        ssh: contextualization::ssh::SshLimits,
+        now: Now,
+    ) -> Result<Self, StoreError> {
+        let index = store.index().await?;
+        let pending: Vec<String> =
+            index.iter().filter(|row| row.pending && !row.deleted).map(|row| row.id.clone()).collect();
+        let directory = Directory::new(index);
+        let inner = Arc::new(Inner { settings, store, registry, ssh, directory, now });
+        for id in pending {
+            match inner.load(&id).await {
+                Ok(_) => tracing::info!(inf = %id, "going on with the work of an earlier daemon"),
+                Err(error) => tracing::error!(inf = %id, %error, "cannot go on with the work of an earlier daemon"),
+            }
+        }
+        Ok(Self { inner })
+    }
+}
+
+impl Inner {
+    /// Now, microseconds since the epoch.
+    fn now(&self) -> i64 {
+        let since = (self.now)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn clock(&self) -> Clock {
+        let grace = i64::try_from(self.settings.vm_info_error_grace.as_secs()).unwrap_or(i64::MAX);
+        Clock { now: self.now() / 1_000_000, grace }
+    }
+
+    /// How many machines of one infrastructure and cloud are launched or deleted at the same time.
+    fn launch_slots(&self) -> usize {
+        self.settings.max_simultaneous_launches.max(1)
+    }
+
+    /// The connector for a cloud, with the account of these credentials that fits it: by id and type, else by place.
+    fn connector(
+        &self,
+        credentials: Option<&Credentials>,
+        cloud: &CloudRef,
+    ) -> Result<Arc<dyn Connector>, ConnectorError> {
+        let refused = |text: String| ConnectorError::new(ErrorClass::Auth, text);
+        let missing = || refused(format!("No auth data has been specified to {}.", cloud.kind));
+        let accounts = credentials.ok_or_else(missing)?.clouds().map_err(|error| refused(error.to_string()))?;
+        let of_kind: Vec<CloudAccount> = accounts.into_iter().filter(|account| account.kind == cloud.kind).collect();
+        let by_id = of_kind.iter().find(|a| a.id == cloud.id && a.endpoint == cloud.endpoint);
+        let account = by_id.or_else(|| of_kind.iter().find(|account| account.endpoint == cloud.endpoint));
+        self.registry.connector(account.ok_or_else(missing)?)
+    }
+
+    /// The name requested for a machine, with its domain.
+    fn fqdn(&self, system: &radl::System, number: u32) -> String {
+        let (host, domain) = radl::names::requested_name(
+            system,
+            0,
+            Some(number),
+            &self.settings.contextualization.default_vm_name,
+            &self.settings.contextualization.default_domain,
+        );
+        if domain.is_empty() { host } else { format!("{host}.{domain}") }
+    }
+
+    /// Configured tags of machines, for clouds that have tags.
+    fn tags(&self, model: &Infrastructure) -> Vec<(String, String)> {
+        let owner = model.owners.first().map(|owner| owner.username.clone());
+        [(&self.settings.vm_tag_username, owner), (&self.settings.vm_tag_inf_id, Some(model.id.clone()))]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.clone()?, value?)))
+            .collect()
+    }
+
+    /// What recipes see as IM_INFRASTRUCTURE_AUTH.
+    fn exposed_auth(&self, _model: &Infrastructure) -> Option<String> {
+        None
+    }
+
+    fn figures(&self) -> Figures {
+        let mut figures = Figures { infrastructures: self.directory.len(), ..Figures::default() };
+        for handle in self.directory.loaded() {
+            let model = handle.snapshot();
+            figures.loaded += 1;
+            figures.vms += model.live_vms().count();
+            figures.contextualizing += usize::from(model.generation.as_ref().is_some_and(|g| g.open));
+            figures.work += model.work.len();
+        }
+        figures
+    }
+
+    async fn ready(&self) -> Result<(), OperationError> {
+        self.store.check().await.map_err(OperationError::from)
+    }
+}

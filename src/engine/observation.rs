@@ -1,0 +1,43 @@
+//! What an observation changes in a machine's document.
+
+use super::model::Vm;
+use connectors::{Observation, PowerState};
+use radl::Radl;
+
+/// The machine's document after an observation; none when nothing changed.
+#[must_use]
+pub fn info_after(info: &Radl, vm: &Vm, observation: &Observation, now: i64) -> Option<Radl> {
+    let mut after = info.clone();
+    let system = after.systems.first_mut()?;
+    for (name, value) in observation.features.iter() {
+        system.features.set(name, value.clone());
+    }
+    if matches!(observation.state, PowerState::Running | PowerState::Pending) || !observation.addresses.is_empty() {
+        write_addresses(&mut after, vm, observation, now);
+    }
+    (after != *info).then_some(after)
+}
+
+/// Addresses whose network the connector names go to that interface; the others are placed by the common rules.
+fn write_addresses(document: &mut Radl, vm: &Vm, observation: &Observation, now: i64) {
+    let mut public = Vec::new();
+    let mut private = Vec::new();
+    for address in &observation.addresses {
+        let Some(system) = document.systems.first_mut() else { return };
+        let index = system
+            .interfaces()
+            .find(|interface| address.network.as_deref() == Some(interface.connection))
+            .map(|interface| interface.index);
+        match index {
+            Some(index) => {
+                let family = if address.ip.is_ipv4() { "ip" } else { "ipv6" };
+                system.features.set_text(&format!("net_interface.{index}.{family}"), &address.ip.to_string());
+            }
+            None if address.public => public.push(address.ip),
+            None => private.push(address.ip),
+        }
+    }
+    if !public.is_empty() || !private.is_empty() {
+        radl::addresses::discovered(document, &vm.system, &public, &private, now);
+    }
+}

@@ -1,0 +1,116 @@
+//! Asking the clouds how the machines are: in the background while something is expected to change, and when a client
+//! asks and the last answer is older than VM_INFO_UPDATE_FREQUENCY.
+
+use super::{
+    Inner,
+    children::by_cloud,
+    keeper::Handle,
+    model::{Infrastructure, Lifecycle, Vm},
+    transitions::Event,
+};
+use crate::auth::Credentials;
+use connectors::{PowerState, ProviderId};
+use std::{
+    sync::Arc,
+    time::Duration,
+};
+use tokio::task::JoinHandle;
+
+/// First wait between two looks at machines that are coming up; it doubles up to VM_INFO_UPDATE_FREQUENCY.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+
+/// Asks the clouds about these machines, one call per cloud, and reports the answers. Without credentials the kept ones
+/// are used. Returns when the reports are durable.
+pub async fn observe(
+    inner: &Arc<Inner>,
+    handle: &Handle,
+    model: &Infrastructure,
+    numbers: impl IntoIterator<Item = u32>,
+    credentials: Option<&Credentials>,
+) {
+    let asked = numbers.into_iter().filter(|number| {
+        model.vm(*number).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Present(_)))
+    });
+    let calls = by_cloud(model, asked).into_values().map(|vms| async move {
+        let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
+        let credentials = credentials.or(model.credentials.as_deref());
+        // A caller without an account there may read what is known; that says nothing about the cloud.
+        let Ok(connector) = inner.connector(credentials, &first.cloud) else { return };
+        let ids: Vec<ProviderId> = vms.iter().filter_map(|number| model.vm(*number)?.provider_id().cloned()).collect();
+        let answer = connector.observe(&ids).await;
+        let answer = answer.map_err(|error| tracing::warn!(%error, "the cloud did not answer"));
+        handle.report_and_wait(Event::Observed { asked: vms, answer }).await;
+    });
+    futures::future::join_all(calls).await;
+}
+
+/// Looks at the machines that are coming up until they are up.
+pub struct Observer {
+    inner: Arc<Inner>,
+    handle: Handle,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Observer {
+    /// Not looking yet.
+    #[must_use]
+    pub const fn new(inner: Arc<Inner>, handle: Handle) -> Self {
+        Self { inner, handle, task: None }
+    }
+
+    /// Starts looking when there is something to wait for.
+    pub fn follow(&mut self, model: &Infrastructure) {
+        let looking = self.task.as_ref().is_some_and(|task| !task.is_finished());
+        if !looking && model.credentials.is_some() && coming_up(model).next().is_some() {
+            let (inner, handle) = (self.inner.clone(), self.handle.clone());
+            self.task = Some(tokio::spawn(tracing::Instrument::in_current_span(look(inner, handle))));
+        }
+    }
+
+    /// Stops looking.
+    pub fn stop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+async fn look(inner: Arc<Inner>, handle: Handle) {
+    let mut wait = FIRST_LOOK;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(inner.settings.vm_info_update_frequency.max(FIRST_LOOK));
+        let model = handle.snapshot();
+        let numbers: Vec<u32> = coming_up(&model).collect();
+        if numbers.is_empty() || model.credentials.is_none() {
+            return;
+        }
+        observe(&inner, &handle, &model, numbers, None).await;
+    }
+}
+
+/// Machines whose next state is a matter of time: not up yet, or up without an address while one is waited for.
+fn coming_up(model: &Infrastructure) -> impl Iterator<Item = u32> {
+    let open = model.generation.as_ref().is_some_and(|generation| generation.open);
+    let waits = move |vm: &&Arc<Vm>| {
+        matches!(vm.lifecycle, Lifecycle::Present(_))
+            && match vm.observed.map(|observed| observed.state) {
+                None | Some(PowerState::Pending) => true,
+                Some(PowerState::Running) => open && lacks_address(vm),
+                _ => false,
+            }
+    };
+    model.vms.iter().filter(waits).map(|vm| vm.number)
+}
+
+fn lacks_address(vm: &Vm) -> bool {
+    let Some(system) = vm.info.systems.first() else { return false };
+    let mut connected = false;
+    for interface in system.interfaces() {
+        connected = true;
+        if interface.ip.is_none() {
+            return true;
+        }
+    }
+    !connected && system.features.text("net_interface.0.ip").is_none()
+}

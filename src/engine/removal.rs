@@ -1,0 +1,97 @@
+//! Deleting machines and shared resources. A deletion is repeated with back-off while the cloud may still give way, and
+//! always ends.
+
+use super::{Inner, children::by_cloud, keeper::Handle, model::{Infrastructure, Lifecycle, Vm}, transitions::Event};
+use connectors::{Connector, ConnectorError, ErrorClass};
+use futures::{StreamExt, stream};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// Rounds of a deletion before it is given up, with waits of 1, 2, 4, ... seconds between them.
+const ROUNDS: u32 = 5;
+
+/// Deletes machines and reports each.
+pub async fn delete(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, numbers: BTreeSet<u32>) {
+    let deletions = by_cloud(&model, numbers).into_values().map(|vms| delete_in_cloud(&inner, &handle, &model, vms));
+    futures::future::join_all(deletions).await;
+}
+
+async fn delete_in_cloud(inner: &Arc<Inner>, handle: &Handle, model: &Arc<Infrastructure>, vms: Vec<u32>) {
+    let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
+    let connector = match inner.connector(model.credentials.as_deref(), &first.cloud) {
+        Ok(connector) => connector,
+        Err(error) => {
+            for vm in vms {
+                handle.report(Event::Deleted { vm, result: Err(error.to_string()) });
+            }
+            return;
+        }
+    };
+    stream::iter(vms.iter().rev())
+        .for_each_concurrent(inner.launch_slots(), |&number| {
+            let connector = &connector;
+            async move {
+                let result = match model.vm(number) {
+                    Some(vm) => persist(|| delete_one(connector, model, vm)).await,
+                    None => Ok(()),
+                };
+                handle.report(Event::Deleted { vm: number, result: result.map_err(|error| error.message) });
+            }
+        })
+        .await;
+}
+
+async fn delete_one(connector: &Arc<dyn Connector>, model: &Infrastructure, vm: &Vm) -> Result<(), ConnectorError> {
+    if let Lifecycle::Deleting(Some(id)) = &vm.lifecycle {
+        return connector.delete_vm(id).await;
+    }
+    // Its creation was under way: only the mark can tell whether it exists.
+    for found in connector.find(&model.id).await?.into_iter().filter(|found| found.uid == vm.uid) {
+        connector.delete_vm(&found.id).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the shared resources of every cloud the infrastructure used, the images it was to take with it, and reports.
+pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>) {
+    let mut clouds: Vec<_> = model.vms.iter().map(|vm| &vm.cloud).collect();
+    clouds.sort_by(|a, b| a.id.cmp(&b.id));
+    clouds.dedup_by(|a, b| a.id == b.id);
+    let mut errors = Vec::new();
+    for cloud in clouds {
+        let images: Vec<_> = model.snapshots.iter().filter(|(id, _)| *id == cloud.id).collect();
+        if !model.shared.contains_key(&cloud.id) && images.is_empty() {
+            continue;
+        }
+        let result = match inner.connector(model.credentials.as_deref(), cloud) {
+            Ok(connector) => {
+                for (_, url) in images {
+                    if let Err(error) = persist(|| connector.delete_image(url)).await {
+                        errors.push(format!("image {url}: {error}"));
+                    }
+                }
+                persist(|| connector.delete_shared(&model.id)).await.map_err(|error| error.message)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        errors.extend(result.err());
+    }
+    let result = if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) };
+    handle.report(Event::SharedDeleted(result));
+}
+
+/// Repeats what may still succeed; a missing thing is a success.
+async fn persist<F: Future<Output = Result<(), ConnectorError>>>(mut call: impl FnMut() -> F) -> Result<(), ConnectorError> {
+    use ErrorClass::{Auth, Denied, Invalid, NotFound, Unsupported};
+    let mut round = 0;
+    loop {
+        match call().await {
+            Err(error) if error.class == NotFound => return Ok(()),
+            Err(error) if !matches!(error.class, Auth | Denied | Invalid | Unsupported) && round + 1 < ROUNDS => {
+                tracing::warn!(%error, round, "deletion failed, trying again");
+                tokio::time::sleep(Duration::from_secs(1 << round)).await;
+                round += 1;
+            }
+            result => return result,
+        }
+    }
+}

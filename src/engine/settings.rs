@@ -1,0 +1,67 @@
+//! Options of `im.cfg` that the engine obeys.
+
+use std::{sync::Arc, time::Duration};
+
+/// Options of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// BOOT_MODE
+    pub boot_mode: BootMode,
+    /// MAX_SIMULTANEOUS_LAUNCHES
+    pub max_simultaneous_launches: usize,
+    /// MAX_VM_FAILS: launch attempts in total.
+    pub max_vm_fails: u32,
+    /// DELAY_BETWEEN_VM_RETRIES
+    pub delay_between_retries: Duration,
+    /// VM_INFO_UPDATE_FREQUENCY: shortest time between two questions to a cloud.
+    pub vm_info_update_frequency: Duration,
+    /// VM_INFO_UPDATE_ERROR_GRACE_PERIOD: then a machine is `unknown`.
+    pub vm_info_error_grace: Duration,
+    /// MAX_CONTEXTUALIZATION_TIME
+    pub max_contextualization: Duration,
+    /// DEFAULT_VM_MEMORY with DEFAULT_VM_MEMORY_UNIT
+    pub default_memory: (i64, String),
+    /// DEFAULT_VM_CPUS
+    pub default_cpus: i64,
+    /// DEFAULT_VM_CPU_ARCH
+    pub default_cpu_arch: String,
+    /// VM_TAG_USERNAME
+    pub vm_tag_username: Option<String>,
+    /// VM_TAG_INF_ID
+    pub vm_tag_inf_id: Option<String>,
+    /// Options of the contextualization.
+    pub contextualization: Arc<contextualization::Settings>,
+}
+
+/// What the daemon may be asked to do (spec/api.md 4.8).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BootMode {
+    /// Everything.
+    #[default]
+    Normal,
+    /// Reads only.
+    ReadOnly,
+    /// Reads, and the deletion of infrastructures.
+    ReadDelete,
+}
+
+/// What an operation does, for the boot mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Changes something.
+    Change,
+    /// Deletes an infrastructure.
+    Destroy,
+}
+
+impl BootMode {
+    /// Whether the operation is allowed.
+    #[must_use]
+    pub const fn allows(self, access: Access) -> bool {
+        match self {
+            Self::Normal => true,
+            Self::ReadOnly => false,
+            Self::ReadDelete => matches!(access, Access::Destroy),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The rules under random histories: clouds that fail and lose replies, users that add, remove, reconfigure and destroy at
+//! any time, daemons that die between any two commits.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::{
+    draft::{Draft, Effect, Terms},
+    model::*,
+    transitions::{self, Event, Placement, PlannedVm},
+};
+use connectors::{Endpoint, Observation, PowerState, ProviderId, SharedResources, VmUid};
+use contextualization::Outcome;
+use proptest::prelude::*;
+use radl::{Deploy, Features, Radl, System};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// A simulated world: the stored state, the cloud, and the tasks that were started and did not report yet.
+struct World {
+    model: Infrastructure,
+    cloud: BTreeMap<String, String>,
+    tasks: Vec<Effect>,
+    next: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Add { number: u32, context: bool },
+    Remove { seed: u32, context: bool },
+    Reconfigure,
+    Destroy { force: bool },
+    /// One started task goes on by a bit; `fate` decides what the cloud does.
+    Work { seed: u32, fate: u8 },
+    /// The daemon dies and another one takes over.
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => (0..4u32, any::<bool>()).prop_map(|(number, context)| Step::Add { number, context }),
+        2 => (any::<u32>(), any::<bool>()).prop_map(|(seed, context)| Step::Remove { seed, context }),
+        1 => Just(Step::Reconfigure),
+        1 => any::<bool>().prop_map(|force| Step::Destroy { force }),
+        10 => (any::<u32>(), any::<u8>()).prop_map(|(seed, fate)| Step::Work { seed, fate }),
+        1 => Just(Step::Crash),
+    ];
+    proptest::collection::vec(step, 0..60)
+}
+
+fn document(number: u32) -> Radl {
+    let system = System { name: "node".to_owned(), features: Features::new(), reference: false, line: 0 };
+    let deploy = Deploy { system: "node".to_owned(), number: i64::from(number), cloud: None, line: 0 };
+    Radl { systems: vec![system], deploys: vec![deploy], ..Radl::default() }
+}
+
+impl World {
+    fn new() -> Self {
+        let model = Infrastructure {
+            id: "inf".to_owned(),
+            created: 0,
+            owners: Vec::new(),
+            radl: Arc::default(),
+            private_networks: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            vms: Vec::new(),
+            configured: None,
+            generation: None,
+            master: None,
+            work: Vec::new(),
+            last_work: 0,
+            deleted: false,
+            credentials: None,
+            ansible_key: None,
+            snapshots: Vec::new(),
+        };
+        Self { model, cloud: BTreeMap::new(), tasks: Vec::new(), next: 0 }
+    }
+
+    /// A commit: the change is stored, then its effects start.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Draft) -> T) -> T {
+        let terms = Terms { now: 0, max_contextualization: std::time::Duration::from_secs(60) };
+        let mut draft = Draft::new(self.model.clone(), terms);
+        let result = change(&mut draft);
+        self.model = draft.model;
+        for effect in draft.effects {
+            if effect == Effect::StopContextualization {
+                self.tasks.retain(|task| *task != Effect::Contextualize);
+            } else {
+                self.tasks.push(effect);
+            }
+        }
+        result
+    }
+
+    fn report(&mut self, event: Event) {
+        self.change(|draft| transitions::apply(draft, event));
+    }
+
+    fn step(&mut self, step: Step) {
+        if self.model.deleted {
+            return;
+        }
+        let credentials = Arc::default();
+        match step {
+            Step::Add { number, context } => {
+                let vms = (0..number).map(|_| self.planned()).collect();
+                let placement = Placement { vms, private_networks: BTreeMap::new() };
+                let keep = IfAllFail::Keep;
+                let _ = self.change(|draft| {
+                    transitions::add(draft, &document(number), placement, context, keep, credentials)
+                });
+            }
+            Step::Remove { seed, context } => {
+                if self.model.vms.is_empty() {
+                    return;
+                }
+                let number = seed % u32::try_from(self.model.vms.len()).unwrap();
+                let _ = self.change(|draft| transitions::remove(draft, &[number], context, credentials));
+            }
+            Step::Reconfigure => {
+                let _ = self.change(|draft| transitions::reconfigure(draft, None, None, credentials));
+            }
+            Step::Destroy { force } => {
+                let _ = self.change(|draft| transitions::destroy(draft, force, credentials));
+            }
+            Step::Work { seed, fate } => self.work(seed, fate),
+            Step::Crash => {
+                // Only what is stored and what the cloud holds is left.
+                self.tasks = transitions::resume(&self.model);
+            }
+        }
+    }
+
+    fn planned(&mut self) -> PlannedVm {
+        self.next += 1;
+        let system = document(1).systems.remove(0);
+        PlannedVm {
+            uid: VmUid(format!("uid-{}", self.next)),
+            requested: system.clone(),
+            system,
+            cloud: CloudRef { id: "c".to_owned(), kind: "Dummy".to_owned(), endpoint: Endpoint::default() },
+            failure: None,
+        }
+    }
+
+    /// What the child tasks do, with a cloud that works (even fate), fails (odd), or fails after doing it (odd, > 128).
+    fn work(&mut self, seed: u32, fate: u8) {
+        if self.tasks.is_empty() {
+            return;
+        }
+        let index = seed as usize % self.tasks.len();
+        let fails = fate % 2 == 1;
+        match self.tasks[index].clone() {
+            Effect::Place(_) | Effect::StopContextualization => {
+                self.tasks.remove(index);
+            }
+            Effect::Launch(work) => self.launch(index, work, fate),
+            Effect::Delete(numbers) => {
+                self.tasks.remove(index);
+                for number in numbers {
+                    let uid = self.model.vm(number).unwrap().uid.0.clone();
+                    if !fails {
+                        self.cloud.remove(&uid);
+                    }
+                    let result = if fails { Err("the cloud refuses".to_owned()) } else { Ok(()) };
+                    self.report(Event::Deleted { vm: number, result });
+                }
+            }
+            Effect::DeleteShared => {
+                self.tasks.remove(index);
+                self.report(Event::SharedDeleted(if fails { Err("in use".to_owned()) } else { Ok(()) }));
+            }
+            Effect::Contextualize => {
+                self.tasks.remove(index);
+                if let Some(generation) = self.model.generation.clone().filter(|generation| generation.open) {
+                    let outcome = if fails { Outcome::TimedOut } else { Outcome::Done };
+                    self.report(Event::ContextEnded { generation: generation.number, outcome });
+                }
+            }
+        }
+    }
+
+    fn launch(&mut self, index: usize, work: u64, fate: u8) {
+        let vms = match self.model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind) {
+            Some(WorkKind::Adding { vms, .. }) => vms.clone(),
+            _ => Vec::new(),
+        };
+        let in_state = |lifecycle: &Lifecycle, model: &Infrastructure| -> Vec<u32> {
+            vms.iter().copied().filter(|number| model.vm(*number).unwrap().lifecycle == *lifecycle).collect()
+        };
+        let planned = in_state(&Lifecycle::Planned, &self.model);
+        if !planned.is_empty() {
+            let shared = SharedResources::default();
+            return self.report(Event::SharedReady { cloud: "c".to_owned(), shared, vms: planned });
+        }
+        match in_state(&Lifecycle::Launching, &self.model).first() {
+            Some(&number) => {
+                let uid = self.model.vm(number).unwrap().uid.0.clone();
+                if fate % 2 == 1 {
+                    // The launcher looks a failed launch up by its mark and removes what is there.
+                    self.cloud.remove(&uid);
+                    return self.report(Event::Launched { vm: number, result: Err("no room".to_owned()) });
+                }
+                let id = self.cloud.entry(uid.clone()).or_insert_with(|| format!("id-{uid}")).clone();
+                if fate < 200 {
+                    self.report(Event::Launched { vm: number, result: Ok(ProviderId(id)) });
+                } else {
+                    // The machine exists and the daemon dies before it learns of it.
+                    self.step(Step::Crash);
+                }
+            }
+            None => {
+                self.tasks.remove(index);
+                let asked = vms.clone();
+                let observations = vms
+                    .iter()
+                    .filter_map(|number| self.model.vm(*number)?.provider_id().cloned())
+                    .map(|id| Observation {
+                        id,
+                        state: PowerState::Running,
+                        addresses: Vec::new(),
+                        features: Features::new(),
+                        fault: None,
+                    })
+                    .collect();
+                self.report(Event::Observed { asked, answer: Ok(observations) });
+                self.report(Event::LaunchEnded(work));
+            }
+        }
+    }
+
+    /// With a cloud that works, everything that was accepted ends.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if self.tasks.is_empty() || self.model.deleted {
+                return;
+            }
+            self.work(0, 0);
+        }
+        panic!("the work does not end: {:?}", self.tasks);
+    }
+
+    /// Machines of the cloud by the daemon's books.
+    fn believed(&self) -> BTreeSet<String> {
+        let held = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_) | Lifecycle::Deleting(_));
+        self.model.vms.iter().filter(held).map(|vm| vm.uid.0.clone()).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cloud_holds_what_the_daemon_believes(steps in steps()) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+            let known: BTreeSet<String> = world
+                .model
+                .vms
+                .iter()
+                .filter(|vm| !matches!(vm.lifecycle, Lifecycle::Gone | Lifecycle::Failed(_)))
+                .map(|vm| vm.uid.0.clone())
+                .collect();
+            for uid in world.cloud.keys() {
+                prop_assert!(known.contains(uid), "{uid} exists and nobody will ever delete it");
+            }
+        }
+        world.settle();
+        let held: BTreeSet<String> = world.cloud.keys().cloned().collect();
+        prop_assert_eq!(&held, &world.believed());
+        prop_assert!(world.model.work.is_empty(), "work left: {:?}", world.model.work);
+        prop_assert!(world.model.credentials.is_none() || world.model.deleted, "credentials are kept without need");
+        if !world.model.deleted {
+            let _ = world.change(|draft| transitions::destroy(draft, false, Arc::default()));
+            world.settle();
+            prop_assert!(world.model.deleted, "a delete that does not end: {:?}", world.model.work);
+        }
+        prop_assert!(world.cloud.is_empty(), "left behind: {:?}", world.cloud);
+    }
+}

@@ -1,0 +1,95 @@
+//! From a `DATA_DB` URL to a store.
+
+use super::{Keyring, Store, StoreError, sqlite::SqliteStore};
+use percent_encoding::percent_decode_str;
+use std::{path::PathBuf, sync::Arc};
+
+/// Where a `DATA_DB` URL points.
+#[derive(Debug, PartialEq, Eq)]
+enum Location {
+    Memory,
+    File(PathBuf),
+}
+
+/// Opens the store of a `DATA_DB` URL and makes its tables when it is new. Reads files: call it before serving.
+///
+/// Forms: `sqlite:///absolute/path` and `file:///absolute/path` (percent-encoded), a bare path (taken as it is), and
+/// `sqlite::memory:` for a store that ends with the process.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the file cannot be used now (rights, another daemon has it);
+/// [`StoreError::Corrupt`] when it never can: not our database, a newer one, another data key, an unsupported URL.
+pub fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match locate(url)? {
+        Location::Memory => Arc::new(SqliteStore::in_memory(keyring)?),
+        Location::File(path) => Arc::new(SqliteStore::at(&path, keyring)?),
+    })
+}
+
+/// Errors name the scheme only: the rest of a URL may hold a password.
+fn locate(url: &str) -> Result<Location, StoreError> {
+    let refused = |why: &str| Err(StoreError::Corrupt(format!("{why}; set DATA_DB to sqlite:///path/of/a/file")));
+    let scheme = url.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let path = match &scheme {
+        Some((scheme, ":memory:")) if scheme == "sqlite" => return Ok(Location::Memory),
+        Some((scheme, rest)) if scheme == "sqlite" || scheme == "file" => {
+            let path = match rest.strip_prefix("//") {
+                Some(path) if !path.starts_with('/') => {
+                    return refused(&format!(
+                        "DATA_DB has a host after {scheme}://, a path there begins with a third slash"
+                    ));
+                }
+                Some(path) => path,
+                None => rest,
+            };
+            if path.contains(['?', '#']) {
+                return refused(&format!(
+                    "DATA_DB takes no options after a {scheme} path (write ? as %3F and # as %23)"
+                ));
+            }
+            match percent_decode_str(path).decode_utf8() {
+                Ok(path) => path.into_owned(),
+                Err(_) => return refused("the path in DATA_DB is not UTF-8 once percent-decoded"),
+            }
+        }
+        Some((scheme, rest)) if rest.starts_with("//") => {
+            return refused(&format!("DATA_DB names a {scheme} database and this version has SQLite only"));
+        }
+        _ => url.to_owned(),
+    };
+    match path.as_str() {
+        "" => refused("DATA_DB names no file"),
+        path if path.ends_with('/') || path.contains('\0') => refused("DATA_DB names no file but a directory"),
+        path => Ok(Location::File(PathBuf::from(path))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let file = |path: &str| Ok(Location::File(PathBuf::from(path)));
+        assert_eq!(locate("sqlite:///etc/im/inf.dat"), file("/etc/im/inf.dat"));
+        assert_eq!(locate("FILE:///var/a%20b%3Fc"), file("/var/a b?c"));
+        assert_eq!(locate("file:/var/x"), file("/var/x"));
+        assert_eq!(locate("/var/a%20b"), file("/var/a%20b"));
+        assert_eq!(locate("inf.dat"), file("inf.dat"));
+        assert_eq!(locate("sqlite::memory:"), Ok(Location::Memory));
+        for (url, said) in [
+            ("mysql://im:sesame@db:3306/im", "mysql"),
+            ("mongodb://im:sesame@a,b/im?replicaSet=r", "mongodb"),
+            ("sqlite://im:sesame@db/im", "third slash"),
+            ("sqlite:///im?mode=ro", "options"),
+            ("sqlite:///im/", "directory"),
+            ("sqlite://", "slash"),
+            ("sqlite:///%FF", "UTF-8"),
+            ("", "no file"),
+        ] {
+            let error = locate(url).unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains("DATA_DB") && !error.contains("sesame"), "{url}: {error}");
+        }
+    }
+}

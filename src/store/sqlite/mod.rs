@@ -1,0 +1,201 @@
+//! The embedded store: one SQLite file in WAL mode, one writing thread, a few readers, one daemon per file.
+
+mod error;
+mod read;
+mod schema;
+mod write;
+mod writer;
+
+use self::{read::Readers, write::Change, writer::Writer};
+use super::{
+    Changes, IndexRow, Keyring, Store, StoreError, StoredEvent, StoredInfrastructure, Version, rows::SealedChanges,
+    sealing::directory_of,
+};
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// How long a statement waits for a lock that another program holds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A store in an SQLite database.
+pub(super) struct SqliteStore {
+    // In the order of dropping: the writer ends, then the readers close, then another daemon may have the file.
+    writer: Writer,
+    readers: Arc<Readers>,
+    keyring: Arc<Keyring>,
+    _lock: Option<File>,
+}
+
+impl SqliteStore {
+    /// Opens a file, or makes it with mode 0600.
+    pub(super) fn at(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        Self::open_file(path, keyring).map_err(|error| error::at(path, error))
+    }
+
+    fn open_file(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        let path = resolve(path).map_err(|error| StoreError::Unavailable(format!("it cannot be reached: {error}")))?;
+        let lock = lock(&path)?;
+        // SQLite gives its WAL and its shared memory the mode of the file.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::Unavailable(format!("it cannot be made: {error}")));
+            }
+            _ => {}
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::start(path.into_os_string().into(), flags, keyring, Some(lock))
+    }
+
+    /// A database of this process that ends with the store.
+    pub(super) fn in_memory(keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // The slash makes it one database for all connections of the process (https://www.sqlite.org/memvfs.html).
+        let name = format!("file:/imd-{}?vfs=memdb", COUNT.fetch_add(1, Ordering::Relaxed));
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::start(name.into(), flags, keyring, None)
+    }
+
+    fn start(path: PathBuf, flags: OpenFlags, keyring: Arc<Keyring>, lock: Option<File>) -> Result<Self, StoreError> {
+        let connect_writer = {
+            let path = path.clone();
+            move || {
+                connect(&path, flags, |connection| {
+                    // A commit that returned has been flushed to the disk (https://www.sqlite.org/pragma.html).
+                    connection.pragma_update(None, "synchronous", "full")?;
+                    connection.pragma_update(None, "foreign_keys", true)?;
+                    // Kibibytes, as the sign says.
+                    connection.pragma_update(None, "cache_size", -16_384)?;
+                    // After a large transaction the WAL file shrinks back to this many bytes.
+                    connection.pragma_update(None, "journal_size_limit", 16 << 20)
+                })
+            }
+        };
+        let mut first = connect_writer()?;
+        schema::prepare(&mut first, &keyring)?;
+        let readers = Readers::new(Box::new(move || {
+            connect(&path, flags, |connection| connection.pragma_update(None, "query_only", true))
+        }));
+        let writer = Writer::start(first, Box::new(connect_writer))
+            .map_err(|error| StoreError::Unavailable(format!("no thread for writing: {error}")))?;
+        Ok(Self { writer, readers: Arc::new(readers), keyring, _lock: lock })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        id: &str,
+        query: impl FnOnce(&Connection, &Keyring, &str) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (keyring, id) = (Arc::clone(&self.keyring), id.to_owned());
+        self.readers.read(move |connection| query(connection, &keyring, &id)).await
+    }
+}
+
+fn connect(
+    path: &Path,
+    flags: OpenFlags,
+    configure: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> Result<Connection, StoreError> {
+    Connection::open_with_flags(path, flags)
+        .and_then(|connection| {
+            connection.busy_timeout(PATIENCE)?;
+            connection.set_prepared_statement_cache_capacity(64);
+            configure(&connection)?;
+            Ok(connection)
+        })
+        .map_err(|error| error::store_error(&error))
+}
+
+/// The one name of a file that may not exist yet, whatever links lead to it: the lock goes by the name.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(directory_of(path).canonicalize()?.join(path.file_name().unwrap_or_default()))
+        }
+        found => found,
+    }
+}
+
+/// Keeps other daemons out for as long as the file returned lives; the system lets go of it when the process dies.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&name)
+        .map_err(|error| StoreError::Unavailable(format!("its lock {} cannot be made: {error}", name.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(
+            "another imd uses this SQLite database; stop it, or give this one another DATA_DB".to_owned(),
+        )),
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::Unavailable(format!("its lock {} cannot be taken: {error}", name.display())))
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create(&self, row: IndexRow, mut changes: Changes) -> Result<(), StoreError> {
+        // An infrastructure without a payload still gets a sealed one: every stored payload opens.
+        changes.infrastructure.get_or_insert_default();
+        let changes = SealedChanges::seal(&self.keyring, &row.id, changes)?;
+        self.writer.write(Change::Create { row, changes }).await.map(drop)
+    }
+
+    async fn commit(&self, id: &str, expected: Version, changes: Changes) -> Result<Version, StoreError> {
+        let changes = SealedChanges::seal(&self.keyring, id, changes)?;
+        self.writer.write(Change::Commit { id: id.to_owned(), expected, changes }).await
+    }
+
+    async fn load(&self, id: &str) -> Result<Option<StoredInfrastructure>, StoreError> {
+        self.read(id, read::load).await
+    }
+
+    async fn index(&self) -> Result<Vec<IndexRow>, StoreError> {
+        self.readers.read(read::index).await
+    }
+
+    async fn events(&self, id: &str, after: u64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(id, move |connection, keyring, id| read::events(connection, keyring, id, after, limit)).await
+    }
+
+    async fn last_sequence(&self, id: &str) -> Result<u64, StoreError> {
+        self.read(id, |connection, _, id| read::last_sequence(connection, id)).await
+    }
+
+    async fn log(&self, id: &str, vm: Option<u32>) -> Result<String, StoreError> {
+        self.read(id, move |connection, keyring, id| read::log(connection, keyring, id, vm)).await
+    }
+
+    async fn vm_logs(&self, id: &str) -> Result<Vec<(u32, String)>, StoreError> {
+        self.read(id, read::vm_logs).await
+    }
+
+    async fn purge(&self, created_before: i64) -> Result<u64, StoreError> {
+        self.writer.write(Change::Purge { created_before }).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer.write(Change::Check).await?;
+        self.readers.read(read::check).await
+    }
+}

@@ -1,0 +1,112 @@
+//! The tables: made when the database is new, verified when it is not.
+
+use super::error::store_error;
+use crate::store::{Keyring, StoreError, rows::Row};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+/// Version of the tables below. A change of them increases it and comes with a migration.
+const VERSION: i64 = 1;
+
+/// Events need no row id: they are found by infrastructure and sequence. Machines have one: a B-tree without row ids
+/// keeps little of a large row in the page. The index of the logs leaves the state events out.
+const TABLES: &str = "
+    CREATE TABLE schema_version (version INTEGER NOT NULL, key_check BLOB NOT NULL);
+    CREATE TABLE infrastructures (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        version INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        deleted INTEGER NOT NULL,
+        pending INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE owners (
+        infrastructure INTEGER NOT NULL REFERENCES infrastructures ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        PRIMARY KEY (infrastructure, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE vms (
+        infrastructure INTEGER NOT NULL REFERENCES infrastructures ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (infrastructure, number)
+    ) STRICT;
+    CREATE TABLE progress (
+        infrastructure INTEGER PRIMARY KEY REFERENCES infrastructures ON DELETE CASCADE,
+        data BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE events (
+        infrastructure INTEGER NOT NULL REFERENCES infrastructures ON DELETE CASCADE,
+        sequence INTEGER NOT NULL,
+        vm INTEGER,
+        kind INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        text BLOB NOT NULL,
+        PRIMARY KEY (infrastructure, sequence)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX logs ON events (infrastructure, vm, sequence) WHERE kind = 1;
+";
+
+/// Makes the tables in an empty database; in another one proves that they are ours, of this version, and sealed with a
+/// key of the keyring. Nothing is written to a database that is not ours.
+pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring) -> Result<(), StoreError> {
+    let failed = |error| store_error(&error);
+    let empty = is_empty(connection)?;
+    if !empty {
+        verify(connection, keyring)?;
+    }
+    // Also for an existing database: a restored backup may have lost it.
+    connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+    if !empty {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    transaction.execute_batch(TABLES).map_err(failed)?;
+    let check = Row::KeyCheck.seal(keyring, "", &[])?;
+    transaction.execute("INSERT INTO schema_version VALUES (?, ?)", params![VERSION, check]).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+fn verify(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> {
+    let failed = |error| store_error(&error);
+    if !has_table(connection, "schema_version")? {
+        let what = if has_table(connection, "inf_list")? {
+            "it holds the data of a GRyCAP IM, whose import (`imd import-db`) comes in a later version"
+        } else {
+            "it holds the tables of another program"
+        };
+        return Err(StoreError::Corrupt(format!("{what}; nothing was changed, set DATA_DB to another file")));
+    }
+    // The version first: a newer one may hold the key check elsewhere.
+    let version: Option<i64> =
+        connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).optional().map_err(failed)?;
+    match version {
+        Some(VERSION) => {}
+        Some(newer) if newer > VERSION => {
+            return Err(StoreError::Corrupt(format!(
+                "it was written by a newer imd (schema {newer}, this one knows {VERSION}); start that version, or set \
+                 DATA_DB to another file"
+            )));
+        }
+        _ => return Err(StoreError::Corrupt("its schema version is missing; restore it from a backup".to_owned())),
+    }
+    let check: Vec<u8> =
+        connection.query_row("SELECT key_check FROM schema_version", [], |row| row.get(0)).map_err(failed)?;
+    Row::KeyCheck.open(keyring, "", &check).map(drop)
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
+    connection
+        .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+        .map_err(|error| store_error(&error))
+}
+
+fn has_table(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)", [name], |row| {
+            row.get(0)
+        })
+        .map_err(|error| store_error(&error))
+}

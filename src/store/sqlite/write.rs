@@ -1,0 +1,151 @@
+//! The statements that change the database. They run inside the writer's transaction.
+
+use super::error::store_error;
+use crate::store::{
+    IndexRow, StoreError, Version,
+    rows::{SealedChanges, kind_number},
+};
+use rusqlite::{Connection, OptionalExtension, Params, params};
+
+/// A change of the database, ready to be applied.
+pub(super) enum Change {
+    Create { row: IndexRow, changes: SealedChanges },
+    Commit { id: String, expected: Version, changes: SealedChanges },
+    Purge { created_before: i64 },
+    Check,
+}
+
+impl Change {
+    /// Applies the change; the answer is the new version or the number of rows removed.
+    pub(super) fn apply(&self, connection: &Connection) -> Result<u64, StoreError> {
+        match self {
+            Self::Create { row, changes } => create(connection, row, changes),
+            Self::Commit { id, expected, changes } => commit(connection, id, *expected, changes),
+            Self::Purge { created_before } => execute(
+                connection,
+                "DELETE FROM infrastructures WHERE deleted = 1 AND created < ?",
+                params![created_before],
+            )
+            .map(|rows| rows as u64),
+            Self::Check => execute(connection, "UPDATE schema_version SET version = version", []).map(|_| 0),
+        }
+    }
+}
+
+fn create(connection: &Connection, row: &IndexRow, changes: &SealedChanges) -> Result<Version, StoreError> {
+    let added = execute(
+        connection,
+        "INSERT INTO infrastructures (id, version, created, deleted, pending, sequence, data)
+         VALUES (?, 1, ?, ?, ?, 0, ?) ON CONFLICT (id) DO NOTHING",
+        params![
+            row.id,
+            row.created,
+            changes.deleted.unwrap_or(row.deleted),
+            changes.pending.unwrap_or(row.pending),
+            changes.infrastructure.as_deref().unwrap_or_default(),
+        ],
+    )?;
+    if added == 0 {
+        return Err(StoreError::AlreadyExists);
+    }
+    let place = Place { connection, number: connection.last_insert_rowid(), version: 1 };
+    place.set_owners(changes.owners.as_ref().unwrap_or(&row.owners))?;
+    place.set_parts(changes, 0)?;
+    Ok(1)
+}
+
+fn commit(
+    connection: &Connection,
+    id: &str,
+    expected: Version,
+    changes: &SealedChanges,
+) -> Result<Version, StoreError> {
+    let (number, current, sequence): (i64, Version, u64) = connection
+        .prepare_cached("SELECT number, version, sequence FROM infrastructures WHERE id = ?")
+        .and_then(|mut statement| {
+            statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()
+        })
+        .map_err(|error| store_error(&error))?
+        .ok_or(StoreError::NotFound)?;
+    if current != expected {
+        return Err(StoreError::Stale { expected, current });
+    }
+    let place = Place { connection, number, version: current };
+    place.run(
+        "UPDATE infrastructures SET version = ?2, deleted = coalesce(?3, deleted), pending = coalesce(?4, pending)
+         WHERE number = ?1",
+        params![number, current + 1, changes.deleted, changes.pending],
+    )?;
+    // A statement of its own: one that names the column rewrites the payload, changed or not.
+    if let Some(data) = &changes.infrastructure {
+        place.run("UPDATE infrastructures SET data = ?2 WHERE number = ?1", params![number, data])?;
+    }
+    if let Some(owners) = &changes.owners {
+        place.run("DELETE FROM owners WHERE infrastructure = ?", [number])?;
+        place.set_owners(owners)?;
+    }
+    place.set_parts(changes, sequence)?;
+    Ok(current + 1)
+}
+
+/// The infrastructure that is being written.
+struct Place<'a> {
+    connection: &'a Connection,
+    number: i64,
+    version: Version,
+}
+
+impl Place<'_> {
+    fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        execute(self.connection, sql, params)
+    }
+
+    fn set_owners(&self, owners: &[String]) -> Result<(), StoreError> {
+        for (position, owner) in owners.iter().enumerate() {
+            self.run("INSERT INTO owners VALUES (?, ?, ?)", params![self.number, position, owner])?;
+        }
+        Ok(())
+    }
+
+    /// Machines, progress and events; `last` is the highest sequence used so far.
+    fn set_parts(&self, changes: &SealedChanges, last: u64) -> Result<(), StoreError> {
+        for (number, data) in &changes.vms {
+            self.run(
+                "INSERT INTO vms VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data",
+                params![self.number, number, data],
+            )?;
+        }
+        match &changes.progress {
+            Some(Some(data)) => {
+                self.run("INSERT OR REPLACE INTO progress VALUES (?, ?)", params![self.number, data])?
+            }
+            Some(None) => self.run("DELETE FROM progress WHERE infrastructure = ?", [self.number])?,
+            None => 0,
+        };
+        if changes.clear_logs {
+            self.run("DELETE FROM events WHERE infrastructure = ? AND kind = 1", [self.number])?;
+        }
+        let (Some(first), Some(newest)) = (changes.events.first(), changes.events.last()) else {
+            return Ok(());
+        };
+        // The mark in the row, not the events still there, decides: cleared logs give no number back.
+        if first.sequence <= last {
+            return Err(StoreError::Stale { expected: self.version, current: self.version });
+        }
+        for event in &changes.events {
+            self.run(
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                params![self.number, event.sequence, event.vm, kind_number(event.kind), event.at, event.text],
+            )?;
+        }
+        self.run("UPDATE infrastructures SET sequence = ?2 WHERE number = ?1", params![self.number, newest.sequence])?;
+        Ok(())
+    }
+}
+
+fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(params))
+        .map_err(|error| store_error(&error))
+}

@@ -1,0 +1,169 @@
+//! SQLite: the behaviour suite, files and their modes, secrets, versions, and one daemon per file.
+
+use crate::behaviour::{self, event, payload, row};
+use imd::store::{Changes, EventKind, Keyring, Store, StoreError, open};
+use rusqlite::Connection;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub const KEY: [u8; 32] = [7; 32];
+
+pub fn keyring() -> Arc<Keyring> {
+    Arc::new(Keyring::new(KEY, &[]))
+}
+
+/// A directory of its own with a database path in it.
+pub fn place() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("inf dat");
+    (directory, path)
+}
+
+pub fn open_at(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    open(path.to_str().unwrap(), keyring())
+}
+
+pub fn refusal(result: Result<Arc<dyn Store>, StoreError>) -> StoreError {
+    result.err().expect("the database was opened")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn behaves_like_a_store_in_a_file() {
+    let (_directory, path) = place();
+    let url = format!("sqlite://{}", path.to_str().unwrap().replace(' ', "%20"));
+    behaviour::all(open(&url, keyring()).unwrap()).await;
+    assert!(path.exists(), "{url}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn behaves_like_a_store_in_memory() {
+    let store = open("sqlite::memory:", keyring()).unwrap();
+    assert_eq!(open("sqlite::memory:", keyring()).unwrap().index().await, Ok(vec![]));
+    behaviour::all(store).await;
+}
+
+#[tokio::test]
+async fn keeps_everything_over_a_restart_and_nothing_readable() {
+    let (directory, path) = place();
+    let secret = "CANARY-5e5a3e";
+    let store = open_at(&path).unwrap();
+    let changes = Changes {
+        vms: vec![(3, format!("vm {secret}").into())],
+        progress: Some(Some(format!("progress {secret}").into())),
+        events: vec![event(Some(3), EventKind::Log, secret), event(Some(3), EventKind::State, secret)],
+        first_sequence: 1,
+        ..payload(&format!("infrastructure {secret}"))
+    };
+    let mut listed = row("kept", 10);
+    listed.owners = vec![keyring().owner_key(secret, secret)];
+    store.create(listed.clone(), changes).await.unwrap();
+    let before = (store.load("kept").await.unwrap(), store.events("kept", 0, 9).await.unwrap());
+    let scan = || {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory.path()).unwrap() {
+            let (path, mode) = entry.map(|e| (e.path(), e.metadata().unwrap().permissions().mode() & 0o777)).unwrap();
+            let content = fs::read(&path).unwrap();
+            assert!(!content.windows(secret.len()).any(|window| window == secret.as_bytes()), "{}", path.display());
+            assert_eq!(mode, 0o600, "{}", path.display());
+            names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+        names.sort();
+        names
+    };
+    assert_eq!(scan(), ["inf dat", "inf dat-shm", "inf dat-wal", "inf dat.lock"]);
+    drop(store);
+    assert_eq!(scan(), ["inf dat", "inf dat.lock"]);
+
+    let store = open_at(&path).unwrap();
+    assert_eq!((store.load("kept").await.unwrap(), store.events("kept", 0, 9).await.unwrap()), before);
+    assert_eq!(store.index().await.unwrap(), [listed]);
+    assert_eq!(store.commit("kept", 1, payload("next")).await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_refused_also_through_a_link() {
+    let (directory, path) = place();
+    let first = open_at(&path).unwrap();
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for path in [&path, &link] {
+        let error = refusal(open_at(path));
+        assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("another imd")), "{error}");
+    }
+    first.check().await.unwrap();
+    drop(first);
+    open_at(&link).unwrap().check().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_and_left_alone() {
+    for (sql, said) in [
+        ("CREATE TABLE inf_list (id VARCHAR(255) PRIMARY KEY, data TEXT)", "import-db"),
+        ("CREATE TABLE recipes (name TEXT)", "another program"),
+    ] {
+        let (_directory, path) = place();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let before = fs::read(&path).unwrap();
+        let error = refusal(open_at(&path));
+        assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(said)), "{error}");
+        assert!(error.to_string().contains("DATA_DB"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+    let (_directory, path) = place();
+    fs::write(&path, "This is a text file, and a rather long one at that.\n".repeat(100)).unwrap();
+    let error = refusal(open_at(&path));
+    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("not an SQLite file")), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_key_and_a_newer_schema_are_refused() {
+    let (_directory, path) = place();
+    open_at(&path).unwrap().create(row("a", 1), payload("x")).await.unwrap();
+    let wrong = Arc::new(Keyring::new([8; 32], &[]));
+    let error = refusal(open(path.to_str().unwrap(), wrong));
+    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("DATA_KEY_FILE")), "{error}");
+    let both = Arc::new(Keyring::new([8; 32], &[KEY]));
+    assert!(open(path.to_str().unwrap(), both).unwrap().load("a").await.unwrap().is_some());
+
+    Connection::open(&path).unwrap().execute("UPDATE schema_version SET version = 99", []).unwrap();
+    let error = refusal(open_at(&path));
+    assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("newer imd")), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_or_moved_value_is_named_and_the_rest_still_opens() {
+    let (_directory, path) = place();
+    let store = open_at(&path).unwrap();
+    let changes = || Changes {
+        vms: vec![(0, b"same length".to_vec()), (1, b"other value".to_vec())],
+        events: vec![event(Some(0), EventKind::Log, "text")],
+        first_sequence: 1,
+        ..payload("x")
+    };
+    for id in ["moved", "damaged", "whole", "retold"] {
+        store.create(row(id, 1), changes()).await.unwrap();
+    }
+    let of = |id| format!("(SELECT number FROM infrastructures WHERE id = '{id}')");
+    let elsewhere = Connection::open(&path).unwrap();
+    elsewhere
+        .execute_batch(&format!(
+            "UPDATE vms SET data = (SELECT data FROM vms WHERE number = 1 AND infrastructure = {moved})
+             WHERE number = 0 AND infrastructure = {moved};
+             UPDATE vms SET data = zeroblob(length(data)) WHERE number = 1 AND infrastructure = {damaged};
+             UPDATE events SET vm = 1 WHERE infrastructure = {retold};",
+            moved = of("moved"),
+            damaged = of("damaged"),
+            retold = of("retold"),
+        ))
+        .unwrap();
+    for (id, vm) in [("moved", "machine 0"), ("damaged", "machine 1")] {
+        let error = store.load(id).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(vm) && text.contains(id)), "{error}");
+    }
+    assert!(matches!(store.log("retold", Some(1)).await, Err(StoreError::Corrupt(_))));
+    assert_eq!(store.load("whole").await.unwrap().unwrap().vms, changes().vms);
+}
