@@ -89,11 +89,7 @@ mod tests {
             (&[("x-forwarded-host", "im.example.org"), ("x-forwarded-port", "8443")], "http://im.example.org:8443/"),
             (&[("x-forwarded-proto", "https"), ("x-forwarded-host", "im.example.org:443")], "https://im.example.org/"),
             (
-                &[
-                    ("x-forwarded-proto", "https"),
-                    ("x-forwarded-host", "im.example.org"),
-                    ("x-forwarded-port", "443"),
-                ],
+                &[("x-forwarded-proto", "https"), ("x-forwarded-host", "im.example.org"), ("x-forwarded-port", "443")],
                 "https://im.example.org/",
             ),
             (&[("x-forwarded-prefix", "/im")], "http://127.0.0.1:28800/im/"),

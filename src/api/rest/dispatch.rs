@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    error::{self, Failure},
+    error::{self, ErrorBody, Failure},
     events, health, infrastructures,
     reply::{self, Response},
     request::{Body, Request, accept},
@@ -16,15 +16,17 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use warp::{
     Reply,
     http::{self, HeaderMap, HeaderValue, Method, StatusCode, header},
+    path::FullPath,
 };
 
 /// A request as it came in.
 pub(super) struct Incoming {
     pub(super) method: Method,
-    pub(super) path: String,
+    pub(super) path: FullPath,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
-    pub(super) body: Body,
+    /// None for methods whose body has no meaning.
+    pub(super) body: Option<Body>,
 }
 
 /// Answers a request.
@@ -32,16 +34,15 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
     let started = Instant::now();
     let Incoming { method, path, query, headers, body } = incoming;
     let verb = Verb::of(&method);
-    let found = routes::find(&path);
+    let found = routes::find(path.as_str());
     let place = found.as_ref().map(|(place, _)| *place);
     let mut response = if method == Method::OPTIONS {
         options(place)
     } else {
-        let accepted = accept(&headers).map(std::borrow::Cow::into_owned);
+        let error_body = ErrorBody::wanted(accept(&headers).as_deref());
         let operation = place.zip(verb).and_then(|(place, verb)| RESOURCES[place].operation(verb));
         let outcome = match (found, operation) {
             (Some((_, parameters)), Some(operation)) => {
-                let body = matches!(verb, Some(Verb::Post | Verb::Put)).then_some(body);
                 let request = Request { shared: shared.clone(), parameters, query, headers, body };
                 run(operation, request, verb != Some(Verb::Get)).await
             }
@@ -51,7 +52,7 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
                 "The requested URL was not found on the server.".to_owned(),
             )),
         };
-        outcome.unwrap_or_else(|failure| error::response(&failure, operation, accepted.as_deref()))
+        outcome.unwrap_or_else(|failure| error::response(failure, operation, error_body))
     };
     if let Some(origin) = &shared.cors_origin {
         allow_origin(response.headers_mut(), origin);
@@ -73,7 +74,10 @@ async fn run(operation: Operation, request: Request, changes: bool) -> Result<Re
     };
     outcome.unwrap_or_else(|_| {
         tracing::error!(?operation, "a request ended in a panic");
-        Err(Failure::Request(StatusCode::INTERNAL_SERVER_ERROR, "Internal error, see the log of the service.".to_owned()))
+        Err(Failure::Request(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal error, see the log of the service.".to_owned(),
+        ))
     })
 }
 

@@ -1,19 +1,14 @@
 //! The one place that says how a failure looks on the wire: status, prefix and body (spec/api.md 2.4 and 2.5).
 
 use super::{
-    json,
     negotiation::{UnsupportedMedia, mentions},
     query::IncorrectParameter,
-    reply::Response,
+    reply::{self, Response},
     routes::Operation,
 };
 use crate::{auth::AuthError, engine::error::OperationError};
-use bytes::Bytes;
 use serde::Serialize;
-use warp::{
-    Reply,
-    http::{self, HeaderValue, StatusCode, header},
-};
+use warp::http::{HeaderValue, StatusCode, header};
 
 /// Seconds that a client is asked to wait while the service cannot store changes.
 const RETRY_AFTER: &str = "5";
@@ -118,10 +113,9 @@ fn prefix(operation: Operation, class: Class) -> &'static str {
         (O::Import, Class::Disabled) => "Error Impporting Inf: ",
         (O::Import, _) => "Error Impporting Inf.: ",
         (O::Machines, _) => "Error Getting Inf. info: ",
-        (
-            O::State | O::Log | O::Document | O::Tosca | O::Outputs | O::Export | O::Owners | O::OtherProperty,
-            _,
-        ) => "Error Getting Inf. prop: ",
+        (O::State | O::Log | O::Document | O::Tosca | O::Outputs | O::Export | O::Owners | O::OtherProperty, _) => {
+            "Error Getting Inf. prop: "
+        }
         (O::Events, _) => "Error Getting Inf. events: ",
         (O::Add, _) => "Error Adding resources: ",
         (O::Destroy, _) => "Error Destroying Inf: ",
@@ -147,37 +141,58 @@ fn prefix(operation: Operation, class: Class) -> &'static str {
     }
 }
 
+/// The form of the body of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorBody {
+    Json,
+    Html,
+    Text,
+}
+
+impl ErrorBody {
+    /// The form that a client wants, by its `Accept` header.
+    pub(super) fn wanted(accept: Option<&str>) -> Self {
+        if mentions(accept, "application/json") {
+            Self::Json
+        } else if mentions(accept, "text/html") {
+            Self::Html
+        } else {
+            Self::Text
+        }
+    }
+}
+
 /// The answer of a failed request; `operation` is none where no route was found.
-pub(super) fn response(failure: &Failure, operation: Option<Operation>, accept: Option<&str>) -> Response {
-    let with_prefix = |class, text: String| match operation {
-        Some(operation) => format!("{}{text}", prefix(operation, class)),
-        None => text,
+pub(super) fn response(failure: Failure, operation: Option<Operation>, form: ErrorBody) -> Response {
+    let with_prefix = |class, text: &dyn std::fmt::Display| {
+        let prefix = operation.map_or("", |operation| prefix(operation, class));
+        format!("{prefix}{text}")
     };
-    let (status, message, extra) = match failure {
+    let (status, message, header) = match failure {
         Failure::Credentials(error) => {
-            let text = if error.is_unreadable() { error.to_string() } else { with_prefix(Class::User, error.to_string()) };
+            let text = if error.is_unreadable() { error.to_string() } else { with_prefix(Class::User, &error) };
             (StatusCode::UNAUTHORIZED, text, Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
         }
         Failure::Operation(error) => {
-            let status = operation.map_or(StatusCode::BAD_REQUEST, |operation| status(operation, error));
-            let extra = (status == StatusCode::SERVICE_UNAVAILABLE)
+            let status = operation.map_or(StatusCode::BAD_REQUEST, |operation| status(operation, &error));
+            let wait = (status == StatusCode::SERVICE_UNAVAILABLE)
                 .then(|| (header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
-            (status, with_prefix(class(error), error.to_string()), extra)
+            (status, with_prefix(class(&error), &error), wait)
         }
         Failure::Request(status, text) => {
             // The rest of a refused body is not read, so the connection cannot go on.
-            let extra = (*status == StatusCode::PAYLOAD_TOO_LARGE || *status == StatusCode::REQUEST_TIMEOUT)
+            let close = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
                 .then(|| (header::CONNECTION, HeaderValue::from_static("close")));
-            (*status, text.clone(), extra)
+            (status, text, close)
         }
         Failure::Method(allow) => (
             StatusCode::METHOD_NOT_ALLOWED,
             "The method is not allowed for the requested URL.".to_owned(),
-            HeaderValue::from_str(allow).ok().map(|allow| (header::ALLOW, allow)),
+            HeaderValue::from_str(&allow).ok().map(|allow| (header::ALLOW, allow)),
         ),
     };
-    let mut response = body(status, message, accept);
-    if let Some((name, value)) = extra {
+    let mut response = body(status, &message, form);
+    if let Some((name, value)) = header {
         response.headers_mut().insert(name, value);
     }
     response
@@ -189,23 +204,15 @@ struct JsonError<'a> {
     code: u16,
 }
 
-fn body(status: StatusCode, message: String, accept: Option<&str>) -> Response {
+fn body(status: StatusCode, message: &str, form: ErrorBody) -> Response {
     let code = status.as_u16();
-    let json = if mentions(accept, "application/json") {
-        json::line(&JsonError { message: &message, code }).ok()
-    } else {
-        None
-    };
-    let (kind, body) = if let Some(json) = json {
-        ("application/json", json)
-    } else if mentions(accept, "text/html") {
-        ("text/html; charset=utf-8", page(code, &message).into_bytes())
-    } else {
-        ("text/plain; charset=utf-8", message.into_bytes())
-    };
-    let mut response = http::Response::new(Bytes::from(body)).into_response();
+    let mut response = match form {
+        ErrorBody::Json => reply::value(&JsonError { message, code }),
+        ErrorBody::Html => Ok(reply::with_type("text/html; charset=utf-8", page(code, message))),
+        ErrorBody::Text => Ok(reply::with_type("text/plain; charset=utf-8", message.to_owned())),
+    }
+    .unwrap_or_else(|_| reply::empty());
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -236,8 +243,8 @@ fn escape(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use OperationError as E;
     use Operation as O;
+    use OperationError as E;
 
     /// The statuses of table 2.5 that differ between operations, and the prefixes that differ between classes.
     #[test]
@@ -260,7 +267,7 @@ mod tests {
             let text = format!("{}{error}", prefix(operation, class(&error)));
             assert_eq!((status(operation, &error).as_u16(), text.as_str()), (expected, message));
         }
-        let busy = response(&Failure::Operation(E::Unavailable("locked".into())), Some(O::State), None);
+        let busy = response(Failure::Operation(E::Unavailable("locked".into())), Some(O::State), ErrorBody::Text);
         assert_eq!(busy.status(), 503);
         assert_eq!(busy.headers()[header::RETRY_AFTER], RETRY_AFTER);
     }

@@ -6,12 +6,12 @@
 //! slow client costs a fixed amount of memory.
 
 use super::{
+    Shared,
     error::Failure,
     json, negotiation,
     query::{self, IncorrectParameter},
     reply::Response,
     request::{Request, accept},
-    Shared,
 };
 use crate::{
     auth::Caller,

@@ -2,9 +2,7 @@
 
 use super::routes::{RESOURCES, Verb};
 use crate::engine::Figures;
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder, core::Collector,
-};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder, core::Collector};
 use std::time::Duration;
 use warp::http::StatusCode;
 

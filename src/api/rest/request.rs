@@ -18,13 +18,11 @@ use radl::Radl;
 use std::{borrow::Cow, collections::BTreeSet, pin::Pin, sync::Arc};
 use warp::http::{HeaderMap, HeaderName, StatusCode, header};
 
-/// The chunks of a body; none for methods whose body has no meaning.
+/// The chunks of a body.
 pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
 
 /// The chunks of a body as warp gives them.
-pub(super) fn body<B: Buf>(
-    stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static,
-) -> Body {
+pub(super) fn body<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {
     Box::pin(stream.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))))
 }
 

@@ -220,10 +220,13 @@ static PATTERNS: LazyLock<Vec<Vec<&'static str>>> =
 pub(super) fn find(path: &str) -> Option<(usize, Parameters)> {
     let mut segments: [Cow<'_, str>; MOST_SEGMENTS] = Default::default();
     let mut count = 0;
-    let (inside, end) = path.rsplit_once('/').unwrap_or(("", path));
+    let (inside, end) = path.rsplit_once('/').filter(|_| path.starts_with('/'))?;
     for segment in inside.split('/').filter(|segment| !segment.is_empty()).chain([end]) {
-        *segments.get_mut(count)? =
-            if segment.contains('%') { percent_decode_str(segment).decode_utf8_lossy() } else { Cow::Borrowed(segment) };
+        *segments.get_mut(count)? = if segment.contains('%') {
+            percent_decode_str(segment).decode_utf8_lossy()
+        } else {
+            Cow::Borrowed(segment)
+        };
         count += 1;
     }
     let segments = &segments[..count];
@@ -281,7 +284,7 @@ mod tests {
     #[test]
     fn no_resource_hides_another() {
         for (place, resource) in RESOURCES.iter().enumerate() {
-            let path = resource.template.replace('{', "x").replace('}', "x");
+            let path = resource.template.replace(['{', '}'], "x");
             assert_eq!(find(&path).map(|(found, _)| found), Some(place), "{path}");
         }
         let place = find("/infrastructures").unwrap().0;

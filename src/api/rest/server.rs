@@ -11,7 +11,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -21,8 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use warp::{
     Filter,
-    http::{HeaderMap, HeaderValue, Method},
-    path::FullPath,
+    http::{HeaderValue, Method},
 };
 
 /// The smallest buffer for heads that hyper takes.
@@ -129,8 +128,9 @@ fn filter(
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
-        .and(warp::body::stream().map(request::body))
-        .then(|shared, method: Method, path: FullPath, query, headers: HeaderMap, body| {
-            dispatch::answer(shared, Incoming { method, path: path.as_str().to_owned(), query, headers, body })
+        .and(warp::body::stream())
+        .then(|shared, method: Method, path, query, headers, body| {
+            let body = matches!(method, Method::POST | Method::PUT).then(|| request::body(body));
+            dispatch::answer(shared, Incoming { method, path, query, headers, body })
         })
 }

@@ -64,9 +64,8 @@ pub(super) async fn property(request: Request) -> Result<Response, Failure> {
     let [_, number, name] = &request.parameters;
     let state = (name == "state").then(|| serde_json::Value::from(engine.vm_state(&infrastructure, &vm).name()));
     let feature = || vm.info.systems.first().and_then(|system| system.features.value_json(name));
-    let incorrect = || {
-        Failure::Request(StatusCode::NOT_FOUND, format!("Incorrect property {name} for VM ID {}", number.trim()))
-    };
+    let incorrect =
+        || Failure::Request(StatusCode::NOT_FOUND, format!("Incorrect property {name} for VM ID {}", number.trim()));
     let value = state.or_else(feature).ok_or_else(incorrect)?;
     Ok(match (form, value) {
         (Form::Json, value) => reply::value(&Named(name, &value))?,
