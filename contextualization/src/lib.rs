@@ -5,9 +5,11 @@
 //! | module | subject |
 //! |---|---|
 //! | [`contract`] | what the engine gives and what it gets back |
+//! | [`access`] | master selection, addresses, waiting, credentials, facts of every machine |
 //! | [`ssh`] | sessions, commands, streams, uploads, hops |
 #![deny(unsafe_code)]
 
+pub mod access;
 pub mod contract;
 pub mod ssh;
 
