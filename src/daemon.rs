@@ -5,7 +5,10 @@ use crate::{
     auth::Authenticator,
     config::{self, Config},
     engine::{Engine, EngineSettings, settings::BootMode},
-    store::{self, StoreError, sealing::{KeyError, Keyring}},
+    store::{
+        self, StoreError,
+        sealing::{KeyError, Keyring},
+    },
 };
 use connectors::{
     ConnectorError, ConnectorSettings,
@@ -101,12 +104,9 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 ///
 /// # Errors
 /// Key, database, clouds.
-pub async fn open(
-    config: &Config,
-    metrics: &prometheus::Registry,
-) -> Result<(Engine, Arc<Authenticator>), StartError> {
-    let key_text = std::env::var("IM_DATA_KEY").ok();
-    let keyring = Arc::new(Keyring::load(&config.data_key_file, key_text.as_deref())?);
+pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(Engine, Arc<Authenticator>), StartError> {
+    let key = config.data_key.as_ref().map(config::Secret::expose);
+    let keyring = Arc::new(Keyring::load(&config.data_key_file, key)?);
     let store = store::open(config.data_db.as_str(), keyring.clone())?;
     let registry = Arc::new(Registry::new(connector_settings(config)).with_metrics(metrics)?);
     if config.local.enabled {
@@ -159,7 +159,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
         max_vms: config.local.max_vms,
         storage: match config.local.storage {
             config::LocalStorage::Auto => DiskStorage::Auto,
-            config::LocalStorage::Disk => DiskStorage::Directory,
+            config::LocalStorage::Disk => DiskStorage::Disk,
             config::LocalStorage::Memory(size) => DiskStorage::Memory(size),
         },
     };
@@ -174,7 +174,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
 fn engine_settings(config: &Config) -> EngineSettings {
     EngineSettings {
         boot_mode: match config.boot_mode {
-            config::BootMode::Full => BootMode::Normal,
+            config::BootMode::Normal => BootMode::Normal,
             config::BootMode::ReadOnly => BootMode::ReadOnly,
             config::BootMode::ReadDelete => BootMode::ReadDelete,
         },

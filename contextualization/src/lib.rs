@@ -18,4 +18,11 @@ pub use contract::{
 };
 
 /// stub
-pub async fn run(_job: Job, _journal: std::sync::Arc<dyn Journal>, _ssh: ssh::SshLimits, _cancel: tokio_util::sync::CancellationToken) -> Outcome { Outcome::Done }
+pub async fn run(
+    _job: Job,
+    _journal: std::sync::Arc<dyn Journal>,
+    _ssh: ssh::SshLimits,
+    _cancel: tokio_util::sync::CancellationToken,
+) -> Outcome {
+    Outcome::Done
+}

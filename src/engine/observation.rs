@@ -45,6 +45,7 @@ fn write_addresses(document: &mut Radl, vm: &Vm, observation: &Observation, now:
 }
 
 fn holds(system: &radl::System, ip: &str) -> bool {
-    let is_address = |name: &str| name.starts_with("net_interface.") && (name.ends_with(".ip") || name.ends_with(".ipv6"));
+    let is_address =
+        |name: &str| name.starts_with("net_interface.") && (name.ends_with(".ip") || name.ends_with(".ipv6"));
     system.features.iter().any(|(name, _)| is_address(name) && system.features.text(name) == Some(ip))
 }
