@@ -2,9 +2,12 @@
 
 use crate::{
     api::rest::{self, RestSettings, RestState},
-    auth::Authenticator,
+    auth::{Authenticator, KeyedHash},
     config::{self, Config},
-    engine::{Engine, EngineSettings, settings::BootMode},
+    engine::{
+        Engine, EngineSettings,
+        settings::{BootMode, ExposedAuth},
+    },
     store::{
         self, StoreError,
         sealing::{KeyError, Keyring},
@@ -113,10 +116,11 @@ pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(En
         // What is missing on this host is better said now than at the first launch.
         registry.local_cloud()?;
     }
-    let authenticator =
-        Arc::new(Authenticator::new(config, Arc::new(move |user, password| keyring.owner_key(user, password))));
+    let identity_key: KeyedHash = Arc::new(move |user, password| keyring.owner_key(user, password));
+    let authenticator = Arc::new(Authenticator::new(config, identity_key.clone()));
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
-    let engine = Engine::open(engine_settings(config), store, registry, ssh, Arc::new(SystemTime::now)).await?;
+    let engine =
+        Engine::open(engine_settings(config), store, registry, ssh, identity_key, Arc::new(SystemTime::now)).await?;
     Ok((engine, authenticator))
 }
 
@@ -143,6 +147,8 @@ fn rest_settings(config: &Config) -> RestSettings {
         https: false,
         max_body: usize::try_from(config.rest_max_body_size).unwrap_or(usize::MAX),
         max_head: config.rest_max_header_size,
+        max_connections: config.rest_max_connections,
+        max_streams: config.rest_max_event_streams,
         drain: DRAIN,
         ..RestSettings::default()
     }
@@ -192,6 +198,11 @@ fn engine_settings(config: &Config) -> EngineSettings {
         default_cpu_arch: config.default_vm_cpu_arch.clone(),
         vm_tag_username: config.vm_tag_username.clone(),
         vm_tag_inf_id: config.vm_tag_inf_id.clone(),
+        exposed_auth: match config.ctxt_expose_auth {
+            config::ExposeAuth::Scoped => ExposedAuth::Scoped,
+            config::ExposeAuth::Full => ExposedAuth::Full,
+            config::ExposeAuth::None => ExposedAuth::None,
+        },
         contextualization: Arc::new(contextualization_settings(config)),
     }
 }

@@ -1,6 +1,6 @@
 //! Whether credentials are valid, and whose they are (spec/api.md 1.6).
 
-use super::{AuthError, Caller, Credentials, Identity, Item, parse_header, users::UserFile};
+use super::{AuthError, Caller, Credentials, Identity, Item, parse_header, scoped, users::UserFile};
 use crate::config::{AdminUser, Config};
 use hashlink::LruCache;
 use openssl::sha::sha256;
@@ -101,6 +101,9 @@ impl Authenticator {
         if self.token_required && token.is_none() {
             return Err(refused("No token provided for the InfrastructureManager."));
         }
+        if let Some(identity) = token.and_then(|token| scoped::identity(&self.identity_key, token)) {
+            return Ok((identity, false));
+        }
         if token.is_some() {
             // No issuer can be verified, so none is accepted: an unverified token is worth nothing.
             return Err(refused("Invalid InfrastructureManager credentials. Issuer not accepted."));
@@ -110,7 +113,7 @@ impl Authenticator {
         if username.is_empty() {
             return Err(refused("No username nor token for the InfrastructureManager."));
         }
-        if username.starts_with(TOKEN_USER) {
+        if username.starts_with(TOKEN_USER) || username.starts_with(scoped::USER_PREFIX) {
             return Err(refused("Invalid username used for the InfrastructureManager."));
         }
         if self.users.as_ref().is_some_and(|users| !users.admits(username, password)) {

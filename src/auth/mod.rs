@@ -10,6 +10,7 @@
 pub mod authenticator;
 mod clouds;
 pub mod header;
+pub mod scoped;
 mod users;
 
 pub use authenticator::{Authenticator, KeyedHash};
@@ -75,6 +76,18 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether the caller shows the token of this infrastructure.
+    #[must_use]
+    pub fn is_infrastructure(&self, id: &str) -> bool {
+        self.identities.iter().any(|who| who.username.strip_prefix(scoped::USER_PREFIX) == Some(id))
+    }
+
+    /// Whether one of the identities is a user, not just the token of an infrastructure.
+    #[must_use]
+    pub fn is_user(&self) -> bool {
+        self.identities.iter().any(|who| !who.username.starts_with(scoped::USER_PREFIX))
+    }
+
     /// Whether the caller may use something owned by `owners` (spec/api.md 1.10).
     #[must_use]
     pub fn may_access(&self, owners: &[Identity]) -> bool {

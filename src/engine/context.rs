@@ -9,7 +9,7 @@ use super::{
 };
 use async_trait::async_trait;
 use connectors::PowerState;
-use contextualization::{Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower};
+use contextualization::{Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -94,6 +94,11 @@ async fn run(
         Err(why) => return handle.report(ended(contextualization::Outcome::Failed(why))),
     };
     let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
+    if nobody_can_log_in(&handle.snapshot()) {
+        let skipped = journal.record(skip_simulated(&handle.snapshot())).await;
+        let outcome = skipped.map_or(contextualization::Outcome::Cancelled, |()| contextualization::Outcome::Done);
+        return handle.report(ended(outcome));
+    }
     let outcome = contextualization::run(job, journal, inner.ssh.clone(), cancel).await;
     tracing::info!(?outcome, "contextualization ended");
     handle.report(ended(outcome));
@@ -131,6 +136,23 @@ async fn job(
     }))
 }
 
+/// Whether all machines are simulated and there would be something to do on them.
+fn nobody_can_log_in(model: &Infrastructure) -> bool {
+    let switched_off = |section: &radl::Contextualize| section.items.is_empty() && section.options.is_empty();
+    let mut live = model.vms.iter().filter(|vm| vm.is_live()).peekable();
+    live.peek().is_some()
+        && live.all(|vm| connectors::registry::is_simulated(&vm.cloud.kind))
+        && !model.radl.contextualize.as_ref().is_some_and(switched_off)
+}
+
+/// Simulated machines count as configured at once.
+fn skip_simulated(model: &Infrastructure) -> Entry {
+    let line = "The machines of this cloud are simulated: there is nothing to configure.".to_owned();
+    let present = model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_)));
+    let configured = present.map(|vm| Effect::VmResult { vm: vm.number, result: Ok(()) });
+    Entry { progress: None, effects: std::iter::once(Effect::InfrastructureLog(line)).chain(configured).collect() }
+}
+
 /// The infrastructure's key pair, made and stored at the first need.
 async fn ansible_key(handle: &Handle) -> Result<KeyPair, String> {
     if let Some(key) = &handle.snapshot().ansible_key {
@@ -144,7 +166,7 @@ async fn ansible_key(handle: &Handle) -> Result<KeyPair, String> {
 
 /// What the contextualization may know of the machines.
 fn facts(model: &Infrastructure) -> Vec<VmFacts> {
-    let live = model.vms.iter().filter(|vm| vm.is_live() && !matches!(vm.lifecycle, Lifecycle::Failed(_)));
+    let live = model.vms.iter().filter(|vm| vm.is_live() && !matches!(vm.lifecycle, Lifecycle::Failed { .. }));
     live.map(|vm| VmFacts {
         id: vm.number,
         provider_id: vm.provider_id().map(ToString::to_string).unwrap_or_default(),

@@ -6,7 +6,7 @@ use super::{
     keeper::Handle,
     model::{Infrastructure, Lifecycle, Vm, WorkKind},
     refresh,
-    transitions::Event,
+    transitions::{Event, LaunchFailure},
 };
 use connectors::{Connector, ErrorClass, InfrastructureIntent, ProviderId, VmIntent};
 use futures::{StreamExt, stream};
@@ -17,7 +17,11 @@ pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, 
     let clouds = by_cloud(&model, vms);
     let launches = clouds.into_iter().map(|(cloud, vms)| launch_in_cloud(&inner, &handle, &model, cloud, vms));
     futures::future::join_all(launches).await;
-    look(&inner, &handle, work).await;
+    // The reports are applied in order: behind this one the launched machines are known.
+    let known = handle.change(|_| Ok(())).await;
+    if known.is_ok() {
+        look(&inner, &handle, work).await;
+    }
     handle.report(Event::LaunchEnded(work));
 }
 
@@ -37,28 +41,26 @@ async fn launch_in_cloud(
     cloud: String,
     vms: Vec<u32>,
 ) {
-    let fail = |why: &str| {
-        for &vm in &vms {
-            handle.report(Event::Launched { vm, result: Err(why.to_owned()) });
-        }
-    };
     let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
+    // What an earlier daemon asked for may exist already.
+    let was_launching = |number: u32| model.vm(number).is_some_and(|vm| vm.lifecycle == Lifecycle::Launching);
+    let fail = |vm: u32, why: &str, leftover: bool| {
+        handle.report(Event::Launched { vm, result: Err(LaunchFailure { why: why.to_owned(), leftover }) });
+    };
     let connector = match inner.connector(model.credentials.as_deref(), &first.cloud) {
         Ok(connector) => connector,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return vms.into_iter().for_each(|vm| fail(vm, &error.message, was_launching(vm))),
     };
-    // What an earlier daemon asked for may exist already.
-    let was_launching = |number: &u32| model.vm(*number).is_some_and(|vm| vm.lifecycle == Lifecycle::Launching);
     let networks = used_networks(model, &vms);
     let intent = InfrastructureIntent { infrastructure: model.id.clone(), networks };
     let shared = match connector.ensure_shared(&intent).await {
         Ok(shared) => shared,
         Err(error) => {
-            // Machines that may exist are looked up and removed before they count as failed.
-            for number in vms.iter().filter(|number| was_launching(number)) {
-                remove_leftover(&connector, model, *number).await;
+            for vm in vms {
+                let leftover = was_launching(vm) && !remove_leftover(&connector, model, vm).await;
+                fail(vm, &error.message, leftover);
             }
-            return fail(&error.message);
+            return;
         }
     };
     handle.report_and_wait(Event::SharedReady { cloud, shared, vms: vms.clone() }).await;
@@ -70,7 +72,9 @@ async fn launch_in_cloud(
                 let model = handle.snapshot();
                 let result = match model.vm(number) {
                     Some(vm) if vm.lifecycle == Lifecycle::Launching => attempt(inner, connector, &model, vm).await,
-                    _ => Err("it was deleted before it was launched".to_owned()),
+                    _ => {
+                        Err(LaunchFailure { why: "it was deleted before it was launched".to_owned(), leftover: false })
+                    }
                 };
                 handle.report(Event::Launched { vm: number, result });
             }
@@ -84,8 +88,10 @@ async fn attempt(
     connector: &Arc<dyn Connector>,
     model: &Infrastructure,
     vm: &Vm,
-) -> Result<ProviderId, String> {
-    let Some(intent) = intent(inner, model, vm) else { return Err("its stored document has no system".to_owned()) };
+) -> Result<ProviderId, LaunchFailure> {
+    let Some(intent) = intent(inner, model, vm) else {
+        return Err(LaunchFailure { why: "its stored document has no system".to_owned(), leftover: false });
+    };
     let mut messages = Vec::new();
     for number in 1..=inner.settings.max_vm_fails.max(1) {
         if number > 1 {
@@ -102,8 +108,8 @@ async fn attempt(
             }
         }
     }
-    remove_leftover(connector, model, vm.number).await;
-    Err(messages.join("\n"))
+    let leftover = !remove_leftover(connector, model, vm.number).await;
+    Err(LaunchFailure { why: messages.join("\n"), leftover })
 }
 
 const fn is_final(class: ErrorClass) -> bool {
@@ -111,17 +117,24 @@ const fn is_final(class: ErrorClass) -> bool {
     matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
 }
 
-/// A failed launch leaves nothing behind: the reply may have been lost after the work was done.
-async fn remove_leftover(connector: &Arc<dyn Connector>, model: &Infrastructure, number: u32) {
-    let Some(vm) = model.vm(number) else { return };
+/// A failed launch leaves nothing behind: the reply may have been lost after the work was done. Whether it is certain
+/// that nothing is left.
+async fn remove_leftover(connector: &Arc<dyn Connector>, model: &Infrastructure, number: u32) -> bool {
+    let Some(vm) = model.vm(number) else { return true };
     let found = match connector.find(&model.id).await {
         Ok(found) => found.into_iter().find(|found| found.uid == vm.uid),
-        Err(error) => return tracing::warn!(vm = number, %error, "cannot look for what a failed launch left"),
+        Err(error) => {
+            tracing::warn!(vm = number, %error, "cannot look for what a failed launch left");
+            return false;
+        }
     };
-    if let Some(found) = found
-        && let Err(error) = connector.delete_vm(&found.id).await
-    {
-        tracing::error!(vm = number, id = %found.id, %error, "a failed launch left a machine that cannot be deleted");
+    let Some(found) = found else { return true };
+    match connector.delete_vm(&found.id).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(vm = number, id = %found.id, %error, "a failed launch left a machine that cannot be deleted yet");
+            false
+        }
     }
 }
 

@@ -38,12 +38,13 @@ pub use operations::{Engine, Snapshot};
 pub use settings::EngineSettings;
 
 use crate::{
-    auth::Credentials,
+    auth::{self, Credentials, KeyedHash},
     store::{Store, StoreError},
 };
 use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
 use directory::Directory;
 use model::{CloudRef, Infrastructure};
+use settings::ExposedAuth;
 use state::Clock;
 use std::{sync::Arc, time::SystemTime};
 
@@ -56,6 +57,7 @@ pub struct Inner {
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
     ssh: contextualization::ssh::SshLimits,
+    identity_key: KeyedHash,
     directory: Directory,
     now: Now,
 }
@@ -85,13 +87,14 @@ impl Engine {
         store: Arc<dyn Store>,
         registry: Arc<Registry>,
         ssh: contextualization::ssh::SshLimits,
+        identity_key: KeyedHash,
         now: Now,
     ) -> Result<Self, StoreError> {
         let index = store.index().await?;
         let pending: Vec<String> =
             index.iter().filter(|row| row.pending && !row.deleted).map(|row| row.id.clone()).collect();
         let directory = Directory::new(index);
-        let inner = Arc::new(Inner { settings, store, registry, ssh, directory, now });
+        let inner = Arc::new(Inner { settings, store, registry, ssh, identity_key, directory, now });
         for id in pending {
             match inner.load(&id).await {
                 Ok(_) => tracing::info!(inf = %id, "going on with the work of an earlier daemon"),
@@ -156,8 +159,17 @@ impl Inner {
     }
 
     /// What recipes see as IM_INFRASTRUCTURE_AUTH.
-    fn exposed_auth(&self, _model: &Infrastructure) -> Option<String> {
-        None
+    fn exposed_auth(&self, model: &Infrastructure) -> Option<String> {
+        match self.settings.exposed_auth {
+            ExposedAuth::None => None,
+            ExposedAuth::Scoped => Some(auth::scoped::token(&self.identity_key, &model.id)),
+            ExposedAuth::Full => {
+                let items = &model.credentials.as_ref()?.items;
+                let item = items.iter().find(|item| item.kind() == "InfrastructureManager")?;
+                let pair = || Some(format!("{}:{}", item.get("username")?, item.get("password").unwrap_or_default()));
+                item.get("token").map(str::to_owned).or_else(pair)
+            }
+        }
     }
 
     fn figures(&self) -> Figures {

@@ -77,8 +77,13 @@ pub enum Lifecycle {
     Launching,
     /// The cloud has it.
     Present(ProviderId),
-    /// It could not be launched; nothing of it is left in the cloud. The text says why.
-    Failed(String),
+    /// It could not be launched.
+    Failed {
+        /// Why.
+        why: String,
+        /// Something of it may be left in the cloud, which did not let us look or delete: its deletion looks again.
+        leftover: bool,
+    },
     /// It is to be deleted. Without an id it may still be found by its uid.
     Deleting(Option<ProviderId>),
     /// Deleted. Numbers are never used again.

@@ -25,7 +25,7 @@ pub fn contextualization_log(header: &str, vms: &[(u32, String)]) -> String {
 #[must_use]
 pub fn vm_log(vm: &Vm, stored: &str) -> String {
     match &vm.lifecycle {
-        Lifecycle::Failed(why) => format!("{why}\n{stored}"),
+        Lifecycle::Failed { why, .. } => format!("{why}\n{stored}"),
         _ => stored.to_owned(),
     }
 }

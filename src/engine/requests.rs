@@ -52,7 +52,7 @@ impl Inner {
             None => self.load(id).await?,
         };
         let model = handle.snapshot();
-        if !caller.may_access(&model.owners) {
+        if !caller.may_access(&model.owners) && !caller.is_infrastructure(id) {
             return Err(OperationError::NotOwner);
         }
         if model.deleted {
@@ -109,6 +109,10 @@ impl Inner {
         asynchronous: bool,
     ) -> Result<String, OperationError> {
         self.allow(Access::Change)?;
+        if !caller.is_user() {
+            let text = "These credentials are for one infrastructure only.";
+            return Err(OperationError::Invalid(text.to_owned()));
+        }
         let model = self.empty_infrastructure(caller);
         let id = model.id.clone();
         let credentials = caller.credentials.clone();
@@ -399,7 +403,9 @@ fn present(model: &Infrastructure, number: u32) -> Result<&Arc<Vm>, OperationErr
     let vm = existing(model, number)?;
     match &vm.lifecycle {
         Lifecycle::Present(_) => Ok(vm),
-        Lifecycle::Failed(_) => Err(OperationError::Invalid("The VM could not be launched: there is none.".to_owned())),
+        Lifecycle::Failed { .. } => {
+            Err(OperationError::Invalid("The VM could not be launched: there is none.".to_owned()))
+        }
         Lifecycle::Deleting(_) => Err(OperationError::Conflict("deleting the VM".to_owned())),
         _ => Err(OperationError::Conflict("launching the VM".to_owned())),
     }

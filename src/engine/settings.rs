@@ -29,8 +29,22 @@ pub struct EngineSettings {
     pub vm_tag_username: Option<String>,
     /// VM_TAG_INF_ID
     pub vm_tag_inf_id: Option<String>,
+    /// CTXT_EXPOSE_AUTH
+    pub exposed_auth: ExposedAuth,
     /// Options of the contextualization.
     pub contextualization: Arc<contextualization::Settings>,
+}
+
+/// What recipes see as IM_INFRASTRUCTURE_AUTH.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExposedAuth {
+    /// A token for their own infrastructure.
+    #[default]
+    Scoped,
+    /// The owner's credentials for this daemon.
+    Full,
+    /// Nothing.
+    None,
 }
 
 /// What the daemon may be asked to do (spec/api.md 4.8).

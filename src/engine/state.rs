@@ -18,7 +18,7 @@ pub struct Clock {
 pub fn vm_state(infrastructure: &Infrastructure, vm: &Vm, clock: Clock) -> State {
     match &vm.lifecycle {
         Lifecycle::Planned | Lifecycle::Launching => State::Pending,
-        Lifecycle::Failed(_) => State::Failed,
+        Lifecycle::Failed { .. } => State::Failed,
         Lifecycle::Deleting(_) => State::Deleting,
         Lifecycle::Gone => State::Off,
         Lifecycle::Present(_) => {

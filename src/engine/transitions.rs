@@ -40,6 +40,15 @@ pub struct Placement {
     pub private_networks: BTreeMap<String, String>,
 }
 
+/// A launch that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchFailure {
+    /// Why, for users.
+    pub why: String,
+    /// Something of it may be left in the cloud.
+    pub leftover: bool,
+}
+
 /// What child tasks and clouds report. These are never refused, and applied again if the store was away.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -64,7 +73,7 @@ pub enum Event {
         /// The machine.
         vm: u32,
         /// The cloud's id, or why not.
-        result: Result<ProviderId, String>,
+        result: Result<ProviderId, LaunchFailure>,
     },
     /// All launches of a work ended.
     LaunchEnded(u64),
@@ -176,7 +185,8 @@ pub fn add(
                 made
             }
         };
-        let lifecycle = planned.failure.map_or(Lifecycle::Planned, Lifecycle::Failed);
+        let failed = |why| Lifecycle::Failed { why, leftover: false };
+        let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
         numbers.push(number);
         draft.push_vm(Vm {
             number,
@@ -274,10 +284,10 @@ fn start_deleting(draft: &mut Draft, numbers: &BTreeSet<u32>) {
         let Some(vm) = draft.vm(number) else { continue };
         vm.lifecycle = match std::mem::replace(&mut vm.lifecycle, Lifecycle::Gone) {
             Lifecycle::Present(id) => Lifecycle::Deleting(Some(id)),
-            Lifecycle::Launching => Lifecycle::Deleting(None),
+            Lifecycle::Launching | Lifecycle::Failed { leftover: true, .. } => Lifecycle::Deleting(None),
             Lifecycle::Deleting(id) => Lifecycle::Deleting(id),
             // The cloud never heard of it.
-            Lifecycle::Planned | Lifecycle::Failed(_) | Lifecycle::Gone => Lifecycle::Gone,
+            Lifecycle::Planned | Lifecycle::Failed { .. } | Lifecycle::Gone => Lifecycle::Gone,
         };
         if vm.lifecycle != Lifecycle::Gone {
             remote.insert(number);
@@ -385,20 +395,23 @@ fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResources, vms: 
     draft.infrastructure().shared.insert(cloud, shared);
 }
 
-fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, String>) {
+fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, LaunchFailure>) {
     let Some(vm) = draft.vm(number) else { return };
     match (&vm.lifecycle, result) {
         (Lifecycle::Launching, Ok(id)) => vm.lifecycle = Lifecycle::Present(id),
-        (Lifecycle::Launching | Lifecycle::Planned, Err(why)) => {
+        (Lifecycle::Launching | Lifecycle::Planned, Err(LaunchFailure { why, leftover })) => {
             let why = format!(
                 "Error launching the VMs of type {} to cloud ID {} of type {}. {why}",
                 vm.system, vm.cloud.id, vm.cloud.kind
             );
-            vm.lifecycle = Lifecycle::Failed(why);
+            vm.lifecycle = Lifecycle::Failed { why, leftover };
         }
         // It was to be deleted while the cloud was making it.
         (Lifecycle::Deleting(None), Ok(id)) => {
             vm.lifecycle = Lifecycle::Deleting(Some(id));
+            draft.effects.push(Effect::Delete(BTreeSet::from([number])));
+        }
+        (Lifecycle::Deleting(None), Err(failure)) if failure.leftover => {
             draft.effects.push(Effect::Delete(BTreeSet::from([number])));
         }
         (Lifecycle::Deleting(None), Err(_)) => {
@@ -416,17 +429,13 @@ fn launch_ended(draft: &mut Draft, id: u64) {
     let failures: Vec<String> = vms
         .iter()
         .filter_map(|number| match &draft.model.vm(*number)?.lifecycle {
-            Lifecycle::Failed(why) => Some(why.clone()),
+            Lifecycle::Failed { why, .. } => Some(why.clone()),
             _ => None,
         })
         .collect();
     if !vms.is_empty() && failures.len() == vms.len() {
         let why = format!("Error adding VMs: {}", failures.join("\n"));
-        for number in vms {
-            if let Some(vm) = draft.vm(number) {
-                vm.lifecycle = Lifecycle::Gone;
-            }
-        }
+        start_deleting(draft, &vms.into_iter().collect());
         if draft.model.live_vms().next().is_none() {
             draft.infrastructure().configured = Some(false);
         }
@@ -451,7 +460,7 @@ fn give_new_password(draft: &mut Draft, number: u32) {
     let Some(vm) = draft.model.vm(number) else { return };
     let Some(system) = vm.info.systems.first() else { return };
     let wants = vm.is_live()
-        && !matches!(vm.lifecycle, Lifecycle::Failed(_))
+        && !matches!(vm.lifecycle, Lifecycle::Failed { .. })
         && system.credentials().password.is_some()
         && system.new_credentials().password.is_none();
     if wants {
@@ -511,7 +520,7 @@ fn deleted(draft: &mut Draft, number: u32, result: Result<(), String>) {
             vm.lifecycle = match id {
                 _ if forced => Lifecycle::Gone,
                 Some(id) => Lifecycle::Present(id),
-                None => Lifecycle::Failed(why.clone()),
+                None => Lifecycle::Failed { why: why.clone(), leftover: true },
             };
             draft.log_vm(number, format!("{why}\n"));
             let concerned = |work: &&mut Work| match &work.kind {

@@ -5,7 +5,7 @@
 use super::{
     draft::{Draft, Effect, Terms},
     model::*,
-    transitions::{self, Event, Placement, PlannedVm},
+    transitions::{self, Event, LaunchFailure, Placement, PlannedVm},
 };
 use connectors::{Endpoint, Observation, PowerState, ProviderId, SharedResources, VmUid};
 use contextualization::Outcome;
@@ -175,6 +175,10 @@ impl World {
                     }
                     let result = if fails { Err("the cloud refuses".to_owned()) } else { Ok(()) };
                     self.report(Event::Deleted { vm: number, result });
+                    if fails && self.model.vm(number).unwrap().lifecycle == Lifecycle::Gone {
+                        // A forced delete gives up what the cloud refuses to delete, and says so.
+                        self.cloud.remove(&uid);
+                    }
                 }
             }
             Effect::DeleteShared => {
@@ -208,9 +212,13 @@ impl World {
             Some(&number) => {
                 let uid = self.model.vm(number).unwrap().uid.0.clone();
                 if fate % 2 == 1 {
-                    // The launcher looks a failed launch up by its mark and removes what is there.
-                    self.cloud.remove(&uid);
-                    return self.report(Event::Launched { vm: number, result: Err("no room".to_owned()) });
+                    // The launcher looks a failed launch up by its mark and removes what is there, if the cloud lets it.
+                    let leftover = fate > 128;
+                    if !leftover {
+                        self.cloud.remove(&uid);
+                    }
+                    let result = Err(LaunchFailure { why: "no room".to_owned(), leftover });
+                    return self.report(Event::Launched { vm: number, result });
                 }
                 let id = self.cloud.entry(uid.clone()).or_insert_with(|| format!("id-{uid}")).clone();
                 if fate < 200 {
@@ -253,7 +261,7 @@ impl World {
 
     /// Machines of the cloud by the daemon's books.
     fn believed(&self) -> BTreeSet<String> {
-        let held = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_) | Lifecycle::Deleting(_));
+        let held = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_));
         self.model.vms.iter().filter(held).map(|vm| vm.uid.0.clone()).collect()
     }
 }
@@ -270,7 +278,7 @@ proptest! {
                 .model
                 .vms
                 .iter()
-                .filter(|vm| !matches!(vm.lifecycle, Lifecycle::Gone | Lifecycle::Failed(_)))
+                .filter(|vm| !matches!(vm.lifecycle, Lifecycle::Gone | Lifecycle::Failed { leftover: false, .. }))
                 .map(|vm| vm.uid.0.clone())
                 .collect();
             for uid in world.cloud.keys() {
@@ -278,7 +286,9 @@ proptest! {
             }
         }
         world.settle();
-        let held: BTreeSet<String> = world.cloud.keys().cloned().collect();
+        let leftover = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Failed { leftover: true, .. });
+        let leftovers: BTreeSet<String> = world.model.vms.iter().filter(leftover).map(|vm| vm.uid.0.clone()).collect();
+        let held: BTreeSet<String> = world.cloud.keys().filter(|uid| !leftovers.contains(*uid)).cloned().collect();
         prop_assert_eq!(&held, &world.believed());
         prop_assert!(world.model.work.is_empty(), "work left: {:?}", world.model.work);
         prop_assert!(world.model.credentials.is_none() || world.model.deleted, "credentials are kept without need");
