@@ -132,7 +132,11 @@ fn exercise(radl: &Radl) {
     let (text, json) = (radl.to_text(), radl.to_json());
     let stored: Radl = serde_json::from_str(&serde_json::to_string(radl).unwrap()).unwrap();
     assert_eq!(&stored, radl, "a stored document comes back as it was");
-    let _ = (radl.inventory_json(), radl.unknown_units(), radl::placement::deploy_groups(&radl.without_internal()));
+    let _ = (
+        radl.inventory_json(),
+        radl.unknown_units(),
+        radl::placement::deploy_groups(&radl.without_internal()).take(50).count(),
+    );
     let _ = Radl::from_json_value(&json).map(|radl| radl.to_text());
     if let Ok(parsable) = radl.to_parsable_text() {
         assert_eq!(parsable, text);
@@ -317,7 +321,7 @@ fn depth_and_size_are_bounded() {
     let many = Radl::parse(&many).unwrap();
     many.check().unwrap();
     let added = merge::add_resource(&many, &many, &BTreeMap::new()).unwrap();
-    assert_eq!(radl::placement::deploy_groups(&added.stored).len(), 30_000);
+    assert_eq!(radl::placement::deploy_groups(&added.stored).count(), 30_000);
 }
 
 #[test]
