@@ -63,3 +63,36 @@ fn properties_read_as_values() {
     assert_eq!(system.features.value_text("state").as_deref(), Some("running"));
     assert_eq!(system.features.value_text("disk.0.applications"), None);
 }
+
+#[test]
+fn units_that_mean_nothing_are_reported() {
+    let radl = Radl::parse("system s (speed = 5PB and a = 1 and\n soft 2 (weight >= 12 parsecs) and memory.size = 1G)")
+        .unwrap();
+    radl.check().unwrap();
+    let warnings: Vec<String> = radl.unknown_units().iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["Line 1: Unknown unit 'PB' in 'speed'", "Line 2: Unknown unit 'parsecs' in 'weight'"]);
+}
+
+#[test]
+fn large_numbers_are_exact_or_refused() {
+    let count = |body: &str| Radl::parse(&format!("system s ({body})")).map(|radl| radl.to_json()[0]["n"].to_string());
+    assert_eq!(count("n = 9007199254740993").unwrap(), "9007199254740993");
+    assert!(count("n = 9007199254740993 and n = 9007199254740992").is_err(), "not equal, though they are as floats");
+    assert!(count("n = 9223372036854775808").unwrap_err().message().contains("too large"));
+    assert!(count("n = 9223372036T").unwrap_err().message().contains("too large"));
+    let json = r#"[{"class": "system", "id": "s", "n": 18446744073709551615}]"#;
+    assert!(Radl::from_json(json).unwrap_err().message().contains("too large"));
+}
+
+#[test]
+fn errors_of_the_json_form_say_where() {
+    let error = Radl::from_json("[\n  {\"class\": }\n]").unwrap_err();
+    assert_eq!((error.kind().as_str(), error.position().unwrap().line, error.line()), ("json", 2, None));
+    let refused = |json: &str| Radl::from_json(json).unwrap_err().message();
+    assert!(refused(r#"[{"class": "system", "id": "two words"}]"#).contains("'id' in system object (0)"));
+    assert!(refused(r#"[{"class": "system", "id": 5}]"#).contains("'id' in system object (0)"));
+    assert!(refused(r#"[{"class": "system", "id": "s", "two words": 1}]"#).contains("'two words'"));
+    assert!(refused(r#"[{"class": "system", "id": "s", "softs": 1}]"#).contains("'softs'"));
+    let index = Radl::from_json(r#"[{"class": "system", "id": "s", "disk.01.size": 1}]"#).unwrap();
+    assert!(index.check().unwrap_err().message().contains("expected an index"));
+}

@@ -306,6 +306,12 @@ fn depth_and_size_are_bounded() {
     let objects = (0..200).fold(serde_json::json!({}), |inner, _| serde_json::json!({"a": [inner]}));
     let json = serde_json::json!([{"class": "system", "id": "s", "a": [objects]}]);
     assert!(Radl::from_json_value(&json).unwrap_err().message().contains("nest deeper"));
+    let recipe = "[".repeat(100_000) + &"]".repeat(100_000);
+    assert!(radl::yaml::check(&recipe).unwrap_err().contains("nest deeper"));
+    let wishes: Vec<String> =
+        (0..30_000).map(|n| format!("soft {n} (x{n} = 1 and a contains (name = 'b{n}'))")).collect();
+    let wishes = Radl::parse(&format!("system s ({})", wishes.join(" and "))).unwrap();
+    assert_eq!(wishes.systems[0].features.concrete(None).unwrap().0.iter().count(), 30_001);
     // Sentences and constraints by the ten thousand: anything quadratic would take minutes.
     let many: String =
         (0..30_000).map(|n| format!("system s{n} (x >= {n} and x >= 1)\ncontextualize ({n}\n")).collect();
