@@ -18,9 +18,12 @@ fuzz_target!(
             let _ = Radl::from_json_value(&json);
             if radl.to_parsable_text().is_ok() {
                 let mut again = Radl::parse(&printed).expect("what prints parses back");
-                // Printing adds blank lines around recipes.
+                // Printing adds blank lines around recipes, and a body to a description without one.
                 again.configures.clone_from(&radl.configures);
-                assert_eq!(again.to_text(), printed);
+                if let (Some(again), Some(known)) = (&mut again.description, &radl.description) {
+                    again.reference = known.reference;
+                }
+                assert_eq!(again.to_json(), json);
             }
             let _ = merge::add_resource(&radl, &radl, &BTreeMap::new());
             let _ = merge::reconfigure(&radl, &radl);

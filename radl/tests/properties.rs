@@ -207,10 +207,11 @@ proptest! {
             system[key] = values[at % values.len()].clone();
         }
         let document = serde_json::json!([system, {"class": "configure", "id": "s", "recipes": text}]);
-        if let Ok(radl) = Radl::from_json(&document.to_string()) {
-            exercise(&radl);
+        for text in [document.to_string(), text] {
+            if let Ok(radl) = Radl::from_json(&text) {
+                exercise(&radl);
+            }
         }
-        prop_assert!(Radl::from_json(&text).is_err());
     }
 
     #[test]
@@ -218,11 +219,6 @@ proptest! {
         let Ok(radl) = Radl::parse(&text) else { return Ok(()) };
         prop_assert!(radl.to_parsable_text().is_ok(), "{:?}", radl.to_parsable_text());
         exercise(&radl);
-        // Printing what was printed changes no more than the blank lines around recipes.
-        let printed = radl.to_text();
-        let mut again = Radl::parse(&printed).unwrap();
-        again.configures.clone_from(&radl.configures);
-        prop_assert_eq!(again.to_text(), printed);
     }
 
     #[test]
