@@ -76,6 +76,19 @@ impl Features {
         Ok(())
     }
 
+    /// Whether `other` can be added without contradiction. Its names are independent of each other, so each is looked at
+    /// on its own.
+    fn accepts(&self, other: &Self) -> bool {
+        other.values.iter().all(|(name, new)| match (self.values.get(name), new) {
+            (None, _) => true,
+            (Some(Value::Contains(old)), Value::Contains(new)) => {
+                new.iter().all(|(key, group)| old.get(key).is_none_or(|known| known.accepts(group)))
+            }
+            (Some(old @ Value::Number { .. }), Value::Number { .. }) => intersect(old, new).is_some(),
+            (Some(old), new) => same_text(old, new) || versions_intersect(old, new).is_some(),
+        })
+    }
+
     /// These features with `other` applied and then the soft groups, by falling weight and each as a whole; a group that
     /// contradicts what is there is skipped. Returns the features without soft groups and the sum of the weights of the
     /// groups that could be applied (whole if all of them are).
@@ -92,8 +105,9 @@ impl Features {
         let mut result = wished.without_softs();
         let mut score = crate::Amount::Integer(0);
         for group in groups {
-            if let Ok(narrowed) = result.apply(&group.features.without_softs(), Conflict::Error) {
-                result = narrowed;
+            let wish = group.features.without_softs();
+            if result.accepts(&wish) {
+                result.absorb(&wish, Conflict::Error)?;
                 score = sum(score, group.weight);
             }
         }

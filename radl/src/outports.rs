@@ -1,6 +1,7 @@
 //! Port rules of a network: which ports of its machines are reachable from outside.
 
 use crate::error::RadlError;
+use crate::interfaces::interface_feature;
 use crate::model::{Network, Radl};
 use ipnetwork::Ipv4Network;
 use std::fmt;
@@ -196,6 +197,23 @@ impl Network {
 }
 
 impl Radl {
+    /// Makes `remote` outside lead to `local` of the machine by tcp, on the last public network; without one, on a new
+    /// network `public.STAMP` that the first system gets an interface on.
+    pub fn redirect_port(&mut self, remote: u16, local: u16, stamp: &str) {
+        if let Some(network) = self.networks.iter_mut().rfind(|network| network.is_public()) {
+            network.redirect_port(remote, local);
+            return;
+        }
+        let mut network = Network { id: format!("public.{stamp}"), ..Network::default() };
+        network.features.set_text("outbound", "yes");
+        network.redirect_port(remote, local);
+        if let Some(system) = self.systems.first_mut() {
+            let connection = interface_feature(system.interfaces().count(), "connection");
+            system.features.set_text(&connection, &network.id);
+        }
+        self.networks.push(network);
+    }
+
     /// The port outside that leads to `local` of a machine by tcp: the last such mapping of the last public network.
     #[must_use]
     pub fn outside_port(&self, local: u16) -> u16 {

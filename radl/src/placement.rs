@@ -3,16 +3,16 @@
 use crate::applications::{applications, satisfies};
 use crate::error::RadlError;
 use crate::features::{Amount, Features};
-use crate::model::{Deploy, Radl};
+use crate::model::{Deploy, Radl, System};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a provider without candidate for a system counts.
 const NO_CANDIDATE: f64 = -1e9;
 
 /// The deploys, grouped by what has to go to the same provider: first every machine of a system without private network
-/// on its own, then the deploys joined (directly or in chains) by private networks.
-#[must_use]
-pub fn deploy_groups(radl: &Radl) -> Vec<Vec<Deploy>> {
+/// on its own, then the deploys joined (directly or in chains) by private networks. The groups are made one by one: a
+/// document may ask for any number of machines.
+pub fn deploy_groups(radl: &Radl) -> impl Iterator<Item = Vec<Deploy>> + use<'_> {
     let private: HashSet<&str> =
         radl.networks.iter().filter(|network| !network.is_public()).map(|network| network.id.as_str()).collect();
     let networks: HashMap<&str, Vec<&str>> = radl
@@ -36,8 +36,7 @@ pub fn deploy_groups(radl: &Radl) -> Vec<Vec<Deploy>> {
     let mut places: HashMap<&str, usize> = HashMap::new();
     for deploy in &radl.deploys {
         let Some(network) = networks_of(deploy).first() else {
-            let one = || vec![Deploy { number: 1, ..deploy.clone() }];
-            single.extend((0..deploy.number).map(|_| one()));
+            single.push(deploy);
             continue;
         };
         let place = *places.entry(joined.root(network)).or_insert_with(|| {
@@ -46,8 +45,9 @@ pub fn deploy_groups(radl: &Radl) -> Vec<Vec<Deploy>> {
         });
         together[place].push(deploy.clone());
     }
-    single.append(&mut together);
-    single
+    let one_machine = |deploy: &Deploy| vec![Deploy { number: 1, ..deploy.clone() }];
+    let each = single.into_iter().flat_map(move |deploy| (0..deploy.number).map(move |_| one_machine(deploy)));
+    each.chain(together)
 }
 
 /// Sets of networks that share machines (union-find).
@@ -74,6 +74,21 @@ impl<'a> Joined<'a> {
             self.0.insert(b, a);
         }
     }
+}
+
+/// What candidates for a system are made from: its features without the applications of the boot disk, plus each of the
+/// `defaults` that neither they nor a soft group name. What a provider answers is applied to it without soft groups, lest
+/// their weights count twice.
+#[must_use]
+pub fn base(system: &System, defaults: &Features) -> Features {
+    let mut base = system.features.clone();
+    base.remove("disk.0.applications");
+    for (name, value) in defaults.iter() {
+        if !base.has(name) && !base.softs().iter().any(|group| group.features.has(name)) {
+            base.set(name, value.clone());
+        }
+    }
+    base
 }
 
 /// Score of each system at each provider, by cloud id and system name; absent without candidate.

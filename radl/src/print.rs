@@ -257,6 +257,11 @@ mod printable {
         if is_name(name) { Ok(()) } else { refuse(&format!("the name '{name}'")) }
     }
 
+    /// A unit is a name that no second dot of the number could begin.
+    fn unit(unit: &str) -> Result<(), RadlError> {
+        if unit.starts_with('.') { refuse(&format!("the unit '{unit}'")) } else { name(unit) }
+    }
+
     fn configure(configure: &Configure) -> Result<(), RadlError> {
         name(&configure.name)?;
         let marked = configure.recipe.iter().any(|recipe| recipe.split('\n').any(|line| line.starts_with("@end")));
@@ -278,7 +283,7 @@ mod printable {
     fn value(name: &str, value: &Value) -> Result<(), RadlError> {
         match value {
             Value::Number { lower, upper } => lower.iter().chain(upper).try_for_each(|bound| {
-                bound.unit.as_deref().map_or(Ok(()), self::name)?;
+                bound.unit.as_deref().map_or(Ok(()), unit)?;
                 amount(name, bound.amount)
             }),
             Value::Text { text, .. } => self::text(name, text),

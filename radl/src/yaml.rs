@@ -3,6 +3,9 @@
 use libyaml_safer::{EventData, Parser};
 use std::collections::HashSet;
 
+/// How deep collections may nest: the scanner looks at every open one for each token.
+const MAX_DEPTH: usize = 256;
+
 /// Whether `recipe` is one YAML document; the error is the reason, with line and column in the recipe.
 ///
 /// Only the syntax counts: application tags (`!vault`, `!unsafe`) belong to Ansible and pass.
@@ -21,10 +24,20 @@ fn check_events(recipe: &str) -> Result<(), String> {
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
     let mut anchors: HashSet<String> = HashSet::new();
-    let mut documents = 0;
+    let (mut documents, mut depth) = (0, 0_usize);
     loop {
         let event = parser.parse().map_err(|error| reason(&error))?;
         let place = event.start_mark;
+        match event.data {
+            EventData::SequenceStart { .. } | EventData::MappingStart { .. } => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(format!("collections nest deeper than {MAX_DEPTH} at {place}"));
+                }
+            }
+            EventData::SequenceEnd | EventData::MappingEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
         match event.data {
             EventData::StreamEnd => return Ok(()),
             EventData::DocumentStart { .. } => {

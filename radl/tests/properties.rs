@@ -132,7 +132,11 @@ fn exercise(radl: &Radl) {
     let (text, json) = (radl.to_text(), radl.to_json());
     let stored: Radl = serde_json::from_str(&serde_json::to_string(radl).unwrap()).unwrap();
     assert_eq!(&stored, radl, "a stored document comes back as it was");
-    let _ = (radl.inventory_json(), radl.unknown_units(), radl::placement::deploy_groups(&radl.without_internal()));
+    let _ = (
+        radl.inventory_json(),
+        radl.unknown_units(),
+        radl::placement::deploy_groups(&radl.without_internal()).take(50).count(),
+    );
     let _ = Radl::from_json_value(&json).map(|radl| radl.to_text());
     if let Ok(parsable) = radl.to_parsable_text() {
         assert_eq!(parsable, text);
@@ -203,10 +207,11 @@ proptest! {
             system[key] = values[at % values.len()].clone();
         }
         let document = serde_json::json!([system, {"class": "configure", "id": "s", "recipes": text}]);
-        if let Ok(radl) = Radl::from_json(&document.to_string()) {
-            exercise(&radl);
+        for text in [document.to_string(), text] {
+            if let Ok(radl) = Radl::from_json(&text) {
+                exercise(&radl);
+            }
         }
-        prop_assert!(Radl::from_json(&text).is_err());
     }
 
     #[test]
@@ -214,11 +219,6 @@ proptest! {
         let Ok(radl) = Radl::parse(&text) else { return Ok(()) };
         prop_assert!(radl.to_parsable_text().is_ok(), "{:?}", radl.to_parsable_text());
         exercise(&radl);
-        // Printing what was printed changes no more than the blank lines around recipes.
-        let printed = radl.to_text();
-        let mut again = Radl::parse(&printed).unwrap();
-        again.configures.clone_from(&radl.configures);
-        prop_assert_eq!(again.to_text(), printed);
     }
 
     #[test]
@@ -302,6 +302,12 @@ fn depth_and_size_are_bounded() {
     let objects = (0..200).fold(serde_json::json!({}), |inner, _| serde_json::json!({"a": [inner]}));
     let json = serde_json::json!([{"class": "system", "id": "s", "a": [objects]}]);
     assert!(Radl::from_json_value(&json).unwrap_err().message().contains("nest deeper"));
+    let recipe = "[".repeat(100_000) + &"]".repeat(100_000);
+    assert!(radl::yaml::check(&recipe).unwrap_err().contains("nest deeper"));
+    let wishes: Vec<String> =
+        (0..30_000).map(|n| format!("soft {n} (x{n} = 1 and a contains (name = 'b{n}'))")).collect();
+    let wishes = Radl::parse(&format!("system s ({})", wishes.join(" and "))).unwrap();
+    assert_eq!(wishes.systems[0].features.concrete(None).unwrap().0.iter().count(), 30_001);
     // Sentences and constraints by the ten thousand: anything quadratic would take minutes.
     let many: String =
         (0..30_000).map(|n| format!("system s{n} (x >= {n} and x >= 1)\ncontextualize ({n}\n")).collect();
@@ -317,7 +323,7 @@ fn depth_and_size_are_bounded() {
     let many = Radl::parse(&many).unwrap();
     many.check().unwrap();
     let added = merge::add_resource(&many, &many, &BTreeMap::new()).unwrap();
-    assert_eq!(radl::placement::deploy_groups(&added.stored).len(), 30_000);
+    assert_eq!(radl::placement::deploy_groups(&added.stored).count(), 30_000);
 }
 
 #[test]

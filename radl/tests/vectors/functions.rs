@@ -196,8 +196,8 @@ pub fn run(group: &str, input: &Json) -> Outcome {
             json!(merge::reconfigure(&stored, &new)?.to_text())
         }
         "deploy_groups" => {
-            let groups = placement::deploy_groups(&Radl::parse(input.as_str().unwrap())?);
-            groups.iter().map(|group| group_json(group)).collect()
+            let radl = Radl::parse(input.as_str().unwrap())?;
+            placement::deploy_groups(&radl).map(|group| group_json(&group)).collect()
         }
         "score" => {
             let (requested, image) = (features(text(input, "requested"))?, features(text(input, "image"))?);
