@@ -97,7 +97,11 @@ impl Target {
             logins: login_order(&current, &new, Some(own)),
             host_key: vm.host_key.clone(),
             proxy,
-            changes_credentials: password.is_some() || key.is_some(),
+            // What is only half given is not installed, and then none of it may count as installed.
+            changes_credentials: (password.is_some() || key.is_some())
+                && password == new.password.as_deref()
+                && key == new.public_key.as_deref()
+                && key.is_some() == new.private_key.is_some(),
             task,
         })
     }

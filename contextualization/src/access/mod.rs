@@ -20,3 +20,6 @@ pub use logins::{LoginKind, credential_change, login_order};
 pub use node::{AccessError, BlockDevice, NodeFacts, NodeTask, Prepared, Python, Sudo, prepare_node};
 pub use proxy::{InvalidProxy, Proxy};
 pub use wait::{WaitLimits, wait_ssh};
+
+#[cfg(test)]
+mod tests;

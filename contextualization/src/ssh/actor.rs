@@ -9,6 +9,7 @@
 
 use super::{
     Exit, SshError,
+    bridge::{Bridge, Buffer, Channel, Destination, Open, Stage},
     login::{self, Accepted, Request, Transport, is_fatal, would_block},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,30 +32,6 @@ use tokio::sync::oneshot;
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const MISSED: u32 = 4;
 const CHUNK: usize = 32 << 10;
-
-/// Where a channel leads.
-pub(super) enum Destination {
-    /// A command line of the remote shell; its standard error is kept up to `stderr` bytes.
-    Command { line: String, stderr: usize },
-    /// A TCP port as the server sees it.
-    Tcp { host: String, port: u16 },
-}
-
-/// An open channel: its bytes and how it ends.
-#[derive(Debug)]
-pub(super) struct Channel<S> {
-    pub(super) stream: S,
-    pub(super) exit: oneshot::Receiver<Result<Exit, SshError>>,
-}
-
-struct Open {
-    destination: Destination,
-    input: Vec<u8>,
-    close_input: bool,
-    local: UnixStream,
-    opened: oneshot::Sender<Result<(), SshError>>,
-    exit: oneshot::Sender<Result<Exit, SshError>>,
-}
 
 /// Orders to the thread. Dropping it ends the thread once its channels are done.
 #[derive(Debug)]
@@ -133,109 +110,6 @@ impl Handle {
     pub(super) fn broken(&self) -> SshError {
         let closed = || SshError::Disconnected { target: self.target.clone(), reason: "it was closed".to_owned() };
         self.ended.get().cloned().unwrap_or_else(closed)
-    }
-}
-
-/// Bytes on their way, written from the front.
-#[derive(Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Buffer {
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start == self.bytes.len()
-    }
-
-    fn advance(&mut self, n: usize) {
-        self.start += n;
-        if self.is_empty() {
-            *self = Self::default();
-        }
-    }
-
-    fn fill(&mut self, bytes: &[u8]) {
-        *self = Self { bytes: bytes.to_vec(), start: 0 };
-    }
-}
-
-enum Stage {
-    /// Waiting for its turn, or for the server's answer.
-    Opening,
-    /// Open; the command is not accepted yet.
-    Starting(ssh2::Channel),
-    /// Carrying bytes.
-    Running(ssh2::Channel),
-    /// Waiting for the server to close its side.
-    Closing(ssh2::Channel),
-    /// To be forgotten.
-    Done,
-}
-
-struct Bridge {
-    destination: Destination,
-    stage: Stage,
-    local: UnixStream,
-    up: Buffer,
-    down: Buffer,
-    /// No more input will come from our side.
-    input_ended: bool,
-    /// The server was told so.
-    eof_sent: bool,
-    /// The server's output ended and our side was told so.
-    output_ended: bool,
-    /// Nobody is interested any more.
-    abandoned: bool,
-    stderr: Vec<u8>,
-    opened: Option<oneshot::Sender<Result<(), SshError>>>,
-    exit: Option<oneshot::Sender<Result<Exit, SshError>>>,
-}
-
-impl Bridge {
-    fn new(order: Open) -> Self {
-        Self {
-            destination: order.destination,
-            stage: Stage::Opening,
-            local: order.local,
-            up: Buffer { bytes: order.input, start: 0 },
-            down: Buffer::default(),
-            input_ended: order.close_input,
-            eof_sent: false,
-            output_ended: false,
-            abandoned: false,
-            stderr: Vec::new(),
-            opened: Some(order.opened),
-            exit: Some(order.exit),
-        }
-    }
-
-    /// Whether something from the server would help.
-    fn wants_network(&self) -> bool {
-        !matches!(self.stage, Stage::Running(_)) || self.down.is_empty() || !self.up.is_empty()
-    }
-
-    /// What would help on the local side; none when that side is finished.
-    fn wants_local(&self) -> Option<PollFlags> {
-        if self.abandoned || (self.input_ended && self.output_ended) {
-            return None;
-        }
-        let running = matches!(self.stage, Stage::Running(_));
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::POLLIN, running && !self.input_ended && self.up.is_empty());
-        flags.set(PollFlags::POLLOUT, !self.down.is_empty());
-        Some(flags)
-    }
-
-    fn refuse(&mut self, error: SshError) {
-        if let Some(opened) = self.opened.take() {
-            let _ = opened.send(Err(error));
-        }
-        self.stage = Stage::Done;
     }
 }
 

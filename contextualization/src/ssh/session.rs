@@ -2,7 +2,8 @@
 
 use super::{
     Admission, Endpoint, ExecLimits, Exit, HostKeyPolicy, Login, Output, SshError,
-    actor::{self, Channel, Destination, Handle},
+    actor::{self, Handle},
+    bridge::{Channel, Destination},
     login::{self, Transport},
     quote,
 };
@@ -19,8 +20,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
 };
 
-/// Command channels open at once on one connection; sshd's MaxSessions is 10 by default.
-const CHANNELS: usize = 8;
+/// Command channels open at once on one connection, and relays besides them; sshd's MaxSessions is 10 by default.
+const CHANNELS: usize = 5;
+const RELAYS: usize = 3;
 
 /// A logged-in connection. Clones share it; it closes when the last clone and the last stream are gone.
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ struct Inner {
     login: usize,
     host_key: String,
     channels: Arc<Semaphore>,
+    relays: Arc<Semaphore>,
     actor: Handle,
 }
 
@@ -88,7 +91,7 @@ impl SshSession {
             .map_err(|e| unreachable(e.to_string()))?;
         let transport = Transport::tcp(stream).map_err(|e| unreachable(e.to_string()))?;
         let rest = timeout.saturating_sub(start.elapsed());
-        Self::over(transport, endpoint, user, logins, host_key, rest, Keep { admission, via: None }).await
+        Self::over(transport, endpoint, user, logins, host_key, rest, Keep { admission, via: None, relay: None }).await
     }
 
     /// Connects to a server behind this one, through a forwarded channel of this session; as many hops as wanted. When
@@ -106,9 +109,9 @@ impl SshSession {
     ) -> Result<Self, SshError> {
         let late = |_| SshError::Unreachable { target: endpoint.to_string(), reason: "no answer in time".to_owned() };
         let start = tokio::time::Instant::now();
-        let stream = tokio::time::timeout(timeout, self.forward(endpoint)).await.map_err(late)??;
+        let (stream, relay) = tokio::time::timeout(timeout, self.forward(endpoint)).await.map_err(late)??;
         let rest = timeout.saturating_sub(start.elapsed());
-        let keep = Keep { admission: None, via: Some(self.clone()) };
+        let keep = Keep { admission: None, via: Some(self.clone()), relay };
         Self::over(Transport::local(stream), endpoint, user, logins, host_key, rest, keep).await
     }
 
@@ -136,6 +139,7 @@ impl SshSession {
                 login: accepted.login,
                 host_key: accepted.host_key,
                 channels: Arc::new(Semaphore::new(CHANNELS)),
+                relays: Arc::new(Semaphore::new(RELAYS)),
                 actor,
             }),
         })
@@ -308,16 +312,18 @@ impl SshSession {
         exit.await.unwrap_or_else(|_| Err(self.inner.actor.broken()))
     }
 
-    /// A byte stream to a TCP port on the other side.
-    async fn forward(&self, endpoint: &Endpoint) -> Result<StdUnixStream, SshError> {
+    /// A byte stream to a TCP port on the other side; a relay's permit is to live as long as the stream.
+    async fn forward(&self, endpoint: &Endpoint) -> Result<(StdUnixStream, Option<OwnedSemaphorePermit>), SshError> {
         let direct = Destination::Tcp { host: endpoint.host.clone(), port: endpoint.port };
         match self.inner.actor.open(direct, Vec::new(), false).await {
-            Ok(channel) => Ok(channel.stream),
+            Ok(channel) => Ok((channel.stream, None)),
             Err(SshError::ForwardingDenied { .. }) => {
+                let permit =
+                    Arc::clone(&self.inner.relays).acquire_owned().await.map_err(|e| self.remote(e.to_string()))?;
                 let port = endpoint.port.to_string();
                 let line = quote(&["sh", "-c", RELAY, "relay", &endpoint.host, &port]);
                 let relay = Destination::Command { line, stderr: 4 << 10 };
-                Ok(self.inner.actor.open(relay, Vec::new(), false).await?.stream)
+                Ok((self.inner.actor.open(relay, Vec::new(), false).await?.stream, Some(permit)))
             }
             Err(e) => Err(e),
         }
@@ -330,6 +336,8 @@ struct Keep {
     admission: Option<Admission>,
     #[allow(dead_code)]
     via: Option<SshSession>,
+    #[allow(dead_code)]
+    relay: Option<OwnedSemaphorePermit>,
 }
 
 /// Gives a command its first N bytes of input and ends it when the channel closes: without a terminal sshd shows that
