@@ -83,6 +83,7 @@ impl LocalCloud {
             ));
         }
         let state = State::open(&settings.state_dir)?;
+        state.sweep()?;
         let storage = storage::choose(&state, settings.storage)?;
         let outports = filter_works();
         if !outports {
@@ -261,10 +262,15 @@ impl LocalCloud {
         let waiting = boot.start()?;
         limits::apply(&mark.control_groups, mark.cpu_count, mark.memory, Some(waiting.process.pid));
         mark.process = Some(waiting.process.clone());
-        mark.phase = Phase::Made;
         mark.stopped = false;
         self.state.save_vm(mark)?;
-        waiting.go()
+        waiting.go()?;
+        // Not before: a first process that was never let go ends with the daemon, and the node would count as made.
+        if mark.phase == Phase::Planned {
+            mark.phase = Phase::Made;
+            self.state.save_vm(mark)?;
+        }
+        Ok(())
     }
 
     /// Ends a node and removes all of it but its mark.
@@ -487,7 +493,7 @@ impl Connector for LocalConnector {
 
     async fn delete_shared(&self, infrastructure: &str) -> Result<()> {
         let infrastructure = infrastructure.to_owned();
-        self.blocking(move |cloud| cloud.networks().delete(&infrastructure)).await
+        self.blocking(move |cloud| cloud.networks().delete(&infrastructure).and_then(|()| cloud.state.sweep())).await
     }
 
     async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
