@@ -4,7 +4,7 @@ use super::{
     disks, image, keys, limits, map,
     mark::{Mark, Phase, State},
     network::{self, Networks, Wanted},
-    node::{Boot, device},
+    node::{Boot, show_disk},
     settings::LocalSettings,
     storage::{self, Storage},
     tool::{During, Result, installed, run},
@@ -19,7 +19,6 @@ use crate::{
     error::{ConnectorError, ErrorClass},
 };
 use async_trait::async_trait;
-use nix::sys::stat::SFlag;
 use radl::{Features, System};
 use std::{
     collections::BTreeMap,
@@ -357,7 +356,7 @@ impl LocalCloud {
         for disk in &new.disks {
             let file = Path::new("/proc").join(process.pid.to_string()).join("root/dev").join(&disk.device);
             if !file.exists() {
-                device(&file, SFlag::S_IFBLK, 0o660, disks::attach(&folder, disk)?)?;
+                show_disk(process, &disk.device, &disks::attach(&folder, disk)?)?;
             }
         }
         Ok(())

@@ -419,6 +419,7 @@ async fn disks_outlive_power_and_become_images() {
     let node = lab.login(&first);
     let boot = |node: &Login| node.run("cat /proc/sys/kernel/random/boot_id");
     let device = first.features.text("disk.1.device").unwrap();
+    assert_eq!(node.run("ls /sys/block"), device);
     node.run(&format!("sudo mkfs.ext4 -q /dev/{device} && sudo mount /dev/{device} /mnt && sudo touch /mnt/data"));
     node.run("echo kept > ~/file; sudo rm /etc/motd; sync");
     let first_boot = boot(&node);
@@ -446,7 +447,15 @@ async fn disks_outlive_power_and_become_images() {
     let resized = lab.until(id, PowerState::Running).await;
     assert_eq!(resized.features.number("memory.size", "M"), Some(512.0));
     let added = resized.features.text("disk.2.device").unwrap();
-    assert_eq!(node.run(&format!("sudo blockdev --getsize64 /dev/{added}")), "32000000");
+    assert_eq!(
+        node.run(&format!("sudo blockdev --getsize64 /dev/{added}; ls /sys/block")),
+        format!("32000000\n{device}\n{added}")
+    );
+    node.run(&format!(
+        "sudo addpart /dev/{added} 1 2048 32768
+         for i in $(seq 50); do test -b /dev/{added}1 && break; sleep 0.1; done
+         sudo mkfs.ext4 -q /dev/{added}1 && sudo mount /dev/{added}1 /srv"
+    ));
     let limit = output(Command::new("find").args(["/sys/fs/cgroup", "-path", &format!("*imd-{id}/memory.*")]));
     for file in limit.lines().filter(|f| f.ends_with("memory.limit_in_bytes") || f.ends_with("memory.max")) {
         let bytes: u64 = fs::read_to_string(file).unwrap().trim().parse().unwrap();
