@@ -139,6 +139,7 @@ impl LocalCloud {
             image,
             process: None,
             control_groups: Vec::new(),
+            tags: intent.tags.clone(),
         };
         // A uid that cannot be a file name fails here, before a lock is made of it.
         State::check_uid(uid)?;

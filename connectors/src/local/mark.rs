@@ -91,6 +91,8 @@ pub(super) struct Mark {
     pub process: Option<Process>,
     /// Control groups made for it.
     pub control_groups: Vec<PathBuf>,
+    /// Marks of the user's, for whoever looks at the state directory.
+    pub tags: Vec<(String, String)>,
 }
 
 /// A network that was given a subnet.

@@ -4,7 +4,7 @@
 use super::{
     DiskStorage, LocalCloud, LocalSettings,
     mark::{Mark, Phase, State},
-    network::cable,
+    network::{cable, remove_interface},
 };
 use crate::{
     account::{CloudAccount, Endpoint},
@@ -424,10 +424,16 @@ async fn disks_outlive_power_and_become_images() {
     node.run("echo kept > ~/file; sudo rm /etc/motd; sync");
     let first_boot = boot(&node);
 
+    let started = Instant::now();
     lab.connector.power(id, PowerOperation::Stop).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(4), "everything ends when asked: {:?}", started.elapsed());
     lab.connector.power(id, PowerOperation::Stop).await.unwrap();
     lab.until(id, PowerState::Stopped).await;
     assert!(!connects(node.ip, 22));
+    // Bridges go when the host is started again; nodes bring them back.
+    for network in State::open(&lab.settings.state_dir).unwrap().all_networks().unwrap() {
+        remove_interface(&network.bridge).unwrap();
+    }
     // Another daemon on the same state goes on with it.
     let other = open(&lab.settings);
     other.power(id, PowerOperation::Start).await.unwrap();
@@ -547,6 +553,7 @@ fn planned(intent: &VmIntent) -> Mark {
         image: None,
         process: None,
         control_groups: Vec::new(),
+        tags: Vec::new(),
     }
 }
 
