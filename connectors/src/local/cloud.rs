@@ -4,7 +4,7 @@ use super::{
     disks, image, keys, limits, map,
     mark::{Mark, Phase, State},
     network::{self, Networks, Wanted},
-    node::{Boot, device},
+    node::{Boot, show_disk},
     settings::LocalSettings,
     storage::{self, Storage},
     tool::{During, Result, installed, run},
@@ -19,7 +19,6 @@ use crate::{
     error::{ConnectorError, ErrorClass},
 };
 use async_trait::async_trait;
-use nix::sys::stat::SFlag;
 use radl::{Features, System};
 use std::{
     collections::BTreeMap,
@@ -83,6 +82,7 @@ impl LocalCloud {
             ));
         }
         let state = State::open(&settings.state_dir)?;
+        state.sweep()?;
         let storage = storage::choose(&state, settings.storage)?;
         let outports = filter_works();
         if !outports {
@@ -139,6 +139,7 @@ impl LocalCloud {
             image,
             process: None,
             control_groups: Vec::new(),
+            tags: intent.tags.clone(),
         };
         // A uid that cannot be a file name fails here, before a lock is made of it.
         State::check_uid(uid)?;
@@ -261,10 +262,15 @@ impl LocalCloud {
         let waiting = boot.start()?;
         limits::apply(&mark.control_groups, mark.cpu_count, mark.memory, Some(waiting.process.pid));
         mark.process = Some(waiting.process.clone());
-        mark.phase = Phase::Made;
         mark.stopped = false;
         self.state.save_vm(mark)?;
-        waiting.go()
+        waiting.go()?;
+        // Not before: a first process that was never let go ends with the daemon, and the node would count as made.
+        if mark.phase == Phase::Planned {
+            mark.phase = Phase::Made;
+            self.state.save_vm(mark)?;
+        }
+        Ok(())
     }
 
     /// Ends a node and removes all of it but its mark.
@@ -351,7 +357,7 @@ impl LocalCloud {
         for disk in &new.disks {
             let file = Path::new("/proc").join(process.pid.to_string()).join("root/dev").join(&disk.device);
             if !file.exists() {
-                device(&file, SFlag::S_IFBLK, 0o660, disks::attach(&folder, disk)?)?;
+                show_disk(process, &disk.device, &disks::attach(&folder, disk)?)?;
             }
         }
         Ok(())
@@ -487,7 +493,7 @@ impl Connector for LocalConnector {
 
     async fn delete_shared(&self, infrastructure: &str) -> Result<()> {
         let infrastructure = infrastructure.to_owned();
-        self.blocking(move |cloud| cloud.networks().delete(&infrastructure)).await
+        self.blocking(move |cloud| cloud.networks().delete(&infrastructure).and_then(|()| cloud.state.sweep())).await
     }
 
     async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {

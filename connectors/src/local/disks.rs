@@ -44,15 +44,30 @@ pub(super) fn make(folder: &Path, disk: &DataDisk) -> Result<()> {
     Ok(())
 }
 
-/// Attaches the disk to a loop device, or finds it attached, and returns the device's number.
-pub(super) fn attach(folder: &Path, disk: &DataDisk) -> Result<u64> {
+/// A disk's face on the host: `loop3` and the number of that device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attached {
+    pub name: String,
+    pub number: u64,
+}
+
+impl Attached {
+    /// Where sysfs describes it.
+    pub fn sysfs(&self) -> PathBuf {
+        Path::new("/sys/devices/virtual/block").join(&self.name)
+    }
+}
+
+/// Attaches the disk to a loop device that may have partitions, or finds it attached.
+pub(super) fn attach(folder: &Path, disk: &DataDisk) -> Result<Attached> {
     let path = file(folder, disk);
     let text = path.to_string_lossy();
     let device = match attached(&text)?.into_iter().next() {
         Some(device) => device,
-        None => run("losetup", &["--find", "--show", "--", &text], "")?.trim().to_owned(),
+        None => run("losetup", &["--find", "--show", "--partscan", "--", &text], "")?.trim().to_owned(),
     };
-    Ok(fs::metadata(&device).during(format_args!("looking at {device}"))?.rdev())
+    let number = fs::metadata(&device).during(format_args!("looking at {device}"))?.rdev();
+    Ok(Attached { name: device.trim_start_matches("/dev/").to_owned(), number })
 }
 
 /// Detaches all disks of a node.

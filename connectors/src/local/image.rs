@@ -1,6 +1,9 @@
 //! Images: copies of the writable layer of a node, by name.
 
-use super::tool::{During, Result, run};
+use super::{
+    mark::State,
+    tool::{During, Result, run},
+};
 use crate::error::{ConnectorError, ErrorClass};
 use std::{
     fs,
@@ -78,7 +81,7 @@ pub(super) fn make(images: &Path, name: &str, upper: &Path) -> Result<String> {
     if target.exists() {
         return Err(taken());
     }
-    let draft = images.join(format!(".{:016x}", rand::random::<u64>()));
+    let draft = State::draft(images);
     let made = copy(upper, &draft).and_then(|()| match fs::rename(&draft, &target) {
         Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Err(taken()),
         other => other.during("naming the image"),

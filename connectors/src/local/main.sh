@@ -14,7 +14,26 @@ stop() {
 }
 trap stop TERM
 /usr/sbin/sshd -E /var/log/sshd.log
+# There is no udev: the partitions that somebody makes on a data disk get their device files here.
+partitions() {
+    for entry in /sys/block/vd?/loop*p[0-9]*/dev; do
+        [ -e "$entry" ] || return 0
+        disk=${entry#/sys/block/}
+        number=${entry%/dev}
+        file=/dev/${disk%%/*}${number##*p}
+        [ -e "$file" ] && continue
+        IFS=: read -r major minor <"$entry"
+        mknod -m 660 "$file" b "$major" "$minor"
+    done
+}
+# A disk that is added later is announced by this signal, which harms nobody who does not expect it.
+trap : WINCH
 while :; do
-    sleep 86400 &
-    wait $!
+    pause=86400
+    for disk in /sys/block/vd?; do
+        [ -e "$disk" ] && pause=0.2
+    done
+    partitions
+    sleep $pause &
+    wait $! || kill $!
 done

@@ -91,6 +91,8 @@ pub(super) struct Mark {
     pub process: Option<Process>,
     /// Control groups made for it.
     pub control_groups: Vec<PathBuf>,
+    /// Marks of the user's, for whoever looks at the state directory.
+    pub tags: Vec<(String, String)>,
 }
 
 /// A network that was given a subnet.
@@ -165,8 +167,7 @@ impl State {
             let file = open_lock(&path)?;
             file.lock().during(format_args!("locking {}", path.display()))?;
             // Whoever deletes the node removes the file: a lock on the removed one protects nothing.
-            let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
-            if inode(file.metadata()) == inode(fs::metadata(&path)) {
+            if is_at(&file, &path) {
                 return Ok(file);
             }
         }
@@ -200,8 +201,35 @@ impl State {
 
     /// Removes the mark and the lock of a node, in this order; the caller holds the lock.
     pub fn forget_vm(&self, uid: &str) -> Result<()> {
-        remove(&self.vms().join(format!("{uid}.json")))?;
-        remove(&self.vms().join(format!("{uid}.lock")))
+        ["json", DRAFT, "lock"].iter().try_for_each(|kind| remove(&self.vms().join(format!("{uid}.{kind}"))))
+    }
+
+    /// Removes what a killed daemon left that belongs to nothing: locks without a mark, half-written copies.
+    pub fn sweep(&self) -> Result<()> {
+        for path in list(&self.vms())? {
+            let Some(uid) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            let marked = || path.with_extension("json").exists();
+            if path.extension().is_some_and(|kind| kind == "lock")
+                && !marked()
+                && let Ok(file) = File::options().write(true).open(&path)
+                && file.try_lock().is_ok()
+                && is_at(&file, &path)
+                && !marked()
+            {
+                self.forget_vm(uid)?;
+            }
+        }
+        for path in [list(&self.store())?, list(&self.images()).unwrap_or_default()].concat() {
+            if draft_owner(&path).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                fs::remove_dir_all(&path).during(format_args!("removing {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name in `folder` for something in the making; [`State::sweep`] removes it when this process has ended.
+    pub fn draft(folder: &Path) -> PathBuf {
+        folder.join(format!(".draft-{}-{:016x}", std::process::id(), rand::random::<u64>()))
     }
 
     pub fn network(&self, bridge: &str) -> Result<Option<Reservation>> {
@@ -217,12 +245,22 @@ impl State {
     }
 
     pub fn forget_network(&self, bridge: &str) -> Result<()> {
-        remove(&self.networks().join(format!("{bridge}.json")))
+        ["json", DRAFT].iter().try_for_each(|kind| remove(&self.networks().join(format!("{bridge}.{kind}"))))
     }
 }
 
 fn is_uid(text: &str) -> bool {
     (1..=36).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
+    inode(file.metadata()) == inode(fs::metadata(path))
+}
+
+/// The process that a name made by [`State::draft`] belongs to.
+fn draft_owner(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.strip_prefix(".draft-")?.split('-').next()
 }
 
 fn open_lock(path: &Path) -> Result<File> {
@@ -244,21 +282,24 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).during(format_args!("listing {}", folder.display()))? {
-        let path = entry.during("listing a directory")?.path();
-        if path.extension().is_some_and(|e| e == "json") {
-            all.extend(read(&path)?);
-        }
-    }
-    Ok(all)
+    let marks = list(folder)?.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+    marks.filter_map(|path| read(&path).transpose()).collect()
 }
 
-/// Replaces the file in one step. It is not synchronised to the device: what it describes dies with the host as well.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+        .during(format_args!("listing {}", folder.display()))
+}
+
+/// Extension of a mark that is being written.
+const DRAFT: &str = "new";
+
+/// Replaces the file in one step; the caller holds the lock that belongs to it. It is not synchronised to the device:
+/// what it describes dies with the host as well.
 fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     let bytes = serde_json::to_vec_pretty(value).during("writing a mark")?;
-    // Unique, because two daemons may save the same network at once.
-    let draft = path.with_extension(format!("{:08x}.new", rand::random::<u32>()));
+    let draft = path.with_extension(DRAFT);
     fs::write(&draft, bytes).and_then(|()| fs::rename(&draft, path)).during(format_args!("writing {}", path.display()))
 }
 

@@ -5,6 +5,7 @@
 //! dies half-way leaves nothing, and a node that dies leaves only its files.
 
 use super::{
+    disks::Attached,
     mark::{Card, Process},
     network,
     tool::{During, Result, run},
@@ -44,8 +45,8 @@ pub(super) struct Boot {
     pub public_pool: Ipv4Network,
     /// Whether inbound packets are filtered.
     pub filter: bool,
-    /// Name below `/dev` and device number of each data disk.
-    pub disks: Vec<(String, u64)>,
+    /// Name below `/dev` of each data disk, and what it is on the host.
+    pub disks: Vec<(String, Attached)>,
     /// The boot id that the node sees (a UUID).
     pub boot_id: String,
 }
@@ -151,6 +152,12 @@ impl Boot {
         let kernel = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         if let Err(error) = mount(Some("sysfs"), &root.join("sys"), Some("sysfs"), kernel | MsFlags::MS_RDONLY, none) {
             tracing::debug!(%error, "node has no /sys");
+        } else {
+            // Its block devices are its data disks, by the names that /dev has for them.
+            tmpfs("sys/block", "mode=755,size=64k")?;
+            for (name, disk) in &self.disks {
+                symlink(disk.sysfs(), root.join("sys/block").join(name)).during("filling /sys/block")?;
+            }
         }
         let run = root.join("run");
         for (folder, mode) in [("imd", 0o755), ("sshd", 0o755), ("lock", 0o1777)] {
@@ -178,8 +185,8 @@ impl Boot {
         for (name, number) in devices.into_iter().chain([("tty", makedev(5, 0))]) {
             device(&dev.join(name), SFlag::S_IFCHR, 0o666, number)?;
         }
-        for (name, number) in &self.disks {
-            device(&dev.join(name), SFlag::S_IFBLK, 0o660, *number)?;
+        for (name, disk) in &self.disks {
+            device(&dev.join(name), SFlag::S_IFBLK, 0o660, disk.number)?;
         }
         for folder in ["pts", "shm"] {
             fs::create_dir(dev.join(folder)).during("filling /dev")?;
@@ -193,8 +200,18 @@ impl Boot {
     }
 }
 
+/// Shows a further disk to a running node, and has its main.sh look for partitions from now on.
+pub(super) fn show_disk(process: &Process, name: &str, disk: &Attached) -> Result<()> {
+    let root = Path::new("/proc").join(process.pid.to_string()).join("root");
+    device(&root.join("dev").join(name), SFlag::S_IFBLK, 0o660, disk.number)?;
+    if let Err(error) = symlink(disk.sysfs(), root.join("sys/block").join(name)) {
+        tracing::debug!(%error, "node has no /sys");
+    }
+    process.signal(Signal::SIGWINCH)
+}
+
 /// Makes a device file, whatever the umask.
-pub(super) fn device(path: &Path, kind: SFlag, mode: u32, number: u64) -> Result<()> {
+fn device(path: &Path, kind: SFlag, mode: u32, number: u64) -> Result<()> {
     mknod(path, kind, Mode::empty(), number)
         .map_err(std::io::Error::from)
         .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))

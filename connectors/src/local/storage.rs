@@ -40,7 +40,7 @@ pub(super) fn choose(state: &State, wish: DiskStorage) -> Result<Storage> {
 }
 
 fn try_overlay(store: &Path) -> Result<()> {
-    let draft = store.join(format!(".probe-{:08x}", rand::random::<u32>()));
+    let draft = State::draft(store);
     let [upper, work, root] = ["upper", "work", "root"].map(|part| draft.join(part));
     for folder in [&upper, &work, &root] {
         fs::create_dir_all(folder).during(format_args!("making {}", folder.display()))?;

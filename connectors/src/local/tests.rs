@@ -4,7 +4,7 @@
 use super::{
     DiskStorage, LocalCloud, LocalSettings,
     mark::{Mark, Phase, State},
-    network::cable,
+    network::{cable, remove_interface},
 };
 use crate::{
     account::{CloudAccount, Endpoint},
@@ -17,6 +17,7 @@ use radl::{Network, System};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::{BufRead, BufReader},
     net::{IpAddr, SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -25,7 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A cloud with a state directory and pools that no other test uses.
+/// Shared by all tests: a private subnet shows in the host's routes as taken.
+const PRIVATE_POOL: &str = "172.16.0.0/12";
+
+/// A cloud with a state directory and a public pool that no other test uses.
 struct Lab {
     folder: tempfile::TempDir,
     settings: LocalSettings,
@@ -48,7 +52,7 @@ impl Lab {
             enabled: true,
             state_dir: folder.path().join("state"),
             public_pool: pool(10),
-            private_pool: "172.16.0.0/12".parse().unwrap(),
+            private_pool: PRIVATE_POOL.parse().unwrap(),
             hide: vec![folder.path().join("secret")],
             ..LocalSettings::default()
         };
@@ -60,15 +64,17 @@ impl Lab {
     }
 
     fn intent(&self, number: u32) -> VmIntent {
-        VmIntent {
-            infrastructure: self.infrastructure.clone(),
-            uid: VmUid(format!("vm-{}-{number}", self.infrastructure)),
-            number,
-            fqdn: format!("vnode-{number}.localdomain"),
-            system: System { name: "node".to_owned(), ..System::default() },
-            networks: Vec::new(),
-            tags: Vec::new(),
+        intent(&self.infrastructure, number)
+    }
+
+    /// The node once it runs; none when it does not run any more or was never started.
+    async fn settled(&self, id: &ProviderId) -> Option<Observation> {
+        let state = State::open(&self.settings.state_dir).unwrap();
+        let mark = state.vm(&id.0).unwrap()?;
+        if mark.phase == Phase::Planned || !mark.process?.alive() {
+            return None;
         }
+        Some(self.until(id, PowerState::Running).await)
     }
 
     async fn launch(&self, intent: &VmIntent) -> Observation {
@@ -163,6 +169,18 @@ fn account() -> CloudAccount {
         kind: "Local".to_owned(),
         endpoint: Endpoint::default(),
         fields: indexmap::IndexMap::new(),
+    }
+}
+
+fn intent(infrastructure: &str, number: u32) -> VmIntent {
+    VmIntent {
+        infrastructure: infrastructure.to_owned(),
+        uid: VmUid(format!("vm-{infrastructure}-{number}")),
+        number,
+        fqdn: format!("vnode-{number}.localdomain"),
+        system: System { name: "node".to_owned(), ..System::default() },
+        networks: Vec::new(),
+        tags: Vec::new(),
     }
 }
 
@@ -401,14 +419,21 @@ async fn disks_outlive_power_and_become_images() {
     let node = lab.login(&first);
     let boot = |node: &Login| node.run("cat /proc/sys/kernel/random/boot_id");
     let device = first.features.text("disk.1.device").unwrap();
+    assert_eq!(node.run("ls /sys/block"), device);
     node.run(&format!("sudo mkfs.ext4 -q /dev/{device} && sudo mount /dev/{device} /mnt && sudo touch /mnt/data"));
     node.run("echo kept > ~/file; sudo rm /etc/motd; sync");
     let first_boot = boot(&node);
 
+    let started = Instant::now();
     lab.connector.power(id, PowerOperation::Stop).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(4), "everything ends when asked: {:?}", started.elapsed());
     lab.connector.power(id, PowerOperation::Stop).await.unwrap();
     lab.until(id, PowerState::Stopped).await;
     assert!(!connects(node.ip, 22));
+    // Bridges go when the host is started again; nodes bring them back.
+    for network in State::open(&lab.settings.state_dir).unwrap().all_networks().unwrap() {
+        remove_interface(&network.bridge).unwrap();
+    }
     // Another daemon on the same state goes on with it.
     let other = open(&lab.settings);
     other.power(id, PowerOperation::Start).await.unwrap();
@@ -428,7 +453,15 @@ async fn disks_outlive_power_and_become_images() {
     let resized = lab.until(id, PowerState::Running).await;
     assert_eq!(resized.features.number("memory.size", "M"), Some(512.0));
     let added = resized.features.text("disk.2.device").unwrap();
-    assert_eq!(node.run(&format!("sudo blockdev --getsize64 /dev/{added}")), "32000000");
+    assert_eq!(
+        node.run(&format!("sudo blockdev --getsize64 /dev/{added}; ls /sys/block")),
+        format!("32000000\n{device}\n{added}")
+    );
+    node.run(&format!(
+        "sudo addpart /dev/{added} 1 2048 32768
+         for i in $(seq 50); do test -b /dev/{added}1 && break; sleep 0.1; done
+         sudo mkfs.ext4 -q /dev/{added}1 && sudo mount /dev/{added}1 /srv"
+    ));
     let limit = output(Command::new("find").args(["/sys/fs/cgroup", "-path", &format!("*imd-{id}/memory.*")]));
     for file in limit.lines().filter(|f| f.ends_with("memory.limit_in_bytes") || f.ends_with("memory.max")) {
         let bytes: u64 = fs::read_to_string(file).unwrap().trim().parse().unwrap();
@@ -520,6 +553,71 @@ fn planned(intent: &VmIntent) -> Mark {
         image: None,
         process: None,
         control_groups: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+/// The daemon that the next test kills: launches what the environment says, in the state that it names.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs only as a child of the test after it"]
+async fn daemon_to_be_killed() {
+    let variable = |name: &str| std::env::var(name).expect("set by the test that runs this one");
+    let settings = LocalSettings {
+        enabled: true,
+        state_dir: variable("IMD_TEST_STATE").into(),
+        public_pool: variable("IMD_TEST_POOL").parse().unwrap(),
+        private_pool: PRIVATE_POOL.parse().unwrap(),
+        ..LocalSettings::default()
+    };
+    let (connector, infrastructure) = (open(&settings), variable("IMD_TEST_INFRASTRUCTURE"));
+    let intents: Vec<VmIntent> = (0..6).map(|number| intent(&infrastructure, number)).collect();
+    futures::future::try_join_all(intents.iter().map(|intent| connector.create_vm(intent))).await.unwrap();
+    println!("made");
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_daemon_loses_and_leaks_nothing() {
+    let lab = Lab::new(6);
+    let intents: Vec<VmIntent> = (0..6).map(|number| lab.intent(number)).collect();
+    // Killed while it launches, and at last after all was made.
+    for delay in [Some(60), Some(110), Some(180), None] {
+        let mut daemon = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "local::tests::daemon_to_be_killed"])
+            .env("IMD_TEST_STATE", &lab.settings.state_dir)
+            .env("IMD_TEST_POOL", lab.settings.public_pool.to_string())
+            .env("IMD_TEST_INFRASTRUCTURE", &lab.infrastructure)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        match delay {
+            Some(delay) => tokio::time::sleep(Duration::from_millis(delay)).await,
+            None => {
+                let lines = BufReader::new(daemon.stdout.take().unwrap()).lines();
+                assert!(lines.map_while(Result::ok).any(|line| line.ends_with("made")));
+            }
+        }
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        if delay == Some(60) {
+            // Nobody goes on with it: what is found is all there is.
+            lab.delete_all().await;
+            continue;
+        }
+        let made = lab.connector.find(&lab.infrastructure).await.unwrap();
+        let before = futures::future::join_all(made.iter().map(|machine| lab.settled(&machine.id))).await;
+        let seen = futures::future::join_all(intents.iter().map(|intent| lab.launch(intent))).await;
+        assert_eq!(lab.connector.find(&lab.infrastructure).await.unwrap().len(), 6);
+        assert_eq!(seen.iter().map(public_ip).collect::<BTreeSet<_>>().len(), 6);
+        for node in before.into_iter().flatten() {
+            assert!(seen.contains(&node), "what ran when the daemon died runs on: {node:?}");
+        }
+        if delay.is_none() {
+            assert_eq!(made.len(), 6);
+            assert_eq!(lab.login(&seen[5]).run("hostname"), "vnode-5");
+        }
+        lab.delete_all().await;
     }
 }
 
