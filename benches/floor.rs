@@ -12,9 +12,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let address: SocketAddr = address.parse()?;
     let body = bytes::Bytes::from(std::fs::read(file)?);
-    let route = warp::any().map(move || {
-        warp::reply::with_header(warp::http::Response::new(body.clone()), "content-type", kind.as_str())
-    });
+    let route = warp::any()
+        .map(move || warp::reply::with_header(warp::http::Response::new(body.clone()), "content-type", kind.as_str()));
     let route = route.map(warp::reply::Reply::into_response);
     warp::serve(route).run(address).await;
     Ok(())

@@ -5,7 +5,10 @@ use crate::{
     auth::Authenticator,
     config::{self, Config},
     engine::{Engine, EngineSettings, settings::BootMode},
-    store::{self, StoreError, sealing::{KeyError, Keyring}},
+    store::{
+        self, StoreError,
+        sealing::{KeyError, Keyring},
+    },
 };
 use connectors::{
     ConnectorError, ConnectorSettings,
@@ -101,14 +104,15 @@ pub async fn run(config: Config) -> Result<(), StartError> {
 ///
 /// # Errors
 /// Key, database, clouds.
-pub async fn open(
-    config: &Config,
-    metrics: &prometheus::Registry,
-) -> Result<(Engine, Arc<Authenticator>), StartError> {
-    let key_text = std::env::var("IM_DATA_KEY").ok();
-    let keyring = Arc::new(Keyring::load(&config.data_key_file, key_text.as_deref())?);
+pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(Engine, Arc<Authenticator>), StartError> {
+    let key = config.data_key.as_ref().map(config::Secret::expose);
+    let keyring = Arc::new(Keyring::load(&config.data_key_file, key)?);
     let store = store::open(config.data_db.as_str(), keyring.clone())?;
     let registry = Arc::new(Registry::new(connector_settings(config)).with_metrics(metrics)?);
+    if config.local.enabled {
+        // What is missing on this host is better said now than at the first launch.
+        registry.local_cloud()?;
+    }
     let authenticator =
         Arc::new(Authenticator::new(config, Arc::new(move |user, password| keyring.owner_key(user, password))));
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
@@ -155,14 +159,14 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
         max_vms: config.local.max_vms,
         storage: match config.local.storage {
             config::LocalStorage::Auto => DiskStorage::Auto,
-            config::LocalStorage::Disk => DiskStorage::Directory,
+            config::LocalStorage::Disk => DiskStorage::Disk,
             config::LocalStorage::Memory(size) => DiskStorage::Memory(size),
         },
     };
     ConnectorSettings {
-        private_networks: PrivateNetworks::new(config.private_net_masks.clone()),
+        private_networks: PrivateNetworks::from(config.private_net_masks.clone()),
         dummy: DummySettings { state_dir: config.dummy.state_dir.clone() },
-        local: Some(local),
+        local,
         ..ConnectorSettings::default()
     }
 }

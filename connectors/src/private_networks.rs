@@ -46,6 +46,12 @@ impl FromStr for PrivateNetworks {
     }
 }
 
+impl From<Vec<IpNetwork>> for PrivateNetworks {
+    fn from(masks: Vec<IpNetwork>) -> Self {
+        Self { masks }
+    }
+}
+
 impl PrivateNetworks {
     /// Whether the address is private. An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) counts as IPv4.
     #[must_use]

@@ -97,7 +97,13 @@ impl Registry {
     /// No connector yet.
     #[must_use]
     pub fn new(settings: ConnectorSettings) -> Self {
-        Self { settings, metrics: None, connectors: Mutex::new(HashMap::new()), simulated_cloud: OnceLock::new(), local_cloud: OnceLock::new() }
+        Self {
+            settings,
+            metrics: None,
+            connectors: Mutex::new(HashMap::new()),
+            simulated_cloud: OnceLock::new(),
+            local_cloud: OnceLock::new(),
+        }
     }
 
     /// Counts and times the calls of all connectors in `registry`.

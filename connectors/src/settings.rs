@@ -2,8 +2,8 @@
 
 use crate::{
     dummy::DummySettings,
-    local::LocalSettings,
     layers::{ConcurrencyLimits, RetryPolicy, Timeouts},
+    local::LocalSettings,
     private_networks::PrivateNetworks,
 };
 

@@ -146,6 +146,8 @@ pub enum ErrorCode {
 pub enum Effect {
     /// A line of the infrastructure's log, without time stamp and newline.
     InfrastructureLog(String),
+    /// Text appended to the infrastructure's log as it is, newlines included.
+    InfrastructureText(String),
     /// Text appended to the log of a VM, newlines included.
     VmLog {
         /// The VM.

@@ -321,8 +321,7 @@ fn check_number(name: &str, bound: &Constraint, whole: bool, allowed: &[&str]) -
     if whole && matches!(bound.amount, Amount::Float(_)) {
         return fail("Invalid type; expected <class 'int'>".to_owned());
     }
-    // Written so that a number that is no number fails.
-    if !(bound.amount.as_f64() >= 0.0) {
+    if bound.amount.as_f64().is_nan() || bound.amount.as_f64() < 0.0 {
         return fail(format!("Invalid value in property '{name}'"));
     }
     let unit = bound.unit.as_deref().unwrap_or("").to_uppercase();

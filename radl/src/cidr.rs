@@ -31,9 +31,8 @@ pub fn candidates(cidr: &str, init: u16) -> impl Iterator<Item = String> + use<>
 /// The first range of `cidr` (none: [`DEFAULT`]) that is not inside one of `used`.
 #[must_use]
 pub fn first_free(cidr: Option<&str>, init: u16, used: &[IpNetwork]) -> Option<IpNetwork> {
-    let is_inside = |range: &IpNetwork| {
-        used.iter().any(|used| used.prefix() <= range.prefix() && used.contains(range.network()))
-    };
+    let is_inside =
+        |range: &IpNetwork| used.iter().any(|used| used.prefix() <= range.prefix() && used.contains(range.network()));
     let ranges = candidates(cidr.unwrap_or(DEFAULT), init).map_while(|text| text.parse::<IpNetwork>().ok());
     ranges.into_iter().find(|range| !is_inside(range))
 }

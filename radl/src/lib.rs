@@ -13,22 +13,36 @@
 //! | [`constraints`] | combining features |
 //! | [`units`], [`versions`] | arithmetic and order of amounts and versions |
 //! | [`merge`] | what AddResource and Reconfigure do to the stored document |
-//! | [`outports`] | port rules of networks |
+//! | [`applications`] | what is installed and what is to be |
+//! | [`selection`] | which instances fit the wished amounts |
+//! | [`placement`] | which machines go together, and to which provider |
+//! | [`interfaces`], [`addresses`] | network interfaces, addresses reported by providers |
+//! | [`names`] | names of machines, tags, proxies |
+//! | [`outports`], [`cidr`] | port rules and ranges of networks |
+//! | [`inventory`] | what recipes see of the document |
 //!
 //! The crate does no I/O: every function goes from values to values, and no input makes it panic.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
+pub mod applications;
 pub mod check;
+pub mod cidr;
 pub mod constraints;
 pub mod error;
 pub mod features;
+pub mod interfaces;
+pub mod inventory;
 pub mod json;
 pub mod lexer;
 pub mod merge;
 pub mod model;
+pub mod names;
 pub mod outports;
 pub mod parser;
+pub mod placement;
 pub mod print;
+pub mod selection;
 pub mod units;
 pub mod versions;
 pub mod yaml;

@@ -169,6 +169,8 @@ pub struct Interface<'a> {
     pub connection: &'a str,
     /// IPv4 address, once known or when fixed.
     pub ip: Option<&'a str>,
+    /// IPv6 address, once known.
+    pub ipv6: Option<&'a str>,
     /// Requested name, a template that may hold `#N#`.
     pub dns_name: Option<&'a str>,
 }
@@ -231,7 +233,13 @@ impl System {
     pub fn interfaces(&self) -> impl Iterator<Item = Interface<'_>> {
         (0..).map_while(|index| {
             let text = |key: &str| self.features.text(&format!("net_interface.{index}.{key}"));
-            Some(Interface { index, connection: text("connection")?, ip: text("ip"), dns_name: text("dns_name") })
+            Some(Interface {
+                index,
+                connection: text("connection")?,
+                ip: text("ip"),
+                ipv6: text("ipv6"),
+                dns_name: text("dns_name"),
+            })
         })
     }
 

@@ -65,10 +65,8 @@ impl System {
     /// Writes the names of machine `number`: `#N#` filled in on every connected interface, and `default_host` on
     /// interface 0 if it has no name.
     pub fn fill_in_names(&mut self, number: u64, default_host: &str) {
-        let names: Vec<(usize, Option<String>)> = self
-            .interfaces()
-            .map(|interface| (interface.index, interface.dns_name.map(str::to_owned)))
-            .collect();
+        let names: Vec<(usize, Option<String>)> =
+            self.interfaces().map(|interface| (interface.index, interface.dns_name.map(str::to_owned))).collect();
         for (index, name) in names {
             let template = name.as_deref().or((index == 0).then_some(default_host));
             if let Some(template) = template {

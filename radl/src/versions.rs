@@ -50,7 +50,7 @@ fn rank(part: &Part<'_>) -> i8 {
             _ => 1,
         },
         Part::End => 0,
-        Part::Number(digits) if digits.is_empty() => 0,
+        Part::Number("") => 0,
         Part::Number(_) => 2,
     }
 }

@@ -73,7 +73,7 @@ fn endpoint(host: &str) -> Option<Endpoint> {
         Some(_) => return None,
         None => None,
     };
-    (!server.is_empty() && (protocol.is_empty() == !host.contains("://"))).then(|| Endpoint {
+    (!server.is_empty() && (protocol.is_empty() != host.contains("://"))).then(|| Endpoint {
         protocol: protocol.to_owned(),
         server: server.to_owned(),
         port,

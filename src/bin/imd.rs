@@ -1,1 +1,39 @@
-fn main() {}
+//! The daemon's program: command line, logs, exit status.
+
+use clap::Parser;
+use imd::{
+    cli::{Arguments, Request, run},
+    daemon, telemetry,
+};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let (config, warnings) = match run(Arguments::parse()) {
+        Request::Done(code) => return code,
+        Request::Run(config, warnings) => (config, warnings),
+    };
+    let _log = match telemetry::init(&config) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("imd: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for warning in warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the runtime cannot be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(daemon::run(*config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("the daemon cannot start: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

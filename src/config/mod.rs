@@ -324,10 +324,15 @@ fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, err
         ("playbook_retries", config.playbook_retries as usize),
         ("ctxt_forks", config.ctxt_forks as usize),
         ("ctxt_max_ssh", config.ctxt_max_ssh),
+        ("rest_max_connections", config.rest_max_connections),
     ] {
         if value == 0 {
             errors.push(problem(key, format!("{} must be at least 1", key.to_uppercase())));
         }
+    }
+    // Below this the HTTP library cannot work, and no list of credentials fits.
+    if config.rest_max_header_size < 8192 {
+        errors.push(problem("rest_max_header_size", "REST_MAX_HEADER_SIZE must be at least 8192".into()));
     }
     match config.data_db.as_str().split_once("://").map(|(scheme, _)| scheme) {
         None | Some("sqlite" | "file") => {}
@@ -339,9 +344,6 @@ fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, err
     }
     if !config.activate_rest {
         errors.push(problem("activate_rest", "ACTIVATE_REST = False leaves the daemon without any API".into()));
-    }
-    if !config.verifi_ssl {
-        warnings.push(problem("verifi_ssl", "VERIFI_SSL = False: the certificates of clouds are not verified".into()));
     }
     if config.ctxt_expose_auth == ExposeAuth::Full {
         let text = "CTXT_EXPOSE_AUTH = full: every recipe can act as the owner of its infrastructure";

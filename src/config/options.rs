@@ -126,6 +126,10 @@ section! {
         rest_max_body_size: u64 = "16777216", Active;
         /// Largest header of a request, bytes; it carries the credentials of all clouds.
         rest_max_header_size: usize = "131072", Active;
+        /// Connections at the same time; further ones wait.
+        rest_max_connections: usize = "1000", Active;
+        /// Event streams at the same time; further ones are refused.
+        rest_max_event_streams: usize = "250", Active;
         /// Whether the REST API is served with TLS.
         rest_ssl: bool = "False", TLS;
         /// Private key of the REST API.
@@ -135,9 +139,9 @@ section! {
         /// Certificates of the authorities that sign the clients' ones.
         rest_ssl_ca_certs: PathBuf = "/etc/im/pki/ca-chain.pem", TLS;
         /// Whether browsers may call the REST API from pages of other origins.
-        enable_cors: bool = "False", Later("cross-origin requests");
+        enable_cors: bool = "False", Active;
         /// Origins that may.
-        cors_origin: String = "*", Later("cross-origin requests");
+        cors_origin: String = "*", Active;
         /// Directory served below /static.
         static_files_dir: Option<PathBuf> = "", Later("static files");
     }
@@ -172,6 +176,9 @@ section! {
         /// File of the keys that seal what is stored; made, readable by its owner only, at the first start. Keep a copy
         /// apart from the database: without it the stored infrastructures cannot be read.
         data_key_file: PathBuf = "/var/lib/imd/data.key", Active;
+        /// The keys themselves, instead of the file: 32 bytes each as base64 or hexadecimal, the newest first. Meant for
+        /// the variable IM_DATA_KEY, as im.cfg is read by more people than a secret should be.
+        data_key: Option<Secret> = "", Active;
         /// Seconds after which daemons that share a database read an infrastructure again.
         inf_cache_time: u32 = "0", NoEffect("the daemon that owns an infrastructure is always up to date");
     }
@@ -255,15 +262,15 @@ section! {
         private_net_masks: Vec<IpNetwork> =
             "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,100.64.0.0/10,192.0.0.0/24,198.18.0.0/15", Active;
         /// Whether the certificates of clouds are verified. False is open to whoever sits in between.
-        verifi_ssl: bool = "True", Active;
+        verifi_ssl: bool = "True", Later("clouds reached over TLS");
         /// Name of the tag that carries the user name; empty: no tag.
         vm_tag_username: Option<String> = "", Active;
         /// Name of the tag that carries the infrastructure id; empty: no tag.
         vm_tag_inf_id: Option<String> = "", Active;
         /// Name of the tag that carries the daemon's URL (PUBLIC_URL); empty: no tag.
-        vm_tag_im_url: Option<String> = "", Active;
+        vm_tag_im_url: Option<String> = "", Later("this tag");
         /// Name of the tag that says which software made the machine; empty: no tag.
-        vm_tag_im: Option<String> = "", Active;
+        vm_tag_im: Option<String> = "", Later("this tag");
     }
 
     "Contextualization" {
@@ -276,7 +283,7 @@ section! {
         /// Seconds that making Ansible available on the master may take.
         ansible_install_timeout: Duration = "900", Active;
         /// Version of the Ansible package, or of ansible-core (2.x), that runs the recipes.
-        ansible_version: String = "9", Active;
+        ansible_version: String = "9", Later("the choice of an Ansible version");
         /// Directory of the offline Ansible bundles on this host.
         ctxt_bundle_dir: PathBuf = "/var/lib/imd/bundles", Active;
         /// Whether Ansible may be installed from the network when there is neither a bundle nor an installed one.

@@ -86,7 +86,7 @@ words! {
     /// `BOOT_MODE`: which operations are allowed (spec/api.md 4.8).
     BootMode: "0 (everything), 1 (read only) or 2 (read and delete)" {
         /// Everything.
-        Full = "0",
+        Normal = "0",
         /// Nothing that changes an infrastructure.
         ReadOnly = "1",
         /// As read only, and infrastructures may be destroyed.

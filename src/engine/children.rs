@@ -1,8 +1,13 @@
 //! Child tasks of a keeper: all slow work. They start after the commit that decided them and report back.
 
 use super::{
-    Inner, context, draft::Effect, keeper::Handle, launch, model::{Infrastructure, Lifecycle, WorkKind}, placement,
-    refresh, removal, transitions::Event,
+    Inner, context,
+    draft::Effect,
+    keeper::Handle,
+    launch,
+    model::{Infrastructure, Lifecycle, WorkKind},
+    placement, refresh, removal,
+    transitions::Event,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},

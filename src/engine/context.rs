@@ -137,7 +137,8 @@ async fn ansible_key(handle: &Handle) -> Result<KeyPair, String> {
         return Ok(key.clone());
     }
     let made = contextualization::ssh::keys::generate().map_err(|error| error.to_string())?;
-    let keep = move |draft: &mut super::draft::Draft| Ok(draft.infrastructure().ansible_key.get_or_insert(made).clone());
+    let keep =
+        move |draft: &mut super::draft::Draft| Ok(draft.infrastructure().ansible_key.get_or_insert(made).clone());
     handle.change(keep).await.map_err(|error| error.to_string())
 }
 

@@ -53,4 +53,3 @@ impl From<ConnectorError> for OperationError {
         Self::Cloud(error.message)
     }
 }
-

@@ -136,14 +136,14 @@ impl Inner {
 
     /// The name requested for a machine, with its domain.
     fn fqdn(&self, system: &radl::System, number: u32) -> String {
-        let (host, domain) = radl::names::requested_name(
-            system,
-            0,
-            Some(number),
-            &self.settings.contextualization.default_vm_name,
-            &self.settings.contextualization.default_domain,
-        );
-        if domain.is_empty() { host } else { format!("{host}.{domain}") }
+        let options = &self.settings.contextualization;
+        let defaults =
+            radl::names::Defaults { host: Some(&options.default_vm_name), domain: Some(&options.default_domain) };
+        match system.requested_name(0, Some(u64::from(number)), defaults) {
+            Some((host, Some(domain))) => format!("{host}.{domain}"),
+            Some((host, None)) => host,
+            None => format!("vnode-{number}"),
+        }
     }
 
     /// Configured tags of machines, for clouds that have tags.

@@ -33,11 +33,19 @@ fn write_addresses(document: &mut Radl, vm: &Vm, observation: &Observation, now:
                 let family = if address.ip.is_ipv4() { "ip" } else { "ipv6" };
                 system.features.set_text(&format!("net_interface.{index}.{family}"), &address.ip.to_string());
             }
+            // The connector wrote it itself.
+            None if holds(system, &address.ip.to_string()) => {}
             None if address.public => public.push(address.ip),
             None => private.push(address.ip),
         }
     }
     if !public.is_empty() || !private.is_empty() {
-        radl::addresses::discovered(document, &vm.system, &public, &private, now);
+        *document = radl::addresses::discovered(document, &vm.system, &public, &private, &now.to_string());
     }
+}
+
+fn holds(system: &radl::System, ip: &str) -> bool {
+    let is_address =
+        |name: &str| name.starts_with("net_interface.") && (name.ends_with(".ip") || name.ends_with(".ipv6"));
+    system.features.iter().any(|(name, _)| is_address(name) && system.features.text(name) == Some(ip))
 }

@@ -123,13 +123,7 @@ impl Engine {
     ///
     /// # Errors
     /// Unknown or deleted machine, clouds, store.
-    pub async fn remove(
-        &self,
-        caller: &Caller,
-        id: &str,
-        vms: &[u32],
-        context: bool,
-    ) -> Result<usize, OperationError> {
+    pub async fn remove(&self, caller: &Caller, id: &str, vms: &[u32], context: bool) -> Result<usize, OperationError> {
         self.inner.remove(caller, id, vms, context).await
     }
 

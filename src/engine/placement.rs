@@ -12,9 +12,8 @@ use super::{
 use crate::auth::Credentials;
 use connectors::{CloudAccount, Connector, VmUid};
 use radl::{
-    Amount, Constraint, Features, Operator, Radl, System, Value,
-    features::Conflict,
-    placement::{self, Group},
+    Amount, Conflict, Constraint, Deploy, Features, Operator, Radl, System, Value,
+    placement::{self, Scores},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -70,13 +69,23 @@ pub async fn choose(
         }
     }
     let order: Vec<String> = clouds.iter().map(|cloud| cloud.account.id.clone()).collect();
-    let score = |cloud: &str, system: &str| candidates.get(system)?.best.get(cloud).map(|(_, score)| *score);
-    let chosen = placement::choose_provider(&completed, &order, score).map_err(|error| {
-        let text = error.to_string();
-        let named = |(id, _): &&(String, String)| order.is_empty() || text.contains(id.as_str());
-        let details: Vec<&str> = unusable.iter().filter(named).map(|(_, why)| why.as_str()).collect();
-        invalid(if details.is_empty() { text } else { format!("{text}: {}", details.join("; ")) })
-    })?;
+    let mut scores = Scores::new();
+    for (name, found) in &candidates {
+        for (cloud, (_, score)) in &found.best {
+            scores.entry(cloud.clone()).or_default().insert((*name).to_owned(), *score);
+        }
+    }
+    let mut chosen = Vec::new();
+    for group in placement::deploy_groups(&completed) {
+        let cloud = placement::choose_provider(&group, &order, &scores).map_err(|error| {
+            let named = |id: &String| group.iter().any(|deploy| deploy.cloud.as_ref() == Some(id));
+            let concerned = unusable.iter().filter(|(id, _)| order.is_empty() || named(id));
+            let details: Vec<&str> = concerned.map(|(_, why)| why.as_str()).collect();
+            let separator = if details.is_empty() { "" } else { ": " };
+            invalid(format!("{error}{separator}{}", details.join("; ")))
+        })?;
+        chosen.push((group, cloud.to_owned()));
+    }
     Ok(plan(&completed, &clouds, &candidates, &chosen))
 }
 
@@ -176,8 +185,7 @@ fn with_defaults(system: &System, settings: &EngineSettings) -> System {
 
 /// A candidate made concrete: wishes applied, cloud noted, scored.
 fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: System) -> Option<(System, f64)> {
-    let mut merged = base.features.clone();
-    merged.apply(&candidate.features, Conflict::Other).ok()?;
+    let merged = base.features.apply(&candidate.features, Conflict::Other).ok()?;
     let mut marks = Features::new();
     marks.set_text("provider.type", &cloud.account.kind);
     let endpoint = &cloud.account.endpoint;
@@ -187,8 +195,7 @@ fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: System)
     if let Some(port) = endpoint.port {
         marks.set_number("provider.port", i64::from(port), "");
     }
-    merged.apply(&marks, Conflict::Other).ok()?;
-    let (features, soft) = merged.concrete(None).ok()?;
+    let (features, soft) = merged.apply(&marks, Conflict::Other).ok()?.concrete(None).ok()?;
     let score = placement::score(soft, &requested.features, &candidate.features);
     Some((System { features, ..base.clone() }, score))
 }
@@ -198,15 +205,15 @@ fn plan(
     completed: &Radl,
     clouds: &[Cloud],
     candidates: &BTreeMap<&str, Candidates>,
-    chosen: &[(Group, String)],
+    chosen: &[(Vec<Deploy>, String)],
 ) -> Placement {
     let mut placement = Placement::default();
     // Machines of a system may be spread over groups: each deploy takes the next one of its system.
     let mut places: HashMap<&str, Vec<&str>> = HashMap::new();
     for (group, cloud) in chosen {
-        for (system, number) in group {
-            let count = usize::try_from(*number).unwrap_or(0);
-            places.entry(system).or_default().extend(std::iter::repeat_n(cloud.as_str(), count));
+        for deploy in group {
+            let count = usize::try_from(deploy.number).unwrap_or(0);
+            places.entry(&deploy.system).or_default().extend(std::iter::repeat_n(cloud.as_str(), count));
         }
     }
     for queue in places.values_mut() {

@@ -10,10 +10,7 @@ use super::{
 };
 use crate::auth::Credentials;
 use connectors::{PowerState, ProviderId};
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// First wait between two looks at machines that are coming up; it doubles up to VM_INFO_UPDATE_FREQUENCY.
@@ -28,9 +25,9 @@ pub async fn observe(
     numbers: impl IntoIterator<Item = u32>,
     credentials: Option<&Credentials>,
 ) {
-    let asked = numbers.into_iter().filter(|number| {
-        model.vm(*number).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Present(_)))
-    });
+    let asked = numbers
+        .into_iter()
+        .filter(|number| model.vm(*number).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Present(_))));
     let calls = by_cloud(model, asked).into_values().map(|vms| async move {
         let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
         let credentials = credentials.or(model.credentials.as_deref());

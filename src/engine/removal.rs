@@ -1,7 +1,13 @@
 //! Deleting machines and shared resources. A deletion is repeated with back-off while the cloud may still give way, and
 //! always ends.
 
-use super::{Inner, children::by_cloud, keeper::Handle, model::{Infrastructure, Lifecycle, Vm}, transitions::Event};
+use super::{
+    Inner,
+    children::by_cloud,
+    keeper::Handle,
+    model::{Infrastructure, Lifecycle, Vm},
+    transitions::Event,
+};
 use connectors::{Connector, ConnectorError, ErrorClass};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -80,7 +86,9 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
 }
 
 /// Repeats what may still succeed; a missing thing is a success.
-async fn persist<F: Future<Output = Result<(), ConnectorError>>>(mut call: impl FnMut() -> F) -> Result<(), ConnectorError> {
+async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
+    mut call: impl FnMut() -> F,
+) -> Result<(), ConnectorError> {
     use ErrorClass::{Auth, Denied, Invalid, NotFound, Unsupported};
     let mut round = 0;
     loop {

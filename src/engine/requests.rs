@@ -42,7 +42,11 @@ impl Inner {
     }
 
     /// The keeper of an infrastructure of the caller.
-    async fn keeper(self: &Arc<Self>, caller: &Caller, id: &str) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
+    async fn keeper(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
         let handle = match self.directory.handle(id) {
             Some(handle) => handle,
             None => self.load(id).await?,

@@ -1,6 +1,9 @@
 //! The model as rows of the store.
 
-use super::{draft::Draft, model::{Infrastructure, Vm}};
+use super::{
+    draft::Draft,
+    model::{Infrastructure, Vm},
+};
 use crate::store::{Changes, IndexRow, StoreError, StoredInfrastructure};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;

@@ -152,7 +152,11 @@ pub fn add(
         if infrastructure.configured.is_none() && infrastructure.generation.is_none() {
             infrastructure.configured = Some(false);
         }
-        draft.log(if had_deploys { "No VMs to deploy. Exiting." } else { "Infrastructure without any deploy. Exiting." });
+        draft.log(if had_deploys {
+            "No VMs to deploy. Exiting."
+        } else {
+            "Infrastructure without any deploy. Exiting."
+        });
     }
     let networks = draft.model.radl.networks.clone();
     let first = u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX);

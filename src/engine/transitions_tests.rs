@@ -26,12 +26,23 @@ struct World {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Add { number: u32, context: bool },
-    Remove { seed: u32, context: bool },
+    Add {
+        number: u32,
+        context: bool,
+    },
+    Remove {
+        seed: u32,
+        context: bool,
+    },
     Reconfigure,
-    Destroy { force: bool },
+    Destroy {
+        force: bool,
+    },
     /// One started task goes on by a bit; `fate` decides what the cloud does.
-    Work { seed: u32, fate: u8 },
+    Work {
+        seed: u32,
+        fate: u8,
+    },
     /// The daemon dies and another one takes over.
     Crash,
 }
@@ -107,9 +118,8 @@ impl World {
                 let vms = (0..number).map(|_| self.planned()).collect();
                 let placement = Placement { vms, private_networks: BTreeMap::new() };
                 let keep = IfAllFail::Keep;
-                let _ = self.change(|draft| {
-                    transitions::add(draft, &document(number), placement, context, keep, credentials)
-                });
+                let _ = self
+                    .change(|draft| transitions::add(draft, &document(number), placement, context, keep, credentials));
             }
             Step::Remove { seed, context } => {
                 if self.model.vms.is_empty() {

@@ -3,7 +3,7 @@
 use super::{
     disks, image, keys, limits, map,
     mark::{Mark, Phase, State},
-    network::{self, Wanted},
+    network::{self, Networks, Wanted},
     node::{Boot, device},
     settings::LocalSettings,
     storage::{self, Storage},
@@ -108,6 +108,10 @@ impl LocalCloud {
         Arc::new(LocalConnector { cloud: Arc::clone(self), account: account.clone() })
     }
 
+    fn networks(&self) -> Networks<'_> {
+        Networks { state: &self.state, settings: &self.settings, filter: self.capabilities.outports }
+    }
+
     fn create(&self, intent: &VmIntent) -> Result<ProviderId> {
         let uid = intent.uid.0.as_str();
         let id = ProviderId(uid.to_owned());
@@ -165,7 +169,7 @@ impl LocalCloud {
     fn make(&self, mark: &mut Mark, intent: &VmIntent, cards: Vec<map::CardIntent<'_>>) -> Result<()> {
         let mut wanted = Vec::new();
         for map::CardIntent { network, ip, openings } in cards {
-            let reservation = network::ensure(&self.state, &self.settings, &mark.infrastructure, network)?;
+            let reservation = self.networks().ensure(&mark.infrastructure, network)?;
             wanted.push(Wanted { reservation, ip, openings });
         }
         {
@@ -231,9 +235,13 @@ impl LocalCloud {
     /// Starts a node whose files are there. It is on record before it does anything.
     fn boot(&self, mark: &mut Mark) -> Result<()> {
         let folder = self.state.folder(&mark.uid.0);
-        for card in &mark.cards {
-            if let Some(reservation) = self.state.network(&card.bridge)? {
-                network::make_bridge(&reservation)?;
+        {
+            // The host may have been started again since the network was made.
+            let _lock = self.state.lock()?;
+            for card in &mark.cards {
+                if let Some(reservation) = self.state.network(&card.bridge)? {
+                    self.networks().make_bridge(&reservation)?;
+                }
             }
         }
         let mut devices = Vec::new();
@@ -245,6 +253,7 @@ impl LocalCloud {
             fqdn: mark.fqdn.clone(),
             folder,
             cards: mark.cards.clone(),
+            public_pool: self.settings.public_pool,
             filter: self.capabilities.outports,
             disks: devices,
             boot_id: boot_id(),
@@ -437,7 +446,7 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| {
             let mut shared = SharedResources::default();
             for network in &intent.networks {
-                let made = network::ensure(&cloud.state, &cloud.settings, &intent.infrastructure, Some(network))?;
+                let made = cloud.networks().ensure(&intent.infrastructure, Some(network))?;
                 let mut features = Features::new();
                 features.set_text("provider_id", &made.bridge);
                 features.set_text("cidr", &made.cidr.to_string());
@@ -478,7 +487,7 @@ impl Connector for LocalConnector {
 
     async fn delete_shared(&self, infrastructure: &str) -> Result<()> {
         let infrastructure = infrastructure.to_owned();
-        self.blocking(move |cloud| network::delete(&cloud.state, &infrastructure)).await
+        self.blocking(move |cloud| cloud.networks().delete(&infrastructure)).await
     }
 
     async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {

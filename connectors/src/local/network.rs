@@ -23,44 +23,128 @@ const PUBLIC: &str = "imp";
 /// First letters of the bridges of private networks.
 const PRIVATE: &str = "imn";
 
-/// Gives the network a subnet (once) and makes its bridge (when missing). `None` is the public network of machines
-/// that name none.
-pub(super) fn ensure(
-    state: &State,
-    settings: &LocalSettings,
-    infrastructure: &str,
-    network: Option<&Network>,
-) -> Result<Reservation> {
-    let id = network.map_or("", |n| n.id.as_str());
-    let public = network.is_none_or(Network::is_public);
-    let bridge = interface_name(if public { PUBLIC } else { PRIVATE }, &[infrastructure, id]);
-    if let Some(other) = network.and_then(|n| n.features.text("provider_id")).filter(|other| *other != bridge) {
-        return Err(ConnectorError::new(
-            ErrorClass::Invalid,
-            format!("Network {id}: provider_id '{other}' is not a network of this infrastructure in the local cloud"),
-        ));
-    }
-    let _lock = state.lock()?;
-    let reservation = match state.network(&bridge)? {
-        Some(known) => known,
-        None => {
-            let mut used: Vec<Ipv4Network> = state.all_networks()?.into_iter().map(|r| r.cidr).collect();
-            used.extend(subnet::routes(&fs::read_to_string("/proc/net/route").during("reading the routing table")?));
-            let pool = if public { settings.public_pool } else { settings.private_pool };
-            let cidr = match network.and_then(|n| n.features.text("cidr")) {
-                Some(pattern) => subnet::from_pattern(pattern, &used)?,
-                None => subnet::pick(pool, &used).ok_or_else(|| {
-                    ConnectorError::new(ErrorClass::Capacity, format!("No free subnet is left in the pool {pool}"))
-                })?,
-            };
-            let reservation =
-                Reservation { infrastructure: infrastructure.to_owned(), network: id.to_owned(), bridge, cidr, public };
-            state.save_network(&reservation)?;
-            reservation
+/// The networks of the cloud.
+pub(super) struct Networks<'a> {
+    pub state: &'a State,
+    pub settings: &'a LocalSettings,
+    /// Whether nft works on this host.
+    pub filter: bool,
+}
+
+impl Networks<'_> {
+    /// Gives the network a subnet (once) and makes its bridge (when missing). `None` is the public network of machines
+    /// that name none.
+    pub fn ensure(&self, infrastructure: &str, network: Option<&Network>) -> Result<Reservation> {
+        let id = network.map_or("", |n| n.id.as_str());
+        let public = network.is_none_or(Network::is_public);
+        let bridge = interface_name(if public { PUBLIC } else { PRIVATE }, &[infrastructure, id]);
+        if let Some(other) = network.and_then(|n| n.features.text("provider_id")).filter(|other| *other != bridge) {
+            return Err(ConnectorError::new(
+                ErrorClass::Invalid,
+                format!("Network {id}: provider_id '{other}' is no network of this infrastructure in the local cloud"),
+            ));
         }
-    };
-    make_bridge(&reservation)?;
-    Ok(reservation)
+        let _lock = self.state.lock()?;
+        let reservation = match self.state.network(&bridge)? {
+            Some(known) => known,
+            None => {
+                let wish = network.and_then(|n| n.features.text("cidr"));
+                let reservation = Reservation {
+                    infrastructure: infrastructure.to_owned(),
+                    network: id.to_owned(),
+                    bridge,
+                    cidr: self.subnet(public, wish)?,
+                    public,
+                };
+                self.state.save_network(&reservation)?;
+                reservation
+            }
+        };
+        self.make_bridge(&reservation)?;
+        Ok(reservation)
+    }
+
+    fn subnet(&self, public: bool, wish: Option<&str>) -> Result<Ipv4Network> {
+        let mut used: Vec<Ipv4Network> = self.state.all_networks()?.into_iter().map(|r| r.cidr).collect();
+        used.extend(subnet::routes(&fs::read_to_string("/proc/net/route").during("reading the routing table")?));
+        if let Some(pattern) = wish {
+            return subnet::from_pattern(pattern, &used);
+        }
+        let pool = if public { self.settings.public_pool } else { self.settings.private_pool };
+        subnet::pick(pool, &used).ok_or_else(|| {
+            ConnectorError::new(ErrorClass::Capacity, format!("No free subnet is left in the pool {pool}"))
+        })
+    }
+
+    /// Makes the bridge of a network; the caller holds the state's lock.
+    pub fn make_bridge(&self, Reservation { bridge, cidr, public, .. }: &Reservation) -> Result<()> {
+        // Coming up is its last step.
+        if is_up(bridge) {
+            return Ok(());
+        }
+        if !exists(bridge) {
+            run("ip", &["link", "add", "name", bridge, "type", "bridge"], "")?;
+        }
+        let set =
+            |path: PathBuf, value: &str| fs::write(&path, value).during(format_args!("writing {}", path.display()));
+        let ipv4 = Path::new("/proc/sys/net/ipv4/conf").join(bridge);
+        let ipv6 = Path::new("/proc/sys/net/ipv6/conf").join(bridge);
+        if ipv6.exists() {
+            set(ipv6.join("disable_ipv6"), "1")?;
+        }
+        if !public {
+            // The host has no address here. It must not answer for its other addresses either, nor take packets in.
+            set(ipv4.join("arp_ignore"), "8")?;
+            set(ipv4.join("rp_filter"), "1")?;
+            set(ipv4.join("forwarding"), "0")?;
+            // Nor may it look for these addresses elsewhere; the route also tells other daemons that they are taken.
+            return run(
+                "ip",
+                &["-batch", "-"],
+                &format!("route replace unreachable {cidr}\nlink set dev {bridge} up\n"),
+            )
+            .map(drop);
+        }
+        if self.filter {
+            run("nft", &["-f", "-"], &forwarding(bridge))?;
+        }
+        // Without the filter nothing would keep a node from being routed out of the host.
+        set(ipv4.join("forwarding"), if self.filter { "1" } else { "0" })?;
+        let address = format!("{}/{}", subnet::gateway(*cidr), cidr.prefix());
+        run("ip", &["-batch", "-"], &format!("address replace {address} dev {bridge}\nlink set dev {bridge} up\n"))
+            .map(drop)
+    }
+
+    /// Deletes the bridges and subnets of an infrastructure; missing ones are fine.
+    pub fn delete(&self, infrastructure: &str) -> Result<()> {
+        let _lock = self.state.lock()?;
+        for reservation in self.state.all_networks()?.into_iter().filter(|r| r.infrastructure == infrastructure) {
+            remove_interface(&reservation.bridge)?;
+            if !reservation.public {
+                let route = ["route", "flush", "type", "unreachable", "exact", &reservation.cidr.to_string()];
+                run("ip", &route, "")?;
+            } else if self.filter {
+                run("nft", &["-f", "-"], &no_table(&reservation.bridge))?;
+            }
+            self.state.forget_network(&reservation.bridge)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rules for nft(8) on the host: public networks reach each other through it, and nothing else.
+fn forwarding(bridge: &str) -> String {
+    let others = format!("!= \"{PUBLIC}*\"");
+    format!(
+        "{}table inet imd_{bridge} {{\n  chain forward {{\n    type filter hook forward priority 0; policy accept;\n    \
+         iifname \"{bridge}\" oifname {others} reject\n    oifname \"{bridge}\" iifname {others} reject\n  }}\n}}\n",
+        no_table(bridge)
+    )
+}
+
+/// Deletes a table that may be missing.
+fn no_table(bridge: &str) -> String {
+    format!("add table inet imd_{bridge}\ndelete table inet imd_{bridge}\n")
 }
 
 /// A name for a network interface of the host: 15 characters, the most that Linux takes.
@@ -79,7 +163,13 @@ fn exists(interface: &str) -> bool {
     Path::new("/sys/class/net").join(interface).exists()
 }
 
-/// Whether a network interface of the host is gone or was removed now.
+fn is_up(interface: &str) -> bool {
+    const IFF_UP: u32 = 1;
+    let flags = fs::read_to_string(Path::new("/sys/class/net").join(interface).join("flags")).unwrap_or_default();
+    u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).is_ok_and(|flags| flags & IFF_UP != 0)
+}
+
+/// Removes a network interface of the host; a missing one is fine.
 pub(super) fn remove_interface(name: &str) -> Result<()> {
     if !exists(name) {
         return Ok(());
@@ -89,39 +179,6 @@ pub(super) fn remove_interface(name: &str) -> Result<()> {
         Err(error) if exists(name) => Err(error),
         _ => Ok(()),
     }
-}
-
-pub(super) fn make_bridge(Reservation { bridge, cidr, public, .. }: &Reservation) -> Result<()> {
-    let address = format!("{}/{}", subnet::gateway(*cidr), cidr.prefix());
-    if !exists(bridge) {
-        run("ip", &["link", "add", "name", bridge, "type", "bridge"], "")?;
-    }
-    let set = |path: PathBuf, value: &str| fs::write(&path, value).during(format_args!("writing {}", path.display()));
-    let ipv4 = Path::new("/proc/sys/net/ipv4/conf").join(bridge);
-    let ipv6 = Path::new("/proc/sys/net/ipv6/conf").join(bridge);
-    if ipv6.exists() {
-        set(ipv6.join("disable_ipv6"), "1")?;
-    }
-    if *public {
-        run("ip", &["-batch", "-"], &format!("address replace {address} dev {bridge}\nlink set dev {bridge} up\n"))?;
-    } else {
-        // The host has no address here. It must not answer for its other addresses either, nor take packets in.
-        set(ipv4.join("arp_ignore"), "8")?;
-        set(ipv4.join("rp_filter"), "1")?;
-        set(ipv4.join("forwarding"), "0")?;
-        run("ip", &["link", "set", "dev", bridge, "up"], "")?;
-    }
-    Ok(())
-}
-
-/// Deletes the bridges and subnets of an infrastructure; missing ones are fine.
-pub(super) fn delete(state: &State, infrastructure: &str) -> Result<()> {
-    let _lock = state.lock()?;
-    for reservation in state.all_networks()?.into_iter().filter(|r| r.infrastructure == infrastructure) {
-        remove_interface(&reservation.bridge)?;
-        state.forget_network(&reservation.bridge)?;
-    }
-    Ok(())
 }
 
 /// What a card is wanted for.
@@ -156,8 +213,9 @@ pub(super) fn assign(others: &[Mark], wanted: Vec<Wanted>) -> Result<Vec<Card>> 
     Ok(cards)
 }
 
-/// Commands for ip(8) inside a node: its cards, the other end of each cable in the namespace of process `host`.
-pub(super) fn inside(uid: &str, cards: &[Card], host: u32) -> String {
+/// Commands for ip(8) inside a node: its cards, the other end of each cable in the namespace of process `host`, and the
+/// way to the other public networks. There is no way out.
+pub(super) fn inside(uid: &str, cards: &[Card], host: u32, pool: Ipv4Network) -> String {
     let mut batch = "link set dev lo up\n".to_owned();
     for (index, card) in cards.iter().enumerate() {
         let [a, b, c, d] = card.ip.octets();
@@ -167,6 +225,11 @@ pub(super) fn inside(uid: &str, cards: &[Card], host: u32) -> String {
         batch += &format!("link add name eth{index} address {mac} type veth peer name {cable} netns {host}\n");
         batch += &format!("address add {}/{} dev eth{index}\n", card.ip, card.cidr.prefix());
         batch += &format!("link set dev eth{index} up\n");
+    }
+    if let Some(card) = cards.iter().find(|card| card.public)
+        && card.cidr != pool
+    {
+        batch += &format!("route add {pool} via {}\n", subnet::gateway(card.cidr));
     }
     batch
 }

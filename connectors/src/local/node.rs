@@ -10,6 +10,7 @@ use super::{
     tool::{During, Result, run},
     tree::short_name,
 };
+use ipnetwork::Ipv4Network;
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
@@ -39,6 +40,8 @@ pub(super) struct Boot {
     /// Directory with `upper`, `work` and `root`.
     pub folder: PathBuf,
     pub cards: Vec<Card>,
+    /// Where the public networks are.
+    pub public_pool: Ipv4Network,
     /// Whether inbound packets are filtered.
     pub filter: bool,
     /// Name below `/dev` and device number of each data disk.
@@ -94,7 +97,7 @@ impl Boot {
         )
         .during("making namespaces")?;
         sethostname(short_name(&self.fqdn)).during("setting the host name")?;
-        run("ip", &["-batch", "-"], &network::inside(&self.uid, &self.cards, std::process::id()))?;
+        run("ip", &["-batch", "-"], &network::inside(&self.uid, &self.cards, std::process::id(), self.public_pool))?;
         if self.filter
             && let Some(rules) = network::filter(&self.cards)
         {
@@ -106,7 +109,7 @@ impl Boot {
         let error = console.try_clone().during("opening the console log")?;
         let _runtime = runtime.enter();
         let mut child = tokio::process::Command::new("/usr/bin/setsid")
-            .args(["/bin/sh", "-c", INIT, "imd-init", MAIN])
+            .args(["/bin/sh", "/run/imd/init.sh"])
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .current_dir("/")
@@ -155,7 +158,11 @@ impl Boot {
                 .and_then(|()| fs::set_permissions(run.join(folder), Permissions::from_mode(mode)))
                 .during(format_args!("making /run/{folder}"))?;
         }
-        fs::write(run.join("imd/boot_id"), format!("{}\n", self.boot_id)).during("writing the boot id")?;
+        for (file, text) in [("boot_id", format!("{}\n", self.boot_id).as_str()), ("init.sh", INIT), ("main.sh", MAIN)]
+        {
+            let path = run.join("imd").join(file);
+            fs::write(&path, text).during(format_args!("writing {}", path.display()))?;
+        }
 
         // pivot_root(2): with the same directory twice, the old root ends on top of the new one.
         chdir(&root)

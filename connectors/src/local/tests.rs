@@ -1,27 +1,34 @@
-//! Real nodes on this host, reached with the system's SSH client.
+//! Real nodes on this host, reached with the system's SSH client. Needs root, as the cloud does.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{DiskStorage, LocalCloud, LocalSettings};
+use super::{
+    DiskStorage, LocalCloud, LocalSettings,
+    mark::{Mark, Phase, State},
+    network::cable,
+};
 use crate::{
     account::{CloudAccount, Endpoint},
     contract::{
         Connector, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent, VmUid,
     },
+    error::ErrorClass,
 };
 use radl::{Network, System};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// A cloud with a state directory and pools that no other test process uses.
+/// A cloud with a state directory and pools that no other test uses.
 struct Lab {
     folder: tempfile::TempDir,
+    settings: LocalSettings,
     connector: Arc<dyn Connector>,
     infrastructure: String,
 }
@@ -33,34 +40,23 @@ impl Lab {
 
     fn with(number: u8, change: impl FnOnce(&mut LocalSettings)) -> Self {
         let folder = tempfile::Builder::new().prefix("imd-local-").tempdir_in("/var/tmp").unwrap();
-        // Test processes run side by side: each takes subnets by its own number.
+        // Tests and test processes run side by side: each takes a /21 by its numbers.
         let process = std::process::id();
-        let (a, b) = (process / 256 % 64, process % 256);
+        let block = (process.wrapping_mul(8) + u32::from(number)) % 4096;
+        let pool = |first: u8| format!("{first}.{}.{}.0/21", 128 + block / 32, block % 32 * 8).parse().unwrap();
         let mut settings = LocalSettings {
             enabled: true,
             state_dir: folder.path().join("state"),
-            public_pool: format!("10.{}.{b}.0/24", 64 + a / 2 * 2).parse().unwrap(),
-            private_pool: format!("172.{}.0.0/16", 16 + number % 16).parse().unwrap(),
+            public_pool: pool(10),
+            private_pool: "172.16.0.0/12".parse().unwrap(),
             hide: vec![folder.path().join("secret")],
             ..LocalSettings::default()
         };
-        settings.public_pool =
-            format!("198.{}.{}.0/24", 18 + number / 128, (process as u8).wrapping_add(number.wrapping_mul(8)))
-                .parse()
-                .unwrap();
+        fs::create_dir(folder.path().join("secret")).unwrap();
+        fs::write(folder.path().join("secret/file"), "").unwrap();
         change(&mut settings);
-        let account = CloudAccount {
-            id: "local".to_owned(),
-            kind: "Local".to_owned(),
-            endpoint: Endpoint::default(),
-            fields: indexmap::IndexMap::new(),
-        };
-        let connector = LocalCloud::open(settings).unwrap().connector(&account);
-        Self { infrastructure: format!("inf-{process}-{number}"), folder, connector }
-    }
-
-    fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        let infrastructure = format!("i{process}-{number}");
+        Self { infrastructure, folder, connector: open(&settings), settings }
     }
 
     fn intent(&self, number: u32) -> VmIntent {
@@ -75,73 +71,488 @@ impl Lab {
         }
     }
 
-    async fn observe(&self, id: &ProviderId) -> Observation {
-        self.connector.observe(std::slice::from_ref(id)).await.unwrap().remove(0)
+    async fn launch(&self, intent: &VmIntent) -> Observation {
+        let id = self.connector.create_vm(intent).await.unwrap();
+        self.until(&id, PowerState::Running).await
     }
 
-    async fn running(&self, id: &ProviderId) -> Observation {
+    async fn until(&self, id: &ProviderId, state: PowerState) -> Observation {
         let started = Instant::now();
         loop {
-            let seen = self.observe(id).await;
-            if seen.state == PowerState::Running {
+            let seen = self.connector.observe(std::slice::from_ref(id)).await.unwrap().remove(0);
+            if seen.state == state {
                 return seen;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "{:?} {}", seen.state, self.console(id));
+            assert!(started.elapsed() < Duration::from_secs(20), "{:?}: {}", seen.state, self.console(id));
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     fn console(&self, id: &ProviderId) -> String {
-        fs::read_to_string(self.state().join("store/nodes").join(&id.0).join("console.log")).unwrap_or_default()
+        let nodes = self.settings.state_dir.join("store/nodes");
+        fs::read_to_string(nodes.join(&id.0).join("console.log")).unwrap_or_default()
     }
 
-    /// Writes the private key that the cloud made for a node.
-    fn key(&self, seen: &Observation) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.folder.path().join(format!("key-{}", seen.id));
-        fs::write(&path, seen.features.text("disk.0.os.credentials.private_key").unwrap()).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path
+    /// The login that the cloud made for a node.
+    fn login(&self, seen: &Observation) -> Login {
+        let key = self.folder.path().join(format!("key-{}", seen.id));
+        fs::write(&key, seen.features.text("disk.0.os.credentials.private_key").unwrap()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        Login { key, ip: public_ip(seen) }
+    }
+
+    /// Deletes everything, twice, and looks for what could have stayed.
+    async fn delete_all(&self) {
+        let networks = State::open(&self.settings.state_dir).unwrap().all_networks().unwrap();
+        let mut names: BTreeSet<String> = networks.iter().map(|network| network.bridge.clone()).collect();
+        let found = self.connector.find(&self.infrastructure).await.unwrap();
+        for machine in &found {
+            names.extend((0..2).map(|index| cable(&machine.uid.0, index)));
+        }
+        for _ in 0..2 {
+            let deleted = found.iter().map(|machine| self.connector.delete_vm(&machine.id));
+            futures::future::try_join_all(deleted).await.unwrap();
+            self.connector.delete_shared(&self.infrastructure).await.unwrap();
+        }
+        assert_eq!(self.connector.find(&self.infrastructure).await.unwrap(), []);
+
+        for name in &names {
+            assert!(!Path::new("/sys/class/net").join(name).exists(), "interface {name} stayed");
+        }
+        let routes = output(Command::new("ip").arg("route"));
+        assert!(!networks.iter().any(|network| routes.contains(&network.cidr.to_string())), "{routes}");
+        let tables = output(Command::new("nft").args(["list", "tables"]));
+        assert!(!names.iter().any(|name| tables.contains(name.as_str())), "{tables}");
+        let state = self.settings.state_dir.to_str().unwrap();
+        assert!(!output(Command::new("losetup").arg("--all")).contains(state), "a loop device stayed");
+        // A living process or mount namespace of a node would show its overlay.
+        for process in fs::read_dir("/proc").unwrap().flatten() {
+            let mounts = fs::read_to_string(process.path().join("mountinfo")).unwrap_or_default();
+            assert!(!mounts.contains(state), "{} still has {state} mounted", process.path().display());
+        }
+        let groups = output(Command::new("find").args(["/sys/fs/cgroup", "-name", "imd-*"]));
+        assert!(!found.iter().any(|machine| groups.contains(&machine.uid.0)), "{groups}");
+        let files = output(Command::new("find").args([state, "-type", "f"]));
+        assert_eq!(files.trim(), format!("{state}/lock"));
     }
 }
 
-const SSH: [&str; 8] = [
-    "-oStrictHostKeyChecking=no",
-    "-oUserKnownHostsFile=/dev/null",
-    "-oLogLevel=ERROR",
-    "-oConnectTimeout=5",
-    "-oIdentitiesOnly=yes",
-    "-oServerAliveInterval=2",
-    "-oGlobalKnownHostsFile=/dev/null",
-    "-n",
-];
+impl Drop for Lab {
+    /// Leaves no node behind when a test fails.
+    fn drop(&mut self) {
+        let (connector, infrastructure) = (Arc::clone(&self.connector), self.infrastructure.clone());
+        let cleaning = std::thread::spawn(move || {
+            tokio::runtime::Runtime::new().unwrap().block_on(async {
+                for machine in connector.find(&infrastructure).await.unwrap_or_default() {
+                    let _ = connector.delete_vm(&machine.id).await;
+                }
+                let _ = connector.delete_shared(&infrastructure).await;
+            });
+        });
+        let _ = cleaning.join();
+    }
+}
+
+fn open(settings: &LocalSettings) -> Arc<dyn Connector> {
+    LocalCloud::open(settings.clone()).unwrap().connector(&account())
+}
+
+fn account() -> CloudAccount {
+    CloudAccount {
+        id: "local".to_owned(),
+        kind: "Local".to_owned(),
+        endpoint: Endpoint::default(),
+        fields: indexmap::IndexMap::new(),
+    }
+}
+
+fn network(id: &str, features: &[(&str, &str)]) -> Network {
+    let mut network = Network { id: id.to_owned(), ..Network::default() };
+    for (name, value) in features {
+        network.features.set_text(name, value);
+    }
+    network
+}
+
+/// Connects the machine to networks, in order.
+fn connect(intent: &mut VmIntent, networks: &[&Network]) {
+    for (index, network) in networks.iter().enumerate() {
+        intent.system.features.set_text(&format!("net_interface.{index}.connection"), &network.id);
+        intent.networks.push((*network).clone());
+    }
+}
 
 fn public_ip(seen: &Observation) -> IpAddr {
     seen.addresses.iter().find(|address| address.public).unwrap().ip
 }
 
-fn ssh(key: &Path, user: &str, ip: IpAddr, command: &str) -> Output {
-    Command::new("ssh").args(SSH).arg("-i").arg(key).arg(format!("{user}@{ip}")).arg(command).output().unwrap()
+fn ip_on(seen: &Observation, network: &str) -> IpAddr {
+    seen.addresses.iter().find(|address| address.network.as_deref() == Some(network)).unwrap().ip
 }
 
-fn text(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+/// Whether this host gets a connection.
+fn connects(ip: IpAddr, port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::new(ip, port), Duration::from_millis(700)).is_ok()
+}
+
+fn output(command: &mut Command) -> String {
+    String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+}
+
+const SSH: [&str; 5] = [
+    "-oStrictHostKeyChecking=no",
+    "-oUserKnownHostsFile=/dev/null",
+    "-oLogLevel=ERROR",
+    "-oConnectTimeout=5",
+    "-oIdentitiesOnly=yes",
+];
+
+/// A key that opens a node.
+struct Login {
+    key: PathBuf,
+    ip: IpAddr,
+}
+
+impl Login {
+    fn ssh(&self, command: &str) -> Output {
+        let mut ssh = Command::new("ssh");
+        ssh.args(SSH).arg("-n").arg("-i").arg(&self.key).arg(format!("cloudadm@{}", self.ip)).arg(command);
+        ssh.output().unwrap()
+    }
+
+    /// The output of a command that must succeed.
+    fn run(&self, command: &str) -> String {
+        let output = self.ssh(command);
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Whether the node gets a connection.
+    fn connects(&self, ip: IpAddr, port: u16) -> bool {
+        self.ssh(&format!("timeout 0.7 bash -c '</dev/tcp/{ip}/{port}'")).status.success()
+    }
+
+    /// Answers on a port of the node from now on.
+    fn listen(&self, port: u16) {
+        self.run(&format!(
+            "sudo setsid python3 -m http.server {port} >/dev/null 2>&1 </dev/null & \
+             for i in $(seq 50); do timeout 1 bash -c '</dev/tcp/127.0.0.1/{port}' 2>/dev/null && exit 0; sleep 0.1; done; exit 1"
+        ));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_credentials_gets_a_key() {
-    let lab = Lab::new(1);
-    let id = lab.connector.create_vm(&lab.intent(0)).await.unwrap();
-    let seen = lab.running(&id).await;
-    let key = lab.key(&seen);
-    let said = ssh(
-        &key,
-        "cloudadm",
-        public_ip(&seen),
-        "hostname; hostname -f; sudo id -un; cat /proc/sys/kernel/random/boot_id; ps ax; mount; ls -la /root /home; ip a",
+async fn a_node_is_a_machine_of_its_own() {
+    let lab = Lab::new(0);
+    let seen = lab.launch(&lab.intent(0)).await;
+    assert_eq!(seen.addresses.len(), 1);
+    assert!(seen.addresses[0].public && seen.addresses[0].network.is_none());
+    assert_eq!(seen.features.text("disk.0.os.credentials.username"), Some("cloudadm"));
+    let node = lab.login(&seen);
+
+    assert_eq!(
+        node.run("hostname; hostname -f; id -un; sudo -n id -un"),
+        "vnode-0\nvnode-0.localdomain\ncloudadm\nroot"
     );
-    println!("{}", text(&said));
-    lab.connector.delete_vm(&id).await.unwrap();
-    lab.connector.delete_shared(&lab.infrastructure).await.unwrap();
+    assert_eq!(node.run("stat -c %a /dev/shm /tmp; echo x >/dev/null; getent hosts vnode-0"), {
+        format!("1777\n1777\n{:<15} vnode-0.localdomain vnode-0", public_ip(&seen))
+    });
+    // Its processes are its own, and init outlives the sshd we came by.
+    assert_eq!(node.run("cat /proc/1/comm"), "tini");
+    node.run("sudo service ssh restart");
+    node.run("(setsid sleep 1000 >/dev/null 2>&1 &); true");
+    assert_eq!(node.run("pgrep -c -x sleep"), "2", "what was left running stays");
+    let host_id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    assert_ne!(node.run("cat /etc/machine-id"), host_id.trim());
+    // The host's secrets that are hidden, and the way out that is not there.
+    let secret = lab.folder.path().join("secret");
+    assert_eq!(node.run(&format!("sudo find /root {} {}", secret.display(), lab.settings.state_dir.display())), {
+        format!("/root\n{}\n{}", secret.display(), lab.settings.state_dir.display())
+    });
+    assert_eq!(node.run("ls /etc/ssh/ssh_host_*"), "/etc/ssh/ssh_host_ed25519_key");
+    assert!(node.ssh("ping -c1 -W1 203.0.113.1").status.code() != Some(0));
+    assert_eq!(node.run("ip route show default"), "");
+    lab.delete_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_credentials_of_the_document_open_the_node() {
+    let lab = Lab::new(1);
+    let pair = super::keys::generate("test").unwrap();
+    let mut intent = lab.intent(0);
+    intent.system.features.set_text("disk.0.os.credentials.username", "ubuntu");
+    intent.system.features.set_text("disk.0.os.credentials.password", "pa'ss \"$wörd");
+    intent.system.features.set_text("disk.0.os.credentials.public_key", &pair.public);
+    let seen = lab.launch(&intent).await;
+    assert_eq!(seen.features.text("disk.0.os.credentials.private_key"), None, "none was made");
+
+    let login = |password: Option<&str>| {
+        let mut command = Command::new("sshpass");
+        match password {
+            Some(password) => {
+                command.arg("-e").env("SSHPASS", password).arg("ssh").arg("-oPubkeyAuthentication=no");
+            }
+            None => {
+                let key = lab.folder.path().join("key");
+                fs::write(&key, &pair.private).unwrap();
+                fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+                command = Command::new("ssh");
+                command.arg("-oBatchMode=yes").arg("-i").arg(key);
+            }
+        }
+        command.args(SSH).arg(format!("ubuntu@{}", public_ip(&seen))).arg("sudo -n id -u");
+        command.stdin(Stdio::null());
+        output(&mut command)
+    };
+    assert_eq!(login(Some("pa'ss \"$wörd")), "0\n");
+    assert_eq!(login(Some("wrong")), "");
+    assert_eq!(login(None), "0\n");
+
+    // Whoever gives neither gets in by no password.
+    let other = lab.launch(&lab.intent(1)).await;
+    let config = lab.login(&other).run("grep PasswordAuthentication /etc/ssh/sshd_config");
+    assert_eq!(config, "PasswordAuthentication no");
+    lab.delete_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn networks_reach_whom_they_should() {
+    let lab = Lab::new(2);
+    let front_net = network("front", &[("outbound", "yes"), ("outports", "8080,9090-8081")]);
+    let back_net = network("back", &[("cidr", "192.168.*.0/24")]);
+    let far_net = network("far", &[("outbound", "yes")]);
+    let lonely_net = network("lonely", &[]);
+    let all = [&front_net, &back_net, &far_net, &lonely_net].map(Clone::clone).to_vec();
+    let intent = InfrastructureIntent { infrastructure: lab.infrastructure.clone(), networks: all };
+    let shared = lab.connector.ensure_shared(&intent).await.unwrap();
+    assert_eq!(lab.connector.ensure_shared(&intent).await.unwrap(), shared, "safe to repeat");
+    let subnets: BTreeSet<_> = shared.networks.values().map(|f| f.text("cidr").unwrap().to_owned()).collect();
+    assert_eq!(subnets.len(), 4);
+    let back_cidr: ipnetwork::IpNetwork = shared.networks["back"].text("cidr").unwrap().parse().unwrap();
+    assert!(back_cidr.to_string().starts_with("192.168."));
+    let mut again = intent.clone();
+    again.networks[1].features.set_text("provider_id", shared.networks["back"].text("provider_id").unwrap());
+    assert_eq!(lab.connector.ensure_shared(&again).await.unwrap(), shared, "what was written back is known again");
+    again.networks[1].features.set_text("provider_id", "br0");
+    assert_eq!(lab.connector.ensure_shared(&again).await.unwrap_err().class, ErrorClass::Invalid);
+
+    let mut intents: Vec<VmIntent> = (0..4).map(|number| lab.intent(number)).collect();
+    connect(&mut intents[0], &[&front_net, &back_net]);
+    connect(&mut intents[1], &[&back_net]);
+    let fixed = back_cidr.iter().nth(77).unwrap();
+    intents[1].system.features.set_text("net_interface.0.ip", &fixed.to_string());
+    connect(&mut intents[2], &[&far_net, &lonely_net]);
+    connect(&mut intents[3], &[&front_net]);
+    let seen = futures::future::join_all(intents.iter().map(|intent| lab.launch(intent))).await;
+    let (front, worker) = (lab.login(&seen[0]), ip_on(&seen[1], "back"));
+    let (far, member) = (lab.login(&seen[2]), lab.login(&seen[3]));
+    assert_eq!(worker, fixed);
+    assert!(!seen[1].addresses[0].public);
+
+    // Private: from its members alone, even when a stranger pretends to be one.
+    assert!(!connects(worker, 22), "host to private");
+    assert!(front.connects(worker, 22), "member to member");
+    assert!(!far.connects(worker, 22));
+    far.run(&format!("sudo ip route replace {back_cidr} dev eth1"));
+    assert!(!far.connects(worker, 22), "another private network");
+    far.run(&format!("sudo ip route replace {back_cidr} via {}", gateway(&shared.networks["far"])));
+    assert!(!far.connects(worker, 22), "through the host");
+    far.run(&format!("sudo ip addr add 172.31.255.1/32 dev eth1; sudo ip route replace {} dev eth1", front.ip));
+    assert!(!far.connects(front.ip, 22), "the host is no neighbour on a private network");
+    far.run(&format!("sudo ip route delete {}", front.ip));
+
+    // Public: what is open to everybody, everything to members.
+    for port in [8080, 8081, 8082] {
+        front.listen(port);
+    }
+    assert!(connects(front.ip, 22) && connects(front.ip, 8080));
+    assert!(connects(front.ip, 9090), "mapped to 8081");
+    assert!(!connects(front.ip, 8082), "not listed");
+    assert!(member.connects(front.ip, 8082), "members reach each other freely");
+    assert!(far.connects(front.ip, 22) && far.connects(front.ip, 8080), "between public networks");
+    assert!(!far.connects(front.ip, 8082));
+    far.listen(8080);
+    assert!(!connects(far.ip, 8080), "without outports secure shell alone is open");
+
+    // What cannot be.
+    for (ip, class) in [("192.0.2.9", ErrorClass::Invalid), (&*fixed.to_string(), ErrorClass::Conflict)] {
+        let mut wrong = lab.intent(9);
+        connect(&mut wrong, &[&back_net]);
+        wrong.system.features.set_text("net_interface.0.ip", ip);
+        assert_eq!(lab.connector.create_vm(&wrong).await.unwrap_err().class, class, "{ip}");
+    }
+    assert_eq!(lab.connector.find(&lab.infrastructure).await.unwrap().len(), 4, "a failed launch leaves nothing");
+    lab.delete_all().await;
+}
+
+fn gateway(network: &radl::Features) -> IpAddr {
+    network.text("cidr").unwrap().parse::<ipnetwork::IpNetwork>().unwrap().iter().nth(1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disks_outlive_power_and_become_images() {
+    let lab = Lab::new(3);
+    let mut intent = lab.intent(0);
+    intent.system.features.set_number("disk.1.size", 64, "M");
+    intent.system.features.set_number("memory.size", 256, "M");
+    intent.system.features.set_number("cpu.count", 1, "");
+    let first = lab.launch(&intent).await;
+    let id = &first.id;
+    let node = lab.login(&first);
+    let boot = |node: &Login| node.run("cat /proc/sys/kernel/random/boot_id");
+    let device = first.features.text("disk.1.device").unwrap();
+    node.run(&format!("sudo mkfs.ext4 -q /dev/{device} && sudo mount /dev/{device} /mnt && sudo touch /mnt/data"));
+    node.run("echo kept > ~/file; sudo rm /etc/motd; sync");
+    let first_boot = boot(&node);
+
+    lab.connector.power(id, PowerOperation::Stop).await.unwrap();
+    lab.connector.power(id, PowerOperation::Stop).await.unwrap();
+    lab.until(id, PowerState::Stopped).await;
+    assert!(!connects(node.ip, 22));
+    // Another daemon on the same state goes on with it.
+    let other = open(&lab.settings);
+    other.power(id, PowerOperation::Start).await.unwrap();
+    other.power(id, PowerOperation::Start).await.unwrap();
+    let started = lab.until(id, PowerState::Running).await;
+    assert_eq!((&started.addresses, &started.features), (&first.addresses, &first.features));
+    assert_eq!(node.run(&format!("cat file; sudo mount /dev/{device} /mnt && ls /mnt/data")), "kept\n/mnt/data");
+    let second_boot = boot(&node);
+    lab.connector.power(id, PowerOperation::Reboot).await.unwrap();
+    lab.until(id, PowerState::Running).await;
+    assert_eq!(BTreeSet::from([first_boot, second_boot, boot(&node)]).len(), 3, "each boot is visible");
+
+    let resize =
+        Resize { cpu_count: Some(2.0), memory: Some(512_000_000), disks: vec![(2, 32_000_000)], ..Resize::default() };
+    lab.connector.resize(id, &resize).await.unwrap();
+    lab.connector.resize(id, &resize).await.unwrap();
+    let resized = lab.until(id, PowerState::Running).await;
+    assert_eq!(resized.features.number("memory.size", "M"), Some(512.0));
+    let added = resized.features.text("disk.2.device").unwrap();
+    assert_eq!(node.run(&format!("sudo blockdev --getsize64 /dev/{added}")), "32000000");
+    let limit = output(Command::new("find").args(["/sys/fs/cgroup", "-path", &format!("*imd-{id}/memory.*")]));
+    for file in limit.lines().filter(|f| f.ends_with("memory.limit_in_bytes") || f.ends_with("memory.max")) {
+        let bytes: u64 = fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        assert_eq!(bytes, 512_000_000 / 4096 * 4096);
+        let processes = fs::read_to_string(Path::new(file).with_file_name("cgroup.procs")).unwrap();
+        assert!(processes.lines().count() >= 3, "the node is in its group");
+    }
+
+    let url = lab.connector.snapshot(id, 0, "golden").await.unwrap();
+    assert_eq!(lab.connector.snapshot(id, 0, "golden").await.unwrap_err().class, ErrorClass::Conflict);
+    let images = lab.connector.images(&BTreeMap::new()).await.unwrap();
+    assert!(images.iter().any(|image| image.uri == url), "{images:?}");
+    let mut copy = lab.intent(1);
+    copy.system.features.set_text("disk.0.image.url", &url);
+    let candidates = lab.connector.candidates(&copy.system).await.unwrap();
+    assert_eq!(candidates.len(), 1);
+    copy.system = candidates[0].clone();
+    let copied = lab.launch(&copy).await;
+    let copied = lab.login(&copied);
+    assert_eq!(
+        copied.run("cat file; hostname; ls /etc/motd 2>&1 | wc -l; ls /etc/motd >/dev/null 2>&1 || echo gone"),
+        { "kept\nvnode-1\n1\ngone" }
+    );
+    for _ in 0..2 {
+        lab.connector.delete_image(&url).await.unwrap();
+    }
+    assert_eq!(copied.run("cat file"), "kept", "an image may go before its machines");
+    assert_eq!(lab.connector.candidates(&copy.system).await.unwrap(), []);
+    lab.delete_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_made_twice() {
+    let lab = Lab::with(4, |settings| settings.max_vms = 3);
+    // The daemon died right after the mark of one node, and while it made the files of another.
+    let state = State::open(&lab.settings.state_dir).unwrap();
+    let intents: Vec<VmIntent> = (0..4).map(|number| lab.intent(number)).collect();
+    for intent in &intents[..2] {
+        state.save_vm(&planned(intent)).unwrap();
+    }
+    let half_made = state.folder(&intents[1].uid.0);
+    fs::create_dir_all(half_made.join("upper/etc")).unwrap();
+    let found = lab.connector.find(&lab.infrastructure).await.unwrap();
+    assert_eq!(found.len(), 2);
+    let observed = lab.connector.observe(&[found[0].id.clone(), ProviderId("../lock".to_owned())]).await.unwrap();
+    assert_eq!(observed.iter().map(|seen| seen.state).collect::<Vec<_>>(), [PowerState::Pending]);
+
+    // Created again, three times at once: the same machine.
+    let calls = (0..3).map(|_| lab.connector.create_vm(&intents[0]));
+    let ids = futures::future::try_join_all(calls).await.unwrap();
+    assert!(ids.iter().all(|id| *id == ids[0]));
+    let node = lab.until(&ids[0], PowerState::Running).await;
+    let login = lab.login(&node);
+    // Another daemon finds it alive.
+    let other = open(&lab.settings);
+    assert_eq!(other.create_vm(&intents[0]).await.unwrap(), ids[0]);
+    assert_eq!(login.run("hostname"), "vnode-0");
+    // Given up instead of made.
+    other.delete_vm(&found.iter().find(|f| f.uid == intents[1].uid).unwrap().id).await.unwrap();
+    assert!(!half_made.exists());
+
+    // A node that dies by itself is off, and can be started.
+    let pid = state.vm(&ids[0].0).unwrap().unwrap().process.unwrap().pid;
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    lab.until(&ids[0], PowerState::Off).await;
+    lab.connector.power(&ids[0], PowerOperation::Start).await.unwrap();
+    lab.until(&ids[0], PowerState::Running).await;
+
+    lab.connector.create_vm(&intents[1]).await.unwrap();
+    lab.connector.create_vm(&intents[2]).await.unwrap();
+    assert_eq!(lab.connector.create_vm(&intents[3]).await.unwrap_err().class, ErrorClass::Quota);
+    lab.delete_all().await;
+    assert_eq!(lab.connector.power(&ids[0], PowerOperation::Start).await.unwrap_err().class, ErrorClass::NotFound);
+}
+
+fn planned(intent: &VmIntent) -> Mark {
+    Mark {
+        uid: intent.uid.clone(),
+        infrastructure: intent.infrastructure.clone(),
+        number: intent.number,
+        fqdn: intent.fqdn.clone(),
+        user: "cloudadm".to_owned(),
+        phase: Phase::Planned,
+        stopped: false,
+        cards: Vec::new(),
+        disks: Vec::new(),
+        cpu_count: None,
+        memory: None,
+        image: None,
+        process: None,
+        control_groups: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_nodes_in_memory_are_up_at_once() {
+    let lab = Lab::with(5, |settings| settings.storage = DiskStorage::Memory(1 << 30));
+    let intents: Vec<VmIntent> = (0..30).map(|number| lab.intent(number)).collect();
+    let started = Instant::now();
+    let seen = futures::future::join_all(intents.iter().map(|intent| lab.launch(intent))).await;
+    let up = started.elapsed();
+    let addresses: BTreeSet<IpAddr> = seen.iter().map(public_ip).collect();
+    assert_eq!(addresses.len(), 30);
+    assert!(addresses.iter().all(|ip| connects(*ip, 22)));
+    let started = Instant::now();
+    lab.delete_all().await;
+    println!("30 nodes up in {up:?}, gone in {:?}", started.elapsed());
+    assert!(up < Duration::from_secs(15), "{up:?}");
+}
+
+#[test]
+fn settings_that_would_do_harm_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |change: fn(&mut LocalSettings)| {
+        let mut settings =
+            LocalSettings { enabled: true, state_dir: folder.path().join("state"), ..LocalSettings::default() };
+        change(&mut settings);
+        LocalCloud::open(settings).unwrap_err()
+    };
+    assert_eq!(refused(|s| s.enabled = false).class, ErrorClass::Denied);
+    assert!(refused(|s| s.public_pool = "8.8.0.0/16".parse().unwrap()).message.contains("PUBLIC_POOL"));
+    assert!(refused(|s| s.private_pool = "10.0.0.0/25".parse().unwrap()).message.contains("PRIVATE_POOL"));
+    assert_eq!(refused(|s| s.private_pool = s.public_pool).class, ErrorClass::Invalid);
+    assert!(refused(|s| s.hide.push("/a,b".into())).message.contains("HIDE"));
+    assert!(refused(|s| s.state_dir = "/var/../etc".into()).message.contains("STATE_DIR"));
+    assert!(!folder.path().join("state").exists(), "refused before anything is made");
 }

@@ -279,12 +279,7 @@ impl Connection {
         self.session.set_blocking(true);
     }
 
-    fn serve(
-        &mut self,
-        inbox: &Receiver<Open>,
-        woken: &UnixStream,
-        bridges: &mut Vec<Bridge>,
-    ) -> Result<(), Broken> {
+    fn serve(&mut self, inbox: &Receiver<Open>, woken: &UnixStream, bridges: &mut Vec<Bridge>) -> Result<(), Broken> {
         let mut orders_may_come = true;
         loop {
             while orders_may_come {
@@ -364,9 +359,7 @@ impl Connection {
                     SshError::ForwardingDenied { target, reason: reason.to_owned() }
                 }
             }
-            Destination::Command { .. } => {
-                SshError::Remote { target: self.target.clone(), reason: reason.to_owned() }
-            }
+            Destination::Command { .. } => SshError::Remote { target: self.target.clone(), reason: reason.to_owned() },
         }
     }
 
@@ -525,10 +518,7 @@ impl Connection {
     }
 
     /// As [`Connection::call`], where an error of the channel alone counts as done.
-    fn survivable(
-        &mut self,
-        operation: impl FnMut(&Session) -> Result<(), ssh2::Error>,
-    ) -> Result<Option<()>, Broken> {
+    fn survivable(&mut self, operation: impl FnMut(&Session) -> Result<(), ssh2::Error>) -> Result<Option<()>, Broken> {
         match self.call(operation) {
             Ok(done) => Ok(done),
             Err(e) if is_fatal(&e) || would_block(&e) => Err(Broken(e.message().to_owned())),
@@ -594,7 +584,8 @@ impl Connection {
                 })
                 .collect();
             let _ = poll(&mut fds, PollTimeout::try_from(KEEPALIVE).unwrap_or(PollTimeout::ZERO));
-            let answers = fds[0].revents().unwrap_or(PollFlags::empty());
+            // None stands for flags that nix does not name, and this is the only one asked for.
+            let answers = fds[0].revents().unwrap_or(HALF_CLOSED);
             let hung_up = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| r.intersects(GONE));
             let gone: Vec<usize> =
                 polled.into_iter().zip(&fds[first..]).filter(|(_, fd)| hung_up(fd)).map(|(i, _)| i).collect();

@@ -184,12 +184,7 @@ impl SshSession {
     ///
     /// # Errors
     /// As [`SshSession::exec`].
-    pub async fn exec_with_input(
-        &self,
-        argv: &[&str],
-        stdin: &[u8],
-        limits: ExecLimits,
-    ) -> Result<Output, SshError> {
+    pub async fn exec_with_input(&self, argv: &[&str], stdin: &[u8], limits: ExecLimits) -> Result<Output, SshError> {
         let work = async {
             let (channel, _permit) = self.command(&quote(argv), stdin.to_vec(), true, limits.stderr).await?;
             self.collect(channel, limits).await
@@ -214,7 +209,8 @@ impl SshSession {
             let copy = async {
                 let mut buffer = vec![0; 64 << 10];
                 loop {
-                    let n = input.read(&mut buffer).await.map_err(|e| self.remote(format!("reading its input: {e}")))?;
+                    let n =
+                        input.read(&mut buffer).await.map_err(|e| self.remote(format!("reading its input: {e}")))?;
                     // A command that ends without reading everything says why by its status.
                     if n == 0 || sink.write_all(&buffer[..n]).await.is_err() {
                         return sink.shutdown().await.or(Ok::<(), SshError>(()));
@@ -241,8 +237,8 @@ impl SshSession {
         if output.success() { Ok(()) } else { Err(self.failed(&output)) }
     }
 
-    /// Starts a command whose output is read as it comes, for as long as wanted. The command gets `stdin` and then the
-    /// end of its input; it is killed when the stream is dropped or the connection breaks.
+    /// Starts a command whose output is read as it comes, for as long as wanted. The command gets `stdin` (text, no NUL)
+    /// and then the end of its input; it is killed when the stream is dropped or the connection breaks.
     ///
     /// # Errors
     /// [`SshError::Disconnected`], [`SshError::Remote`].
@@ -268,11 +264,7 @@ impl SshSession {
         SshError::Remote { target: self.inner.endpoint.to_string(), reason }
     }
 
-    async fn within<T>(
-        &self,
-        time: Duration,
-        work: impl Future<Output = Result<T, SshError>>,
-    ) -> Result<T, SshError> {
+    async fn within<T>(&self, time: Duration, work: impl Future<Output = Result<T, SshError>>) -> Result<T, SshError> {
         tokio::time::timeout(time, work).await.unwrap_or_else(|_| {
             Err(SshError::CommandTimeout { target: self.inner.endpoint.to_string(), seconds: time.as_secs() })
         })
@@ -293,17 +285,14 @@ impl SshSession {
         Ok((Channel { stream, exit: channel.exit }, permit))
     }
 
-    async fn collect<S: AsyncRead + Unpin>(
-        &self,
-        channel: Channel<S>,
-        limits: ExecLimits,
-    ) -> Result<Output, SshError> {
+    async fn collect<S: AsyncRead + Unpin>(&self, channel: Channel<S>, limits: ExecLimits) -> Result<Output, SshError> {
         let Channel { mut stream, exit } = channel;
         let mut stdout = Vec::new();
         let mut truncated = false;
         let mut buffer = vec![0; 32 << 10];
         loop {
-            let n = stream.read(&mut buffer).await.map_err(|e| self.remote(e.to_string()))?;
+            // An error means that the other end was closed with input still unread; how it ended says the rest.
+            let n = stream.read(&mut buffer).await.unwrap_or(0);
             if n == 0 {
                 break;
             }
@@ -345,9 +334,10 @@ struct Keep {
 
 /// Gives a command its first N bytes of input and ends it when the channel closes: without a terminal sshd shows that
 /// as the end of standard input only.
-const STREAM: &str = r#"n=$1; shift; p=; trap '[ -n "$p" ] && kill "$p"' TERM; exec 3<&0
-{ head -c "$n"; exec >/dev/null; cat; kill "$$"; } <&3 2>/dev/null | "$@" 3<&- & p=$!
-exec 3<&- </dev/null; wait "$p"; exit "$?""#;
+const STREAM: &str = r#"n=$1; shift; input=$(head -c "$n"; echo x); exec 3<&0
+printf %s "${input%x}" | "$@" 3<&- & p=$!
+{ cat; kill "$p"; } <&3 >/dev/null 2>&1 & w=$!
+exec 3<&- </dev/null; wait "$p"; s=$?; kill "$w"; exit "$s""#;
 
 /// Copies standard input and output to a TCP port with whatever the machine has.
 const RELAY: &str = r#"h=$1; p=$2

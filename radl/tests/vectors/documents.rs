@@ -12,13 +12,13 @@ struct Outcome {
     parsed: Option<Radl>,
 }
 
+/// Parses either form, with the same draws every time.
+pub fn parse(text: &str, is_json: bool) -> Result<Radl, RadlError> {
+    if is_json { Radl::from_json(text) } else { radl::parser::parse(text, &mut rand::rngs::StdRng::seed_from_u64(1)) }
+}
+
 fn run(text: &str, is_json: bool) -> Outcome {
-    let parsed = if is_json {
-        Radl::from_json(text)
-    } else {
-        radl::parser::parse(text, &mut rand::rngs::StdRng::seed_from_u64(1))
-    };
-    match parsed {
+    match parse(text, is_json) {
         Err(error) => Outcome { error: Some(("parse", error)), parsed: None },
         Ok(radl) => Outcome { error: radl.check().err().map(|error| ("check", error)), parsed: Some(radl) },
     }

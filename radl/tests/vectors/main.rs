@@ -2,6 +2,7 @@
 //! `../shared/vectors/radl` next to the repository, and from the copy in `tests/vectors/radl`, wherever they exist.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod desired;
 mod documents;
 mod functions;
 

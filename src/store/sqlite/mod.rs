@@ -77,6 +77,10 @@ impl SqliteStore {
                     // A commit that returned has been flushed to the disk (https://www.sqlite.org/pragma.html).
                     connection.pragma_update(None, "synchronous", "full")?;
                     connection.pragma_update(None, "foreign_keys", true)?;
+                    // The writer copies the WAL into the file after it has answered.
+                    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+                    // What a savepoint needs to roll back is worth no file.
+                    connection.pragma_update(None, "temp_store", "memory")?;
                     // Kibibytes, as the sign says.
                     connection.pragma_update(None, "cache_size", -16_384)?;
                     // After a large transaction the WAL file shrinks back to this many bytes.

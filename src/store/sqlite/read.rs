@@ -152,7 +152,7 @@ pub(super) fn log(connection: &Connection, keyring: &Keyring, id: &str, vm: Opti
     };
     sealed_events(
         connection,
-        "SELECT sequence, vm, kind, at, text FROM events WHERE infrastructure = ? AND vm IS ? AND kind = 1
+        "SELECT sequence, vm, kind, at, text FROM events INDEXED BY logs WHERE infrastructure = ? AND vm IS ? AND kind = 1
          ORDER BY sequence",
         params![number, vm],
     )?
@@ -169,7 +169,7 @@ pub(super) fn vm_logs(connection: &Connection, keyring: &Keyring, id: &str) -> R
     let mut logs: BTreeMap<u32, String> = BTreeMap::new();
     for event in sealed_events(
         connection,
-        "SELECT sequence, vm, kind, at, text FROM events WHERE infrastructure = ? AND vm NOT NULL AND kind = 1
+        "SELECT sequence, vm, kind, at, text FROM events INDEXED BY logs WHERE infrastructure = ? AND vm NOT NULL AND kind = 1
          ORDER BY vm, sequence",
         [number],
     )? {

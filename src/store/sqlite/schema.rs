@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 const VERSION: i64 = 1;
 
 /// Events need no row id: they are found by infrastructure and sequence. Machines have one: a B-tree without row ids
-/// keeps little of a large row in the page. The index of the logs leaves the state events out.
+/// keeps little of a large row in the page. The index of the logs leaves the state events out;
+/// without statistics SQLite does not choose it by itself, so the queries name it.
 const TABLES: &str = "
     CREATE TABLE schema_version (version INTEGER NOT NULL, key_check BLOB NOT NULL);
     CREATE TABLE infrastructures (

@@ -123,7 +123,7 @@ impl Place<'_> {
             None => 0,
         };
         if changes.clear_logs {
-            self.run("DELETE FROM events WHERE infrastructure = ? AND kind = 1", [self.number])?;
+            self.run("DELETE FROM events INDEXED BY logs WHERE infrastructure = ? AND kind = 1", [self.number])?;
         }
         let (Some(first), Some(newest)) = (changes.events.first(), changes.events.last()) else {
             return Ok(());

@@ -9,6 +9,9 @@ use tokio::sync::oneshot;
 /// How many changes go into one transaction at most; bounds the time the first one waits for the last one.
 const GROUP: usize = 256;
 
+/// After how many changed rows the WAL is copied into the database file.
+const CHECKPOINT: u64 = 1000;
+
 struct Job {
     change: Change,
     answer: oneshot::Sender<Result<u64, StoreError>>,
@@ -54,6 +57,7 @@ impl Drop for Writer {
 
 fn serve(jobs: &mpsc::Receiver<Job>, first: Connection, connect: &Connect) {
     let mut connection = Some(first);
+    let mut copied = 0;
     while let Ok(job) = jobs.recv() {
         let group: Vec<Job> = std::iter::once(job).chain(jobs.try_iter().take(GROUP - 1)).collect();
         let results = match connection.take().map_or_else(connect, Ok) {
@@ -75,6 +79,15 @@ fn serve(jobs: &mpsc::Receiver<Job>, first: Connection, connect: &Connect) {
                 for job in group {
                     let _ = job.answer.send(Err(error.clone()));
                 }
+            }
+        }
+        if let Some(connection) = &connection {
+            let changed = connection.total_changes();
+            // A new connection counts from zero.
+            if changed < copied || changed - copied >= CHECKPOINT {
+                copied = changed;
+                // What is not copied now, for want of room or because of a reader, stays in the WAL and is copied next time.
+                let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
             }
         }
     }
