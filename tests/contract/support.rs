@@ -2,16 +2,12 @@
 
 use imd::{
     api::rest::{self, RestSettings, RestState},
-    auth::Authenticator,
-    config,
-    engine::Engine,
+    config, daemon,
 };
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -50,6 +46,7 @@ pub struct Server {
     pub client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
+    _files: TempDir,
 }
 
 impl Server {
@@ -58,14 +55,15 @@ impl Server {
     }
 
     pub async fn with(settings: RestSettings) -> Self {
-        let options = config::read(&[], &[]).into_config().unwrap();
-        let key = Arc::new(|username: &str, password: &str| format!("{username}/{password}"));
-        let state = RestState {
-            engine: engine().await,
-            authenticator: Arc::new(Authenticator::new(&options, key)),
-            registry: prometheus::Registry::new(),
-            settings,
-        };
+        let files = tempfile::tempdir().unwrap();
+        let place = files.path().display();
+        let options = format!(
+            "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n"
+        );
+        let config = config::read(&[(files.path().join("im.cfg"), options)], &[]).into_config().unwrap();
+        let registry = prometheus::Registry::new();
+        let (engine, authenticator) = daemon::open(&config, &registry).await.unwrap();
+        let state = RestState { engine, authenticator, registry, settings };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -74,7 +72,7 @@ impl Server {
             rest::serve(state, listener, stopped).await.unwrap();
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, stop: Some(stop), task: Some(task) }
+        Self { address, client, stop: Some(stop), task: Some(task), _files: files }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -151,10 +149,6 @@ impl Server {
         }
         started.elapsed()
     }
-}
-
-async fn engine() -> Engine {
-    Engine::stub()
 }
 
 /// An answer, read to its end.
