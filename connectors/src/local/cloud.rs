@@ -1,6 +1,7 @@
-//! The cloud itself: opening it, and the connector trait over nodes, networks, disks and images.
+//! The cloud itself: opening it, and the life of a node from its mark to its removal.
 
 use super::{
+    connector::LocalConnector,
     disks, image, keys, limits, map,
     mark::{Mark, Phase, State},
     network::{self, Networks, Wanted},
@@ -12,16 +13,11 @@ use super::{
 };
 use crate::{
     account::CloudAccount,
-    contract::{
-        Capabilities, CloudImage, Connector, Found, InfrastructureIntent, Observation, PowerOperation, PowerState,
-        ProviderId, Quota, Resize, SharedResources, VmIntent,
-    },
+    contract::{Capabilities, Connector, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent},
     error::{ConnectorError, ErrorClass},
 };
-use async_trait::async_trait;
-use radl::{Features, System};
+use radl::System;
 use std::{
-    collections::BTreeMap,
     fs,
     io::ErrorKind,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -36,10 +32,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(6);
 /// The cloud on this host. Cheap to share; its state is on disk.
 #[derive(Debug)]
 pub struct LocalCloud {
-    settings: LocalSettings,
-    state: State,
+    pub(super) settings: LocalSettings,
+    pub(super) state: State,
     storage: Storage,
-    capabilities: Capabilities,
+    pub(super) capabilities: Capabilities,
 }
 
 impl LocalCloud {
@@ -105,14 +101,14 @@ impl LocalCloud {
     /// The connector for one credential line; its keys are not looked at.
     #[must_use]
     pub fn connector(self: &Arc<Self>, account: &CloudAccount) -> Arc<dyn Connector> {
-        Arc::new(LocalConnector { cloud: Arc::clone(self), account: account.clone() })
+        Arc::new(LocalConnector::new(Arc::clone(self), account.clone()))
     }
 
-    fn networks(&self) -> Networks<'_> {
+    pub(super) fn networks(&self) -> Networks<'_> {
         Networks { state: &self.state, settings: &self.settings, filter: self.capabilities.outports }
     }
 
-    fn create(&self, intent: &VmIntent) -> Result<ProviderId> {
+    pub(super) fn create(&self, intent: &VmIntent) -> Result<ProviderId> {
         let uid = intent.uid.0.as_str();
         let id = ProviderId(uid.to_owned());
         let user = map::user(&intent.system);
@@ -290,19 +286,19 @@ impl LocalCloud {
         }
     }
 
-    fn remove(&self, mark: &Mark) -> Result<()> {
+    pub(super) fn remove(&self, mark: &Mark) -> Result<()> {
         self.clear(mark)?;
         self.release()?;
         self.state.forget_vm(&mark.uid.0)
     }
 
-    fn release(&self) -> Result<()> {
+    pub(super) fn release(&self) -> Result<()> {
         let _lock = self.state.lock()?;
         self.storage.release(&self.state)
     }
 
     /// The mark of a node, locked; the caller keeps the lock while it changes the node.
-    fn locked(&self, id: &ProviderId) -> Result<Option<(fs::File, Mark)>> {
+    pub(super) fn locked(&self, id: &ProviderId) -> Result<Option<(fs::File, Mark)>> {
         if self.state.vm(&id.0)?.is_none() {
             return Ok(None);
         }
@@ -317,12 +313,12 @@ impl LocalCloud {
         }
     }
 
-    fn existing(&self, id: &ProviderId) -> Result<(fs::File, Mark)> {
+    pub(super) fn existing(&self, id: &ProviderId) -> Result<(fs::File, Mark)> {
         let missing = || ConnectorError::new(ErrorClass::NotFound, format!("The local cloud has no machine {id}"));
         self.locked(id)?.filter(|(_, mark)| mark.phase == Phase::Made).ok_or_else(missing)
     }
 
-    fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
+    pub(super) fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
         let (_lock, mut mark) = self.existing(id)?;
         let running = mark.process.as_ref().filter(|process| process.alive());
         match (operation, running) {
@@ -343,7 +339,7 @@ impl LocalCloud {
         self.boot(&mut mark)
     }
 
-    fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
+    pub(super) fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
         let (_lock, mark) = self.existing(id)?;
         let new = map::resized(&mark, resize)?;
         if new.disks.len() > mark.disks.len() && !self.capabilities.attach_disk {
@@ -363,7 +359,7 @@ impl LocalCloud {
         Ok(())
     }
 
-    fn observe(&self, id: &ProviderId) -> Result<Option<Observation>> {
+    pub(super) fn observe(&self, id: &ProviderId) -> Result<Option<Observation>> {
         let Some(mark) = self.state.vm(&id.0)? else { return Ok(None) };
         let state = match (&mark.process, mark.phase) {
             (_, Phase::Planned) => PowerState::Pending,
@@ -416,136 +412,4 @@ fn filter_works() -> bool {
         })
         .join()
         .unwrap_or(false)
-}
-
-/// The connector of one credential line.
-struct LocalConnector {
-    cloud: Arc<LocalCloud>,
-    account: CloudAccount,
-}
-
-impl LocalConnector {
-    /// Runs work that blocks. It goes on when the caller stops waiting; the next call waits for its lock.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&LocalCloud) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let cloud = Arc::clone(&self.cloud);
-        let done = tokio::task::spawn_blocking(move || work(&cloud)).await;
-        done.map_err(std::io::Error::from).during("working")?
-    }
-}
-
-#[async_trait]
-impl Connector for LocalConnector {
-    fn capabilities(&self) -> Capabilities {
-        self.cloud.capabilities
-    }
-
-    async fn candidates(&self, system: &System) -> Result<Vec<System>> {
-        let images = self.cloud.state.images();
-        Ok(map::candidates(system, &self.account, |name| image::find(&images, name).is_ok()))
-    }
-
-    async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources> {
-        let intent = intent.clone();
-        self.blocking(move |cloud| {
-            let mut shared = SharedResources::default();
-            for network in &intent.networks {
-                let made = cloud.networks().ensure(&intent.infrastructure, Some(network))?;
-                let mut features = Features::new();
-                features.set_text("provider_id", &made.bridge);
-                features.set_text("cidr", &made.cidr.to_string());
-                shared.networks.insert(network.id.clone(), features);
-            }
-            Ok(shared)
-        })
-        .await
-    }
-
-    async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId> {
-        let intent = intent.clone();
-        self.blocking(move |cloud| cloud.create(&intent)).await
-    }
-
-    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>> {
-        let infrastructure = infrastructure.to_owned();
-        self.blocking(move |cloud| {
-            let ours = cloud.state.all_vms()?.into_iter().filter(|mark| mark.infrastructure == infrastructure);
-            Ok(ours.map(|mark| Found { id: ProviderId(mark.uid.0.clone()), uid: mark.uid }).collect())
-        })
-        .await
-    }
-
-    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>> {
-        let ids = ids.to_owned();
-        self.blocking(move |cloud| ids.iter().filter_map(|id| cloud.observe(id).transpose()).collect()).await
-    }
-
-    async fn delete_vm(&self, id: &ProviderId) -> Result<()> {
-        let id = id.clone();
-        self.blocking(move |cloud| match cloud.locked(&id)? {
-            Some((_lock, mark)) => cloud.remove(&mark),
-            None => Ok(()),
-        })
-        .await
-    }
-
-    async fn delete_shared(&self, infrastructure: &str) -> Result<()> {
-        let infrastructure = infrastructure.to_owned();
-        self.blocking(move |cloud| cloud.networks().delete(&infrastructure).and_then(|()| cloud.state.sweep())).await
-    }
-
-    async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
-        let id = id.clone();
-        self.blocking(move |cloud| cloud.power(&id, operation)).await
-    }
-
-    async fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
-        let (id, resize) = (id.clone(), resize.clone());
-        self.blocking(move |cloud| cloud.resize(&id, &resize)).await
-    }
-
-    async fn snapshot(&self, id: &ProviderId, disk: usize, name: &str) -> Result<String> {
-        if disk != 0 {
-            return Err(ConnectorError::new(ErrorClass::Unsupported, "The local cloud makes images of disk 0 only"));
-        }
-        let (id, name) = (id.clone(), name.to_owned());
-        self.blocking(move |cloud| {
-            let (_lock, mark) = cloud.existing(&id)?;
-            image::make(&cloud.state.images(), &name, &cloud.state.folder(&mark.uid.0).join("upper"))
-        })
-        .await
-    }
-
-    async fn delete_image(&self, url: &str) -> Result<()> {
-        let url = url.to_owned();
-        self.blocking(move |cloud| match image::name(&url) {
-            Some(name) => image::delete(&cloud.state.images(), name).and_then(|()| cloud.release()),
-            None => Err(ConnectorError::new(ErrorClass::Invalid, format!("'{url}' is no image of the local cloud"))),
-        })
-        .await
-    }
-
-    async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>> {
-        self.blocking(|cloud| {
-            let names = std::iter::once(image::HOST.to_owned()).chain(image::list(&cloud.state.images())?);
-            Ok(names.map(|name| CloudImage { uri: image::url(&name), name }).collect())
-        })
-        .await
-    }
-
-    async fn quotas(&self) -> Result<BTreeMap<String, Quota>> {
-        self.blocking(|cloud| {
-            let marks = cloud.state.all_vms()?;
-            let cores = marks.iter().filter_map(|mark| mark.cpu_count).sum();
-            let memory = marks.iter().filter_map(|mark| mark.memory).sum::<u64>() as f64 / 1e9;
-            let instances = Quota { used: marks.len() as f64, limit: cloud.settings.max_vms as f64 };
-            let unlimited = |used| Quota { used, limit: -1.0 };
-            Ok([("instances", instances), ("cores", unlimited(cores)), ("ram", unlimited(memory))]
-                .map(|(name, quota)| (name.to_owned(), quota))
-                .into())
-        })
-        .await
-    }
 }

@@ -187,3 +187,59 @@ pub(super) fn features(mark: &Mark) -> Features {
     }
     features
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{account::Endpoint, contract::VmUid};
+
+    #[test]
+    fn only_what_fits_is_a_candidate() {
+        let account = CloudAccount {
+            id: "l".to_owned(),
+            kind: "Local".to_owned(),
+            endpoint: Endpoint { server: "here".to_owned(), ..Endpoint::default() },
+            fields: indexmap::IndexMap::new(),
+        };
+        let urls = ["one://cloud/1", "local://known", "local://unknown", "local://host"].map(str::to_owned).to_vec();
+        let mut system = System::default();
+        system.features.set("disk.0.image.url", Value::List { items: urls, line: 0 });
+        let chosen = |system: &System| candidates(system, &account, |name| name == "known");
+        let found = chosen(&system);
+        let urls: Vec<_> = found.iter().map(|s| s.features.text("disk.0.image.url").unwrap()).collect();
+        assert_eq!(urls, ["local://known", "local://host"]);
+        assert_eq!(found[0].features.text(USER), Some(DEFAULT_USER));
+        assert_eq!(found[0].features.text("provider.host"), Some("here"));
+        for (name, other) in [("cpu.arch", "arm64"), ("disk.0.os.name", "windows")] {
+            let mut system = system.clone();
+            system.features.set_text(name, other);
+            assert_eq!(chosen(&system), [], "{name}");
+        }
+        assert_eq!(chosen(&System::default()).len(), 1, "no image named: the system itself");
+    }
+
+    #[test]
+    fn cards_follow_the_interfaces() {
+        let mut intent = VmIntent {
+            infrastructure: "i".to_owned(),
+            uid: VmUid("u".to_owned()),
+            number: 0,
+            fqdn: "a.b".to_owned(),
+            system: System::default(),
+            networks: vec![Network { id: "n".to_owned(), ..Network::default() }],
+            tags: Vec::new(),
+        };
+        let default = cards(&intent).unwrap();
+        assert_eq!((default.len(), default[0].network), (1, None));
+        intent.system.features.set_text("net_interface.0.connection", "n");
+        intent.system.features.set_text("net_interface.0.ip", "10.0.0.9");
+        let own = cards(&intent).unwrap();
+        assert_eq!(own[0].ip, Some(Ipv4Addr::new(10, 0, 0, 9)));
+        assert_eq!(own[0].openings, [Opening::ssh()]);
+        intent.system.features.set_text("net_interface.0.ip", "10.0.0.x");
+        assert_eq!(cards(&intent).unwrap_err().class, ErrorClass::Invalid);
+        intent.system.features.set_text("net_interface.0.connection", "unknown");
+        assert_eq!(cards(&intent).unwrap_err().class, ErrorClass::Invalid);
+    }
+}

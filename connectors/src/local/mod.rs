@@ -1,6 +1,7 @@
 #![doc = include_str!("docs.md")]
 
 mod cloud;
+mod connector;
 mod disks;
 mod image;
 mod keys;

@@ -1,0 +1,154 @@
+//! The connector trait over the cloud.
+
+use super::{
+    cloud::LocalCloud,
+    image, map,
+    tool::{During, Result},
+};
+use crate::{
+    account::CloudAccount,
+    contract::{
+        Capabilities, CloudImage, Connector, Found, InfrastructureIntent, Observation, PowerOperation, ProviderId,
+        Quota, Resize, SharedResources, VmIntent,
+    },
+    error::{ConnectorError, ErrorClass},
+};
+use async_trait::async_trait;
+use radl::{Features, System};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The connector of one credential line.
+pub(super) struct LocalConnector {
+    cloud: Arc<LocalCloud>,
+    account: CloudAccount,
+}
+
+impl LocalConnector {
+    pub fn new(cloud: Arc<LocalCloud>, account: CloudAccount) -> Self {
+        Self { cloud, account }
+    }
+
+    /// Runs work that blocks. It goes on when the caller stops waiting; the next call waits for its lock.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&LocalCloud) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let cloud = Arc::clone(&self.cloud);
+        let done = tokio::task::spawn_blocking(move || work(&cloud)).await;
+        done.map_err(std::io::Error::from).during("working")?
+    }
+}
+
+#[async_trait]
+impl Connector for LocalConnector {
+    fn capabilities(&self) -> Capabilities {
+        self.cloud.capabilities
+    }
+
+    async fn candidates(&self, system: &System) -> Result<Vec<System>> {
+        let images = self.cloud.state.images();
+        Ok(map::candidates(system, &self.account, |name| image::find(&images, name).is_ok()))
+    }
+
+    async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources> {
+        let intent = intent.clone();
+        self.blocking(move |cloud| {
+            let mut shared = SharedResources::default();
+            for network in &intent.networks {
+                let made = cloud.networks().ensure(&intent.infrastructure, Some(network))?;
+                let mut features = Features::new();
+                features.set_text("provider_id", &made.bridge);
+                features.set_text("cidr", &made.cidr.to_string());
+                shared.networks.insert(network.id.clone(), features);
+            }
+            Ok(shared)
+        })
+        .await
+    }
+
+    async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId> {
+        let intent = intent.clone();
+        self.blocking(move |cloud| cloud.create(&intent)).await
+    }
+
+    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>> {
+        let infrastructure = infrastructure.to_owned();
+        self.blocking(move |cloud| {
+            let ours = cloud.state.all_vms()?.into_iter().filter(|mark| mark.infrastructure == infrastructure);
+            Ok(ours.map(|mark| Found { id: ProviderId(mark.uid.0.clone()), uid: mark.uid }).collect())
+        })
+        .await
+    }
+
+    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>> {
+        let ids = ids.to_owned();
+        self.blocking(move |cloud| ids.iter().filter_map(|id| cloud.observe(id).transpose()).collect()).await
+    }
+
+    async fn delete_vm(&self, id: &ProviderId) -> Result<()> {
+        let id = id.clone();
+        self.blocking(move |cloud| match cloud.locked(&id)? {
+            Some((_lock, mark)) => cloud.remove(&mark),
+            None => Ok(()),
+        })
+        .await
+    }
+
+    async fn delete_shared(&self, infrastructure: &str) -> Result<()> {
+        let infrastructure = infrastructure.to_owned();
+        self.blocking(move |cloud| cloud.networks().delete(&infrastructure).and_then(|()| cloud.state.sweep())).await
+    }
+
+    async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
+        let id = id.clone();
+        self.blocking(move |cloud| cloud.power(&id, operation)).await
+    }
+
+    async fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
+        let (id, resize) = (id.clone(), resize.clone());
+        self.blocking(move |cloud| cloud.resize(&id, &resize)).await
+    }
+
+    async fn snapshot(&self, id: &ProviderId, disk: usize, name: &str) -> Result<String> {
+        if disk != 0 {
+            return Err(ConnectorError::new(ErrorClass::Unsupported, "The local cloud makes images of disk 0 only"));
+        }
+        let (id, name) = (id.clone(), name.to_owned());
+        self.blocking(move |cloud| {
+            let (_lock, mark) = cloud.existing(&id)?;
+            image::make(&cloud.state.images(), &name, &cloud.state.folder(&mark.uid.0).join("upper"))
+        })
+        .await
+    }
+
+    async fn delete_image(&self, url: &str) -> Result<()> {
+        let url = url.to_owned();
+        self.blocking(move |cloud| match image::name(&url) {
+            Some(name) => image::delete(&cloud.state.images(), name).and_then(|()| cloud.release()),
+            None => Err(ConnectorError::new(ErrorClass::Invalid, format!("'{url}' is no image of the local cloud"))),
+        })
+        .await
+    }
+
+    async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>> {
+        self.blocking(|cloud| {
+            let names = std::iter::once(image::HOST.to_owned()).chain(image::list(&cloud.state.images())?);
+            Ok(names.map(|name| CloudImage { uri: image::url(&name), name }).collect())
+        })
+        .await
+    }
+
+    async fn quotas(&self) -> Result<BTreeMap<String, Quota>> {
+        self.blocking(|cloud| {
+            let marks = cloud.state.all_vms()?;
+            let cores = marks.iter().filter_map(|mark| mark.cpu_count).sum();
+            let memory = marks.iter().filter_map(|mark| mark.memory).sum::<u64>() as f64 / 1e9;
+            let instances = Quota { used: marks.len() as f64, limit: cloud.settings.max_vms as f64 };
+            let unlimited = |used| Quota { used, limit: -1.0 };
+            Ok([("instances", instances), ("cores", unlimited(cores)), ("ram", unlimited(memory))]
+                .map(|(name, quota)| (name.to_owned(), quota))
+                .into())
+        })
+        .await
+    }
+}
