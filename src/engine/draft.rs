@@ -37,6 +37,8 @@ pub struct Terms {
     pub now: i64,
     /// MAX_CONTEXTUALIZATION_TIME
     pub max_contextualization: Duration,
+    /// DEFAULT_VM_NAME
+    pub default_vm_name: Arc<str>,
 }
 
 /// A model under change.

@@ -5,7 +5,7 @@
 
 use super::{
     Inner,
-    draft::{Draft, Effect, Terms, WorkResult},
+    draft::{Draft, Effect, WorkResult},
     error::OperationError,
     model::{Infrastructure, State},
     rows, state,
@@ -220,7 +220,7 @@ impl Keeper {
                 }
             }
             let store_was_away = !backlog.is_empty();
-            let mut draft = Draft::new(Infrastructure::clone(&self.model), self.terms());
+            let mut draft = Draft::new(Infrastructure::clone(&self.model), self.inner.terms());
             let mut acknowledgements: Vec<Acknowledge> = Vec::new();
             let mut reports = std::mem::take(&mut backlog);
             let mut useful = Vec::new();
@@ -271,10 +271,6 @@ impl Keeper {
         }
         self.children.stop();
         self.inner.forget(&self.model.id);
-    }
-
-    fn terms(&self) -> Terms {
-        Terms { now: self.inner.now(), max_contextualization: self.inner.settings.max_contextualization }
     }
 
     async fn commit(&mut self, mut draft: Draft) -> Result<(), StoreError> {

@@ -4,10 +4,11 @@ use super::model::Vm;
 use connectors::{Observation, PowerState};
 use radl::Radl;
 
-/// The machine's document after an observation; none when nothing changed.
+/// The machine's document after an observation; none when nothing changed. `default_name` is the template for a machine
+/// without a requested name.
 #[must_use]
-pub fn info_after(info: &Radl, vm: &Vm, observation: &Observation, now: i64) -> Option<Radl> {
-    let mut after = info.clone();
+pub fn info_after(vm: &Vm, observation: &Observation, default_name: &str, now: i64) -> Option<Radl> {
+    let mut after = Radl::clone(&vm.info);
     let system = after.systems.first_mut()?;
     for (name, value) in observation.features.iter() {
         system.features.set(name, value.clone());
@@ -15,7 +16,10 @@ pub fn info_after(info: &Radl, vm: &Vm, observation: &Observation, now: i64) -> 
     if matches!(observation.state, PowerState::Running | PowerState::Pending) || !observation.addresses.is_empty() {
         write_addresses(&mut after, vm, observation, now);
     }
-    (after != *info).then_some(after)
+    if let Some(system) = after.systems.first_mut() {
+        system.fill_in_names(u64::from(vm.number), default_name);
+    }
+    (after != *vm.info).then_some(after)
 }
 
 /// Addresses whose network the connector names go to that interface; the others are placed by the common rules.

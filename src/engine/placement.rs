@@ -26,6 +26,13 @@ struct Cloud {
     connector: Arc<dyn Connector>,
 }
 
+/// The caller's clouds: those that can be used, and the others by id with the reason.
+#[derive(Default)]
+struct Clouds {
+    usable: Vec<Cloud>,
+    unusable: Vec<(String, String)>,
+}
+
 /// Candidates of one system: the best of each cloud, and why others have none.
 #[derive(Default)]
 struct Candidates {
@@ -59,7 +66,7 @@ pub async fn choose(
     if completed.deploys.iter().all(|deploy| deploy.number <= 0) {
         return Ok(Placement::default());
     }
-    let (clouds, unusable) = clouds(inner, credentials)?;
+    let Clouds { usable: clouds, unusable } = clouds(inner, credentials)?;
     let wanted: BTreeSet<&str> =
         completed.deploys.iter().filter(|d| d.number > 0).map(|deploy| deploy.system.as_str()).collect();
     let mut candidates: BTreeMap<&str, Candidates> = BTreeMap::new();
@@ -89,18 +96,16 @@ pub async fn choose(
     Ok(plan(&completed, &clouds, &candidates, &chosen))
 }
 
-/// The caller's clouds, and those that cannot be used with the reason.
-fn clouds(inner: &Inner, credentials: &Credentials) -> Result<(Vec<Cloud>, Vec<(String, String)>), OperationError> {
+fn clouds(inner: &Inner, credentials: &Credentials) -> Result<Clouds, OperationError> {
     let accounts = credentials.clouds().map_err(|error| OperationError::Invalid(error.to_string()))?;
-    let mut usable = Vec::new();
-    let mut unusable = Vec::new();
+    let mut clouds = Clouds::default();
     for account in accounts {
         match inner.registry.connector(&account) {
-            Ok(connector) => usable.push(Cloud { account, connector }),
-            Err(error) => unusable.push((account.id, error.message)),
+            Ok(connector) => clouds.usable.push(Cloud { account, connector }),
+            Err(error) => clouds.unusable.push((account.id, error.message)),
         }
     }
-    Ok((usable, unusable))
+    Ok(clouds)
 }
 
 async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<Candidates, OperationError> {

@@ -159,8 +159,12 @@ impl Inner {
         }
     }
 
-    fn terms(&self) -> Terms {
-        Terms { now: self.now(), max_contextualization: self.settings.max_contextualization }
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            now: self.now(),
+            max_contextualization: self.settings.max_contextualization,
+            default_vm_name: self.settings.contextualization.default_vm_name.as_str().into(),
+        }
     }
 
     async fn store_new(

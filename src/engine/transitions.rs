@@ -492,7 +492,8 @@ fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, (
         let seen = by_id.get(id).copied();
         let state = seen.map_or(PowerState::Off, |observation| observation.state);
         let observed = Some(Observed { state, failing_since: None });
-        let info = seen.and_then(|observation| observation::info_after(&vm.info, vm, observation, now));
+        let name = &draft.terms.default_vm_name;
+        let info = seen.and_then(|observation| observation::info_after(vm, observation, name, now));
         if vm.observed == observed && info.is_none() {
             continue;
         }

@@ -90,7 +90,8 @@ impl World {
 
     /// A commit: the change is stored, then its effects start.
     fn change<T>(&mut self, change: impl FnOnce(&mut Draft) -> T) -> T {
-        let terms = Terms { now: 0, max_contextualization: std::time::Duration::from_secs(60) };
+        let limit = std::time::Duration::from_secs(60);
+        let terms = Terms { now: 0, max_contextualization: limit, default_vm_name: "vnode-#N#".into() };
         let mut draft = Draft::new(self.model.clone(), terms);
         let result = change(&mut draft);
         self.model = draft.model;
