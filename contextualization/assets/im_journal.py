@@ -86,6 +86,7 @@ class CallbackModule(CallbackBase):
             "verbose": bool(verbose) or None,
             "ignored": ignored or None,
             "trunc": cut or None,
+            "loop": bool(task.loop and "results" in raw) or None,
         }
         if kind.startswith("item_"):
             fields["loop_item"] = str(shortened(self._get_item_label(raw), 512)[0])

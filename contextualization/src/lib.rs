@@ -5,9 +5,17 @@
 //! | module | subject |
 //! |---|---|
 //! | [`contract`] | what the engine gives and what it gets back |
+//! | [`ssh`] | sessions, commands, streams, uploads, hops |
+//! | [`plan`] | from a document to files, playbooks and steps |
+//! | [`yaml`] | YAML that keeps tags and styles |
+//! | [`journal`] | from the runner's events to logs and results |
 #![deny(unsafe_code)]
 
 pub mod contract;
+pub mod journal;
+pub mod plan;
+pub mod ssh;
+pub mod yaml;
 
 pub use contract::{
     Cause, Effect, Entry, ErrorCode, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError, VmFacts, VmPower,
