@@ -1,0 +1,646 @@
+//! One thread per connection that moves bytes between libssh2's channels and local sockets.
+//!
+//! Each channel is bridged to one end of a socket pair; the other end is what the rest of the program reads and writes.
+//! So the kernel gives back-pressure, `poll` sees everything, and no channel waits for another one. A channel that
+//! nobody reads holds at most its window (2 MB) in libssh2.
+//!
+//! libssh2 has one rule to obey: when a call stops half-way through *sending* a packet, that same call must be
+//! finished before any other one sends. [`Connection::call`] sees to it.
+
+use super::{
+    Exit, SshError,
+    login::{self, Accepted, Request, Transport, is_fatal, would_block},
+};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ssh2::{BlockDirections, Session};
+use std::{
+    io::{ErrorKind, Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc, OnceLock,
+        mpsc::{self, Receiver, Sender, TryRecvError},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// Silence after which the server is asked for a sign of life; four unanswered questions break the connection.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const MISSED: u32 = 4;
+const CHUNK: usize = 32 << 10;
+
+/// Where a channel leads.
+pub(super) enum Destination {
+    /// A command line of the remote shell; its standard error is kept up to `stderr` bytes.
+    Command { line: String, stderr: usize },
+    /// A TCP port as the server sees it.
+    Tcp { host: String, port: u16 },
+}
+
+/// An open channel: its bytes and how it ends.
+#[derive(Debug)]
+pub(super) struct Channel<S> {
+    pub(super) stream: S,
+    pub(super) exit: oneshot::Receiver<Result<Exit, SshError>>,
+}
+
+struct Open {
+    destination: Destination,
+    input: Vec<u8>,
+    close_input: bool,
+    local: UnixStream,
+    opened: oneshot::Sender<Result<(), SshError>>,
+    exit: oneshot::Sender<Result<Exit, SshError>>,
+}
+
+/// Orders to the thread. Dropping it ends the thread once its channels are done.
+#[derive(Debug)]
+pub(super) struct Handle {
+    target: String,
+    orders: Sender<Open>,
+    wake: UnixStream,
+    ended: Arc<OnceLock<SshError>>,
+}
+
+/// Starts the thread and waits for its login. `keep` is dropped when the connection is closed.
+pub(super) async fn start(
+    transport: Transport,
+    request: Request,
+    keep: Box<dyn Send>,
+) -> Result<(Handle, Accepted), SshError> {
+    let target = request.endpoint.to_string();
+    let local = |e: std::io::Error| SshError::Unreachable { target: target.clone(), reason: e.to_string() };
+    let (wake, woken) = UnixStream::pair().map_err(local)?;
+    wake.set_nonblocking(true).map_err(local)?;
+    woken.set_nonblocking(true).map_err(local)?;
+    let (orders, inbox) = mpsc::channel();
+    let ended = Arc::new(OnceLock::new());
+    let handle = Handle { target: target.clone(), orders, wake, ended: Arc::clone(&ended) };
+    let (report, reported) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("ssh".to_owned())
+        .stack_size(512 << 10)
+        .spawn(move || {
+            let _keep = keep;
+            match login::login(transport, &request, &|| report.is_closed()) {
+                Ok((session, socket, accepted)) => {
+                    if report.send(Ok(accepted)).is_ok() {
+                        let connection = Connection::new(request.endpoint.to_string(), session, socket);
+                        connection.run(&inbox, &woken, &ended);
+                    }
+                }
+                Err(error) => drop(report.send(Err(error))),
+            }
+        })
+        .map_err(local)?;
+    let lost = |_| SshError::Unreachable { target, reason: "the connection's thread ended".to_owned() };
+    let accepted = reported.await.map_err(lost)??;
+    Ok((handle, accepted))
+}
+
+impl Handle {
+    /// Opens a channel and sends `input` on it, then, with `close_input`, the end of input. The local stream is
+    /// non-blocking; dropping it closes the channel.
+    pub(super) async fn open(
+        &self,
+        destination: Destination,
+        input: Vec<u8>,
+        close_input: bool,
+    ) -> Result<Channel<UnixStream>, SshError> {
+        let local = |e: std::io::Error| SshError::Remote { target: self.target.clone(), reason: e.to_string() };
+        let (stream, ours) = UnixStream::pair().map_err(local)?;
+        stream.set_nonblocking(true).map_err(local)?;
+        ours.set_nonblocking(true).map_err(local)?;
+        let (opened, is_open) = oneshot::channel();
+        let (exit, exited) = oneshot::channel();
+        let order = Open { destination, input, close_input, local: ours, opened, exit };
+        self.orders.send(order).map_err(|_| self.broken())?;
+        // A full pipe already wakes the thread.
+        let _ = (&self.wake).write(&[1]);
+        is_open.await.unwrap_or_else(|_| Err(self.broken()))?;
+        Ok(Channel { stream, exit: exited })
+    }
+
+    /// Whether the thread ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
+    /// Why nothing works any more.
+    pub(super) fn broken(&self) -> SshError {
+        let closed = || SshError::Disconnected { target: self.target.clone(), reason: "it was closed".to_owned() };
+        self.ended.get().cloned().unwrap_or_else(closed)
+    }
+}
+
+/// Bytes on their way, written from the front.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.start += n;
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    fn fill(&mut self, bytes: &[u8]) {
+        *self = Self { bytes: bytes.to_vec(), start: 0 };
+    }
+}
+
+enum Stage {
+    /// Waiting for its turn, or for the server's answer.
+    Opening,
+    /// Open; the command is not accepted yet.
+    Starting(ssh2::Channel),
+    /// Carrying bytes.
+    Running(ssh2::Channel),
+    /// Waiting for the server to close its side.
+    Closing(ssh2::Channel),
+    /// To be forgotten.
+    Done,
+}
+
+struct Bridge {
+    destination: Destination,
+    stage: Stage,
+    local: UnixStream,
+    up: Buffer,
+    down: Buffer,
+    /// No more input will come from our side.
+    input_ended: bool,
+    /// The server was told so.
+    eof_sent: bool,
+    /// The server's output ended and our side was told so.
+    output_ended: bool,
+    /// Nobody is interested any more.
+    abandoned: bool,
+    stderr: Vec<u8>,
+    opened: Option<oneshot::Sender<Result<(), SshError>>>,
+    exit: Option<oneshot::Sender<Result<Exit, SshError>>>,
+}
+
+impl Bridge {
+    fn new(order: Open) -> Self {
+        Self {
+            destination: order.destination,
+            stage: Stage::Opening,
+            local: order.local,
+            up: Buffer { bytes: order.input, start: 0 },
+            down: Buffer::default(),
+            input_ended: order.close_input,
+            eof_sent: false,
+            output_ended: false,
+            abandoned: false,
+            stderr: Vec::new(),
+            opened: Some(order.opened),
+            exit: Some(order.exit),
+        }
+    }
+
+    /// Whether something from the server would help.
+    fn wants_network(&self) -> bool {
+        !matches!(self.stage, Stage::Running(_)) || self.down.is_empty() || !self.up.is_empty()
+    }
+
+    /// What would help on the local side; none when that side is finished.
+    fn wants_local(&self) -> Option<PollFlags> {
+        if self.abandoned || (self.input_ended && self.output_ended) {
+            return None;
+        }
+        let running = matches!(self.stage, Stage::Running(_));
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::POLLIN, running && !self.input_ended && self.up.is_empty());
+        flags.set(PollFlags::POLLOUT, !self.down.is_empty());
+        Some(flags)
+    }
+
+    fn refuse(&mut self, error: SshError) {
+        if let Some(opened) = self.opened.take() {
+            let _ = opened.send(Err(error));
+        }
+        self.stage = Stage::Done;
+    }
+}
+
+/// The connection as its thread sees it.
+struct Connection {
+    target: String,
+    session: Session,
+    socket: OwnedFd,
+    heard: Instant,
+    asked: Instant,
+}
+
+/// The connection is of no use any more.
+struct Broken(String);
+
+impl Connection {
+    fn new(target: String, session: Session, socket: OwnedFd) -> Self {
+        session.set_keepalive(true, 2);
+        let now = Instant::now();
+        Self { target, session, socket, heard: now, asked: now }
+    }
+
+    fn run(mut self, inbox: &Receiver<Open>, woken: &UnixStream, ended: &OnceLock<SshError>) {
+        let mut bridges = Vec::new();
+        let reason = match self.serve(inbox, woken, &mut bridges) {
+            Ok(()) => "it was closed".to_owned(),
+            Err(Broken(reason)) => reason,
+        };
+        let error = SshError::Disconnected { target: self.target.clone(), reason };
+        let _ = ended.set(error.clone());
+        for bridge in &mut bridges {
+            if let Some(exit) = bridge.exit.take() {
+                let _ = exit.send(Err(error.clone()));
+            }
+            bridge.refuse(error.clone());
+        }
+        drop(bridges);
+        let _ = self.session.disconnect(None, "done", None);
+        // Freeing what is left must neither hang nor leak.
+        self.session.set_timeout(500);
+        self.session.set_blocking(true);
+    }
+
+    fn serve(
+        &mut self,
+        inbox: &Receiver<Open>,
+        woken: &UnixStream,
+        bridges: &mut Vec<Bridge>,
+    ) -> Result<(), Broken> {
+        let mut orders_may_come = true;
+        loop {
+            while orders_may_come {
+                match inbox.try_recv() {
+                    Ok(order) => {
+                        if bridges.is_empty() {
+                            (self.heard, self.asked) = (Instant::now(), Instant::now());
+                        }
+                        bridges.push(Bridge::new(order));
+                    }
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => orders_may_come = false,
+                }
+            }
+            if !orders_may_come && bridges.is_empty() {
+                return Ok(());
+            }
+            while self.step_all(bridges)? {}
+            self.keep_alive(bridges)?;
+            self.wait(woken, orders_may_come, bridges)?;
+        }
+    }
+
+    /// One step of every bridge; false when all of them wait for something.
+    fn step_all(&mut self, bridges: &mut Vec<Bridge>) -> Result<bool, Broken> {
+        let mut progress = false;
+        let mut opening = false;
+        for bridge in bridges.iter_mut() {
+            // libssh2 keeps the state of opening a channel in the session: one at a time.
+            let waits = matches!(bridge.stage, Stage::Opening) && std::mem::replace(&mut opening, true);
+            if !waits {
+                progress |= self.step(bridge)?;
+            }
+        }
+        let before = bridges.len();
+        bridges.retain(|bridge| !matches!(bridge.stage, Stage::Done));
+        Ok(progress || bridges.len() < before)
+    }
+
+    fn step(&mut self, bridge: &mut Bridge) -> Result<bool, Broken> {
+        match std::mem::replace(&mut bridge.stage, Stage::Done) {
+            Stage::Opening => self.open(bridge),
+            Stage::Starting(channel) => self.start(bridge, channel),
+            Stage::Running(channel) => self.carry(bridge, channel),
+            Stage::Closing(channel) => self.close(bridge, channel),
+            Stage::Done => Ok(false),
+        }
+    }
+
+    fn open(&mut self, bridge: &mut Bridge) -> Result<bool, Broken> {
+        let opened = match &bridge.destination {
+            Destination::Command { .. } => self.call(Session::channel_session),
+            Destination::Tcp { host, port } => self.call(|s| s.channel_direct_tcpip(host, *port, None)),
+        };
+        match opened {
+            Ok(Some(channel)) => bridge.stage = Stage::Starting(channel),
+            Ok(None) => {
+                bridge.stage = Stage::Opening;
+                return Ok(false);
+            }
+            Err(e) if is_fatal(&e) => {
+                bridge.stage = Stage::Opening;
+                return Err(Broken(e.message().to_owned()));
+            }
+            Err(e) => bridge.refuse(self.open_error(&bridge.destination, e.message())),
+        }
+        Ok(true)
+    }
+
+    fn open_error(&self, destination: &Destination, reason: &str) -> SshError {
+        match destination {
+            Destination::Tcp { host, port } => {
+                let target = super::Endpoint::new(host.as_str(), *port).to_string();
+                if reason.contains("connect failed") {
+                    SshError::Unreachable { target, reason: format!("connection failed from {}", self.target) }
+                } else {
+                    SshError::ForwardingDenied { target, reason: reason.to_owned() }
+                }
+            }
+            Destination::Command { .. } => {
+                SshError::Remote { target: self.target.clone(), reason: reason.to_owned() }
+            }
+        }
+    }
+
+    fn start(&mut self, bridge: &mut Bridge, mut channel: ssh2::Channel) -> Result<bool, Broken> {
+        let started = match &bridge.destination {
+            Destination::Tcp { .. } => Ok(Some(())),
+            Destination::Command { line, .. } => self.call(|_| channel.exec(line)),
+        };
+        match started {
+            Ok(Some(())) => {
+                bridge.stage = Stage::Running(channel);
+                let wanted = bridge.opened.take().is_some_and(|opened| opened.send(Ok(())).is_ok());
+                bridge.abandoned |= !wanted;
+                Ok(true)
+            }
+            Ok(None) => {
+                bridge.stage = Stage::Starting(channel);
+                Ok(false)
+            }
+            Err(e) if is_fatal(&e) => {
+                bridge.stage = Stage::Starting(channel);
+                Err(Broken(e.message().to_owned()))
+            }
+            Err(e) => {
+                bridge.refuse(SshError::Remote { target: self.target.clone(), reason: e.message().to_owned() });
+                bridge.stage = Stage::Closing(channel);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Moves what can be moved in both directions.
+    fn carry(&mut self, bridge: &mut Bridge, mut channel: ssh2::Channel) -> Result<bool, Broken> {
+        if bridge.abandoned || bridge.exit.as_ref().is_some_and(oneshot::Sender::is_closed) && bridge.output_ended {
+            bridge.abandoned = true;
+            bridge.stage = Stage::Closing(channel);
+            return Ok(true);
+        }
+        let mut progress = self.carry_up(bridge, &mut channel)?;
+        progress |= self.carry_down(bridge, &mut channel)?;
+        if channel.eof() && bridge.down.is_empty() {
+            if !bridge.output_ended {
+                bridge.output_ended = true;
+                let _ = bridge.local.shutdown(std::net::Shutdown::Write);
+                progress = true;
+            }
+            if self.survivable(|_| channel.wait_close())?.is_some() {
+                bridge.stage = Stage::Closing(channel);
+                return Ok(true);
+            }
+        }
+        bridge.stage = Stage::Running(channel);
+        Ok(progress)
+    }
+
+    fn carry_up(&mut self, bridge: &mut Bridge, channel: &mut ssh2::Channel) -> Result<bool, Broken> {
+        let mut progress = false;
+        if !bridge.input_ended && bridge.up.is_empty() {
+            let mut chunk = [0; CHUNK];
+            match bridge.local.read(&mut chunk) {
+                Ok(0) => (bridge.input_ended, progress) = (true, true),
+                Ok(n) => {
+                    bridge.up.fill(&chunk[..n]);
+                    progress = true;
+                }
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => (bridge.abandoned, progress) = (true, true),
+            }
+        }
+        if !bridge.up.is_empty() {
+            match self.call_io(|| channel.write(bridge.up.rest()))? {
+                Moved::Bytes(n) => {
+                    bridge.up.advance(n);
+                    progress |= n > 0;
+                }
+                Moved::Later => {}
+                Moved::Refused => {
+                    bridge.up = Buffer::default();
+                    (bridge.input_ended, bridge.eof_sent, progress) = (true, true, true);
+                }
+            }
+        }
+        if bridge.input_ended && bridge.up.is_empty() && !bridge.eof_sent {
+            bridge.eof_sent = self.survivable(|_| channel.send_eof())?.is_some();
+            progress |= bridge.eof_sent;
+        }
+        Ok(progress)
+    }
+
+    fn carry_down(&mut self, bridge: &mut Bridge, channel: &mut ssh2::Channel) -> Result<bool, Broken> {
+        let mut progress = false;
+        if bridge.down.is_empty() {
+            let mut chunk = [0; CHUNK];
+            if let Moved::Bytes(n @ 1..) = self.call_io(|| channel.read(&mut chunk))? {
+                bridge.down.fill(&chunk[..n]);
+                progress = true;
+            }
+            if let Destination::Command { stderr: limit, .. } = bridge.destination
+                && let Moved::Bytes(n @ 1..) = self.call_io(|| channel.stderr().read(&mut chunk))?
+            {
+                let room = limit.saturating_sub(bridge.stderr.len());
+                bridge.stderr.extend_from_slice(&chunk[..n.min(room)]);
+                progress = true;
+            }
+        }
+        if !bridge.down.is_empty() {
+            match bridge.local.write(bridge.down.rest()) {
+                Ok(n) => {
+                    bridge.down.advance(n);
+                    progress = true;
+                }
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => (bridge.abandoned, progress) = (true, true),
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Closes our side, waits for the other one, and says how it ended.
+    fn close(&mut self, bridge: &mut Bridge, mut channel: ssh2::Channel) -> Result<bool, Broken> {
+        if self.survivable(|_| channel.close())?.is_none() {
+            bridge.stage = Stage::Closing(channel);
+            return Ok(false);
+        }
+        let signal = channel.exit_signal().ok().and_then(|s| s.exit_signal);
+        let status = signal.as_deref().map_or_else(|| channel.exit_status().unwrap_or(255), signal_status);
+        if let Some(exit) = bridge.exit.take() {
+            let _ = exit.send(Ok(Exit { status, stderr: std::mem::take(&mut bridge.stderr) }));
+        }
+        Ok(true)
+    }
+
+    /// Calls libssh2; none when it waits for the server.
+    fn call<T>(
+        &mut self,
+        mut operation: impl FnMut(&Session) -> Result<T, ssh2::Error>,
+    ) -> Result<Option<T>, ssh2::Error> {
+        let start = Instant::now();
+        loop {
+            match operation(&self.session) {
+                Ok(value) => return Ok(Some(value)),
+                Err(e) if !would_block(&e) => return Err(e),
+                Err(e) => {
+                    let directions = self.session.block_directions();
+                    if !matches!(directions, BlockDirections::Outbound | BlockDirections::Both) {
+                        return Ok(None);
+                    }
+                    if start.elapsed() > KEEPALIVE * MISSED {
+                        return Err(e);
+                    }
+                    let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+                    let _ = poll(&mut fds, PollTimeout::from(1000u16));
+                }
+            }
+        }
+    }
+
+    /// As [`Connection::call`], where an error of the channel alone counts as done.
+    fn survivable(
+        &mut self,
+        operation: impl FnMut(&Session) -> Result<(), ssh2::Error>,
+    ) -> Result<Option<()>, Broken> {
+        match self.call(operation) {
+            Ok(done) => Ok(done),
+            Err(e) if is_fatal(&e) || would_block(&e) => Err(Broken(e.message().to_owned())),
+            Err(_) => Ok(Some(())),
+        }
+    }
+
+    /// As [`Connection::call`] for reads and writes, whose errors hide libssh2's code.
+    fn call_io(&mut self, mut operation: impl FnMut() -> std::io::Result<usize>) -> Result<Moved, Broken> {
+        let moved = self.call(|session| match operation() {
+            Ok(n) => Ok(n),
+            Err(e) => Err(ssh2::Error::last_session_error(session).unwrap_or_else(|| {
+                let code = if e.kind() == ErrorKind::WouldBlock { login::EAGAIN } else { -43 };
+                ssh2::Error::new(ssh2::ErrorCode::Session(code), "the connection broke")
+            })),
+        });
+        match moved {
+            Ok(Some(n)) => Ok(Moved::Bytes(n)),
+            Ok(None) => Ok(Moved::Later),
+            Err(e) if is_fatal(&e) || would_block(&e) => Err(Broken(e.message().to_owned())),
+            Err(_) => Ok(Moved::Refused),
+        }
+    }
+
+    /// Asks a silent server for a sign of life while channels are open. (Without channels nobody reads its answers;
+    /// then the kernel watches the TCP connection.)
+    fn keep_alive(&mut self, bridges: &[Bridge]) -> Result<(), Broken> {
+        let now = Instant::now();
+        if bridges.is_empty() || !bridges.iter().any(Bridge::wants_network) {
+            self.heard = now;
+        }
+        if now.duration_since(self.heard) >= KEEPALIVE * (MISSED + 1) {
+            return Err(Broken(format!("no sign of life for {} s", (KEEPALIVE * MISSED).as_secs())));
+        }
+        if now.duration_since(self.heard.max(self.asked)) >= KEEPALIVE {
+            self.asked = now;
+            self.call(|session| session.keepalive_send()).map_err(|e| Broken(e.message().to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something can move.
+    fn wait(&mut self, woken: &UnixStream, orders_may_come: bool, bridges: &mut [Bridge]) -> Result<(), Broken> {
+        let network = if bridges.is_empty() {
+            HALF_CLOSED
+        } else if bridges.iter().any(Bridge::wants_network) {
+            PollFlags::POLLIN
+        } else {
+            PollFlags::empty()
+        };
+        let (answers, locals) = {
+            let mut fds = vec![PollFd::new(self.socket.as_fd(), network)];
+            if orders_may_come {
+                fds.push(PollFd::new(woken.as_fd(), PollFlags::POLLIN));
+            }
+            let first = fds.len();
+            let polled: Vec<usize> = bridges
+                .iter()
+                .enumerate()
+                .filter_map(|(i, bridge)| {
+                    fds.push(PollFd::new(bridge.local.as_fd(), bridge.wants_local()?));
+                    Some(i)
+                })
+                .collect();
+            let _ = poll(&mut fds, PollTimeout::try_from(KEEPALIVE).unwrap_or(PollTimeout::ZERO));
+            let answers = fds[0].revents().unwrap_or(PollFlags::empty());
+            let hung_up = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| r.intersects(GONE));
+            let gone: Vec<usize> =
+                polled.into_iter().zip(&fds[first..]).filter(|(_, fd)| hung_up(fd)).map(|(i, _)| i).collect();
+            (answers, gone)
+        };
+        for index in locals {
+            bridges[index].abandoned = true;
+        }
+        if answers.contains(PollFlags::POLLIN) {
+            self.heard = Instant::now();
+        } else if answers.intersects(GONE | HALF_CLOSED) {
+            return Err(Broken("the server closed it".to_owned()));
+        }
+        if orders_may_come {
+            let mut sink = [0; 64];
+            while matches!((&*woken).read(&mut sink), Ok(1..)) {}
+        }
+        Ok(())
+    }
+}
+
+const GONE: PollFlags = PollFlags::POLLHUP.union(PollFlags::POLLERR).union(PollFlags::POLLNVAL);
+/// POLLRDHUP of Linux: the peer sent its end, whether or not there is something to read.
+const HALF_CLOSED: PollFlags = PollFlags::from_bits_retain(0x2000);
+
+enum Moved {
+    Bytes(usize),
+    Later,
+    Refused,
+}
+
+/// The status a shell shows for a signal (RFC 4254, 6.10 names them without `SIG`).
+fn signal_status(name: &str) -> i32 {
+    let number = match name {
+        "HUP" => 1,
+        "INT" => 2,
+        "QUIT" => 3,
+        "ILL" => 4,
+        "ABRT" => 6,
+        "FPE" => 8,
+        "KILL" => 9,
+        "SEGV" => 11,
+        "PIPE" => 13,
+        "ALRM" => 14,
+        "TERM" => 15,
+        _ => 127,
+    };
+    128 + number
+}

@@ -1,0 +1,69 @@
+//! How many connections the daemon holds and how fast it opens them (spec/contextualization.md 6.11).
+
+use super::{Endpoint, HostKeyPolicy, Login, SshError, SshSession};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// Bounds shared by all connections that the daemon itself opens. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SshLimits {
+    connections: Arc<Semaphore>,
+    interval: Duration,
+    next: Arc<Mutex<HashMap<Endpoint, Instant>>>,
+}
+
+/// The right to hold one connection, given back when dropped.
+#[derive(Debug)]
+pub struct Admission(#[allow(dead_code)] OwnedSemaphorePermit);
+
+impl SshLimits {
+    /// At most `connections` at once and `per_second` new ones per server (sshd's MaxStartups refuses more).
+    #[must_use]
+    pub fn new(connections: usize, per_second: u32) -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(connections.max(1))),
+            interval: Duration::from_secs(1) / per_second.max(1),
+            next: Arc::default(),
+        }
+    }
+
+    /// Waits until one more connection to the endpoint is allowed.
+    pub async fn admit(&self, endpoint: &Endpoint) -> Option<Admission> {
+        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+        let start = self.reserve(endpoint, Instant::now());
+        tokio::time::sleep_until(start).await;
+        Some(Admission(permit))
+    }
+
+    /// The next free moment for a connection to the endpoint.
+    fn reserve(&self, endpoint: &Endpoint, now: Instant) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        next.retain(|_, free| *free > now);
+        let start = next.get(endpoint).copied().unwrap_or(now);
+        next.insert(endpoint.clone(), start + self.interval);
+        start
+    }
+
+    /// As [`SshSession::connect`], within these bounds; the waiting for admission is not part of `timeout`.
+    ///
+    /// # Errors
+    /// As [`SshSession::connect`].
+    pub async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        user: &str,
+        logins: &[Login],
+        host_key: HostKeyPolicy,
+        timeout: Duration,
+    ) -> Result<SshSession, SshError> {
+        let admission = self.admit(endpoint).await;
+        SshSession::connect_admitted(endpoint, user, logins, host_key, timeout, admission).await
+    }
+}

@@ -1,0 +1,226 @@
+//! From an open byte stream to a logged-in libssh2 session: handshake, host key, credentials.
+//!
+//! Runs in the session's own thread. libssh2 is in its non-blocking mode throughout, so that every wait has a limit and
+//! ends when nobody waits for the result any more.
+
+use super::{Endpoint, HostKeyPolicy, Login, SshError, keys};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ssh2::{BlockDirections, ErrorCode, KeyboardInteractivePrompt, MethodType, Prompt, Session};
+use std::{
+    net::TcpStream,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::{Duration, Instant},
+};
+
+/// Host key algorithms in order of preference.
+const HOST_KEYS: [&str; 6] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+];
+
+pub(super) const EAGAIN: i32 = -37;
+
+/// A connected byte stream, non-blocking.
+#[derive(Debug)]
+pub(super) struct Transport(OwnedFd);
+
+impl Transport {
+    /// A TCP connection. The kernel watches it while no channel is open (15 s, 4 probes).
+    pub(super) fn tcp(stream: TcpStream) -> std::io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let quarter = Duration::from_secs(15);
+        let keepalive = socket2::TcpKeepalive::new().with_time(quarter).with_interval(quarter).with_retries(4);
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        Ok(Self(stream.into()))
+    }
+
+    /// A local stream that something else carries on, already non-blocking.
+    pub(super) fn local(stream: UnixStream) -> Self {
+        Self(stream.into())
+    }
+}
+
+/// What to log in with.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) endpoint: Endpoint,
+    pub(super) user: String,
+    pub(super) logins: Vec<Login>,
+    pub(super) policy: HostKeyPolicy,
+    pub(super) timeout: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) login: usize,
+    pub(super) host_key: String,
+}
+
+/// Whether libssh2 only asks to be called again.
+pub(super) fn would_block(error: &ssh2::Error) -> bool {
+    error.code() == ErrorCode::Session(EAGAIN)
+}
+
+/// Whether the error concerns the connection as a whole rather than one channel or credential.
+pub(super) fn is_fatal(error: &ssh2::Error) -> bool {
+    // LIBSSH2_ERROR_*: SOCKET_NONE, BANNER_RECV, BANNER_SEND, INVALID_MAC, KEX_FAILURE, ALLOC, SOCKET_SEND,
+    // KEY_EXCHANGE_FAILURE, TIMEOUT, HOSTKEY_INIT, HOSTKEY_SIGN, DECRYPT, SOCKET_DISCONNECT, PROTO, BAD_USE,
+    // SOCKET_TIMEOUT, COMPRESS, ENCRYPT, SOCKET_RECV, BAD_SOCKET.
+    matches!(error.code(), ErrorCode::Session(-14..=-1 | -43 | -45 | -39 | -30 | -29 | -44))
+}
+
+/// Why a step of the login ended early.
+enum Stop {
+    Late,
+    Failed(ssh2::Error),
+}
+
+/// Handshake and authentication. Returns the session and a second descriptor of its socket for polling.
+pub(super) fn login(
+    transport: Transport,
+    request: &Request,
+    abandoned: &dyn Fn() -> bool,
+) -> Result<(Session, OwnedFd, Accepted), SshError> {
+    let target = request.endpoint.to_string();
+    let unreachable = |reason: String| SshError::Unreachable { target: target.clone(), reason };
+    let socket = transport.0.try_clone().map_err(|e| unreachable(e.to_string()))?;
+    let mut session = Session::new().map_err(|e| unreachable(e.message().to_owned()))?;
+    session.set_blocking(false);
+    let deadline = Instant::now() + request.timeout;
+    let wait = Wait { socket: &socket, deadline, abandoned };
+
+    prefer_host_key(&session, request.policy.expected.as_deref());
+    session.set_tcp_stream(transport.0);
+    wait.finish(&mut session, Session::handshake).map_err(|stop| unreachable(stop.text()))?;
+
+    let seen = session.host_key().map(|(blob, _)| keys::public_text(blob)).unwrap_or_default();
+    if let (true, Some(expected)) = (request.policy.check, &request.policy.expected)
+        && !keys::same_public(expected, &seen)
+    {
+        return Err(SshError::HostKeyChanged { target, expected: expected.clone(), seen });
+    }
+    let login = authenticate(&mut session, &wait, request, &target)?;
+    Ok((session, socket, Accepted { login, host_key: seen }))
+}
+
+/// Asks for the kind of key that is expected first, so that a server with several keys shows the known one.
+fn prefer_host_key(session: &Session, expected: Option<&str>) {
+    let known = expected.and_then(|key| key.split_whitespace().next()).unwrap_or_default();
+    let fits = |algorithm: &&str| *algorithm == known || (known == "ssh-rsa" && algorithm.starts_with("rsa-"));
+    let (first, rest): (Vec<_>, Vec<_>) = HOST_KEYS.iter().copied().partition(fits);
+    let order = [first, rest].concat().join(",");
+    // A list that this build of libssh2 does not know leaves its own preference in place.
+    let _ = session.method_pref(MethodType::HostKey, &order);
+}
+
+fn authenticate(
+    session: &mut Session,
+    wait: &Wait<'_>,
+    request: &Request,
+    target: &str,
+) -> Result<usize, SshError> {
+    let user = request.user.as_str();
+    let mut invalid = None;
+    let mut refused = false;
+    let methods = match wait.finish(session, |s| s.auth_methods(user).map(str::to_owned)) {
+        Ok(methods) => methods,
+        Err(_) if session.authenticated() => return Ok(0),
+        Err(stop) => return Err(SshError::Unreachable { target: target.to_owned(), reason: stop.text() }),
+    };
+    let offers = |method: &str| methods.split(',').any(|m| m == method);
+
+    for (index, login) in request.logins.iter().enumerate() {
+        let result = match login {
+            Login::Password(password) if offers("password") || !offers("keyboard-interactive") => {
+                wait.finish(session, |s| s.userauth_password(user, password))
+            }
+            Login::Password(password) => {
+                wait.finish(session, |s| s.userauth_keyboard_interactive(user, &mut Answer(password)))
+            }
+            Login::PrivateKey(text) => match keys::normalize(text) {
+                Ok(key) => wait.finish(session, |s| s.userauth_pubkey_memory(user, None, &key, None)),
+                Err(reason) => {
+                    invalid.get_or_insert(reason);
+                    continue;
+                }
+            },
+        };
+        match result {
+            Ok(()) => return Ok(index),
+            Err(Stop::Failed(error)) if !is_fatal(&error) => refused = true,
+            // A server that hangs up after some refusals has refused.
+            Err(Stop::Failed(_)) if refused => break,
+            Err(stop) => return Err(SshError::Unreachable { target: target.to_owned(), reason: stop.text() }),
+        }
+    }
+    match invalid {
+        Some(reason) => Err(SshError::InvalidPrivateKey(reason.to_string())),
+        None => Err(SshError::AuthFailed { target: target.to_owned(), user: user.to_owned() }),
+    }
+}
+
+/// Answers every prompt with the password.
+struct Answer<'a>(&'a str);
+
+impl KeyboardInteractivePrompt for Answer<'_> {
+    fn prompt(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'_>]) -> Vec<String> {
+        prompts.iter().map(|_| self.0.to_owned()).collect()
+    }
+}
+
+/// Waiting on the socket while libssh2 is not done.
+struct Wait<'a> {
+    socket: &'a OwnedFd,
+    deadline: Instant,
+    abandoned: &'a dyn Fn() -> bool,
+}
+
+impl Wait<'_> {
+    /// Repeats a step until libssh2 is done with it.
+    fn finish<T>(
+        &self,
+        session: &mut Session,
+        mut step: impl FnMut(&mut Session) -> Result<T, ssh2::Error>,
+    ) -> Result<T, Stop> {
+        loop {
+            match step(session) {
+                Err(e) if would_block(&e) => {}
+                result => return result.map_err(Stop::Failed),
+            }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || (self.abandoned)() {
+                return Err(Stop::Late);
+            }
+            let slice = left.min(Duration::from_millis(500));
+            let mut fds = [PollFd::new(self.socket.as_fd(), interest(session))];
+            let _ = poll(&mut fds, PollTimeout::try_from(slice).unwrap_or(PollTimeout::ZERO));
+        }
+    }
+}
+
+/// What libssh2 waits for on the socket.
+fn interest(session: &Session) -> PollFlags {
+    match session.block_directions() {
+        BlockDirections::Outbound => PollFlags::POLLOUT,
+        BlockDirections::Both => PollFlags::POLLIN | PollFlags::POLLOUT,
+        BlockDirections::Inbound | BlockDirections::None => PollFlags::POLLIN,
+    }
+}
+
+impl Stop {
+    fn text(&self) -> String {
+        match self {
+            Self::Late => "no answer in time".to_owned(),
+            Self::Failed(error) => error.message().to_owned(),
+        }
+    }
+}
