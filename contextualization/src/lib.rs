@@ -8,10 +8,14 @@
 //! | [`ssh`] | sessions, commands, streams, uploads, hops |
 //! | [`plan`] | from a document to files, playbooks and steps |
 //! | [`yaml`] | YAML that keeps tags and styles |
+//! | [`bootstrap`] | bringing Ansible to the master |
+//! | [`driver`] | the state machine; its entry is [`run`] |
 //! | [`journal`] | from the runner's events to logs and results |
 #![deny(unsafe_code)]
 
+pub mod bootstrap;
 pub mod contract;
+pub mod driver;
 pub mod journal;
 pub mod plan;
 pub mod ssh;
@@ -20,3 +24,4 @@ pub mod yaml;
 pub use contract::{
     Cause, Effect, Entry, ErrorCode, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError, VmFacts, VmPower,
 };
+pub use driver::run;

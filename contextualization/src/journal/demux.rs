@@ -79,6 +79,12 @@ impl Demux {
         Self { run: run.to_owned(), hosts, cleaner, log_max, lines: Lines::default(), position }
     }
 
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
     /// Forgets an incomplete line: the stream starts again at the offset of the position.
     pub fn rewind(&mut self) {
         self.lines = Lines::default();
