@@ -90,7 +90,9 @@ impl Runs<'_> {
                 let vms: BTreeSet<u32> = item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
                 let open = self.open(item, &vms, 1, &progress);
                 if open.hosts.is_empty() {
-                    self.recorder.record(Vec::new(), |p| drop(p.finished.insert(item.key.clone()))).await?;
+                    self.recorder.record(Vec::new(), |p| {
+                        p.finished.insert(item.key.clone());
+                    }).await?;
                     return Ok(());
                 }
                 let text = format!("Launch task: {}\n", item.task);

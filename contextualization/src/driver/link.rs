@@ -6,7 +6,6 @@ use crate::{
     contract::VmFacts,
     ssh::{Endpoint, ExecLimits, ExecStream, HostKeyPolicy, SshError, SshSession},
 };
-use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -19,13 +18,6 @@ pub struct Link<'a> {
     host_key: String,
     session: Mutex<SshSession>,
     conf_dir: String,
-}
-
-/// State of a run as the runner tells it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct RunState {
-    /// `none`, `running`, `finished`, `cancelled`, `timeout`, `failed`, `lost`.
-    pub state: String,
 }
 
 impl<'a> Link<'a> {
@@ -70,36 +62,20 @@ impl<'a> Link<'a> {
         format!("{}/.im/runner.py", self.conf_dir)
     }
 
-    /// Runs a command of the runner and reads its answer; repeats it when the connection breaks, which every command
-    /// tolerates.
-    pub async fn ask(&self, runtime: &Runtime, command: &[&str], input: &Value) -> Result<RunState, SshError> {
+    /// Runs a command of the runner; repeats it when the connection breaks, which every command tolerates.
+    pub async fn ask(&self, runtime: &Runtime, command: &[&str], input: &Value) -> Result<(), SshError> {
         let runner = self.runner();
         let argv = self.argv(runtime, &runner, command);
         let input = input.to_string();
         loop {
             let session = self.session().await;
             match session.exec_with_input(&argv, input.as_bytes(), ExecLimits::default()).await {
-                Ok(output) if output.success() => {
-                    let unreadable = |e: serde_json::Error| SshError::Remote {
-                        target: self.endpoint.to_string(),
-                        reason: format!("the runner's answer is unreadable: {e}"),
-                    };
-                    return serde_json::from_slice(&output.stdout).map_err(unreadable);
-                }
+                Ok(output) if output.success() => return Ok(()),
                 Ok(output) => return Err(session.failed(&output)),
                 Err(SshError::Disconnected { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Ends and forgets runs of other generations.
-    pub async fn sweep(&self, runtime: &Runtime, generation: &str) -> Result<(), SshError> {
-        let runner = self.runner();
-        let argv = self.argv(runtime, &runner, &["gc", generation]);
-        let session = self.session().await;
-        let output = session.exec_with_input(&argv, b"", ExecLimits::default()).await?;
-        if output.success() { Ok(()) } else { Err(session.failed(&output)) }
     }
 
     /// Follows the journal of a run from a byte offset.

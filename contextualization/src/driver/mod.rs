@@ -23,7 +23,7 @@ use crate::{
     plan::decide::{Decision, decide},
     ssh::SshLimits,
 };
-use futures::{StreamExt, future::join_all};
+use futures::{FutureExt, StreamExt, future::join_all};
 use item::{Item, Runs};
 use link::Link;
 use progress::{Phase, Progress};
@@ -186,8 +186,11 @@ impl<'a> Driver<'a> {
         let steps: Vec<_> = decision.steps.iter().collect();
         self.settle(&decision, 0).await?;
         for (done, (step, lanes)) in steps.iter().enumerate() {
-            let lanes = lanes.iter().map(|lane| stage.lane(&runs, &files, **step, lane));
-            let results: Vec<Result<(), Stop>> = futures::stream::iter(lanes).buffer_unordered(LANES).collect().await;
+            let mut work = Vec::new();
+            for lane in *lanes {
+                work.push(stage.lane(&runs, &files, **step, lane).boxed());
+            }
+            let results: Vec<Result<(), Stop>> = futures::stream::iter(work).buffer_unordered(LANES).collect().await;
             results.into_iter().collect::<Result<(), Stop>>()?;
             self.settle(&decision, done + 1).await?;
         }
@@ -222,15 +225,17 @@ impl<'a> Driver<'a> {
         let link = self.link.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let progress = self.recorder.progress().await;
         let (Some(link), Some(runtime)) = (link, &progress.runtime) else { return };
-        let end = progress.open.values().map(|open| {
+        let mut ends = Vec::new();
+        for open in progress.open.values() {
             let link = &link;
-            async move {
+            let end = async move {
                 if let Err(error) = link.ask(runtime, &["cancel", &open.run], &serde_json::Value::Null).await {
                     tracing::warn!(run = open.run, %error, "a run could not be cancelled");
                 }
-            }
-        });
-        if tokio::time::timeout(CANCEL, join_all(end)).await.is_err() {
+            };
+            ends.push(end.boxed());
+        }
+        if tokio::time::timeout(CANCEL, join_all(ends)).await.is_err() {
             tracing::warn!("the runs on the master could not be ended in time");
         }
     }

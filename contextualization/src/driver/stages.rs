@@ -18,7 +18,7 @@ use crate::{
     },
     ssh::SshSession,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -192,7 +192,8 @@ impl<'a> Stage<'_, 'a> {
         let link = Arc::new(Link::new(driver.doorway, vm, session, driver.conf_dir.clone()));
         if let Some(runtime) = &progress.runtime {
             let generation = driver.job.generation.to_string();
-            link.sweep(runtime, &generation).await.map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
+            // Runs of other generations end.
+            link.ask(runtime, &["gc", &generation], &serde_json::Value::Null).await.map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
         }
         recorder.record(Vec::new(), |p| p.phase = Phase::Running).await?;
         Ok((link, files))
@@ -243,8 +244,10 @@ impl<'a> Stage<'_, 'a> {
 
     /// Opens the doors of all machines but the master; one that stays shut concerns nobody else.
     async fn doors(&self, master: u32, session: &SshSession) -> Result<(), Stop> {
-        let others = self.participants().into_iter().filter(|vm| vm.id != master);
-        let open = others.map(|vm| async move { self.door(&vm, session).await });
+        let mut open = Vec::new();
+        for vm in self.participants().into_iter().filter(|vm| vm.id != master) {
+            open.push(async move { self.door(&vm, session).await }.boxed());
+        }
         let opened: Vec<Result<(), Stop>> = futures::stream::iter(open).buffer_unordered(DOORS).collect().await;
         opened.into_iter().collect()
     }
