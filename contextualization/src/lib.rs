@@ -5,6 +5,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`contract`] | what the engine gives and what it gets back |
+//! | [`access`] | master selection, addresses, waiting, credentials, facts of every machine |
 //! | [`ssh`] | sessions, commands, streams, uploads, hops |
 //! | [`plan`] | from a document to files, playbooks and steps |
 //! | [`yaml`] | YAML that keeps tags and styles |
@@ -13,6 +14,7 @@
 //! | [`journal`] | from the runner's events to logs and results |
 #![deny(unsafe_code)]
 
+pub mod access;
 pub mod bootstrap;
 pub mod contract;
 pub mod driver;

@@ -9,6 +9,7 @@
 
 use super::{
     Exit, SshError,
+    bridge::{Bridge, Buffer, Channel, Destination, Open, Stage},
     login::{self, Accepted, Request, Transport, is_fatal, would_block},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,30 +32,6 @@ use tokio::sync::oneshot;
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const MISSED: u32 = 4;
 const CHUNK: usize = 32 << 10;
-
-/// Where a channel leads.
-pub(super) enum Destination {
-    /// A command line of the remote shell; its standard error is kept up to `stderr` bytes.
-    Command { line: String, stderr: usize },
-    /// A TCP port as the server sees it.
-    Tcp { host: String, port: u16 },
-}
-
-/// An open channel: its bytes and how it ends.
-#[derive(Debug)]
-pub(super) struct Channel<S> {
-    pub(super) stream: S,
-    pub(super) exit: oneshot::Receiver<Result<Exit, SshError>>,
-}
-
-struct Open {
-    destination: Destination,
-    input: Vec<u8>,
-    close_input: bool,
-    local: UnixStream,
-    opened: oneshot::Sender<Result<(), SshError>>,
-    exit: oneshot::Sender<Result<Exit, SshError>>,
-}
 
 /// Orders to the thread. Dropping it ends the thread once its channels are done.
 #[derive(Debug)]
@@ -136,109 +113,6 @@ impl Handle {
     }
 }
 
-/// Bytes on their way, written from the front.
-#[derive(Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-}
-
-impl Buffer {
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.start == self.bytes.len()
-    }
-
-    fn advance(&mut self, n: usize) {
-        self.start += n;
-        if self.is_empty() {
-            *self = Self::default();
-        }
-    }
-
-    fn fill(&mut self, bytes: &[u8]) {
-        *self = Self { bytes: bytes.to_vec(), start: 0 };
-    }
-}
-
-enum Stage {
-    /// Waiting for its turn, or for the server's answer.
-    Opening,
-    /// Open; the command is not accepted yet.
-    Starting(ssh2::Channel),
-    /// Carrying bytes.
-    Running(ssh2::Channel),
-    /// Waiting for the server to close its side.
-    Closing(ssh2::Channel),
-    /// To be forgotten.
-    Done,
-}
-
-struct Bridge {
-    destination: Destination,
-    stage: Stage,
-    local: UnixStream,
-    up: Buffer,
-    down: Buffer,
-    /// No more input will come from our side.
-    input_ended: bool,
-    /// The server was told so.
-    eof_sent: bool,
-    /// The server's output ended and our side was told so.
-    output_ended: bool,
-    /// Nobody is interested any more.
-    abandoned: bool,
-    stderr: Vec<u8>,
-    opened: Option<oneshot::Sender<Result<(), SshError>>>,
-    exit: Option<oneshot::Sender<Result<Exit, SshError>>>,
-}
-
-impl Bridge {
-    fn new(order: Open) -> Self {
-        Self {
-            destination: order.destination,
-            stage: Stage::Opening,
-            local: order.local,
-            up: Buffer { bytes: order.input, start: 0 },
-            down: Buffer::default(),
-            input_ended: order.close_input,
-            eof_sent: false,
-            output_ended: false,
-            abandoned: false,
-            stderr: Vec::new(),
-            opened: Some(order.opened),
-            exit: Some(order.exit),
-        }
-    }
-
-    /// Whether something from the server would help.
-    fn wants_network(&self) -> bool {
-        !matches!(self.stage, Stage::Running(_)) || self.down.is_empty() || !self.up.is_empty()
-    }
-
-    /// What would help on the local side; none when that side is finished.
-    fn wants_local(&self) -> Option<PollFlags> {
-        if self.abandoned || (self.input_ended && self.output_ended) {
-            return None;
-        }
-        let running = matches!(self.stage, Stage::Running(_));
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::POLLIN, running && !self.input_ended && self.up.is_empty());
-        flags.set(PollFlags::POLLOUT, !self.down.is_empty());
-        Some(flags)
-    }
-
-    fn refuse(&mut self, error: SshError) {
-        if let Some(opened) = self.opened.take() {
-            let _ = opened.send(Err(error));
-        }
-        self.stage = Stage::Done;
-    }
-}
-
 /// The connection as its thread sees it.
 struct Connection {
     target: String,
@@ -279,12 +153,7 @@ impl Connection {
         self.session.set_blocking(true);
     }
 
-    fn serve(
-        &mut self,
-        inbox: &Receiver<Open>,
-        woken: &UnixStream,
-        bridges: &mut Vec<Bridge>,
-    ) -> Result<(), Broken> {
+    fn serve(&mut self, inbox: &Receiver<Open>, woken: &UnixStream, bridges: &mut Vec<Bridge>) -> Result<(), Broken> {
         let mut orders_may_come = true;
         loop {
             while orders_may_come {
@@ -364,9 +233,7 @@ impl Connection {
                     SshError::ForwardingDenied { target, reason: reason.to_owned() }
                 }
             }
-            Destination::Command { .. } => {
-                SshError::Remote { target: self.target.clone(), reason: reason.to_owned() }
-            }
+            Destination::Command { .. } => SshError::Remote { target: self.target.clone(), reason: reason.to_owned() },
         }
     }
 
@@ -525,10 +392,7 @@ impl Connection {
     }
 
     /// As [`Connection::call`], where an error of the channel alone counts as done.
-    fn survivable(
-        &mut self,
-        operation: impl FnMut(&Session) -> Result<(), ssh2::Error>,
-    ) -> Result<Option<()>, Broken> {
+    fn survivable(&mut self, operation: impl FnMut(&Session) -> Result<(), ssh2::Error>) -> Result<Option<()>, Broken> {
         match self.call(operation) {
             Ok(done) => Ok(done),
             Err(e) if is_fatal(&e) || would_block(&e) => Err(Broken(e.message().to_owned())),
@@ -594,7 +458,8 @@ impl Connection {
                 })
                 .collect();
             let _ = poll(&mut fds, PollTimeout::try_from(KEEPALIVE).unwrap_or(PollTimeout::ZERO));
-            let answers = fds[0].revents().unwrap_or(PollFlags::empty());
+            // None stands for flags that nix does not name, and this is the only one asked for.
+            let answers = fds[0].revents().unwrap_or(HALF_CLOSED);
             let hung_up = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| r.intersects(GONE));
             let gone: Vec<usize> =
                 polled.into_iter().zip(&fds[first..]).filter(|(_, fd)| hung_up(fd)).map(|(i, _)| i).collect();

@@ -122,12 +122,7 @@ fn prefer_host_key(session: &Session, expected: Option<&str>) {
     let _ = session.method_pref(MethodType::HostKey, &order);
 }
 
-fn authenticate(
-    session: &mut Session,
-    wait: &Wait<'_>,
-    request: &Request,
-    target: &str,
-) -> Result<usize, SshError> {
+fn authenticate(session: &mut Session, wait: &Wait<'_>, request: &Request, target: &str) -> Result<usize, SshError> {
     let user = request.user.as_str();
     let mut invalid = None;
     let mut refused = false;

@@ -1,9 +1,10 @@
 //! SSH: one asynchronous session type, [`SshSession`], over libssh2.
 //!
 //! A session is one connection with any number of channels on it: commands, streams, uploads, and further sessions
-//! behind the first one. How libssh2 is driven is visible in `actor` and `login` only.
+//! behind the first one. How libssh2 is driven is visible in `login`, `actor` and `bridge` only.
 
 mod actor;
+mod bridge;
 mod error;
 pub mod keys;
 mod limits;

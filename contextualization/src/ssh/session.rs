@@ -2,7 +2,8 @@
 
 use super::{
     Admission, Endpoint, ExecLimits, Exit, HostKeyPolicy, Login, Output, SshError,
-    actor::{self, Channel, Destination, Handle},
+    actor::{self, Handle},
+    bridge::{Channel, Destination},
     login::{self, Transport},
     quote,
 };
@@ -19,8 +20,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
 };
 
-/// Command channels open at once on one connection; sshd's MaxSessions is 10 by default.
-const CHANNELS: usize = 8;
+/// Command channels open at once on one connection, and relays besides them; sshd's MaxSessions is 10 by default.
+const CHANNELS: usize = 5;
+const RELAYS: usize = 3;
 
 /// A logged-in connection. Clones share it; it closes when the last clone and the last stream are gone.
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ struct Inner {
     login: usize,
     host_key: String,
     channels: Arc<Semaphore>,
+    relays: Arc<Semaphore>,
     actor: Handle,
 }
 
@@ -88,7 +91,7 @@ impl SshSession {
             .map_err(|e| unreachable(e.to_string()))?;
         let transport = Transport::tcp(stream).map_err(|e| unreachable(e.to_string()))?;
         let rest = timeout.saturating_sub(start.elapsed());
-        Self::over(transport, endpoint, user, logins, host_key, rest, Keep { admission, via: None }).await
+        Self::over(transport, endpoint, user, logins, host_key, rest, Keep { admission, via: None, relay: None }).await
     }
 
     /// Connects to a server behind this one, through a forwarded channel of this session; as many hops as wanted. When
@@ -106,9 +109,9 @@ impl SshSession {
     ) -> Result<Self, SshError> {
         let late = |_| SshError::Unreachable { target: endpoint.to_string(), reason: "no answer in time".to_owned() };
         let start = tokio::time::Instant::now();
-        let stream = tokio::time::timeout(timeout, self.forward(endpoint)).await.map_err(late)??;
+        let (stream, relay) = tokio::time::timeout(timeout, self.forward(endpoint)).await.map_err(late)??;
         let rest = timeout.saturating_sub(start.elapsed());
-        let keep = Keep { admission: None, via: Some(self.clone()) };
+        let keep = Keep { admission: None, via: Some(self.clone()), relay };
         Self::over(Transport::local(stream), endpoint, user, logins, host_key, rest, keep).await
     }
 
@@ -136,6 +139,7 @@ impl SshSession {
                 login: accepted.login,
                 host_key: accepted.host_key,
                 channels: Arc::new(Semaphore::new(CHANNELS)),
+                relays: Arc::new(Semaphore::new(RELAYS)),
                 actor,
             }),
         })
@@ -184,12 +188,7 @@ impl SshSession {
     ///
     /// # Errors
     /// As [`SshSession::exec`].
-    pub async fn exec_with_input(
-        &self,
-        argv: &[&str],
-        stdin: &[u8],
-        limits: ExecLimits,
-    ) -> Result<Output, SshError> {
+    pub async fn exec_with_input(&self, argv: &[&str], stdin: &[u8], limits: ExecLimits) -> Result<Output, SshError> {
         let work = async {
             let (channel, _permit) = self.command(&quote(argv), stdin.to_vec(), true, limits.stderr).await?;
             self.collect(channel, limits).await
@@ -214,7 +213,8 @@ impl SshSession {
             let copy = async {
                 let mut buffer = vec![0; 64 << 10];
                 loop {
-                    let n = input.read(&mut buffer).await.map_err(|e| self.remote(format!("reading its input: {e}")))?;
+                    let n =
+                        input.read(&mut buffer).await.map_err(|e| self.remote(format!("reading its input: {e}")))?;
                     // A command that ends without reading everything says why by its status.
                     if n == 0 || sink.write_all(&buffer[..n]).await.is_err() {
                         return sink.shutdown().await.or(Ok::<(), SshError>(()));
@@ -241,8 +241,8 @@ impl SshSession {
         if output.success() { Ok(()) } else { Err(self.failed(&output)) }
     }
 
-    /// Starts a command whose output is read as it comes, for as long as wanted. The command gets `stdin` and then the
-    /// end of its input; it is killed when the stream is dropped or the connection breaks.
+    /// Starts a command whose output is read as it comes, for as long as wanted. The command gets `stdin` (text, no NUL)
+    /// and then the end of its input; it is killed when the stream is dropped or the connection breaks.
     ///
     /// # Errors
     /// [`SshError::Disconnected`], [`SshError::Remote`].
@@ -268,11 +268,7 @@ impl SshSession {
         SshError::Remote { target: self.inner.endpoint.to_string(), reason }
     }
 
-    async fn within<T>(
-        &self,
-        time: Duration,
-        work: impl Future<Output = Result<T, SshError>>,
-    ) -> Result<T, SshError> {
+    async fn within<T>(&self, time: Duration, work: impl Future<Output = Result<T, SshError>>) -> Result<T, SshError> {
         tokio::time::timeout(time, work).await.unwrap_or_else(|_| {
             Err(SshError::CommandTimeout { target: self.inner.endpoint.to_string(), seconds: time.as_secs() })
         })
@@ -293,17 +289,14 @@ impl SshSession {
         Ok((Channel { stream, exit: channel.exit }, permit))
     }
 
-    async fn collect<S: AsyncRead + Unpin>(
-        &self,
-        channel: Channel<S>,
-        limits: ExecLimits,
-    ) -> Result<Output, SshError> {
+    async fn collect<S: AsyncRead + Unpin>(&self, channel: Channel<S>, limits: ExecLimits) -> Result<Output, SshError> {
         let Channel { mut stream, exit } = channel;
         let mut stdout = Vec::new();
         let mut truncated = false;
         let mut buffer = vec![0; 32 << 10];
         loop {
-            let n = stream.read(&mut buffer).await.map_err(|e| self.remote(e.to_string()))?;
+            // An error means that the other end was closed with input still unread; how it ended says the rest.
+            let n = stream.read(&mut buffer).await.unwrap_or(0);
             if n == 0 {
                 break;
             }
@@ -319,16 +312,18 @@ impl SshSession {
         exit.await.unwrap_or_else(|_| Err(self.inner.actor.broken()))
     }
 
-    /// A byte stream to a TCP port on the other side.
-    async fn forward(&self, endpoint: &Endpoint) -> Result<StdUnixStream, SshError> {
+    /// A byte stream to a TCP port on the other side; a relay's permit is to live as long as the stream.
+    async fn forward(&self, endpoint: &Endpoint) -> Result<(StdUnixStream, Option<OwnedSemaphorePermit>), SshError> {
         let direct = Destination::Tcp { host: endpoint.host.clone(), port: endpoint.port };
         match self.inner.actor.open(direct, Vec::new(), false).await {
-            Ok(channel) => Ok(channel.stream),
+            Ok(channel) => Ok((channel.stream, None)),
             Err(SshError::ForwardingDenied { .. }) => {
+                let permit =
+                    Arc::clone(&self.inner.relays).acquire_owned().await.map_err(|e| self.remote(e.to_string()))?;
                 let port = endpoint.port.to_string();
                 let line = quote(&["sh", "-c", RELAY, "relay", &endpoint.host, &port]);
                 let relay = Destination::Command { line, stderr: 4 << 10 };
-                Ok(self.inner.actor.open(relay, Vec::new(), false).await?.stream)
+                Ok((self.inner.actor.open(relay, Vec::new(), false).await?.stream, Some(permit)))
             }
             Err(e) => Err(e),
         }
@@ -341,13 +336,16 @@ struct Keep {
     admission: Option<Admission>,
     #[allow(dead_code)]
     via: Option<SshSession>,
+    #[allow(dead_code)]
+    relay: Option<OwnedSemaphorePermit>,
 }
 
 /// Gives a command its first N bytes of input and ends it when the channel closes: without a terminal sshd shows that
 /// as the end of standard input only.
-const STREAM: &str = r#"n=$1; shift; p=; trap '[ -n "$p" ] && kill "$p"' TERM; exec 3<&0
-{ head -c "$n"; exec >/dev/null; cat; kill "$$"; } <&3 2>/dev/null | "$@" 3<&- & p=$!
-exec 3<&- </dev/null; wait "$p"; exit "$?""#;
+const STREAM: &str = r#"n=$1; shift; input=$(head -c "$n"; echo x); exec 3<&0
+printf %s "${input%x}" | "$@" 3<&- & p=$!
+{ cat; kill "$p"; } <&3 >/dev/null 2>&1 & w=$!
+exec 3<&- </dev/null; wait "$p"; s=$?; kill "$w"; exit "$s""#;
 
 /// Copies standard input and output to a TCP port with whatever the machine has.
 const RELAY: &str = r#"h=$1; p=$2

@@ -1,0 +1,89 @@
+//! Where a machine may answer SSH, best address first.
+
+use crate::{contract::VmFacts, ssh::Endpoint};
+use radl::{Features, Interface, Network, Radl, System};
+
+/// The machine's one system.
+pub(super) fn system(info: &Radl) -> Option<&System> {
+    info.systems.first()
+}
+
+/// The interfaces with an IPv4 address, and whether their network is public.
+fn interfaces(info: &Radl) -> impl Iterator<Item = (Interface<'_>, bool)> {
+    let public = |id: &str| info.network(id).is_some_and(Network::is_public);
+    system(info).into_iter().flat_map(System::interfaces).map(move |i| {
+        let is_public = public(i.connection);
+        (i, is_public)
+    })
+}
+
+/// The first address on a public network.
+#[must_use]
+pub fn public_ip(info: &Radl) -> Option<&str> {
+    interfaces(info).find_map(|(i, public)| i.ip.filter(|_| public))
+}
+
+/// The first address on a network that is not public.
+#[must_use]
+pub fn private_ip(info: &Radl) -> Option<&str> {
+    interfaces(info).find_map(|(i, public)| i.ip.filter(|_| !public))
+}
+
+/// Whether the machine is connected to a public network, with an address or not yet.
+pub(super) fn on_public_network(info: &Radl) -> bool {
+    interfaces(info).any(|(_, public)| public)
+}
+
+/// The port that leads to SSH from outside: the remote port of the last tcp rule with local port 22 in the last public
+/// network of the document, else 22 (spec/radl.md 10).
+#[must_use]
+pub fn ssh_port(info: &Radl) -> u16 {
+    let rules = info.networks.iter().rev().find(|n| n.is_public()).and_then(|n| n.features.text("outports"));
+    rules.into_iter().flat_map(|rules| rules.split(',').rev()).find_map(redirected_ssh).unwrap_or(22)
+}
+
+/// The remote port of one rule `[CIDR-]REMOTE[-LOCAL]` that leads to tcp port 22.
+fn redirected_ssh(rule: &str) -> Option<u16> {
+    let mut sides: Vec<&str> = rule.split('-').collect();
+    if sides.first().is_some_and(|side| side.contains('.')) {
+        sides.remove(0);
+    }
+    let (remote, local) = match sides[..] {
+        [side] => (side, side),
+        [remote, local] => (remote, local),
+        _ => return None,
+    };
+    let protocol = remote.split_once('/').map_or("tcp", |(_, protocol)| protocol);
+    let port = |side: &str| side.split('/').next().and_then(|port| port.parse::<u16>().ok());
+    (protocol == "tcp" && port(local) == Some(22)).then(|| port(remote)).flatten()
+}
+
+/// The places to try from the master, in order: private and default address, each with its redirected port and with 22,
+/// then the machine's reverse tunnel on the master. Empty when it has no IPv4 address and no tunnel can exist.
+#[must_use]
+pub fn addresses_of(vm: &VmFacts) -> Vec<Endpoint> {
+    let port = ssh_port(&vm.info);
+    let (public, private) = (public_ip(&vm.info), private_ip(&vm.info));
+    let mut places = Vec::new();
+    for ip in [private, public.or(private)].into_iter().flatten() {
+        for port in [port, 22] {
+            places.push(Endpoint::new(ip, port));
+        }
+    }
+    if !on_public_network(&vm.info)
+        && let Some(tunnel) = 20_000u32.checked_add(vm.creation_id).and_then(|port| u16::try_from(port).ok())
+    {
+        places.push(Endpoint::new("127.0.0.1", tunnel));
+    }
+    let mut seen = std::collections::HashSet::new();
+    places.retain(|place| seen.insert(place.clone()));
+    places
+}
+
+/// The features of the first network of the machine that names a proxy.
+pub(super) fn proxied_network(info: &Radl) -> Option<&Features> {
+    interfaces(info)
+        .filter_map(|(i, _)| info.network(i.connection))
+        .map(|n| &n.features)
+        .find(|f| f.text("proxy_host").is_some())
+}

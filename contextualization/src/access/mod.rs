@@ -1,0 +1,25 @@
+//! The access phase: the daemon logs in to every machine once, learns what it is, authorizes the infrastructure's key
+//! and installs new credentials (spec/contextualization.md 1.7 to 1.9 and 6.3).
+//!
+//! Workers are reached through the master's one connection, so that their first passwords and keys never touch the
+//! master. One machine that fails does not disturb the others.
+
+mod addresses;
+mod all;
+mod errors;
+mod logins;
+pub mod master;
+mod node;
+mod proxy;
+mod wait;
+
+pub use addresses::{addresses_of, private_ip, public_ip, ssh_port};
+pub use all::{AccessSettings, Accessed, Target, access_all, reach};
+pub use errors::{PHASE, wait_text};
+pub use logins::{LoginKind, credential_change, login_order};
+pub use node::{AccessError, BlockDevice, NodeFacts, NodeTask, Prepared, Python, Sudo, prepare_node};
+pub use proxy::{InvalidProxy, Proxy};
+pub use wait::{WaitLimits, wait_ssh};
+
+#[cfg(test)]
+mod tests;
