@@ -1,5 +1,6 @@
 //! Feature lists: an ordered map from a name to a value, as they stand between the parentheses of a sentence.
 
+use crate::units;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,20 @@ pub enum Operator {
     Ge,
 }
 
+impl Operator {
+    /// The operator as written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+}
+
 /// A number of a document: integers stay integers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -43,6 +58,18 @@ pub struct Constraint {
     /// The unit as written, none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// Line of the document (from 1); 0 when unknown.
+    #[serde(default)]
+    pub line: u32,
+}
+
+/// One bound of a range of versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionBound {
+    /// The operator as written.
+    pub operator: Operator,
+    /// The version.
+    pub text: String,
     /// Line of the document (from 1); 0 when unknown.
     #[serde(default)]
     pub line: u32,
@@ -79,8 +106,17 @@ pub enum Value {
         #[serde(default)]
         line: u32,
     },
+    /// A range of versions, when two constraints on one version are needed to say it.
+    Versions {
+        /// Lower bound.
+        lower: VersionBound,
+        /// Upper bound.
+        upper: VersionBound,
+    },
     /// Groups of features keyed by their inner `name` (empty for an unnamed group).
     Contains(IndexMap<String, Features>),
+    /// An object of the JSON form, which the text form has no words for; kept as it came.
+    Object(serde_json::Map<String, serde_json::Value>),
 }
 
 /// Features that are wished for, with a weight.
@@ -98,6 +134,9 @@ pub struct Features {
     pub(crate) values: IndexMap<String, Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) softs: Vec<SoftGroup>,
+    /// How many features stand before the soft groups; all groups print together, where the first one stood.
+    #[serde(default)]
+    pub(crate) before_softs: usize,
 }
 
 impl Amount {
@@ -120,24 +159,6 @@ impl From<i64> for Amount {
 impl From<f64> for Amount {
     fn from(value: f64) -> Self {
         Self::Float(value)
-    }
-}
-
-/// Factor of a unit (spec/radl.md, 8): decimal K, M, G, T and binary Ki, Mi, Gi, Ti, any case, optional final B;
-/// everything else is 1.
-#[must_use]
-pub fn unit_factor(unit: &str) -> i64 {
-    let unit = unit.to_uppercase();
-    match unit.strip_suffix('B').unwrap_or(&unit) {
-        "K" => 1_000,
-        "KI" => 1 << 10,
-        "M" => 1_000_000,
-        "MI" => 1 << 20,
-        "G" => 1_000_000_000,
-        "GI" => 1 << 30,
-        "T" => 1_000_000_000_000,
-        "TI" => 1 << 40,
-        _ => 1,
     }
 }
 
@@ -176,25 +197,62 @@ impl Features {
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.values.get(name)? {
             Value::Text { text, .. } => Some(text),
+            Value::Versions { lower, .. } => Some(&lower.text),
             _ => None,
         }
+    }
+
+    /// The texts under `name`: those of a list, or the single one.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let items = match self.values.get(name) {
+            Some(Value::List { items, .. }) => items.as_slice(),
+            _ => &[],
+        };
+        items.iter().map(String::as_str).chain(self.text(name))
+    }
+
+    /// The lower bound of the number under `name` if set, else the upper one.
+    #[must_use]
+    pub fn bound(&self, name: &str) -> Option<&Constraint> {
+        match self.values.get(name)? {
+            Value::Number { lower, upper } => lower.as_ref().or(upper.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// The number under `name` read in `unit` (none: base units): the lower bound if set, else the upper one. Whole
+    /// numbers stay whole, rounded to the nearest with ties to even.
+    #[must_use]
+    pub fn amount(&self, name: &str, unit: Option<&str>) -> Option<Amount> {
+        let bound = self.bound(name)?;
+        Some(units::convert(bound.amount, bound.unit.as_deref().unwrap_or(""), unit))
     }
 
     /// The number under `name` read in `unit` (empty: base units): the lower bound if set, else the upper one.
     #[must_use]
     pub fn number(&self, name: &str, unit: &str) -> Option<f64> {
-        let Value::Number { lower, upper } = self.values.get(name)? else {
-            return None;
-        };
-        let bound = lower.as_ref().or(upper.as_ref())?;
+        let bound = self.bound(name)?;
         let own = bound.unit.as_deref().unwrap_or("");
-        Some(bound.amount.as_f64() * unit_factor(own) as f64 / unit_factor(unit) as f64)
+        Some(bound.amount.as_f64() * units::unit_factor(own) as f64 / units::unit_factor(unit) as f64)
     }
 
     /// As [`Features::number`], rounded to the nearest integer (ties to even).
     #[must_use]
     pub fn integer(&self, name: &str, unit: &str) -> Option<i64> {
-        self.number(name, unit).map(|n| n.round_ties_even() as i64)
+        match self.amount(name, Some(unit))? {
+            Amount::Integer(whole) => Some(whole),
+            Amount::Float(decimal) => Some(decimal.round_ties_even() as i64),
+        }
+    }
+
+    /// The groups of the contains-set under `name`, in order.
+    pub fn groups(&self, name: &str) -> impl Iterator<Item = &Features> {
+        match self.values.get(name) {
+            Some(Value::Contains(groups)) => Some(groups.values()),
+            _ => None,
+        }
+        .into_iter()
+        .flatten()
     }
 
     /// Sets `name` to a text with operator `=`; a known name keeps its place.
@@ -217,6 +275,24 @@ impl Features {
 
     /// Removes `name`; the others keep their order.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        self.values.shift_remove(name)
+        let (at, _, value) = self.values.shift_remove_full(name)?;
+        if at < self.before_softs {
+            self.before_softs -= 1;
+        }
+        Some(value)
+    }
+
+    /// Appends a soft group.
+    pub fn add_soft(&mut self, group: SoftGroup) {
+        if self.softs.is_empty() {
+            self.before_softs = self.values.len();
+        }
+        self.softs.push(group);
+    }
+
+    /// The same features without soft groups.
+    #[must_use]
+    pub fn without_softs(&self) -> Self {
+        Self { values: self.values.clone(), softs: Vec::new(), before_softs: 0 }
     }
 }

@@ -4,6 +4,10 @@ use crate::features::Features;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+/// Stands for a number of machines, a step or a time that is not a whole number: the parsers keep it, `check` refuses it
+/// like any other negative one.
+pub const NOT_WHOLE: i64 = -1;
+
 /// A whole document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -31,6 +35,9 @@ pub struct Description {
     pub id: String,
     /// Free features; `name` is the display name of the infrastructure.
     pub features: Features,
+    /// Whether it was written without a body.
+    #[serde(default)]
+    pub reference: bool,
     /// Line of the sentence (from 1); 0 when unknown.
     #[serde(default)]
     pub line: u32,
@@ -137,6 +144,22 @@ pub struct Deploy {
     pub line: u32,
 }
 
+impl Contextualize {
+    /// Whether contextualization is switched off: a sentence without items and options. Options alone do not.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.items.is_empty() && self.options.is_empty()
+    }
+
+    /// Adds items in order; one for a known pair (system, configure) replaces the known one in place.
+    pub fn add_items(&mut self, items: impl IntoIterator<Item = ContextualizeItem>) {
+        let known = std::mem::take(&mut self.items);
+        let keyed = |item: ContextualizeItem| ((item.system.clone(), item.configure.clone()), item);
+        let merged: IndexMap<_, _> = known.into_iter().chain(items).map(keyed).collect();
+        self.items = merged.into_values().collect();
+    }
+}
+
 /// One network interface of a system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface<'a> {
@@ -146,6 +169,8 @@ pub struct Interface<'a> {
     pub connection: &'a str,
     /// IPv4 address, once known or when fixed.
     pub ip: Option<&'a str>,
+    /// IPv6 address, once known.
+    pub ipv6: Option<&'a str>,
     /// Requested name, a template that may hold `#N#`.
     pub dns_name: Option<&'a str>,
 }
@@ -182,6 +207,12 @@ impl Radl {
         self.systems.iter().find(|s| s.name == name)
     }
 
+    /// Whether there is a description and nothing else.
+    pub(crate) fn is_description_only(&self) -> bool {
+        let described = Self { description: self.description.clone(), ..Self::default() };
+        self.description.is_some() && *self == described
+    }
+
     /// The configure with this name.
     #[must_use]
     pub fn configure(&self, name: &str) -> Option<&Configure> {
@@ -202,7 +233,13 @@ impl System {
     pub fn interfaces(&self) -> impl Iterator<Item = Interface<'_>> {
         (0..).map_while(|index| {
             let text = |key: &str| self.features.text(&format!("net_interface.{index}.{key}"));
-            Some(Interface { index, connection: text("connection")?, ip: text("ip"), dns_name: text("dns_name") })
+            Some(Interface {
+                index,
+                connection: text("connection")?,
+                ip: text("ip"),
+                ipv6: text("ipv6"),
+                dns_name: text("dns_name"),
+            })
         })
     }
 

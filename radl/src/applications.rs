@@ -1,0 +1,64 @@
+//! Applications of a system: what is requested, what an image has, what is left to install.
+
+use crate::features::{Features, Value};
+use crate::model::System;
+use crate::versions;
+use indexmap::IndexMap;
+
+/// Where the applications of a system stand: those of the boot disk.
+const APPLICATIONS: &str = "disk.0.applications";
+
+/// Whether an application in `have` fulfils the wish for the one in `want`: the same name, and no version wished or one
+/// that is at least as new. An application of unknown version fulfils no wish for a version.
+#[must_use]
+pub fn satisfies(have: &Features, want: &Features) -> bool {
+    if have.text("name") != want.text("name") {
+        return false;
+    }
+    match (have.text("version"), want.text("version")) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(have), Some(want)) => versions::compare(have, want).is_ge(),
+    }
+}
+
+/// The name without the version that galaxy content carries after a comma.
+fn bare_name(name: &str) -> &str {
+    name.split_once(',').map_or(name, |(bare, _)| bare)
+}
+
+impl System {
+    /// The requested applications (or those of an image), in order.
+    pub fn applications(&self) -> impl Iterator<Item = &Features> {
+        applications(&self.features)
+    }
+
+    /// The requested applications that are packages (not Ansible content) and that nothing `installed` satisfies.
+    pub fn applications_to_install<'a>(&'a self, installed: &'a Features) -> impl Iterator<Item = &'a Features> {
+        self.applications().filter(|wanted| {
+            !wanted.text("name").unwrap_or_default().starts_with("ansible.")
+                && !applications(installed).any(|have| satisfies(have, wanted))
+        })
+    }
+
+    /// Takes over the applications of `change`: each replaces the one of the same name (the part after a comma apart) and
+    /// goes to the end.
+    pub(crate) fn replace_applications(&mut self, change: &Self) {
+        let Some(Value::Contains(new)) = change.features.get(APPLICATIONS) else {
+            return;
+        };
+        let mut groups = match self.features.get(APPLICATIONS) {
+            Some(Value::Contains(groups)) => groups.clone(),
+            _ => IndexMap::new(),
+        };
+        let replaced: std::collections::HashSet<&str> = new.keys().map(|name| bare_name(name)).collect();
+        groups.retain(|name, _| !replaced.contains(bare_name(name)));
+        groups.extend(new.clone());
+        self.features.set(APPLICATIONS, Value::Contains(groups));
+    }
+}
+
+/// The applications among some features.
+pub(crate) fn applications(features: &Features) -> impl Iterator<Item = &Features> {
+    features.groups(APPLICATIONS)
+}

@@ -1,0 +1,203 @@
+//! Documents onto documents: what AddResource and Reconfigure make of the stored one.
+
+use crate::error::RadlError;
+use crate::model::{AnsibleHost, Configure, Contextualize, Deploy, NOT_WHOLE, Network, Radl, System};
+use crate::yaml;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A sentence with an id that is unique in its class.
+trait Identified {
+    fn id(&self) -> &str;
+}
+
+macro_rules! identified {
+    ($($class:ty: $field:ident),*) => {$(
+        impl Identified for $class {
+            fn id(&self) -> &str {
+                &self.$field
+            }
+        }
+    )*};
+}
+identified!(AnsibleHost: id, Network: id, System: name, Configure: name);
+
+/// Ids taken so far, per class.
+#[derive(Default)]
+pub(crate) struct TakenIds(HashSet<(&'static str, String)>);
+
+impl TakenIds {
+    /// Takes an id.
+    ///
+    /// # Errors
+    /// It is taken already.
+    pub fn take(&mut self, class: &'static str, id: &str) -> Result<(), RadlError> {
+        if self.0.insert((class, id.to_owned())) {
+            return Ok(());
+        }
+        Err(RadlError::plain("Aspect with the same id was found.").about(id))
+    }
+}
+
+/// Adds the sentences whose id is new.
+fn add_new<T: Identified>(class: &mut Vec<T>, added: Vec<T>) {
+    let known: HashSet<String> = class.iter().map(|old| old.id().to_owned()).collect();
+    class.extend(added.into_iter().filter(|new| !known.contains(new.id())));
+}
+
+/// Appends the sentences, in the place of those with their ids.
+fn replace<T: Identified>(class: &mut Vec<T>, added: Vec<T>) {
+    let ids: HashSet<&str> = added.iter().map(Identified::id).collect();
+    class.retain(|old| !ids.contains(old.id()));
+    class.extend(added);
+}
+
+/// Merges contextualize sentences in order: the longest time; later items and options on top of earlier ones.
+pub(crate) fn contextualize(sentences: impl IntoIterator<Item = Contextualize>) -> Option<Contextualize> {
+    let mut sentences = sentences.into_iter();
+    let mut merged = sentences.next()?;
+    let mut items = Vec::new();
+    for added in sentences {
+        // A time that is no whole number has to reach the check, whatever the other one is.
+        merged.max_time = match merged.max_time.min(added.max_time) {
+            ..0 => NOT_WHOLE,
+            _ => merged.max_time.max(added.max_time),
+        };
+        merged.options.extend(added.options);
+        items.extend(added.items);
+    }
+    merged.add_items(items);
+    Some(merged)
+}
+
+/// What AddResource makes of a new document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Added {
+    /// The new document with its references filled in and the internal helper systems: what is to be launched.
+    pub completed: Radl,
+    /// The document to be stored from now on.
+    pub stored: Radl,
+}
+
+/// Name of the internal systems that tie new machines to the provider of a network they share with old ones.
+const HELPER: &str = "F0000__FAKE_SYSTEM__";
+
+/// Checks `added`, fills its references in from `stored` and merges it into it. `private_networks` tells the cloud id of
+/// each network that is already bound to a provider.
+///
+/// # Errors
+/// A broken rule in one of the documents or in the result, or an unknown reference; nothing changes then.
+pub fn add_resource(
+    stored: &Radl,
+    added: &Radl,
+    private_networks: &BTreeMap<String, String>,
+) -> Result<Added, RadlError> {
+    added.check()?;
+    let mut completed = added.clone();
+    complete(&mut completed.networks, &stored.networks, "network")?;
+    complete(&mut completed.systems, &stored.systems, "system")?;
+    complete(&mut completed.configures, &stored.configures, "configure")?;
+    let definitions = completed.clone();
+    add_helpers(&mut completed, private_networks);
+    completed.check()?;
+    let mut stored = stored.clone();
+    merge(&mut stored, definitions);
+    stored.check()?;
+    Ok(Added { completed, stored })
+}
+
+/// A sentence that may refer to a stored definition.
+trait Referable: Identified + Clone {
+    fn is_reference(&self) -> bool;
+}
+
+macro_rules! referable {
+    ($($class:ty),*) => {$(
+        impl Referable for $class {
+            fn is_reference(&self) -> bool {
+                self.reference
+            }
+        }
+    )*};
+}
+referable!(Network, System, Configure);
+
+/// Replaces the references by copies of the stored definitions, at the end of the class.
+fn complete<T: Referable>(class: &mut Vec<T>, stored: &[T], name: &str) -> Result<(), RadlError> {
+    let definitions: HashMap<&str, &T> =
+        stored.iter().filter(|known| !known.is_reference()).map(|known| (known.id(), known)).collect();
+    let (references, mut complete): (Vec<T>, Vec<T>) = class.drain(..).partition(Referable::is_reference);
+    for reference in references {
+        let id = reference.id();
+        let unknown = || RadlError::plain(format!("Unknown reference in RADL to <class 'radl.radl.{name}'> '{id}'"));
+        complete.push((*definitions.get(id).ok_or_else(unknown)?).clone());
+    }
+    *class = complete;
+    Ok(())
+}
+
+fn add_helpers(radl: &mut Radl, private_networks: &BTreeMap<String, String>) {
+    let bound = radl.networks.iter().filter_map(|network| private_networks.get_key_value(&network.id));
+    for (at, (network, cloud)) in bound.enumerate() {
+        let name = format!("{HELPER}{at}");
+        let mut system = System { name: name.clone(), ..System::default() };
+        system.features.set_text("net_interface.0.connection", network);
+        radl.systems.push(system);
+        radl.deploys.push(Deploy { system: name, number: 0, cloud: Some(cloud.clone()), line: 0 });
+    }
+}
+
+/// Merges definitions into the stored ones: networks and ansible hosts are never redefined, systems and configures always,
+/// and the deploys of the last request that has any are kept.
+fn merge(stored: &mut Radl, added: Radl) {
+    if added.description.is_some() {
+        stored.description = added.description;
+    }
+    add_new(&mut stored.networks, added.networks);
+    add_new(&mut stored.ansible_hosts, added.ansible_hosts);
+    replace(&mut stored.systems, added.systems);
+    replace(&mut stored.configures, added.configures);
+    stored.contextualize = contextualize(stored.contextualize.take().into_iter().chain(added.contextualize));
+    if !added.deploys.is_empty() {
+        stored.deploys = added.deploys;
+    }
+}
+
+/// What Reconfigure makes of the stored document: recipes, contextualize, new credentials and applications of known
+/// systems are taken from the new one, and nothing else.
+///
+/// # Errors
+/// A recipe that is not YAML, or a broken rule in the result.
+pub fn reconfigure(stored: &Radl, new: &Radl) -> Result<Radl, RadlError> {
+    let mut result = stored.clone();
+    let recipes: Vec<Configure> = new.configures.iter().filter(|configure| !configure.reference).cloned().collect();
+    for recipe in recipes.iter().filter_map(|configure| configure.recipe.as_ref()) {
+        yaml::check(recipe).map_err(|reason| RadlError::plain(format!("Error parsing YAML: {reason}")))?;
+    }
+    replace(&mut result.configures, recipes);
+    result.contextualize = contextualize(result.contextualize.take().into_iter().chain(new.contextualize.clone()));
+    let changes: HashMap<&str, &System> = new.systems.iter().map(|system| (system.name.as_str(), system)).collect();
+    for system in &mut result.systems {
+        if let Some(change) = changes.get(system.name.as_str()) {
+            for key in ["password", "public_key", "private_key"] {
+                let name = format!("disk.0.os.credentials.new.{key}");
+                if let Some(value) = change.features.get(&name) {
+                    system.features.set(&name, value.clone());
+                }
+            }
+            system.replace_applications(change);
+        }
+    }
+    result.check()?;
+    Ok(result)
+}
+
+impl Radl {
+    /// The document without the internal helper systems and their deploys.
+    #[must_use]
+    pub fn without_internal(&self) -> Self {
+        let mut shown = self.clone();
+        shown.systems.retain(|system| !system.name.starts_with(HELPER));
+        shown.deploys.retain(|deploy| !deploy.system.starts_with(HELPER));
+        shown
+    }
+}

@@ -1,0 +1,167 @@
+//! Names: of machines in the network, at the provider, in DNS; tags and proxies.
+
+use crate::interfaces::interface_feature;
+use crate::model::System;
+use indexmap::IndexMap;
+use std::fmt;
+
+/// The placeholder of templates: the number of the machine in its infrastructure.
+const NUMBER: &str = "#N#";
+
+/// Replaces every `#N#` by the number, if there is one.
+#[must_use]
+pub fn fill_in(template: &str, number: Option<u64>) -> String {
+    number.map_or_else(|| template.to_owned(), |number| template.replace(NUMBER, &number.to_string()))
+}
+
+/// A template filled in and split at the first dot in host and domain; none for an empty one.
+#[must_use]
+pub fn split(template: &str, number: Option<u64>) -> Option<(String, Option<String>)> {
+    let name = fill_in(template, number);
+    match name.split_once('.') {
+        _ if name.is_empty() => None,
+        Some((host, domain)) => Some((host.to_owned(), Some(domain.to_owned()))),
+        None => Some((name, None)),
+    }
+}
+
+/// What machines are called when the document does not say (`DEFAULT_VM_NAME`, `DEFAULT_DOMAIN`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Defaults<'a> {
+    /// Host template; a domain in it is ignored.
+    pub host: Option<&'a str>,
+    /// Domain.
+    pub domain: Option<&'a str>,
+}
+
+/// A record to create in a DNS service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsEntry {
+    /// Name inside the domain.
+    pub host: String,
+    /// Domain with its final dot.
+    pub domain: String,
+    /// Address.
+    pub address: String,
+}
+
+impl System {
+    /// Host and domain requested for an interface; `number` fills in `#N#`. None without a name and a default host.
+    #[must_use]
+    pub fn requested_name(
+        &self,
+        interface: usize,
+        number: Option<u64>,
+        defaults: Defaults<'_>,
+    ) -> Option<(String, Option<String>)> {
+        let requested = self.features.text(&interface_feature(interface, "dns_name"));
+        let requested = requested.and_then(|name| split(name, number));
+        let default_host = || Some((split(defaults.host?, number)?.0, None));
+        let (host, domain) = requested.or_else(default_host)?;
+        let domain = domain.filter(|domain| !domain.is_empty()).or_else(|| defaults.domain.map(str::to_owned));
+        Some((host, domain))
+    }
+
+    /// Writes the names of machine `number`: `#N#` filled in on every connected interface, and `default_host` on
+    /// interface 0 if it has no name.
+    pub fn fill_in_names(&mut self, number: u64, default_host: &str) {
+        let names: Vec<(usize, Option<String>)> =
+            self.interfaces().map(|interface| (interface.index, interface.dns_name.map(str::to_owned))).collect();
+        for (index, name) in names {
+            let template = name.as_deref().or((index == 0).then_some(default_host));
+            if let Some(template) = template {
+                let name = interface_feature(index, "dns_name");
+                self.features.set_text(&name, &fill_in(template, Some(number)));
+            }
+        }
+    }
+
+    /// The DNS records of machine `number`: one per interface with an address, unless its domain is `localdomain`, and
+    /// one per additional name of it (`host@domain`, or split at the first dot). Malformed additional names are left out.
+    #[must_use]
+    pub fn dns_entries(&self, number: u64, defaults: Defaults<'_>) -> Vec<DnsEntry> {
+        let mut entries = Vec::new();
+        for interface in self.interfaces() {
+            let Some(address) = interface.ip else { continue };
+            let mut add = |host: &str, domain: &str| {
+                if !host.is_empty() && !domain.is_empty() && domain != "localdomain" {
+                    let (host, domain) = (host.to_owned(), format!("{}.", domain.trim_end_matches('.')));
+                    entries.push(DnsEntry { host, domain, address: address.to_owned() });
+                }
+            };
+            if let Some((host, Some(domain))) = self.requested_name(interface.index, Some(number), defaults) {
+                add(&host, &domain);
+            }
+            for name in self.features.texts(&interface_feature(interface.index, "additional_dns_names")) {
+                let name = fill_in(name, Some(number));
+                let parts = name.split_once('@').or_else(|| name.split_once('.'));
+                if let Some((host, domain)) = parts.filter(|(_, domain)| !domain.contains('@')) {
+                    add(host, domain);
+                }
+            }
+        }
+        entries
+    }
+
+    /// Base of the name at the provider: `instance_name`, else the image name, else the system; lower case, no `_`.
+    #[must_use]
+    pub fn instance_name(&self) -> String {
+        let named = self.features.text("instance_name").or_else(|| self.features.text("disk.0.image.name"));
+        named.unwrap_or(&self.name).to_lowercase().replace('_', "-")
+    }
+
+    /// The tags of `instance_tags`: `key=value` pairs split on commas. What has no `=` is left out.
+    #[must_use]
+    pub fn instance_tags(&self) -> IndexMap<String, String> {
+        self.features.text("instance_tags").map(tags).unwrap_or_default()
+    }
+}
+
+fn tags(text: &str) -> IndexMap<String, String> {
+    let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    text.split(',').filter_map(pair).collect()
+}
+
+/// The parts of `proxy_host`: `[user[:password]@]host[:port]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// User.
+    pub user: Option<String>,
+    /// Password; may hold `:` and `@`.
+    pub password: Option<String>,
+    /// Host name or address (IPv6 without its brackets).
+    pub host: String,
+    /// Port; none means 22.
+    pub port: Option<u16>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// Parses a `proxy_host` feature; none without a host or with an invalid port.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (login, place) = match text.rsplit_once('@') {
+            Some((login, place)) => (Some(login), place),
+            None => (None, text),
+        };
+        let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
+            None => (None, None),
+            Some((user, "")) => (Some(user.to_owned()), None),
+            Some((user, password)) => (Some(user.to_owned()), Some(password.to_owned())),
+        };
+        let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, rest)) => (host, rest.strip_prefix(':')),
+            None => match place.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            },
+        };
+        let port = port.map(str::parse).transpose().ok()?;
+        (!host.is_empty()).then(|| Self { user, password, host: host.to_owned(), port })
+    }
+}

@@ -1,0 +1,402 @@
+//! Tokens to documents: the grammar.
+
+use crate::constraints::Conflict;
+use crate::error::RadlError;
+use crate::features::{Amount, Constraint, Features, Operator, SoftGroup, Value};
+use crate::lexer::{Kind, Lexer, Token};
+use crate::merge::{self, TakenIds};
+use crate::model::{
+    AnsibleHost, Configure, Contextualize, ContextualizeItem, Deploy, Description, NOT_WHOLE, Network, Radl, System,
+};
+use crate::units;
+use indexmap::IndexMap;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+
+/// How deep parentheses (and objects of the JSON form) may nest.
+pub const MAX_DEPTH: usize = 64;
+
+/// Parses the text form; `rng` draws the `'random(N)'` values.
+///
+/// # Errors
+/// The first syntax error, contradiction or duplicate.
+pub fn parse(text: &str, rng: &mut impl Rng) -> Result<Radl, RadlError> {
+    let mut lexer = Lexer::new(text);
+    let token = lexer.next()?;
+    let parser = Parser { lexer, token, rng, depth: 0, ids: TakenIds::default(), contextualize: Vec::new() };
+    parser.document().map_err(|error| error.located_in(text))
+}
+
+/// A feature of a body that is still open.
+struct Parsed {
+    line: u32,
+    column: u32,
+    content: Content,
+}
+
+enum Content {
+    Constraint(String, Value),
+    Soft(SoftGroup),
+}
+
+struct Parser<'a, R> {
+    lexer: Lexer<'a>,
+    /// The token to be looked at next.
+    token: Token,
+    rng: &'a mut R,
+    depth: usize,
+    ids: TakenIds,
+    contextualize: Vec<Contextualize>,
+}
+
+impl<R: Rng> Parser<'_, R> {
+    /// Takes the current token, which fits here. Characters in front of it that start no token are an error now: where
+    /// the token does not fit either, its own syntax error is the one reported.
+    fn take(&mut self) -> Result<Token, RadlError> {
+        if let Some((c, line, column)) = self.token.illegal {
+            return Err(RadlError::at(line, column, format!("Illegal character '{c}'")));
+        }
+        let next = self.lexer.next()?;
+        Ok(std::mem::replace(&mut self.token, next))
+    }
+
+    fn unexpected<T>(&self) -> Result<T, RadlError> {
+        let text = format!("Parse error in: {}", self.token);
+        let (line, column) = (self.token.line, self.token.column);
+        Err(if self.token.kind == Kind::End {
+            RadlError::without_line(text).placed(line, column)
+        } else {
+            RadlError::at(line, column, text)
+        })
+    }
+
+    fn expect(&mut self, kind: &Kind) -> Result<Token, RadlError> {
+        if self.token.kind == *kind { self.take() } else { self.unexpected() }
+    }
+
+    fn at_keyword(&self, word: &str) -> bool {
+        matches!(self.token.kind, Kind::Keyword(keyword) if keyword == word)
+    }
+
+    fn keyword(&mut self, word: &str) -> Result<Token, RadlError> {
+        if self.at_keyword(word) { self.take() } else { self.unexpected() }
+    }
+
+    fn name(&mut self) -> Result<String, RadlError> {
+        match self.token.kind {
+            Kind::Name(_) => match self.take()?.kind {
+                Kind::Name(name) => Ok(name),
+                _ => self.unexpected(),
+            },
+            _ => self.unexpected(),
+        }
+    }
+
+    fn number(&mut self) -> Result<Amount, RadlError> {
+        match self.token.kind {
+            Kind::Number(amount) => self.take().map(|_| amount),
+            _ => self.unexpected(),
+        }
+    }
+
+    /// A number that `check` wants whole.
+    fn whole(&mut self) -> Result<i64, RadlError> {
+        Ok(match self.number()? {
+            Amount::Integer(whole) => whole,
+            Amount::Float(_) => NOT_WHOLE,
+        })
+    }
+
+    fn document(mut self) -> Result<Radl, RadlError> {
+        let mut radl = Radl::default();
+        while self.at_keyword("description") {
+            let description = self.description()?;
+            let line = description.line;
+            if radl.description.replace(description).is_some() {
+                return Err(RadlError::plain("Description can only be defined once.").placed(line, 1));
+            }
+        }
+        if radl.description.is_some() && self.token.kind == Kind::End {
+            return self.unexpected();
+        }
+        while self.token.kind != Kind::End {
+            self.sentence(&mut radl)?;
+        }
+        self.take()?;
+        radl.contextualize = merge::contextualize(self.contextualize);
+        Ok(radl)
+    }
+
+    fn sentence(&mut self, radl: &mut Radl) -> Result<(), RadlError> {
+        let Kind::Keyword(word) = self.token.kind else {
+            return self.unexpected();
+        };
+        let (line, column) = (self.token.line, self.token.column);
+        let id = match word {
+            "network" => {
+                self.take()?;
+                let id = self.name()?;
+                let (features, reference) = self.optional_body()?;
+                radl.networks.push(Network { id, features, reference, line });
+                radl.networks.last().map(|network| network.id.as_str())
+            }
+            "system" => {
+                self.take()?;
+                let name = self.name()?;
+                let (features, reference) = self.optional_body()?;
+                radl.systems.push(System { name, features, reference, line });
+                radl.systems.last().map(|system| system.name.as_str())
+            }
+            "ansible" => {
+                self.take()?;
+                let id = self.name()?;
+                let features = self.body()?;
+                radl.ansible_hosts.push(AnsibleHost { id, features, line });
+                radl.ansible_hosts.last().map(|host| host.id.as_str())
+            }
+            "configure" => {
+                let configure = self.configure()?;
+                radl.configures.push(configure);
+                radl.configures.last().map(|configure| configure.name.as_str())
+            }
+            "contextualize" => {
+                let contextualize = self.contextualize()?;
+                self.contextualize.push(contextualize);
+                None
+            }
+            "deploy" => {
+                let deploy = self.deploy()?;
+                radl.deploys.push(deploy);
+                None
+            }
+            _ => return self.unexpected(),
+        };
+        let taken = id.map_or(Ok(()), |id| self.ids.take(word, id));
+        taken.map_err(|error| error.placed(line, column))
+    }
+
+    fn description(&mut self) -> Result<Description, RadlError> {
+        let line = self.take()?.line;
+        let id = self.name()?;
+        let (features, reference) = self.optional_body()?;
+        Ok(Description { id, features, reference, line })
+    }
+
+    fn optional_body(&mut self) -> Result<(Features, bool), RadlError> {
+        if self.token.kind == Kind::LeftParen { Ok((self.body()?, false)) } else { Ok((Features::new(), true)) }
+    }
+
+    fn configure(&mut self) -> Result<Configure, RadlError> {
+        let line = self.take()?.line;
+        let name = self.name()?;
+        if self.token.kind != Kind::LeftParen {
+            return Ok(Configure { name, recipe: None, reference: true, line });
+        }
+        self.take()?;
+        let mut recipe = None;
+        if self.token.kind == Kind::RecipeBegin {
+            self.take()?;
+            match self.token.kind {
+                Kind::Recipe(_) => {
+                    if let Kind::Recipe(text) = self.take()?.kind {
+                        recipe = Some(text);
+                    }
+                }
+                _ => return self.unexpected(),
+            }
+            self.expect(&Kind::RecipeEnd)?;
+        }
+        self.expect(&Kind::RightParen)?;
+        Ok(Configure { name, recipe, reference: false, line })
+    }
+
+    fn deploy(&mut self) -> Result<Deploy, RadlError> {
+        let line = self.take()?.line;
+        let system = self.name()?;
+        let number = self.whole()?;
+        let cloud = match self.token.kind {
+            Kind::Name(_) => Some(self.name()?),
+            _ => None,
+        };
+        Ok(Deploy { system, number, cloud, line })
+    }
+
+    fn contextualize(&mut self) -> Result<Contextualize, RadlError> {
+        let line = self.take()?.line;
+        let max_time = if let Kind::Number(_) = self.token.kind { self.whole()? } else { 0 };
+        let mut contextualize = Contextualize { max_time, line, ..Contextualize::default() };
+        self.expect(&Kind::LeftParen)?;
+        while self.at_keyword("option") {
+            self.take()?;
+            let (line, name) = (self.token.line, self.name()?);
+            let operator = self.operator()?;
+            let value = match self.token.kind {
+                Kind::Number(amount) => {
+                    self.take()?;
+                    number_value(operator, amount, None, line)
+                }
+                Kind::Text(_) => self.text_value(operator, line)?,
+                _ => return self.unexpected(),
+            };
+            contextualize.options.insert(name, value);
+        }
+        let mut items = Vec::new();
+        while self.at_keyword("system") {
+            items.push(self.item()?);
+        }
+        self.expect(&Kind::RightParen)?;
+        contextualize.add_items(items);
+        Ok(contextualize)
+    }
+
+    fn item(&mut self) -> Result<ContextualizeItem, RadlError> {
+        let line = self.take()?.line;
+        let system = self.name()?;
+        self.keyword("configure")?;
+        let configure = self.name()?;
+        let mut item = ContextualizeItem { system, configure, line, ..ContextualizeItem::default() };
+        if self.at_keyword("step") {
+            self.take()?;
+            item.step = self.whole()?;
+        } else if self.at_keyword("with") {
+            self.take()?;
+            item.tool = Some(self.name()?);
+        }
+        Ok(item)
+    }
+
+    /// `( features )`, with the constraints combined.
+    fn body(&mut self) -> Result<Features, RadlError> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let (line, column) = (self.token.line, self.token.column);
+            return Err(RadlError::at(line, column, format!("Parentheses nest deeper than {MAX_DEPTH}")));
+        }
+        self.expect(&Kind::LeftParen)?;
+        let mut parsed = Vec::new();
+        if self.token.kind != Kind::RightParen {
+            if !self.at_keyword("and") {
+                parsed.push(self.feature()?);
+            }
+            while self.at_keyword("and") {
+                self.take()?;
+                parsed.push(self.feature()?);
+            }
+        }
+        self.expect(&Kind::RightParen)?;
+        self.depth -= 1;
+        let mut features = Features::new();
+        for Parsed { line, column, content } in parsed {
+            match content {
+                Content::Soft(group) => features.add_soft(group),
+                Content::Constraint(name, value) => {
+                    features.add(&name, value, Conflict::Error).map_err(|error| error.with_column(line, column))?
+                }
+            }
+        }
+        Ok(features)
+    }
+
+    fn feature(&mut self) -> Result<Parsed, RadlError> {
+        let (line, column) = (self.token.line, self.token.column);
+        if self.at_keyword("soft") {
+            self.take()?;
+            let weight = self.number()?;
+            let features = self.body()?;
+            return Ok(Parsed { line, column, content: Content::Soft(SoftGroup { weight, features }) });
+        }
+        let name = self.name()?;
+        let value = if self.at_keyword("contains") {
+            self.take()?;
+            let group = self.body()?;
+            let key = group.text("name").unwrap_or_default().to_owned();
+            Value::Contains(IndexMap::from([(key, group)]))
+        } else {
+            let operator = self.operator()?;
+            self.value(operator, line)?
+        };
+        Ok(Parsed { line, column, content: Content::Constraint(name, value) })
+    }
+
+    fn operator(&mut self) -> Result<Operator, RadlError> {
+        let operator = match self.token.kind {
+            Kind::Eq => Operator::Eq,
+            Kind::Lt => Operator::Lt,
+            Kind::Le => Operator::Le,
+            Kind::Gt => Operator::Gt,
+            Kind::Ge => Operator::Ge,
+            _ => return self.unexpected(),
+        };
+        self.take()?;
+        Ok(operator)
+    }
+
+    fn value(&mut self, operator: Operator, line: u32) -> Result<Value, RadlError> {
+        match self.token.kind {
+            Kind::Number(amount) => {
+                let (number_line, column) = (self.token.line, self.token.column);
+                self.take()?;
+                let unit = match &self.token.kind {
+                    Kind::Name(name) if !name.starts_with('.') => Some(self.name()?),
+                    _ => None,
+                };
+                if !units::in_range(amount, unit.as_deref().unwrap_or("")) {
+                    return Err(RadlError::at(number_line, column, "The amount is too large in base units"));
+                }
+                Ok(number_value(operator, amount, unit, line))
+            }
+            Kind::Random(length) => {
+                self.take()?;
+                let text = (0..length).map(|_| char::from(self.rng.sample(Alphanumeric))).collect();
+                Ok(Value::Text { operator, text, line })
+            }
+            Kind::Text(_) => self.text_value(operator, line),
+            Kind::LeftBracket => self.list(line),
+            _ => self.unexpected(),
+        }
+    }
+
+    fn text_value(&mut self, operator: Operator, line: u32) -> Result<Value, RadlError> {
+        match self.take()?.kind {
+            Kind::Text(text) => Ok(Value::Text { operator, text, line }),
+            _ => self.unexpected(),
+        }
+    }
+
+    fn list(&mut self, line: u32) -> Result<Value, RadlError> {
+        self.take()?;
+        let mut items = Vec::new();
+        let mut item_due = matches!(self.token.kind, Kind::Text(_));
+        loop {
+            if item_due {
+                if !matches!(self.token.kind, Kind::Text(_)) {
+                    return self.unexpected();
+                }
+                if let Kind::Text(text) = self.take()?.kind {
+                    items.push(text);
+                }
+            }
+            match self.token.kind {
+                Kind::Comma => {
+                    self.take()?;
+                    item_due = true;
+                }
+                Kind::RightBracket => {
+                    self.take()?;
+                    return Ok(Value::List { items, line });
+                }
+                _ => return self.unexpected(),
+            }
+        }
+    }
+}
+
+/// A single constraint on a number: `=` sets both bounds.
+pub(crate) fn number_value(operator: Operator, amount: Amount, unit: Option<String>, line: u32) -> Value {
+    let bound = Some(Constraint { operator, amount, unit, line });
+    match operator {
+        Operator::Eq => Value::Number { lower: bound.clone(), upper: bound },
+        Operator::Ge | Operator::Gt => Value::Number { lower: bound, upper: None },
+        Operator::Le | Operator::Lt => Value::Number { lower: None, upper: bound },
+    }
+}

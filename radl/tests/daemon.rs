@@ -1,0 +1,98 @@
+//! What the daemon does with documents beyond the vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use radl::{Radl, cidr, placement};
+
+#[test]
+fn redirected_ports_are_written_back() {
+    let mut radl = Radl::parse(
+        "network p (outbound = 'yes' and outports = '80,2222-22,53/udp,10.0.0.0/8-9000:9100')\nnetwork i ()\nsystem s ()",
+    )
+    .unwrap();
+    radl.redirect_port(10022, 22, "T");
+    let outports = radl.network("p").unwrap().features.text("outports").unwrap();
+    assert_eq!(outports, "10022-22,80-80,53/udp-53/udp,10.0.0.0/8-9000:9100/tcp");
+    assert_eq!((radl.ssh_port(), radl.outside_port(5986)), (10022, 5986));
+    radl.check().unwrap();
+
+    let mut private = Radl::parse("network i ()\nsystem s (net_interface.0.connection = 'i')").unwrap();
+    private.redirect_port(10022, 22, "T");
+    private.check().unwrap();
+    assert_eq!(private.ssh_port(), 10022);
+    assert_eq!(private.systems[0].interface_on("public.T"), Some(1));
+}
+
+#[test]
+fn candidates_start_from_the_system_and_the_defaults() {
+    let features = |body: &str| Radl::parse(&format!("system s ({body})")).unwrap().systems.remove(0);
+    let system = features(
+        "memory.size >= 4G and disk.0.applications contains (name = 'a') and soft 3 (cpu.arch = 'arm') and x = 'y'",
+    );
+    let defaults = features("cpu.count >= 1 and memory.size >= 512M and cpu.arch = 'x86_64'").features;
+    let base = placement::base(&system, &defaults);
+    assert_eq!(base.constraints(), ["memory.size >= 4G", "soft 3 ( cpu.arch = 'arm' )", "x = 'y'", "cpu.count >= 1"]);
+}
+
+#[test]
+fn ranges_are_the_first_free_ones() {
+    let used = ["10.0.1.0/24", "10.0.2.0/23"].map(|range| range.parse().unwrap());
+    let first = |cidr: Option<&str>, init| cidr::first_free(cidr, init, &used).map(|range| range.to_string());
+    assert_eq!(first(None, 0).as_deref(), Some("10.0.4.0/24"));
+    assert_eq!(first(None, 9).as_deref(), Some("10.0.10.0/24"));
+    assert_eq!(first(Some("10.0.3.0/24"), 0), None);
+    assert_eq!(first(Some("10.*.*.*.*.*/24"), 0), None);
+    assert_eq!(first(Some("nonsense"), 0), None);
+}
+
+#[test]
+fn properties_read_as_values() {
+    let system = Radl::parse(
+        "system s (memory.size >= 1G and memory.size <= 2G and price = 0.5 and state = 'running' and l = ['a','b'] and \
+         disk.0.applications contains (name = 'a' and version = '1') and disk.0.applications contains (name = 'b'))",
+    )
+    .unwrap()
+    .systems
+    .remove(0);
+    let json = |name| system.features.value_json(name).map(|value| value.to_string());
+    assert_eq!(json("memory.size").as_deref(), Some("1000000000"));
+    assert_eq!(json("price").as_deref(), Some("0.5"));
+    assert_eq!(json("state").as_deref(), Some("\"running\""));
+    assert_eq!(json("disk.0.applications").as_deref(), Some(r#"{"a":{"name":"a","version":"1"},"b":{"name":"b"}}"#));
+    assert_eq!(json("nothing"), None);
+    assert_eq!(system.features.value_text("memory.size").as_deref(), Some("1000000000"));
+    assert_eq!(system.features.value_text("state").as_deref(), Some("running"));
+    assert_eq!(system.features.value_text("disk.0.applications"), None);
+}
+
+#[test]
+fn units_that_mean_nothing_are_reported() {
+    let radl = Radl::parse("system s (speed = 5PB and a = 1 and\n soft 2 (weight >= 12 parsecs) and memory.size = 1G)")
+        .unwrap();
+    radl.check().unwrap();
+    let warnings: Vec<String> = radl.unknown_units().iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["Line 1: Unknown unit 'PB' in 'speed'", "Line 2: Unknown unit 'parsecs' in 'weight'"]);
+}
+
+#[test]
+fn large_numbers_are_exact_or_refused() {
+    let count = |body: &str| Radl::parse(&format!("system s ({body})")).map(|radl| radl.to_json()[0]["n"].to_string());
+    assert_eq!(count("n = 9007199254740993").unwrap(), "9007199254740993");
+    assert!(count("n = 9007199254740993 and n = 9007199254740992").is_err(), "not equal, though they are as floats");
+    assert!(count("n = 9223372036854775808").unwrap_err().message().contains("too large"));
+    assert!(count("n = 9223372036T").unwrap_err().message().contains("too large"));
+    let json = r#"[{"class": "system", "id": "s", "n": 18446744073709551615}]"#;
+    assert!(Radl::from_json(json).unwrap_err().message().contains("too large"));
+}
+
+#[test]
+fn errors_of_the_json_form_say_where() {
+    let error = Radl::from_json("[\n  {\"class\": }\n]").unwrap_err();
+    assert_eq!((error.kind().as_str(), error.position().unwrap().line, error.line()), ("json", 2, None));
+    let refused = |json: &str| Radl::from_json(json).unwrap_err().message();
+    assert!(refused(r#"[{"class": "system", "id": "two words"}]"#).contains("'id' in system object (0)"));
+    assert!(refused(r#"[{"class": "system", "id": 5}]"#).contains("'id' in system object (0)"));
+    assert!(refused(r#"[{"class": "system", "id": "s", "two words": 1}]"#).contains("'two words'"));
+    assert!(refused(r#"[{"class": "system", "id": "s", "softs": 1}]"#).contains("'softs'"));
+    let index = Radl::from_json(r#"[{"class": "system", "id": "s", "disk.01.size": 1}]"#).unwrap();
+    assert!(index.check().unwrap_err().message().contains("expected an index"));
+}
