@@ -74,6 +74,8 @@ class CallbackModule(CallbackBase):
         if verbose:
             hidden = ("invocation", "ansible_facts", "warnings", "deprecations", "results", "exception")
             kept = {k: v for k, v in raw.items() if not k.startswith("_ansible_") and k not in hidden}
+            if kind.endswith("ok") and result._task.action in ("debug", "ansible.builtin.debug"):
+                kept.pop("changed", None)
         else:
             kept = {k: raw[k] for k in ("changed", "rc") if k in raw}
         res, cut = shortened(kept, TEXT)
@@ -115,6 +117,9 @@ class CallbackModule(CallbackBase):
         self.emit("handler", task=task._uuid, name=task.get_name().strip())
 
     def v2_runner_on_ok(self, result):
+        # An include says for itself what it included, and where.
+        if type(result._task).__name__ in ("TaskInclude", "IncludeRole"):
+            return
         self.result("ok", result)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):

@@ -81,12 +81,7 @@ pub async fn bootstrap(
 }
 
 /// Sends a bundle as one stream; a damaged arrival is sent once more.
-async fn send(
-    session: &SshSession,
-    settings: &Settings,
-    runtime: &str,
-    bundle: &Bundle,
-) -> Result<(), BootstrapError> {
+async fn send(session: &SshSession, settings: &Settings, runtime: &str, bundle: &Bundle) -> Result<(), BootstrapError> {
     let limits = ExecLimits::within(settings.ansible_install_timeout);
     let argv = ["sh", "-c", include_str!("../../assets/unpack.sh"), "unpack", runtime, &bundle.sha256];
     for last in [false, true] {

@@ -87,12 +87,15 @@ impl Runs<'_> {
         let mut open = match progress.open.get(&item.key) {
             Some(open) => open.clone(),
             None => {
-                let vms: BTreeSet<u32> = item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
+                let vms: BTreeSet<u32> =
+                    item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
                 let open = self.open(item, &vms, 1, &progress);
                 if open.hosts.is_empty() {
-                    self.recorder.record(Vec::new(), |p| {
-                        p.finished.insert(item.key.clone());
-                    }).await?;
+                    self.recorder
+                        .record(Vec::new(), |p| {
+                            p.finished.insert(item.key.clone());
+                        })
+                        .await?;
                     return Ok(());
                 }
                 let text = format!("Launch task: {}\n", item.task);
@@ -130,9 +133,9 @@ impl Runs<'_> {
             }
             let wait = Duration::from_secs(u64::from(open.attempt.pow(2)) * 5);
             let seconds = wait.as_secs();
-            effects.extend(failures.keys().map(|vm| {
-                log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))
-            }));
+            effects.extend(
+                failures.keys().map(|vm| log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))),
+            );
             let vms = failures.into_keys().collect();
             open = self.open(item, &vms, open.attempt + 1, &self.recorder.progress().await);
             self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;

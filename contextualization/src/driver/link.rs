@@ -1,51 +1,49 @@
 //! The daemon's connection to the master: one session, made again when it breaks; the runner's commands on it.
 
-use super::reach::{self, Doorway};
 use crate::{
+    access::{self, AccessSettings, Target},
     bootstrap::Runtime,
-    contract::VmFacts,
-    ssh::{Endpoint, ExecLimits, ExecStream, HostKeyPolicy, SshError, SshSession},
+    ssh::{ExecLimits, ExecStream, SshError, SshLimits, SshSession},
 };
 use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+/// Time for one try to connect again; there are as many tries as the deadline allows.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// The link. Its methods wait until the master answers; who calls them bounds the time.
 pub struct Link<'a> {
-    doorway: Doorway<'a>,
-    vm: VmFacts,
-    endpoint: Endpoint,
-    host_key: String,
+    limits: &'a SshLimits,
+    target: Target,
+    check_host_keys: bool,
     session: Mutex<SshSession>,
     conf_dir: String,
 }
 
 impl<'a> Link<'a> {
-    /// A link over an open session.
-    pub fn new(doorway: Doorway<'a>, vm: VmFacts, session: SshSession, conf_dir: String) -> Self {
-        let (endpoint, host_key) = (session.endpoint().clone(), session.host_key().to_owned());
-        Self { doorway, vm, endpoint, host_key, session: Mutex::new(session), conf_dir }
+    /// A link over an open session with `target`.
+    pub fn new(
+        limits: &'a SshLimits,
+        mut target: Target,
+        check_host_keys: bool,
+        session: SshSession,
+        conf_dir: String,
+    ) -> Self {
+        target.host_key = Some(session.host_key().to_owned());
+        Self { limits, target, check_host_keys, session: Mutex::new(session), conf_dir }
     }
 
     /// An open session, made again with back-off when the former one broke.
     pub async fn session(&self) -> SshSession {
         let mut session = self.session.lock().await;
-        let mut pause = Duration::from_millis(500);
         while session.is_closed() {
-            let policy = if self.doorway.settings.check_host_keys {
-                HostKeyPolicy::tofu(Some(self.host_key.clone()))
-            } else {
-                HostKeyPolicy::off()
-            };
-            let logins = reach::logins(&self.vm, self.doorway.key);
-            let user = reach::user(&self.vm);
-            let timeout = Duration::from_secs(15);
-            match self.doorway.limits.connect(&self.endpoint, &user, &logins, policy, timeout).await {
+            let settings = AccessSettings::new(AGAIN, self.check_host_keys);
+            match access::reach(self.limits, &self.target, &settings).await {
                 Ok(new) => *session = new,
                 Err(error) => {
-                    tracing::debug!(master = self.vm.id, %error, "the master does not answer");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(20));
+                    tracing::debug!(master = self.target.vm, error = error.message, "the master does not answer");
+                    tokio::time::sleep(Duration::from_secs(5)).await;
                 }
             }
         }

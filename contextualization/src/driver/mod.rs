@@ -5,7 +5,6 @@
 //! |---|---|
 //! | `progress` | where it stands |
 //! | `recorder` | writing the journal |
-//! | `reach` | opening the door of a machine |
 //! | `link` | the connection to the master |
 //! | `stages` | from machines to a master with everything on it |
 //! | `item` | one playbook over some machines |
@@ -13,7 +12,6 @@
 mod item;
 mod link;
 mod progress;
-mod reach;
 mod recorder;
 mod stages;
 
@@ -27,7 +25,6 @@ use futures::{FutureExt, StreamExt, future::join_all};
 use item::{Item, Runs};
 use link::Link;
 use progress::{Phase, Progress};
-use reach::Doorway;
 use recorder::Recorder;
 use stages::Stage;
 use std::{
@@ -72,13 +69,12 @@ impl From<JournalClosed> for Stop {
 pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: CancellationToken) -> Outcome {
     let progress: Progress = serde_json::from_value(job.progress.clone()).unwrap_or_default();
     let recorder = Recorder::new(journal, progress, job.vms.clone());
-    let doorway = Doorway { limits: &ssh, key: &job.ansible_key, settings: &job.settings };
     let conf_dir = format!(
         "{}/{}",
         job.settings.remote_conf_dir.trim_end_matches('/'),
         crate::plan::names::safe(&job.infrastructure)
     );
-    let driver = Driver { job: &job, recorder: &recorder, doorway, conf_dir, link: Mutex::new(None) };
+    let driver = Driver { job: &job, recorder: &recorder, ssh: &ssh, conf_dir, link: Mutex::new(None) };
     let time_left = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
     let outcome = tokio::select! {
         biased;
@@ -97,7 +93,7 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
 struct Driver<'a> {
     job: &'a Job,
     recorder: &'a Recorder,
-    doorway: Doorway<'a>,
+    ssh: &'a SshLimits,
     conf_dir: String,
     link: Mutex<Option<Arc<Link<'a>>>>,
 }
@@ -242,11 +238,7 @@ impl<'a> Driver<'a> {
 
     async fn time_over(&self) -> Result<(), JournalClosed> {
         self.recorder.log([TIME_OVER.to_owned()]).await?;
-        let error = VmError {
-            code: ErrorCode::Timeout,
-            phase: "deadline".to_owned(),
-            message: TIME_OVER.to_owned(),
-        };
+        let error = VmError { code: ErrorCode::Timeout, phase: "deadline".to_owned(), message: TIME_OVER.to_owned() };
         self.recorder.results(self.recorder.live().into_iter().map(|vm| (vm, Err(error.clone())))).await
     }
 }

@@ -1,11 +1,6 @@
 //! Where a contextualization stands: what is stored with every step, and enough to go on after a restart.
 
-use crate::{
-    bootstrap::Runtime,
-    contract::VmError,
-    journal::demux::Position,
-    plan::inventory::Host,
-};
+use crate::{bootstrap::Runtime, contract::VmError, journal::demux::Position, plan::inventory::Host};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,10 +2,7 @@
 
 use super::progress::Progress;
 use crate::contract::{Effect, Entry, Journal, JournalClosed, VmError, VmFacts};
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{Mutex, watch};
 
 /// Records steps; shared by all lanes.
@@ -32,11 +29,7 @@ impl Recorder {
     }
 
     /// Changes the progress and records it with `effects`; effects on machines that are gone are left out.
-    pub async fn record(
-        &self,
-        effects: Vec<Effect>,
-        change: impl FnOnce(&mut Progress),
-    ) -> Result<(), JournalClosed> {
+    pub async fn record(&self, effects: Vec<Effect>, change: impl FnOnce(&mut Progress)) -> Result<(), JournalClosed> {
         let mut progress = self.progress.lock().await;
         change(&mut progress);
         let live = self.live();

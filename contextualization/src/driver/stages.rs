@@ -5,16 +5,16 @@ use super::{
     item::{Item, Runs},
     link::Link,
     progress::{HostRecord, Phase, Progress},
-    reach::{self, Reached},
 };
 use crate::{
+    access::{self, AccessSettings, Accessed, Sudo, Target, master},
     bootstrap,
     contract::{Effect, ErrorCode, VmError, VmFacts, VmPower},
     plan::{
         self, Files, Sources,
         decide::{Decision, Lane, is_windows, option},
         inventory::{self, Common},
-        limits, master, view,
+        limits, view,
     },
     ssh::SshSession,
 };
@@ -22,6 +22,9 @@ use futures::{FutureExt, StreamExt};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
+/// The text when no machine can be the master.
+const NO_MASTER: &str =
+    "Contextualization Error: No correct Master VM found. Check if there a linux VM with Public IP.";
 /// Doors that are opened at once.
 const DOORS: usize = 50;
 
@@ -114,7 +117,7 @@ impl<'a> Stage<'_, 'a> {
         let lacks = |vm: &&VmFacts| {
             let mut interfaces = vm.info.systems.iter().flat_map(|s| s.interfaces());
             let wants = interfaces.any(|i| vm.info.network(i.connection).is_some_and(radl::Network::is_public));
-            self.counts(vm, participants_only) && wants && inventory::public_ip(vm).is_none()
+            self.counts(vm, participants_only) && wants && access::public_ip(&vm.info).is_none()
         };
         let limit = self.driver.job.settings.wait_public_ip;
         if self.wait(limit, |vms| !vms.iter().any(|vm| lacks(&vm))).await {
@@ -140,10 +143,11 @@ impl<'a> Stage<'_, 'a> {
         let Some(vm) = vms.iter().find(|vm| Some(vm.id) == progress.master) else { return Ok(None) };
         let driver = self.driver;
         let limit = driver.job.deadline.duration_since(std::time::SystemTime::now()).unwrap_or_default();
-        let reached = reach::reach(vm, None, driver.doorway, limit).await;
-        let session = reached.map_err(|e| Stop::Redo(format!("the master VM is lost: {}", e.message)))?.session;
+        let lost = |e: VmError| Stop::Redo(format!("the master VM is lost: {}", e.message));
+        let target = Target::of(vm, &driver.job.ansible_key).map_err(lost)?;
+        let session = access::reach(driver.ssh, &target, &self.access(limit)).await.map_err(lost)?;
         let files = self.files(progress)?;
-        let link = Link::new(driver.doorway, vm.clone(), session, driver.conf_dir.clone());
+        let link = Link::new(driver.ssh, target, driver.job.settings.check_host_keys, session, driver.conf_dir.clone());
         Ok(Some((Arc::new(link), files)))
     }
 
@@ -154,8 +158,7 @@ impl<'a> Stage<'_, 'a> {
         let select = |p: &mut Progress| p.phase = Phase::SelectMaster;
         recorder.record(vec![Effect::InfrastructureLog("Select master VM".to_owned())], select).await?;
         let participants = self.participants();
-        let id = master::select(&participants, &self.decision.participants)
-            .ok_or_else(|| Stop::Failed(master::NO_MASTER.to_owned()))?;
+        let id = master::select(&participants, &driver.job.radl).ok_or_else(|| Stop::Failed(NO_MASTER.to_owned()))?;
         let wait = |p: &mut Progress| (p.phase, p.master) = (Phase::WaitMaster, Some(id));
         let lines = ["Wait master VM to boot", "Wait master VM to have the SSH active."];
         let mut effects = vec![Effect::Master { vm: id }];
@@ -167,12 +170,15 @@ impl<'a> Stage<'_, 'a> {
         let Some(vm) = facts(id).filter(|vm| booted && vm.power == VmPower::Running) else {
             return Err(Stop::Failed("Contextualization Error: Error Waiting the Master VM to boot".to_owned()));
         };
-        let reached = reach::reach(&vm, None, driver.doorway, settings.wait_ssh).await.map_err(|e| {
-            let why = e.message;
-            Stop::Failed(format!("Contextualization Error: Error Waiting the Master VM to have the SSH active: {why}"))
-        })?;
-        let session = reached.session.clone();
-        self.door_opened(&vm, &reached).await?;
+        let ip = inventory::main_ip(&vm).unwrap_or_default();
+        let shut = |e: VmError| {
+            let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
+            Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message))
+        };
+        let target = Target::of(&vm, &driver.job.ansible_key).map_err(shut)?;
+        let session = access::reach(driver.ssh, &target, &self.access(settings.wait_ssh)).await.map_err(shut)?;
+        let accessed = Accessed::prepare(&target, &session, target.proxy.is_some()).await.map_err(shut)?;
+        self.door_opened(&vm, &target, &accessed).await?;
         recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
 
         let (installed, public, opened) =
@@ -189,11 +195,14 @@ impl<'a> Stage<'_, 'a> {
             .await
             .map_err(|e| Stop::Redo(format!("cannot copy files to the master: {e}")))?;
         recorder.log(files.notes.clone()).await?;
-        let link = Arc::new(Link::new(driver.doorway, vm, session, driver.conf_dir.clone()));
+        let link = Link::new(driver.ssh, target, settings.check_host_keys, session, driver.conf_dir.clone());
+        let link = Arc::new(link);
         if let Some(runtime) = &progress.runtime {
             let generation = driver.job.generation.to_string();
             // Runs of other generations end.
-            link.ask(runtime, &["gc", &generation], &serde_json::Value::Null).await.map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
+            link.ask(runtime, &["gc", &generation], &serde_json::Value::Null)
+                .await
+                .map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
         }
         recorder.record(Vec::new(), |p| p.phase = Phase::Running).await?;
         Ok((link, files))
@@ -217,24 +226,27 @@ impl<'a> Stage<'_, 'a> {
         Ok(recorder.record(effects, |p| p.runtime = Some(runtime)).await?)
     }
 
+    fn access(&self, limit: Duration) -> AccessSettings {
+        AccessSettings::new(limit, self.driver.job.settings.check_host_keys)
+    }
+
     /// Records an open door.
-    async fn door_opened(&self, vm: &VmFacts, reached: &Reached) -> Result<(), Stop> {
-        let session = &reached.session;
+    async fn door_opened(&self, vm: &VmFacts, target: &Target, accessed: &Accessed) -> Result<(), Stop> {
         let Some(name) = inventory::host_name(vm) else { return Ok(()) };
         let record = HostRecord {
             name,
-            address: session.endpoint().host.clone(),
-            port: session.endpoint().port,
-            user: session.user().to_owned(),
-            python: reached.python.clone(),
-            sudo_asks: reached.sudo_asks,
-            key: session.host_key().to_owned(),
+            address: accessed.address.host.clone(),
+            port: accessed.address.port,
+            user: target.user.clone(),
+            python: accessed.facts.python().map(|python| python.path.clone()),
+            sudo_asks: accessed.facts.sudo == Sudo::Password,
+            key: accessed.host_key.clone(),
         };
         let mut effects = Vec::new();
         if vm.host_key.as_ref() != Some(&record.key) {
             effects.push(Effect::HostKey { vm: vm.id, key: record.key.clone() });
         }
-        if reached.changed {
+        if accessed.credentials_changed {
             effects.push(Effect::CredentialsChanged { vm: vm.id });
         }
         let ip = &record.address;
@@ -263,9 +275,8 @@ impl<'a> Stage<'_, 'a> {
         };
         if vm.power == VmPower::Down {
             let id = vm.id;
-            let line = format!(
-                "WARNING: The VM ID: {id} is not running, do not include in the contextualization agent."
-            );
+            let line =
+                format!("WARNING: The VM ID: {id} is not running, do not include in the contextualization agent.");
             return refuse(error(ErrorCode::NotRunning, "access", "the machine is not running"), Some(line)).await;
         }
         if is_windows(vm) {
@@ -274,17 +285,29 @@ impl<'a> Stage<'_, 'a> {
         }
         let text = format!("Waiting SSH access to VM: {}\n", inventory::main_ip(vm).unwrap_or_default());
         recorder.record(vec![Effect::VmLog { vm: vm.id, text }], |_| {}).await?;
+        let target = match Target::of(vm, &driver.job.ansible_key) {
+            Ok(target) => target,
+            Err(e) => return refuse(e, None).await,
+        };
         // As long as agents of the reference tried: twice as long as the daemon waits for the master.
-        let limit = driver.job.settings.wait_ssh * 2;
+        let settings = self.access(driver.job.settings.wait_ssh * 2);
         let mut vms = driver.job.vms.clone();
         let gone = async {
             // Deleted while waiting.
             let _ = vms.wait_for(|all| all.iter().all(|other| other.id != vm.id)).await;
         };
+        let mut opened = std::pin::pin!(access::access_all(session, std::slice::from_ref(&target), &settings));
         tokio::select! {
-            reached = reach::reach(vm, Some(session), driver.doorway, limit) => match reached {
-                Ok(reached) => self.door_opened(vm, &reached).await,
-                Err(e) => refuse(e, None).await,
+            opened = opened.next() => match opened.map(|(_, accessed)| accessed) {
+                Some(Ok(accessed)) if accessed.through_proxy => {
+                    let text = "Ansible through a proxy host is not supported yet: give the machine a public address \
+                                or one that the master reaches";
+                    refuse(error(ErrorCode::ProxyFailed, "access", text), None).await
+                }
+                Some(Ok(accessed)) => self.door_opened(vm, &target, &accessed).await,
+                Some(Err(e)) if e.code == ErrorCode::MasterLost => Err(Stop::Redo(e.message)),
+                Some(Err(e)) => refuse(e, None).await,
+                None => Ok(()),
             },
             () = gone => Ok(()),
         }

@@ -69,13 +69,7 @@ pub struct Demux {
 impl Demux {
     /// A demultiplexer for `run` over `hosts` (inventory name to machine), going on at `position`.
     #[must_use]
-    pub fn new(
-        run: &str,
-        hosts: HashMap<String, u32>,
-        cleaner: Cleaner,
-        log_max: usize,
-        position: Position,
-    ) -> Self {
+    pub fn new(run: &str, hosts: HashMap<String, u32>, cleaner: Cleaner, log_max: usize, position: Position) -> Self {
         Self { run: run.to_owned(), hosts, cleaner, log_max, lines: Lines::default(), position }
     }
 

@@ -29,7 +29,13 @@ impl Cleaner {
             // As it stands inside a JSON text, too.
             let quoted = Value::String(secret.clone()).to_string();
             all.push(quoted[1..quoted.len() - 1].to_owned());
-            all.extend(secret.lines().map(str::trim).filter(|l| l.len() >= SECRET && !l.starts_with("-----")).map(str::to_owned));
+            all.extend(
+                secret
+                    .lines()
+                    .map(str::trim)
+                    .filter(|l| l.len() >= SECRET && !l.starts_with("-----"))
+                    .map(str::to_owned),
+            );
             all.push(secret);
         }
         // A secret that contains another one goes first.

@@ -76,11 +76,11 @@ fn script(name: &str, text: &str, environment: Vec<(&str, Node)>, more: Vec<(&st
     Node::map(task)
 }
 
-fn play(name: &str, hosts: Node, gather_facts: &str, more: Vec<(&str, Node)>, tasks: Vec<Node>) -> Node {
+fn play(name: &str, hosts: Node, more: Vec<(&str, Node)>, tasks: Vec<Node>) -> Node {
     let mut play = vec![
         ("name", Node::inert(name)),
         ("hosts", hosts),
-        ("gather_facts", Node::plain(gather_facts)),
+        ("gather_facts", Node::plain("no")),
         ("become", Node::plain("yes")),
         ("strategy", Node::plain("free")),
     ];
@@ -104,7 +104,7 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
                        install python3) || (command -v apk && apk add python3); }";
         let task = Node::map([("name", Node::text("Install Python")), ("ansible.builtin.raw", Node::text(install))]);
         let hosts = Node::list(without_python.iter().map(|h| Node::text(h)).collect());
-        plays.push(play("python", hosts, "no", vec![], vec![task]));
+        plays.push(play("python", hosts, vec![], vec![task]));
     }
     let mut tasks = vec![
         script(
@@ -144,7 +144,9 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
             ("no_log", Node::plain("yes")),
         ]));
     }
-    plays.push(play("basic", all(), "yes", vec![], tasks));
+    // After the host name is set, so that the facts tell it. The cache serves all later runs.
+    tasks.push(Node::map([("name", Node::text("Gather the facts")), ("ansible.builtin.setup", Node::map::<&str>([]))]));
+    plays.push(play("basic", all(), vec![], tasks));
     plays.extend(extras.iter().map(main));
     yaml::emit(&Node::list(plays))
 }
@@ -193,7 +195,7 @@ fn main(extras: &Extras) -> Node {
         tasks.push(task("ansible.builtin.apt", apt, "ansible_pkg_mgr == 'apt'"));
         tasks.push(task("ansible.builtin.package", vec![], "ansible_pkg_mgr != 'apt'"));
     }
-    play(&format!("main_{}", extras.system), hosts, "no", vec![("vars", Node::map(vars))], tasks)
+    play(&format!("main_{}", extras.system), hosts, vec![("vars", Node::map(vars))], tasks)
 }
 
 /// Name of the tasks that install applications; their failures are warnings.

@@ -1,6 +1,6 @@
 //! Deciding: is there anything to do, for which machines, and in which steps (spec/contextualization.md 1.3, 1.4).
 
-use crate::contract::VmFacts;
+use crate::{access::master::takes_part, contract::VmFacts};
 use indexmap::IndexMap;
 use radl::{ContextualizeItem, Radl};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,8 +62,8 @@ pub fn option<'a>(radl: &'a Radl, name: &str) -> Option<&'a str> {
 pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) -> Decision {
     let mut decision = Decision::default();
     for vm in vms {
-        let off = radl.configure(system_of(vm)).is_some_and(|c| c.recipe.is_none() && !c.reference);
-        let side = if off { &mut decision.switched_off } else { &mut decision.participants };
+        let on = takes_part(vm, radl);
+        let side = if on { &mut decision.participants } else { &mut decision.switched_off };
         side.insert(vm.id);
     }
     let mut explicit = None;
@@ -91,7 +91,9 @@ pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) ->
                 let before = items.insert((&item.system, &item.configure), item.step);
                 if before.is_some_and(|step| step != item.step) {
                     let (s, c, n) = (&item.system, &item.configure, item.step);
-                    decision.notes.push(format!("WARNING: configure {c} of system {s} is given twice: step {n} is used."));
+                    decision
+                        .notes
+                        .push(format!("WARNING: configure {c} of system {s} is given twice: step {n} is used."));
                 }
             }
         }

@@ -5,6 +5,7 @@ use super::{
     names,
 };
 use crate::{
+    access::{private_ip, public_ip},
     contract::{Settings, VmFacts},
     yaml::{self, Node, YamlError},
 };
@@ -47,28 +48,10 @@ pub struct Common {
     pub radl: serde_json::Value,
 }
 
-/// First address on a public network.
-#[must_use]
-pub fn public_ip(vm: &VmFacts) -> Option<&str> {
-    address(vm, true)
-}
-
-/// First address on a network that is not public.
-#[must_use]
-pub fn private_ip(vm: &VmFacts) -> Option<&str> {
-    address(vm, false)
-}
-
-fn address(vm: &VmFacts, public: bool) -> Option<&str> {
-    let is_public = |id: &str| vm.info.network(id).is_some_and(radl::Network::is_public);
-    let system = vm.info.systems.first()?;
-    system.interfaces().find(|i| i.ip.is_some_and(|ip| !ip.is_empty()) && is_public(i.connection) == public)?.ip
-}
-
 /// Public address if any, else the private one.
 #[must_use]
 pub fn main_ip(vm: &VmFacts) -> Option<&str> {
-    public_ip(vm).or_else(|| private_ip(vm))
+    public_ip(&vm.info).or_else(|| private_ip(&vm.info))
 }
 
 /// `<ip>_<number>`: the machine's name in the inventory. None without an address.
@@ -105,10 +88,10 @@ fn host_vars(vm: &VmFacts, host: &Host, is_master: bool, settings: &Settings) ->
     if let Some(python) = &host.python {
         set("ansible_python_interpreter", Node::inert(python));
     }
-    if let Some(ip) = public_ip(vm) {
+    if let Some(ip) = public_ip(&vm.info) {
         set("IM_NODE_PUBLIC_IP", Node::inert(ip));
     }
-    if let Some(ip) = private_ip(vm).or_else(|| public_ip(vm)) {
+    if let Some(ip) = private_ip(&vm.info).or_else(|| public_ip(&vm.info)) {
         set("IM_NODE_PRIVATE_IP", Node::inert(ip));
     }
     set("IM_NODE_NUM", number(vm.id as usize, settings));

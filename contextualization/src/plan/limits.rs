@@ -23,7 +23,8 @@ pub fn unsupported(radl: &Radl, vms: &[VmFacts]) -> Vec<String> {
         notes.push("WARNING: vault.password is not used yet: encrypted recipes cannot run.".to_owned());
     }
     if systems().any(|f| f.text("nat_instance") == Some("yes")) {
-        notes.push("WARNING: nat_instance is not set up yet: configure the address translation in a recipe.".to_owned());
+        notes
+            .push("WARNING: nat_instance is not set up yet: configure the address translation in a recipe.".to_owned());
     }
     let windows: Vec<String> = vms.iter().filter(|vm| is_windows(vm)).map(|vm| vm.id.to_string()).collect();
     if !windows.is_empty() {
@@ -33,5 +34,4 @@ pub fn unsupported(radl: &Radl, vms: &[VmFacts]) -> Vec<String> {
 }
 
 /// The sentence for a document with external Ansible hosts, which cannot be contextualized yet.
-pub const ANSIBLE_HOSTS: &str =
-    "External ansible hosts are not supported yet: remove the 'ansible' section and let a VM with a public IP be the master.";
+pub const ANSIBLE_HOSTS: &str = "External ansible hosts are not supported yet: remove the 'ansible' section and let a VM with a public IP be the master.";

@@ -3,7 +3,6 @@
 //! | module | subject |
 //! |---|---|
 //! | [`decide`] | whether, for whom, in which steps |
-//! | [`master`] | the machine Ansible runs on |
 //! | [`names`] | host names; safe names of files and groups |
 //! | [`inventory`] | inventory, variables, host table |
 //! | [`recipe`] | header of user recipes |
@@ -17,7 +16,6 @@ pub mod config;
 pub mod decide;
 pub mod inventory;
 pub mod limits;
-pub mod master;
 pub mod names;
 pub mod recipe;
 pub mod view;
@@ -102,8 +100,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     systems.dedup();
     // A system of the machines is the concrete one: its applications and disks are those of the document's system.
     let extras: Vec<_> = systems.iter().filter_map(|name| builtin::extras(s.radl.system(name)?)).collect();
-    let without_python: Vec<String> =
-        s.hosts.iter().filter(|h| h.python.is_none()).map(|h| h.name.clone()).collect();
+    let without_python: Vec<String> = s.hosts.iter().filter(|h| h.python.is_none()).map(|h| h.name.clone()).collect();
     let token = s.common.auth.as_deref().is_some_and(|auth| !auth.contains(':') && !auth.is_empty());
     put(BASIC, 0o600, &builtin::playbook(&extras, &without_python, token)?);
 
@@ -144,7 +141,8 @@ fn pairs(decision: &Decision) -> Vec<(String, String)> {
 
 fn playbook(radl: &Radl, configure: &str) -> Result<Option<Playbook>, RecipeError> {
     let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
-    let header = Header { strategy: strategy(radl, recipe), keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes") };
+    let header =
+        Header { strategy: strategy(radl, recipe), keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes") };
     recipe::merge(configure, recipe, header)
 }
 

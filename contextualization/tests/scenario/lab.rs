@@ -71,9 +71,9 @@ impl Lab {
     pub fn path(&self, node: &str, path: &str) -> PathBuf {
         let pid = Command::new("ip").args(["netns", "pids", node]).output().unwrap();
         let pids = String::from_utf8(pid.stdout).unwrap();
-        let inner = pids.lines().find(|pid| {
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "tini")
-        });
+        let inner = pids
+            .lines()
+            .find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "tini"));
         PathBuf::from(format!("/proc/{}/root{path}", inner.expect("the node runs")))
     }
 
