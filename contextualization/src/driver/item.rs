@@ -163,6 +163,9 @@ impl Runs<'_> {
         let mut silent = 0;
         loop {
             if let Some(mut results) = demux.results(&item.phase) {
+                if demux.position.end.as_ref().is_some_and(|end| end.state == "lost") {
+                    self.sweep(&open.run).await?;
+                }
                 let live = self.recorder.live();
                 results.retain(|vm, _| live.contains(vm));
                 return Ok(results);
@@ -183,6 +186,12 @@ impl Runs<'_> {
                 tokio::time::sleep(Duration::from_millis(200 * (1 << silent.min(5)))).await;
             }
         }
+    }
+
+    /// Ends what a lost supervisor left behind.
+    async fn sweep(&self, run: &str) -> Result<(), Stop> {
+        let swept = self.link.ask(self.runtime, &["cancel", run], &serde_json::Value::Null).await;
+        swept.map_err(|e| Stop::Redo(format!("the runner on the master does not answer: {e}")))
     }
 
     async fn start(&self, item: &Item, open: &OpenRun) -> Result<(), Stop> {

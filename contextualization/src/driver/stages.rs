@@ -129,10 +129,10 @@ impl<'a> Stage<'_, 'a> {
     /// A master with Ansible and all files on it, and the link to it.
     pub(super) async fn prepared(&self) -> Result<(Arc<Link<'a>>, Files), Stop> {
         let progress = self.driver.recorder.progress().await;
-        if progress.phase >= Phase::Running {
-            if let Some(ready) = self.attach(&progress).await? {
-                return Ok(ready);
-            }
+        if progress.phase >= Phase::Running
+            && let Some(ready) = self.attach(&progress).await?
+        {
+            return Ok(ready);
         }
         self.prepare().await
     }

@@ -9,3 +9,6 @@
 pub mod demux;
 pub mod event;
 pub mod text;
+
+#[cfg(test)]
+mod tests;

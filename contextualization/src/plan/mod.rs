@@ -159,3 +159,6 @@ fn strategy(radl: &Radl, recipe: &str) -> Strategy {
     let lock_step = std::iter::once(recipe).chain(others).any(recipe::needs_lock_step);
     if lock_step { Strategy::Linear } else { Strategy::Free }
 }
+
+#[cfg(test)]
+mod tests;

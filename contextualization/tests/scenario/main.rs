@@ -12,6 +12,7 @@ use lab::Lab;
 use radl::{Configure, Contextualize, ContextualizeItem, Radl};
 use std::{
     collections::BTreeMap,
+    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
@@ -243,5 +244,102 @@ fn front_and_workers() {
         assert_eq!(memory.0.lock().unwrap().results, BTreeMap::from([(0, Ok(())), (1, Ok(()))]));
         let again = std::fs::read_to_string(lab.path("w1", "/etc/hosts")).unwrap();
         assert!(!again.contains("worker-2") && again.matches("worker-1.localdomain").count() == 1, "{again}");
+    });
+}
+
+/// Processes with this text in their command line, on all nodes.
+fn processes(text: &str) -> Vec<i32> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
+    let has = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains(text) && !line.contains("IM_LAB")
+    };
+    pids.filter(has).collect()
+}
+
+const SLOW: &str = "
+- tasks:
+    - name: Slow
+      command: sleep 4242
+";
+const BRIEF: &str = "
+- tasks:
+    - name: Brief
+      command: sleep 2
+";
+
+#[test]
+fn cancelled_late_and_lost_runs() {
+    if !lab::inside("cancelled_late_and_lost_runs") {
+        return;
+    }
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let lab = Lab::new();
+        lab.node("front", 11, None);
+        let facts = vec![lab.facts(0, "front", 11, None)];
+        let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
+        let key = keys::generate().unwrap();
+        let slow = || document(&facts, vec![configure("front", SLOW)], vec![]);
+        let sleeping = |seen: &Seen| seen.logs.get(&0).is_some_and(|log| log.contains("TASK [Slow]"));
+
+        // Cancelled: nothing is left on the machine.
+        let memory = Arc::new(Memory::default());
+        let cancel = CancellationToken::new();
+        let journal: Arc<dyn Journal> = Arc::clone(&memory) as _;
+        let first = job(slow(), receiver.clone(), 1, &key);
+        let task = tokio::spawn(run(first, journal, SshLimits::new(50, 10), cancel.clone()));
+        memory.until("the slow task", sleeping).await;
+        let start = Instant::now();
+        cancel.cancel();
+        assert_eq!(task.await.unwrap(), Outcome::Cancelled);
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert_eq!((processes("sleep 4242"), processes("ansible playbook")), (vec![], vec![]));
+        assert_eq!(memory.0.lock().unwrap().results, BTreeMap::new());
+
+        // Superseded: the next generation ends the run of one whose daemon was killed.
+        let memory = Arc::new(Memory::default());
+        let journal: Arc<dyn Journal> = Arc::clone(&memory) as _;
+        let task = tokio::spawn(run(
+            job(slow(), receiver.clone(), 2, &key),
+            journal,
+            SshLimits::new(50, 10),
+            CancellationToken::new(),
+        ));
+        memory.until("the slow task", sleeping).await;
+        task.abort();
+        let _ = task.await;
+        assert_ne!(processes("sleep 4242"), Vec::<i32>::new());
+
+        // Time over.
+        let memory = Arc::new(Memory::default());
+        let mut third = job(slow(), receiver.clone(), 3, &key);
+        third.deadline = SystemTime::now() + Duration::from_secs(12);
+        assert_eq!(contextualize(third, &memory).await, Outcome::TimedOut);
+        {
+            let seen = memory.0.lock().unwrap();
+            assert_eq!(seen.infrastructure.last().unwrap(), "ERROR: Max contextualization time passed.");
+            assert_eq!(seen.results[&0].as_ref().unwrap_err().code, ErrorCode::Timeout);
+        }
+        assert_eq!(processes("sleep 4242"), Vec::<i32>::new());
+
+        // The supervisor is killed: the run is repeated once, and what was left of it is gone.
+        let memory = Arc::new(Memory::default());
+        let brief = document(&facts, vec![configure("front", BRIEF)], vec![]);
+        let journal: Arc<dyn Journal> = Arc::clone(&memory) as _;
+        let task =
+            tokio::spawn(run(job(brief, receiver, 4, &key), journal, SshLimits::new(50, 10), CancellationToken::new()));
+        memory.until("the brief task", |seen| seen.logs.get(&0).is_some_and(|log| log.contains("TASK [Brief]"))).await;
+        let supervisors = processes("runner.py /var/tmp/.im/8a1cf2f5-0000-4000-8000-000000000001 start");
+        assert!(!supervisors.is_empty());
+        for pid in supervisors {
+            Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        }
+        assert_eq!(task.await.unwrap(), Outcome::Done, "{}", memory.dump());
+        let seen = memory.0.lock().unwrap();
+        assert_eq!(seen.results[&0], Ok(()));
+        let log = &seen.logs[&0];
+        assert!(log.contains("ERROR executing task front_front: (1/2)\nCause: [RUNNER_LOST]"), "{log}");
+        assert_eq!(log.matches("TASK [Brief]").count(), 2, "{log}");
     });
 }
