@@ -20,7 +20,7 @@ async fn machines_that_cannot_be_launched() {
     assert!(failed.text.starts_with("Error Creating Inf.: Error adding VMs: "), "{}", failed.text);
     let reason = "Error launching the VMs of type node to cloud ID dummy of type Dummy. Attempt 1: ";
     assert_eq!(failed.text.matches(reason).count(), 2, "{}", failed.text);
-    assert_eq!(server.get("/infrastructures").await.text, "");
+    assert_eq!(server.wait_for_list(0).await, "");
 
     // Some of them: they stay as failed machines, with the reason in their log.
     let created = post("/infrastructures", 2, "; fail_numbers = 1").await;
@@ -96,16 +96,8 @@ async fn a_client_that_hangs_up_does_not_undo_a_create() {
     let server = Server::start().await;
     let create = server.request_on(Method::POST, "/infrastructures", "; latency_ms = 300").body(document(1)).send();
     assert!(tokio::time::timeout(Duration::from_millis(150), create).await.is_err());
-    let mut tries = 0;
-    let path = loop {
-        let list = server.get("/infrastructures").await.text;
-        if let Some(id) = list.rsplit('/').next().filter(|id| !id.is_empty()) {
-            break format!("/infrastructures/{id}");
-        }
-        tries += 1;
-        assert!(tries < 100, "the create was lost");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let uri = server.wait_for_list(1).await;
+    let path = format!("/infrastructures/{}", uri.rsplit('/').next().unwrap());
     server.wait_for(&path, "configured").await;
 }
 

@@ -162,6 +162,19 @@ impl Server {
         }
     }
 
+    /// Waits for a number of infrastructures, at most ten seconds; their URIs.
+    pub async fn wait_for_list(&self, number: usize) -> String {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let list = self.get("/infrastructures").await.text;
+            if list.lines().count() == number {
+                return list;
+            }
+            assert!(Instant::now() < deadline, "not {number}: {list}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Sends bytes as they are and reads until the server closes.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
