@@ -34,7 +34,8 @@ async fn random_work_survives_random_deaths() {
         let result = AssertUnwindSafe(scenario(seed)).catch_unwind().await;
         result.err().map(|_| seed)
     });
-    let failed: Vec<u64> = stream::iter(runs).buffer_unordered(SIDE_BY_SIDE).filter_map(std::future::ready).collect().await;
+    let failed: Vec<u64> =
+        stream::iter(runs).buffer_unordered(SIDE_BY_SIDE).filter_map(std::future::ready).collect().await;
     assert!(failed.is_empty(), "failed; to run one of them again: IMD_CRASH_SEED=<seed>, one of {failed:?}");
 }
 
@@ -103,7 +104,8 @@ async fn scenario(seed: u64) {
         assert!([StatusCode::OK, StatusCode::NOT_FOUND].contains(&answer.status), "seed {seed}: {answer:?}");
     }
     daemon.kill();
-    let left = Cloud::open(&cloud, system_clock).unwrap().inspect(|inventory| (inventory.is_empty(), everything(inventory)));
+    let left =
+        Cloud::open(&cloud, system_clock).unwrap().inspect(|inventory| (inventory.is_empty(), everything(inventory)));
     let (empty, left) = left.unwrap();
     assert!(empty, "seed {seed}: the cloud still holds {left}");
     assert!(models(directory.path()).await.iter().all(|model| model.deleted), "seed {seed}");
@@ -142,8 +144,11 @@ enum Action {
 impl Plan {
     fn random(chance: &mut StdRng, records: &Records) -> Self {
         let records = records.lock().unwrap();
-        let live: Vec<(&String, usize)> =
-            records.iter().filter(|(_, record)| !record.deleted).map(|(path, record)| (path, record.machines)).collect();
+        let live: Vec<(&String, usize)> = records
+            .iter()
+            .filter(|(_, record)| !record.deleted)
+            .map(|(path, record)| (path, record.machines))
+            .collect();
         let choice = if live.is_empty() { 0 } else { chance.random_range(0..12) };
         let mut target = || {
             let (path, machines) = live[chance.random_range(0..live.len())];
@@ -287,7 +292,10 @@ async fn compare(seed: u64, directory: &Path, cloud: &Path, records: &Records) {
         let model = models.iter().find(|model| path.ends_with(&model.id));
         let model = model.unwrap_or_else(|| panic!("seed {seed}: {path} is lost"));
         assert!(model.deleted || !record.deleted, "seed {seed}: the deletion of {path} is lost");
-        assert!(model.vms.len() >= record.machines || model.deleted || refused(model), "seed {seed}: machines of {path} are lost: {record:?}");
+        assert!(
+            model.vms.len() >= record.machines || model.deleted || refused(model),
+            "seed {seed}: machines of {path} are lost: {record:?}"
+        );
         for number in &record.removed {
             let vm = model.vm(*number).unwrap();
             assert_eq!(vm.lifecycle, Lifecycle::Gone, "seed {seed}: {path}/{number}");

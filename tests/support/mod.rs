@@ -144,7 +144,8 @@ impl Daemon {
 
     /// A request of the user, its answer once complete; none when the daemon ended before.
     pub async fn ask(&self, method: Method, path: impl AsRef<str>, body: String) -> Option<Answer> {
-        let request = self.client.request(method, self.url(path.as_ref())).header(header::AUTHORIZATION, &self.authorization);
+        let request =
+            self.client.request(method, self.url(path.as_ref())).header(header::AUTHORIZATION, &self.authorization);
         let response = request.body(body).send().await.ok()?;
         let status = response.status();
         Some(Answer { status, text: response.text().await.ok()? })
