@@ -215,9 +215,9 @@ pub struct Infrastructure {
     pub radl: Arc<Radl>,
     /// Cloud that each private network is bound to.
     pub private_networks: BTreeMap<String, String>,
-    /// Shared resources made so far, by cloud id.
+    /// Shared resources by cloud id; none while nobody knows whether they were made.
     #[serde(default)]
-    pub shared: BTreeMap<String, SharedResources>,
+    pub shared: BTreeMap<String, Option<SharedResources>>,
     /// Machines by number, deleted ones too. Stored in rows of their own.
     #[serde(skip)]
     pub vms: Vec<Arc<Vm>>,
