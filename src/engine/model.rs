@@ -277,6 +277,17 @@ impl Infrastructure {
         self.work.iter().any(|work| matches!(work.kind, WorkKind::Destroying { .. }))
     }
 
+    /// Whether something is still to be done that needs the clouds, and that a starting daemon must go on with. Machines
+    /// that all failed to launch are deleted after their work has ended.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        let deleting = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Deleting(_));
+        !self.deleted
+            && (!self.work.is_empty()
+                || self.generation.as_ref().is_some_and(|generation| generation.open)
+                || self.vms.iter().any(deleting))
+    }
+
     /// Whether machines are being launched.
     #[must_use]
     pub fn is_adding(&self) -> bool {
