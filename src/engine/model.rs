@@ -215,9 +215,9 @@ pub struct Infrastructure {
     pub radl: Arc<Radl>,
     /// Cloud that each private network is bound to.
     pub private_networks: BTreeMap<String, String>,
-    /// Shared resources made so far, by cloud id.
+    /// Shared resources by cloud id; none while nobody knows whether they were made.
     #[serde(default)]
-    pub shared: BTreeMap<String, SharedResources>,
+    pub shared: BTreeMap<String, Option<SharedResources>>,
     /// Machines by number, deleted ones too. Stored in rows of their own.
     #[serde(skip)]
     pub vms: Vec<Arc<Vm>>,
@@ -275,6 +275,17 @@ impl Infrastructure {
     #[must_use]
     pub fn is_deleting(&self) -> bool {
         self.work.iter().any(|work| matches!(work.kind, WorkKind::Destroying { .. }))
+    }
+
+    /// Whether something is still to be done that needs the clouds, and that a starting daemon must go on with. Machines
+    /// that all failed to launch are deleted after their work has ended.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        let deleting = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Deleting(_));
+        !self.deleted
+            && (!self.work.is_empty()
+                || self.generation.as_ref().is_some_and(|generation| generation.open)
+                || self.vms.iter().any(deleting))
     }
 
     /// Whether machines are being launched.

@@ -185,6 +185,10 @@ pub fn add(
                 made
             }
         };
+        if planned.failure.is_none() {
+            // They are made before the first machine is: whoever deletes the infrastructure must know of them.
+            draft.infrastructure().shared.entry(planned.cloud.id.clone()).or_default();
+        }
         let failed = |why| Lifecycle::Failed { why, leftover: false };
         let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
         numbers.push(number);
@@ -392,7 +396,7 @@ fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResources, vms: 
             }
         }
     }
-    draft.infrastructure().shared.insert(cloud, shared);
+    draft.infrastructure().shared.insert(cloud, Some(shared));
 }
 
 fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, LaunchFailure>) {

@@ -1,0 +1,226 @@
+//! The daemon as a process of its own: started, asked over REST, stopped, killed, started again.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use reqwest::{Method, StatusCode, header};
+use serde_json::Value;
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Longest wait for anything that must happen: machines that run tests may be slow.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the daemon of a test is like.
+#[derive(Default)]
+pub struct Setup {
+    /// Lines of `[im]`, and other sections behind them.
+    pub options: String,
+    /// Clouds of the user, one a line.
+    pub clouds: String,
+    /// Program and arguments that the daemon is started by; the last program must `exec` it.
+    pub wrapper: Vec<String>,
+    /// Where `im.cfg`, the database and the log are; none for a directory that goes with the daemon.
+    pub directory: Option<PathBuf>,
+}
+
+/// A daemon that may be running. Killed when dropped.
+pub struct Daemon {
+    setup: Setup,
+    directory: PathBuf,
+    address: String,
+    authorization: String,
+    client: reqwest::Client,
+    process: Option<Child>,
+    _temporary: Option<TempDir>,
+}
+
+impl Daemon {
+    /// A daemon that was not started yet.
+    pub fn new(setup: Setup) -> Self {
+        let temporary = setup.directory.is_none().then(|| tempfile::tempdir().unwrap());
+        let chosen = temporary.as_ref().map(|directory| directory.path().to_owned());
+        let directory = setup.directory.clone().or(chosen).unwrap();
+        let user = "type = InfrastructureManager; username = user; password = pass";
+        let authorization = std::iter::once(user).chain(setup.clouds.lines()).collect::<Vec<_>>().join("\\n");
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let address = String::new();
+        Self { setup, directory, address, authorization, client, process: None, _temporary: temporary }
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its process, which runs.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.as_ref().unwrap().id().cast_signed())
+    }
+
+    /// Starts it and waits until it serves.
+    pub async fn start(&mut self) {
+        self.start_unready().await;
+        self.until("ready", async |daemon| daemon.get("/readyz").await.status == StatusCode::OK).await;
+    }
+
+    /// Starts it and waits until it answers.
+    pub async fn start_unready(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let deadline = Instant::now() + PATIENCE;
+        // Another process may take the port between its choice and its use: then it ends, and the next one is tried.
+        loop {
+            self.spawn();
+            while self.process.as_mut().unwrap().try_wait().unwrap().is_none() {
+                if self.client.get(self.url("/healthz")).send().await.is_ok() {
+                    return;
+                }
+                assert!(Instant::now() < deadline, "the daemon does not serve: {}", self.log());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            self.process = None;
+            assert!(Instant::now() < deadline && self.log().contains("cannot listen"), "{}", self.log());
+        }
+    }
+
+    fn spawn(&mut self) {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.address = format!("127.0.0.1:{port}");
+        let place = self.directory.display();
+        let options = format!(
+            "[im]\nREST_ADDRESS = 127.0.0.1\nREST_PORT = {port}\nDATA_DB = {place}/inf.dat\nDATA_KEY_FILE = {place}/key\n\
+             LOG_FILE =\n{}\n",
+            self.setup.options
+        );
+        fs::write(self.directory.join("im.cfg"), options).unwrap();
+        let log = File::options().append(true).create(true).open(self.directory.join("im.log")).unwrap();
+        let mut words = self.setup.wrapper.clone();
+        words.push(env!("CARGO_BIN_EXE_imd").to_owned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("--config").arg(self.directory.join("im.cfg"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.process = Some(command.spawn().unwrap());
+    }
+
+    /// Ends it without warning.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Ends without warning after a while; [`Daemon::kill`] clears it away.
+    pub async fn die_after(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        kill(self.pid(), Signal::SIGKILL).unwrap();
+    }
+
+    /// Asks it to end; how long that took, and whether it ended well.
+    pub async fn terminate(&mut self) -> (Duration, bool) {
+        let started = Instant::now();
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        let mut process = self.process.take().unwrap();
+        let status = tokio::task::spawn_blocking(move || process.wait()).await.unwrap().unwrap();
+        (started.elapsed(), status.success())
+    }
+
+    /// What it logged so far, the last lines of it.
+    pub fn log(&self) -> String {
+        let text = fs::read_to_string(self.directory.join("im.log")).unwrap_or_default();
+        let from = text.lines().count().saturating_sub(60);
+        text.lines().skip(from).collect::<Vec<_>>().join("\n")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A request of the user, its answer once complete; none when the daemon ended before.
+    pub async fn ask(&self, method: Method, path: impl AsRef<str>, body: String) -> Option<Answer> {
+        let request =
+            self.client.request(method, self.url(path.as_ref())).header(header::AUTHORIZATION, &self.authorization);
+        let response = request.body(body).send().await.ok()?;
+        let status = response.status();
+        Some(Answer { status, text: response.text().await.ok()? })
+    }
+
+    /// GET of a daemon that runs.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, String::new()).await.unwrap_or_else(|| panic!("GET {path}: {}", self.log()))
+    }
+
+    /// Text of an answer that must be a success.
+    pub async fn text(&self, method: Method, path: &str, body: &str) -> String {
+        let answer = self.ask(method.clone(), path, body.to_owned()).await;
+        let answer = answer.unwrap_or_else(|| panic!("{method} {path}: {}", self.log()));
+        assert_eq!(answer.status, StatusCode::OK, "{method} {path}: {}\n{}", answer.text, self.log());
+        answer.text
+    }
+
+    /// Makes an infrastructure; its path.
+    pub async fn create(&self, document: &str, query: &str) -> String {
+        let answer = self.text(Method::POST, &format!("/infrastructures{query}"), document).await;
+        path_of(&answer)
+    }
+
+    /// State of an infrastructure.
+    pub async fn state(&self, path: &str) -> String {
+        let text = self.text(Method::GET, &format!("{path}/state"), "").await;
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["state"]["state"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits for a state of an infrastructure.
+    pub async fn until_state(&self, path: &str, wanted: &str) {
+        self.until(&format!("{path} {wanted}"), async |daemon| daemon.state(path).await == wanted).await;
+    }
+
+    /// Waits until no work is pending and no contextualization runs.
+    pub async fn until_idle(&self) {
+        let is_zero = |line: &str| ["imd_pending_work 0", "imd_contextualizations 0"].contains(&line);
+        let idle = async |daemon: &Self| {
+            let answer = daemon.get("/metrics").await;
+            answer.text.lines().filter(|line| is_zero(line)).count() == 2
+        };
+        self.until("idle", idle).await;
+    }
+
+    /// Waits until something is true.
+    pub async fn until(&self, what: &str, is_true: impl AsyncFn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_true(self).await {
+            assert!(Instant::now() < deadline, "waited too long for: {what}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log ends so:\n{}", self.log());
+        }
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub text: String,
+}
+
+/// Path of an infrastructure from its URL.
+pub fn path_of(url: &str) -> String {
+    format!("/infrastructures/{}", url.trim().rsplit('/').next().unwrap())
+}
