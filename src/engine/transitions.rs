@@ -205,6 +205,7 @@ pub fn add(
             failure: None,
             host_key: None,
             created: now,
+            text: Default::default(),
         });
     }
     let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail });
