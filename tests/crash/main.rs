@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dummy;
+mod local;
+mod sandbox;
 #[path = "../support/mod.rs"]
 mod support;
