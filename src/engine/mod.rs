@@ -8,14 +8,16 @@
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
-//! | [`operations`] | what the APIs can ask for |
+//! | [`operations`], `changes` | what the APIs can ask for |
 
+mod changes;
 mod children;
 mod context;
 mod directory;
 pub mod draft;
 pub mod error;
 pub mod keeper;
+mod keepers;
 mod launch;
 pub mod model;
 mod observation;
@@ -24,7 +26,6 @@ mod placement;
 mod refresh;
 mod removal;
 mod render;
-mod requests;
 mod rows;
 mod secrets;
 pub mod settings;

@@ -260,6 +260,29 @@ impl Vm {
 }
 
 impl Infrastructure {
+    /// An empty one, just created.
+    #[must_use]
+    pub fn new(id: String, created: i64, owners: Vec<Identity>) -> Self {
+        Self {
+            id,
+            created,
+            owners,
+            radl: Arc::default(),
+            private_networks: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            vms: Vec::new(),
+            configured: None,
+            generation: None,
+            master: None,
+            work: Vec::new(),
+            last_work: 0,
+            deleted: false,
+            credentials: None,
+            ansible_key: None,
+            snapshots: Vec::new(),
+        }
+    }
+
     /// Machines that were not deleted, in order.
     pub fn live_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
         self.vms.iter().filter(|vm| vm.lifecycle != Lifecycle::Gone)

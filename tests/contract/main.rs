@@ -4,6 +4,7 @@
 mod errors;
 mod events;
 mod infrastructures;
+mod launches;
 mod probes;
 mod support;
 mod transport;

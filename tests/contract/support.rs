@@ -1,4 +1,4 @@
-//! A daemon's REST API on a loopback port, over the dummy cloud, and a client that keeps no state.
+//! A daemon's REST API on a loopback port, over the simulated cloud, and a client that keeps no state.
 
 use imd::{
     api::rest::{self, RestSettings, RestState},
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Runtime,
     sync::oneshot,
     task::JoinHandle,
 };
@@ -46,7 +47,17 @@ pub struct Server {
     pub client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
-    _files: TempDir,
+    /// The daemon's own, so that it can end as a process does.
+    runtime: Option<Runtime>,
+    files: Option<TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Server {
@@ -55,24 +66,41 @@ impl Server {
     }
 
     pub async fn with(settings: RestSettings) -> Self {
-        let files = tempfile::tempdir().unwrap();
+        Self::open(tempfile::tempdir().unwrap(), "", settings).await
+    }
+
+    /// With further options of `im.cfg`.
+    pub async fn configured(options: &str) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), options, RestSettings::default()).await
+    }
+
+    /// Stops it and starts another one over its database.
+    pub async fn restarted(mut self, options: &str) -> Self {
+        self.stop().await;
+        let runtime = self.runtime.take().unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5))).await.unwrap();
+        Self::open(self.files.take().unwrap(), options, RestSettings::default()).await
+    }
+
+    async fn open(files: TempDir, options: &str, settings: RestSettings) -> Self {
         let place = files.path().display();
-        let options = format!(
-            "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n"
+        let text = format!(
+            "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n\
+             DELAY_BETWEEN_VM_RETRIES = 0\n{options}\n"
         );
-        let config = config::read(&[(files.path().join("im.cfg"), options)], &[]).into_config().unwrap();
+        let config = config::read(&[(files.path().join("im.cfg"), text)], &[]).into_config().unwrap();
         let registry = prometheus::Registry::new();
-        let (engine, authenticator) = daemon::open(&config, &registry).await.unwrap();
-        let state = RestState { engine, authenticator, registry, settings };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            rest::serve(state, listener, stopped).await.unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let task = runtime.spawn(async move {
+            let (engine, authenticator) = daemon::open(&config, &registry).await.unwrap();
+            let state = RestState { engine, authenticator, registry, settings };
+            rest::serve(state, listener, async { drop(stopped.await) }).await.unwrap();
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, stop: Some(stop), task: Some(task), _files: files }
+        Self { address, client, stop: Some(stop), task: Some(task), runtime: Some(runtime), files: Some(files) }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -81,7 +109,12 @@ impl Server {
 
     /// A request of the user; `path` with its query.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, self.url(path)).header(header::AUTHORIZATION, USER)
+        self.request_on(method, path, "")
+    }
+
+    /// As [`Server::request`], with further keys of the simulated cloud (`; key = value ...`).
+    pub fn request_on(&self, method: Method, path: &str, cloud: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.url(path)).header(header::AUTHORIZATION, format!("{USER}{cloud}"))
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -125,6 +158,19 @@ impl Server {
                 return;
             }
             assert!(Instant::now() < deadline, "not {wanted}: {json}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for a number of infrastructures, at most ten seconds; their URIs.
+    pub async fn wait_for_list(&self, number: usize) -> String {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let list = self.get("/infrastructures").await.text;
+            if list.lines().count() == number {
+                return list;
+            }
+            assert!(Instant::now() < deadline, "not {number}: {list}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
