@@ -2,6 +2,10 @@
 //! twice and nothing is left behind.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod database;
 mod dummy;
+mod local;
+mod sandbox;
+mod stop;
 #[path = "../support/mod.rs"]
 mod support;
