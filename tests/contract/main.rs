@@ -5,6 +5,7 @@ mod errors;
 mod events;
 mod infrastructures;
 mod probes;
+#[path = "../support/mod.rs"]
 mod support;
 mod transport;
 mod vms;

@@ -1,4 +1,6 @@
-//! A daemon's REST API on a loopback port, over the dummy cloud, and a client that keeps no state.
+//! A daemon's REST API on a loopback port, over the real engine, and a client that keeps no state. Shared by the test
+//! binaries, each of which uses a part of it.
+#![allow(dead_code)]
 
 use imd::{
     api::rest::{self, RestSettings, RestState},
@@ -55,10 +57,15 @@ impl Server {
     }
 
     pub async fn with(settings: RestSettings) -> Self {
+        Self::configured(settings, "").await
+    }
+
+    /// With further lines of `im.cfg`; they begin in section `[im]`.
+    pub async fn configured(settings: RestSettings, options: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let place = files.path().display();
         let options = format!(
-            "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n"
+            "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n{options}"
         );
         let config = config::read(&[(files.path().join("im.cfg"), options)], &[]).into_config().unwrap();
         let registry = prometheus::Registry::new();
@@ -116,7 +123,12 @@ impl Server {
 
     /// Waits for a state of the infrastructure, at most ten seconds.
     pub async fn wait_for(&self, path: &str, wanted: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        self.wait_at_most(Duration::from_secs(10), path, wanted).await;
+    }
+
+    /// Waits for a state of the infrastructure.
+    pub async fn wait_at_most(&self, limit: Duration, path: &str, wanted: &str) {
+        let deadline = Instant::now() + limit;
         loop {
             let answer = self.get(&format!("{path}/state")).await;
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);

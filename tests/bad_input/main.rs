@@ -1,0 +1,12 @@
+//! Bad input over REST: every refusal says what and where, leaves the daemon healthy, what exists untouched and the
+//! clouds clean.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod bystander;
+mod clouds;
+mod credentials;
+mod documents;
+mod recipes;
+mod requests;
+#[path = "../support/mod.rs"]
+mod support;
