@@ -7,22 +7,23 @@
 //! | [`contract`] | what the engine gives and what it gets back |
 //! | [`access`] | master selection, addresses, waiting, credentials, facts of every machine |
 //! | [`ssh`] | sessions, commands, streams, uploads, hops |
+//! | [`plan`] | from a document to files, playbooks and steps |
+//! | [`yaml`] | YAML that keeps tags and styles |
+//! | [`bootstrap`] | bringing Ansible to the master |
+//! | [`driver`] | the state machine; its entry is [`run`] |
+//! | [`journal`] | from the runner's events to logs and results |
 #![deny(unsafe_code)]
 
 pub mod access;
+pub mod bootstrap;
 pub mod contract;
+pub mod driver;
+pub mod journal;
+pub mod plan;
 pub mod ssh;
+pub mod yaml;
 
 pub use contract::{
     Cause, Effect, Entry, ErrorCode, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError, VmFacts, VmPower,
 };
-
-/// stub
-pub async fn run(
-    _job: Job,
-    _journal: std::sync::Arc<dyn Journal>,
-    _ssh: ssh::SshLimits,
-    _cancel: tokio_util::sync::CancellationToken,
-) -> Outcome {
-    Outcome::Done
-}
+pub use driver::run;

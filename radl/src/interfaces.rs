@@ -2,6 +2,7 @@
 
 use crate::features::Features;
 use crate::model::{Credentials, Interface, Network, Radl, System};
+use std::collections::HashSet;
 
 impl System {
     /// The number of the first interface on this network.
@@ -67,6 +68,15 @@ impl Credentials {
 }
 
 impl Radl {
+    /// What a machine is described by: its system and the networks that is connected to. None for an unknown system.
+    #[must_use]
+    pub fn of_machine(&self, system: &str) -> Option<Self> {
+        let system = self.system(system)?;
+        let ids: HashSet<&str> = system.interfaces().map(|interface| interface.connection).collect();
+        let networks = self.networks.iter().filter(|network| ids.contains(network.id.as_str())).cloned().collect();
+        Some(Self { networks, systems: vec![system.clone()], ..Self::default() })
+    }
+
     /// The interfaces of the first system, each with its network.
     fn connected(&self) -> impl Iterator<Item = (Interface<'_>, &Network)> {
         let interfaces = self.systems.first().into_iter().flat_map(System::interfaces);

@@ -6,7 +6,7 @@
 //! | [`model`] | the document as plain data |
 //! | [`features`] | feature lists: names, values, constraints |
 //! | [`parser`], [`lexer`] | text to documents |
-//! | [`print`] | documents to text |
+//! | [`mod@print`] | documents to text |
 //! | [`json`] | the JSON form, both ways |
 //! | [`check`] | semantic rules on a whole document |
 //! | [`yaml`] | syntax of recipes |

@@ -30,6 +30,8 @@ struct Current {
     generation: u64,
     cancel: CancellationToken,
     facts: watch::Sender<Arc<Vec<VmFacts>>>,
+    /// The machines that the facts were made of.
+    vms: Vec<Arc<Vm>>,
     task: JoinHandle<()>,
 }
 
@@ -44,15 +46,22 @@ impl Running {
         let (facts, watched) = watch::channel(Arc::new(facts(&model)));
         let cancel = CancellationToken::new();
         let number = generation.number;
-        let task = run(inner, handle, number, watched, cancel.clone(), former.map(|former| former.task));
+        let former = former.map(|former| former.task);
+        let task = run(inner, handle, number, watched, cancel.clone(), former);
         let span = tracing::info_span!("contextualization", generation = number);
         let task = tokio::spawn(tracing::Instrument::instrument(task, span.or_current()));
-        self.current = Some(Current { generation: number, cancel, facts, task });
+        self.current = Some(Current { generation: number, cancel, facts, vms: model.vms.clone(), task });
     }
 
     /// Tells it of a new state.
     pub fn follow(&mut self, model: &Infrastructure) {
-        let Some(current) = &self.current else { return };
+        let Some(current) = &mut self.current else { return };
+        let same = current.vms.len() == model.vms.len()
+            && current.vms.iter().zip(&model.vms).all(|(former, vm)| Arc::ptr_eq(former, vm));
+        if same {
+            return;
+        }
+        current.vms.clone_from(&model.vms);
         let open = |g: &&super::model::Generation| g.open && g.number == current.generation;
         if model.generation.as_ref().filter(open).is_some() {
             let facts = facts(model);

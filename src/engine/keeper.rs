@@ -309,6 +309,9 @@ impl Keeper {
     fn tell_states(&self, draft: &mut Draft) -> Told {
         let clock = self.inner.clock();
         let mut told = Told { infrastructure: self.told.infrastructure, vms: self.told.vms.clone() };
+        if draft.touched.is_empty() && !draft.infrastructure_touched {
+            return told;
+        }
         let mut changed = Vec::new();
         for (index, vm) in draft.model.vms.iter().enumerate() {
             let state = state::vm_state(&draft.model, vm, clock);

@@ -20,6 +20,9 @@ use std::{
     sync::Arc,
 };
 
+/// Machines that one request may ask for: a slip of the pen must not fill the memory.
+const MAX_MACHINES: i64 = 10_000;
+
 /// A cloud of the caller.
 struct Cloud {
     account: CloudAccount,
@@ -63,8 +66,12 @@ pub async fn choose(
     let completed = radl::merge::add_resource(&model.radl, document, &model.private_networks)
         .map_err(|error| invalid(error.to_string()))?
         .completed;
-    if completed.deploys.iter().all(|deploy| deploy.number <= 0) {
+    let machines = completed.deploys.iter().fold(0_i64, |sum, deploy| sum.saturating_add(deploy.number.max(0)));
+    if machines == 0 {
         return Ok(Placement::default());
+    }
+    if machines > MAX_MACHINES {
+        return Err(invalid(format!("{machines} machines are asked for; one request may ask for {MAX_MACHINES}.")));
     }
     let Clouds { usable: clouds, unusable } = clouds(inner, credentials)?;
     let wanted: BTreeSet<&str> =

@@ -1,0 +1,26 @@
+# probe BASE CONF_DIR: makes the conf dir and says what the master has, one fact per line.
+base=$1 conf=$2
+umask 077
+mkdir -p "$base" 2>/dev/null; [ -O "$base" ] && chmod 711 "$base"
+mkdir -p "$conf/runs" && chmod 700 "$conf" || { echo "error cannot make $conf"; exit 0; }
+[ -O "$conf" ] || { echo "error $conf belongs to somebody else"; exit 0; }
+runtime=$base/.runtime
+(umask 022; mkdir -p "$runtime" 2>/dev/null)
+[ -O "$runtime" ] || { runtime=$base/.runtime-$(id -u); (umask 022; mkdir -p "$runtime"); }
+[ -O "$runtime" ] || { echo "error $runtime belongs to somebody else"; exit 0; }
+echo "runtime $runtime"
+for have in "$runtime"/*; do [ -e "$have/.complete" ] && echo "have ${have##*/}"; done
+for python in python3 python3.16 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8; do
+    path=$(command -v "$python" 2>/dev/null) || continue
+    "$path" -c 'import platform,sys
+print("python %d.%d %s %s %s" % (sys.version_info[0], sys.version_info[1], platform.machine(), platform.libc_ver()[0] or "musl", sys.argv[1]))' "$path" 2>/dev/null
+    # The usual one is enough when it is recent.
+    "$path" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && break
+done
+for ansible in ansible-playbook /var/tmp/.ansible/bin/ansible-playbook; do
+    path=$(command -v "$ansible" 2>/dev/null) || continue
+    # The version is in the first line: `ansible-playbook [core 2.16.3]`.
+    echo "ansible $path $("$path" --version 2>/dev/null | head -n 1 | tr -cd '0-9.')"
+    break
+done
+command -v ssh >/dev/null 2>&1 || echo "without ssh"

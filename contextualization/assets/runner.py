@@ -1,0 +1,399 @@
+#!/usr/bin/env python3
+"""Supervises Ansible runs on the master machine (Python >= 3.6, standard library only).
+
+    runner.py CONF_DIR hello
+    runner.py CONF_DIR start            plan on standard input
+    runner.py CONF_DIR status RUN
+    runner.py CONF_DIR tail RUN OFFSET  journal lines from a byte offset, until the run is over
+    runner.py CONF_DIR cancel RUN
+    runner.py CONF_DIR gc GENERATION    forgets runs of other generations
+
+Each run has a directory CONF_DIR/runs/RUN. Its supervisor lives in a session of its own and holds an exclusive lock on
+the file `lock` for as long as it lives, so that neither a reused process number nor a reboot can be mistaken for it.
+Answers are one JSON object on standard output.
+"""
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+HEARTBEAT = 5.0
+GRACE = 5.0
+POLL = 0.1
+
+
+def boot_id():
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
+def init_id():
+    """Start of process 1: a container that is started anew has the boot id of its host."""
+    return start_time(1)
+
+
+def start_time(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def write_atomically(path, value):
+    temporary = path + ".new"
+    with open(temporary, "w") as f:
+        json.dump(value, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.rename(temporary, path)
+
+
+def read_json(path):
+    try:
+        with open(path) as f:
+            return json.load(f)
+    except (OSError, ValueError):
+        return {}
+
+
+def is_alive(directory):
+    """Whether the supervisor of the run lives: somebody else holds the lock."""
+    try:
+        fd = os.open(os.path.join(directory, "lock"), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        return e.errno in (errno.EAGAIN, errno.EACCES)
+    finally:
+        os.close(fd)
+    return False
+
+
+def session_members(session):
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % name) as f:
+                fields = f.read().rpartition(")")[2].split()
+        except (OSError, IndexError):
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            yield int(name)
+
+
+def kill_session(session, number):
+    found = False
+    for pid in list(session_members(session)):
+        try:
+            os.kill(pid, number)
+            found = True
+        except OSError:
+            pass
+    return found
+
+
+def end_session(session):
+    """SIGTERM to everything in the session, SIGKILL to what is left after the grace time."""
+    kill_session(session, signal.SIGTERM)
+    limit = time.time() + GRACE
+    while time.time() < limit and any(session_members(session)):
+        time.sleep(0.05)
+    while kill_session(session, signal.SIGKILL):
+        time.sleep(0.05)
+
+
+class Supervisor:
+    """One run: starts ansible-playbook, watches it, writes the last event."""
+
+    def __init__(self, directory, plan, lock):
+        self.directory = directory
+        self.plan = plan
+        self.lock = lock
+        self.stop = None
+        self.secrets = None
+        self.status = {
+            "run": plan["run"],
+            "state": "running",
+            "pid": os.getpid(),
+            "start_time": start_time(os.getpid()),
+            "boot_id": boot_id(),
+            "init_id": init_id(),
+        }
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def beat(self):
+        self.status["ts"] = time.time()
+        write_atomically(self.path("status.json"), self.status)
+
+    def secrets_file(self):
+        """The secrets inventory: in memory where possible, readable by its owner alone, deleted after the run."""
+        text = self.plan.get("secrets")
+        if not text:
+            return []
+        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else self.directory
+        path = os.path.join(parent, ".im-%d-%s" % (os.getpid(), os.urandom(12).hex()))
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as f:
+            f.write(text)
+        self.secrets = path
+        return ["-i", path]
+
+    def forks(self):
+        """As many as wished for, as far as memory goes: 30 MB each after 256 MB for the rest."""
+        wish = int(self.plan.get("forks", 5))
+        try:
+            with open("/proc/meminfo") as f:
+                available = [int(l.split()[1]) for l in f if l.startswith("MemAvailable:")][0] // 1024
+        except (OSError, IndexError, ValueError):
+            available = 1024
+        return str(max(2, min(wish, (available - 256) // 30)))
+
+    def run(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        environment = {k: os.environ[k] for k in ("HOME", "USER", "LOGNAME", "TZ", "SSL_CERT_FILE") if k in os.environ}
+        environment["PATH"] = os.environ.get("PATH") or "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        environment["LC_ALL"] = environment["LANG"] = "C.UTF-8"
+        environment.update(self.plan.get("env", {}))
+        environment["IM_RUN"] = self.plan["run"]
+        environment["IM_EVENTS"] = self.path("events.jsonl")
+        command = list(self.plan["command"])
+        rc, state = 255, "failed"
+        try:
+            command += self.secrets_file() + ["--forks", self.forks(), "-e", "@" + self.path("vars.json")]
+            command += [os.path.join(self.plan["conf_dir"], self.plan["playbook"])]
+            self.plan.pop("secrets", None)
+            with open(self.path("runner.log"), "ab") as log:
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.plan["conf_dir"],
+                    env=environment,
+                    start_new_session=True,
+                )
+            self.status["session"] = child.pid
+            self.beat()
+            rc, state = self.watch(child)
+        except OSError as e:
+            with open(self.path("runner.log"), "a") as log:
+                log.write("cannot start Ansible: %s\n" % e)
+        finally:
+            if self.secrets:
+                try:
+                    os.unlink(self.secrets)
+                except OSError:
+                    pass
+        self.finish(rc, state)
+
+    def on_signal(self, _number, _frame):
+        self.stop = "cancelled"
+
+    def watch(self, child):
+        beat = time.monotonic()
+        while True:
+            if child.poll() is not None:
+                # What a recipe left in the background of this session goes with it.
+                kill_session(child.pid, signal.SIGKILL)
+                return child.returncode, "finished"
+            if not self.stop and time.time() > self.plan.get("deadline", float("inf")):
+                self.stop = "timeout"
+            if self.stop:
+                end_session(child.pid)
+                return child.wait(), self.stop
+            if time.monotonic() - beat > HEARTBEAT:
+                beat = time.monotonic()
+                self.beat()
+            time.sleep(POLL / 2)
+
+    def finish(self, rc, state):
+        sequence, torn = 0, False
+        try:
+            with open(self.path("events.jsonl"), "rb") as f:
+                for line in f:
+                    torn = not line.endswith(b"\n")
+                    try:
+                        sequence = max(sequence, int(json.loads(line.decode("utf-8", "replace")).get("seq", 0)))
+                    except (ValueError, AttributeError, TypeError):
+                        pass
+        except OSError:
+            pass
+        event = {"v": 1, "run": self.plan["run"], "seq": sequence + 1, "ts": time.time(), "e": "run_end"}
+        event.update({"rc": rc, "state": state, "tail": self.log_tail()})
+        with open(self.path("events.jsonl"), "ab") as f:
+            f.write((b"\n" if torn else b"") + json.dumps(event).encode() + b"\n")
+            f.flush()
+            os.fsync(f.fileno())
+        self.status.update({"state": state, "rc": rc, "last_seq": sequence + 1})
+        self.beat()
+
+    def log_tail(self):
+        try:
+            with open(self.path("runner.log"), "rb") as f:
+                f.seek(max(0, os.fstat(f.fileno()).st_size - 8192))
+                return "\n".join(f.read().decode("utf-8", "replace").splitlines()[-20:])
+        except OSError:
+            return ""
+
+
+def take_lock(directory):
+    fd = os.open(os.path.join(directory, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd
+
+
+def start(conf_dir):
+    plan = json.load(sys.stdin)
+    directory = run_directory(conf_dir, plan["run"])
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    try:
+        lock = take_lock(directory)
+    except OSError:
+        return {"run": plan["run"], "state": "running", "already": True}
+    if read_json(os.path.join(directory, "status.json")):
+        return dict(status(conf_dir, plan["run"]), already=True)
+    plan["conf_dir"] = conf_dir
+    write_atomically(os.path.join(directory, "plan.json"), {k: v for k, v in plan.items() if k not in ("secrets", "vars")})
+    write_atomically(os.path.join(directory, "vars.json"), plan.get("vars", {}))
+    with open(os.path.join(directory, "events.jsonl"), "ab"):
+        pass
+    ready, told = os.pipe()
+    if os.fork() == 0:
+        os.close(ready)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        supervisor = Supervisor(directory, plan, lock)
+        supervisor.beat()
+        os.close(told)
+        try:
+            supervisor.run()
+        finally:
+            os._exit(0)
+    os.close(told)
+    os.read(ready, 1)
+    return status(conf_dir, plan["run"])
+
+
+def run_directory(conf_dir, run):
+    if not run or run.startswith(".") or "/" in run:
+        raise SystemExit("bad run id")
+    return os.path.join(conf_dir, "runs", run)
+
+
+def status(conf_dir, run):
+    directory = run_directory(conf_dir, run)
+    answer = read_json(os.path.join(directory, "status.json"))
+    if not answer:
+        return {"run": run, "state": "none", "boot_id": boot_id(), "init_id": init_id()}
+    if answer.get("state") == "running" and not is_alive(directory):
+        # The end may have been written between the two looks.
+        answer = read_json(os.path.join(directory, "status.json")) or answer
+        if answer.get("state") == "running":
+            answer["state"] = "lost"
+    return answer
+
+
+def tail(conf_dir, run, offset):
+    directory = run_directory(conf_dir, run)
+    path = os.path.join(directory, "events.jsonl")
+    out = sys.stdout.buffer
+    limit = time.time() + 5
+    while not os.path.exists(path) and time.time() < limit:
+        time.sleep(POLL)
+    if not os.path.exists(path):
+        out.write(b'{"v":1,"e":"lost"}\n')
+        return
+    quiet = 0
+    with open(path, "rb") as f:
+        f.seek(offset)
+        while True:
+            alive = is_alive(directory)
+            piece = f.read(1 << 16)
+            if piece:
+                out.write(piece)
+                out.flush()
+                quiet = 0
+                continue
+            if not alive:
+                if status(conf_dir, run)["state"] in ("lost", "none"):
+                    out.write(b'\n{"v":1,"e":"lost"}\n')
+                return
+            quiet += 1
+            time.sleep(min(POLL, 0.02 * quiet))
+
+
+def cancel(conf_dir, run):
+    directory = run_directory(conf_dir, run)
+    state = status(conf_dir, run)
+    if state["state"] == "running":
+        try:
+            os.kill(state["pid"], signal.SIGTERM)
+        except OSError:
+            pass
+        limit = time.time() + GRACE + 2
+        while is_alive(directory) and time.time() < limit:
+            time.sleep(0.05)
+        if is_alive(directory):
+            kill_session(state["pid"], signal.SIGKILL)
+    session = state.get("session")
+    if session and state.get("boot_id") == boot_id() and state.get("init_id") == init_id():
+        if state["state"] == "lost" or is_alive(directory) is False and any(session_members(session)):
+            end_session(session)
+    return status(conf_dir, run)
+
+
+def gc(conf_dir, generation):
+    removed = []
+    runs = os.path.join(conf_dir, "runs")
+    for run in os.listdir(runs) if os.path.isdir(runs) else []:
+        if run.split("-", 1)[0] != generation:
+            cancel(conf_dir, run)
+            shutil.rmtree(os.path.join(runs, run), ignore_errors=True)
+            removed.append(run)
+    return {"removed": removed}
+
+
+def main():
+    os.umask(0o077)
+    conf_dir, command, rest = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    if command == "tail":
+        return tail(conf_dir, rest[0], int(rest[1]))
+    if command == "start":
+        answer = start(conf_dir)
+    elif command == "status":
+        answer = status(conf_dir, rest[0])
+    elif command == "cancel":
+        answer = cancel(conf_dir, rest[0])
+    elif command == "gc":
+        answer = gc(conf_dir, rest[0])
+    elif command == "hello":
+        answer = {"protocol": 1, "python": sys.version.split()[0], "boot_id": boot_id(), "init_id": init_id()}
+    else:
+        raise SystemExit("unknown command " + command)
+    json.dump(answer, sys.stdout)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (BrokenPipeError, KeyboardInterrupt):
+        os._exit(1)

@@ -1,0 +1,271 @@
+//! One item: a playbook over some machines, with its attempts, each a run on the master.
+
+use super::{
+    Stop,
+    link::Link,
+    progress::{OpenRun, Progress},
+    recorder::Recorder,
+};
+use crate::{
+    bootstrap::Runtime,
+    contract::{Effect, ErrorCode, Job, VmError, VmFacts},
+    journal::{
+        demux::{Demux, Position},
+        text::Cleaner,
+    },
+    plan::{inventory, names},
+    ssh::SshError,
+};
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, UNIX_EPOCH},
+};
+use tokio::{io::AsyncReadExt, time::Instant};
+
+/// Effects are recorded at least this often while events come.
+const BATCH: Duration = Duration::from_millis(200);
+
+/// A playbook to run.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its name in the progress.
+    pub key: String,
+    /// Its name in the log.
+    pub task: String,
+    /// Where errors happened.
+    pub phase: String,
+    /// File in the conf dir.
+    pub playbook: String,
+    /// Its machines.
+    pub vms: Vec<u32>,
+}
+
+/// What all runs of a contextualization share.
+pub struct Runs<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// The journal.
+    pub recorder: &'a Recorder,
+    /// The master.
+    pub link: &'a Link<'a>,
+    /// Ansible on it.
+    pub runtime: &'a Runtime,
+    /// The conf dir.
+    pub conf_dir: &'a str,
+    /// Masks secrets.
+    pub cleaner: Cleaner,
+}
+
+fn log(vm: u32, text: impl Into<String>) -> Effect {
+    Effect::VmLog { vm, text: text.into() }
+}
+
+/// The code as users see it.
+fn code(code: ErrorCode) -> String {
+    serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The sudo password of a machine as its facts have it.
+fn sudo_password(vms: &[VmFacts], vm: u32) -> Option<String> {
+    vms.iter().find(|v| v.id == vm)?.info.systems.first()?.credentials().password
+}
+
+impl Runs<'_> {
+    fn attempts(&self, failures: &BTreeMap<u32, VmError>) -> u32 {
+        // A fault of the machinery is worth a second try even when recipes get one only.
+        let infrastructure = failures.values().all(|e| matches!(e.code, ErrorCode::RunnerLost | ErrorCode::MasterLost));
+        self.job.settings.playbook_retries.max(1 + u32::from(infrastructure))
+    }
+
+    /// Runs the item to its end, going on with a run that is under way. Machines that fail get their result.
+    pub async fn run(&self, item: &Item) -> Result<(), Stop> {
+        let progress = self.recorder.progress().await;
+        if progress.finished.contains(&item.key) {
+            return Ok(());
+        }
+        let mut open = match progress.open.get(&item.key) {
+            Some(open) => open.clone(),
+            None => {
+                let vms: BTreeSet<u32> =
+                    item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
+                let open = self.open(item, &vms, 1, &progress);
+                if open.hosts.is_empty() {
+                    self.recorder
+                        .record(Vec::new(), |p| {
+                            p.finished.insert(item.key.clone());
+                        })
+                        .await?;
+                    return Ok(());
+                }
+                let text = format!("Launch task: {}\n", item.task);
+                let effects = open.hosts.values().map(|vm| log(*vm, text.clone())).collect();
+                self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
+                open
+            }
+        };
+        loop {
+            let results = self.attempt(item, &mut open).await?;
+            let failures: BTreeMap<u32, VmError> =
+                results.iter().filter_map(|(vm, r)| Some((*vm, r.as_ref().err()?.clone()))).collect();
+            let most = self.attempts(&failures);
+            let again = open.attempt < most && !failures.is_empty();
+            let mut effects = Vec::new();
+            for (vm, result) in &results {
+                let text = match result {
+                    Ok(()) => format!("Task {} finished successfully\n", item.task),
+                    Err(e) => {
+                        let (task, n, code) = (&item.task, open.attempt, code(e.code));
+                        format!("ERROR executing task {task}: ({n}/{most})\nCause: [{code}] {}\n", e.message)
+                    }
+                };
+                effects.push(log(*vm, text));
+            }
+            if !again {
+                effects.extend(failures.iter().map(|(vm, e)| Effect::VmResult { vm: *vm, result: Err(e.clone()) }));
+                let finish = |p: &mut Progress| {
+                    p.open.remove(&item.key);
+                    p.finished.insert(item.key.clone());
+                    p.results.extend(failures.into_iter().map(|(vm, e)| (vm, Some(e))));
+                };
+                self.recorder.record(effects, finish).await?;
+                return Ok(());
+            }
+            let wait = Duration::from_secs(u64::from(open.attempt.pow(2)) * 5);
+            let seconds = wait.as_secs();
+            effects.extend(
+                failures.keys().map(|vm| log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))),
+            );
+            let vms = failures.into_keys().collect();
+            open = self.open(item, &vms, open.attempt + 1, &self.recorder.progress().await);
+            self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn open(&self, item: &Item, vms: &BTreeSet<u32>, attempt: u32, progress: &Progress) -> OpenRun {
+        let live = self.recorder.live();
+        let hosts = progress.hosts.iter().filter(|(vm, _)| vms.contains(vm) && live.contains(vm));
+        let hosts = hosts.map(|(vm, host)| (host.name.clone(), *vm)).collect();
+        let key: String = names::safe(&item.key).chars().take(60).collect();
+        let run = format!("{}-{key}-{attempt}-{:08x}", self.job.generation, rand::random::<u32>());
+        OpenRun { run, attempt, hosts, position: Position::default() }
+    }
+
+    /// One run: started unless it was, followed to its end.
+    async fn attempt(&self, item: &Item, open: &mut OpenRun) -> Result<BTreeMap<u32, Result<(), VmError>>, Stop> {
+        if open.position.offset == 0 {
+            self.start(item, open).await?;
+        }
+        let hosts = open.hosts.clone().into_iter().collect();
+        let log_max = self.job.settings.log_max;
+        let mut demux = Demux::new(&open.run, hosts, self.cleaner.clone(), log_max, open.position.clone());
+        let mut silent = 0;
+        loop {
+            if let Some(mut results) = demux.results(&item.phase) {
+                if demux.position.end.as_ref().is_some_and(|end| end.state == "lost") {
+                    self.sweep(&open.run).await?;
+                }
+                let live = self.recorder.live();
+                results.retain(|vm, _| live.contains(vm));
+                return Ok(results);
+            }
+            let before = demux.position.offset;
+            match self.follow(item, &mut demux).await {
+                Ok(()) => {}
+                Err(Stop::Broken) => demux.rewind(),
+                Err(stop) => return Err(stop),
+            }
+            // A tail that ends without the end of the run: the connection broke, or the runner is not what we think.
+            silent = if demux.position.offset > before { 0 } else { silent + 1 };
+            if silent > 5 {
+                return Err(Stop::Redo("the runner on the master does not answer".to_owned()));
+            }
+            if demux.position.end.is_none() {
+                demux.rewind();
+                tokio::time::sleep(Duration::from_millis(200 * (1 << silent.min(5)))).await;
+            }
+        }
+    }
+
+    /// Ends what a lost supervisor left behind.
+    async fn sweep(&self, run: &str) -> Result<(), Stop> {
+        let swept = self.link.ask(self.runtime, &["cancel", run], &serde_json::Value::Null).await;
+        swept.map_err(|e| Stop::Redo(format!("the runner on the master does not answer: {e}")))
+    }
+
+    async fn start(&self, item: &Item, open: &OpenRun) -> Result<(), Stop> {
+        let progress = self.recorder.progress().await;
+        let vms = self.job.vms.borrow().clone();
+        let hosts: Vec<_> = open
+            .hosts
+            .values()
+            .filter_map(|vm| Some(progress.hosts.get(vm)?.host(*vm, sudo_password(&vms, *vm))))
+            .collect();
+        let secrets = inventory::secrets(&hosts).map_err(|e| Stop::Failed(e.to_string()))?;
+        let im_host: Vec<&str> = open.hosts.keys().map(String::as_str).collect();
+        let deadline = self.job.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let mut command = self.runtime.playbook.clone();
+        command.extend(["-i".to_owned(), format!("{}/hosts", self.conf_dir)]);
+        let mut env = BTreeMap::from([("ANSIBLE_CONFIG", format!("{}/ansible.cfg", self.conf_dir))]);
+        if let Some(path) = &self.runtime.python_path {
+            env.insert("PYTHONPATH", path.clone());
+        }
+        let plan = json!({
+            "run": open.run,
+            "command": command,
+            "playbook": item.playbook,
+            "env": env,
+            "forks": self.job.settings.forks.min(hosts.len() as u32).max(1),
+            "vars": { "IM_HOST": im_host.join(",") },
+            "secrets": secrets,
+            "deadline": deadline,
+        });
+        match self.link.ask(self.runtime, &["start"], &plan).await {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Stop::Redo(format!("cannot start Ansible on the master: {e}"))),
+        }
+    }
+
+    /// Reads the journal until the run or the stream ends.
+    async fn follow(&self, item: &Item, demux: &mut Demux) -> Result<(), Stop> {
+        let run = demux.run().to_owned();
+        let tail = self.link.tail(self.runtime, &run, demux.position.offset).await;
+        let mut stream = match tail {
+            Ok(stream) => stream,
+            Err(SshError::Disconnected { .. }) => return Err(Stop::Broken),
+            Err(e) => return Err(Stop::Redo(format!("cannot follow Ansible on the master: {e}"))),
+        };
+        let mut buffer = vec![0; 64 << 10];
+        let mut effects: Vec<Effect> = Vec::new();
+        let mut since = Instant::now();
+        loop {
+            let read = tokio::time::timeout_at(since + BATCH, stream.read(&mut buffer));
+            let read = if effects.is_empty() { Ok(stream.read(&mut buffer).await) } else { read.await };
+            let mut ended = false;
+            match read {
+                Ok(Ok(n)) if n > 0 => {
+                    if effects.is_empty() {
+                        since = Instant::now();
+                    }
+                    effects.extend(demux.feed(&buffer[..n]));
+                }
+                Ok(_) => ended = true,
+                Err(_) => {}
+            }
+            let over = demux.position.end.is_some();
+            if ended || over || since.elapsed() >= BATCH {
+                let (effects, position) = (std::mem::take(&mut effects), demux.position.clone());
+                let note = |p: &mut Progress| {
+                    if let Some(open) = p.open.get_mut(&item.key) {
+                        open.position = position;
+                    }
+                };
+                self.recorder.record(effects, note).await?;
+            }
+            if ended || over {
+                return Ok(());
+            }
+        }
+    }
+}

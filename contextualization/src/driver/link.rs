@@ -1,0 +1,90 @@
+//! The daemon's connection to the master: one session, made again when it breaks; the runner's commands on it.
+
+use crate::{
+    access::{self, AccessSettings, Target},
+    bootstrap::Runtime,
+    ssh::{ExecLimits, ExecStream, SshError, SshLimits, SshSession},
+};
+use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Time for one try to connect again; there are as many tries as the deadline allows.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// The link. Its methods wait until the master answers; who calls them bounds the time.
+pub struct Link<'a> {
+    limits: &'a SshLimits,
+    target: Target,
+    check_host_keys: bool,
+    session: Mutex<SshSession>,
+    conf_dir: String,
+}
+
+impl<'a> Link<'a> {
+    /// A link over an open session with `target`.
+    pub fn new(
+        limits: &'a SshLimits,
+        mut target: Target,
+        check_host_keys: bool,
+        session: SshSession,
+        conf_dir: String,
+    ) -> Self {
+        target.host_key = Some(session.host_key().to_owned());
+        Self { limits, target, check_host_keys, session: Mutex::new(session), conf_dir }
+    }
+
+    /// An open session, made again with back-off when the former one broke.
+    pub async fn session(&self) -> SshSession {
+        let mut session = self.session.lock().await;
+        while session.is_closed() {
+            let settings = AccessSettings::new(AGAIN, self.check_host_keys);
+            match access::reach(self.limits, &self.target, &settings).await {
+                Ok(new) => *session = new,
+                Err(error) => {
+                    tracing::debug!(master = self.target.vm, error = error.message, "the master does not answer");
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            }
+        }
+        session.clone()
+    }
+
+    fn argv<'b>(&'b self, runtime: &'b Runtime, runner: &'b str, rest: &[&'b str]) -> Vec<&'b str> {
+        let mut argv = vec![runtime.python.as_str(), runner, self.conf_dir.as_str()];
+        argv.extend_from_slice(rest);
+        argv
+    }
+
+    fn runner(&self) -> String {
+        format!("{}/.im/runner.py", self.conf_dir)
+    }
+
+    /// Runs a command of the runner; repeats it when the connection breaks, which every command tolerates.
+    pub async fn ask(&self, runtime: &Runtime, command: &[&str], input: &Value) -> Result<(), SshError> {
+        let runner = self.runner();
+        let argv = self.argv(runtime, &runner, command);
+        let input = input.to_string();
+        loop {
+            let session = self.session().await;
+            match session.exec_with_input(&argv, input.as_bytes(), ExecLimits::default()).await {
+                Ok(output) if output.success() => return Ok(()),
+                Ok(output) => return Err(session.failed(&output)),
+                Err(SshError::Disconnected { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Follows the journal of a run from a byte offset.
+    pub async fn tail(&self, runtime: &Runtime, run: &str, offset: u64) -> Result<ExecStream, SshError> {
+        let (runner, offset) = (self.runner(), offset.to_string());
+        let argv = self.argv(runtime, &runner, &["tail", run, &offset]);
+        loop {
+            match self.session().await.stream(&argv, b"").await {
+                Err(SshError::Disconnected { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Where a contextualization stands: what is stored with every step, and enough to go on after a restart.
+
+use crate::{bootstrap::Runtime, contract::VmError, journal::demux::Position, plan::inventory::Host};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The whole of it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// The phase.
+    pub phase: Phase,
+    /// The machine Ansible runs on.
+    pub master: Option<u32>,
+    /// How Ansible is started there.
+    pub runtime: Option<Runtime>,
+    /// Machines that were reached.
+    pub hosts: BTreeMap<u32, HostRecord>,
+    /// Machines with a final result: none when fine.
+    pub results: BTreeMap<u32, Option<VmError>>,
+    /// Finished items.
+    pub finished: BTreeSet<String>,
+    /// Items with a run under way.
+    pub open: BTreeMap<String, OpenRun>,
+}
+
+/// Phases of a contextualization (spec/contextualization.md 6.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing was done.
+    #[default]
+    Idle,
+    /// Waiting for addresses.
+    WaitIps,
+    /// Choosing the master.
+    SelectMaster,
+    /// Waiting for it.
+    WaitMaster,
+    /// Bringing Ansible there, opening the doors of the others, sending the files.
+    Bootstrap,
+    /// Running playbooks: built-in, then the steps of the user.
+    Running,
+    /// All done.
+    Done,
+}
+
+/// A machine that was reached. Its sudo password is not kept here but taken from the machine's facts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// Inventory name.
+    pub name: String,
+    /// Address that worked.
+    pub address: String,
+    /// Port that worked.
+    pub port: u16,
+    /// Login name.
+    pub user: String,
+    /// Path of Python.
+    pub python: Option<String>,
+    /// Whether sudo asks for a password.
+    pub sudo_asks: bool,
+    /// Host key.
+    pub key: String,
+}
+
+impl HostRecord {
+    /// The machine as the inventory wants it.
+    pub fn host(&self, vm: u32, password: Option<String>) -> Host {
+        Host {
+            vm,
+            name: self.name.clone(),
+            address: self.address.clone(),
+            port: self.port,
+            user: self.user.clone(),
+            python: self.python.clone(),
+            sudo_password: password.filter(|_| self.sudo_asks),
+        }
+    }
+}
+
+/// A run on the master.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenRun {
+    /// Its id.
+    pub run: String,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+    /// Its machines by inventory name.
+    pub hosts: BTreeMap<String, u32>,
+    /// How far its journal was read.
+    pub position: Position,
+}

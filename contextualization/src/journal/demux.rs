@@ -1,0 +1,287 @@
+//! Events of one run to a log and a result per machine. Pure: the same events give the same effects, once.
+
+use super::{
+    event::{Event, Line, Lines, Stats},
+    text::{self, Cleaner},
+};
+use crate::{
+    contract::{Effect, ErrorCode, VmError},
+    plan::builtin::INSTALL,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Where the reading of a run's journal stands; kept with the effects, so that nothing is shown twice.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Position {
+    /// Bytes of the journal that were read.
+    pub offset: u64,
+    /// Last event that had its effect.
+    pub last_seq: u64,
+    /// Lines that were no events.
+    pub garbage: u64,
+    /// Log bytes written per machine.
+    pub written: BTreeMap<u32, usize>,
+    /// Last failure per machine.
+    pub failures: BTreeMap<u32, Failure>,
+    /// Machines whose counts were seen, and whether these are fine.
+    pub stats: BTreeMap<u32, bool>,
+    /// How the run ended.
+    pub end: Option<End>,
+}
+
+/// A failed task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind.
+    pub code: ErrorCode,
+    /// The task.
+    pub task: String,
+    /// What the module said.
+    pub message: String,
+}
+
+/// End of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Exit status of Ansible.
+    pub rc: i64,
+    /// `finished`, `cancelled`, `timeout`, `failed`, `lost`.
+    pub state: String,
+    /// Last lines of its output.
+    pub tail: String,
+}
+
+/// The demultiplexer of a run.
+#[derive(Debug)]
+pub struct Demux {
+    run: String,
+    hosts: HashMap<String, u32>,
+    cleaner: Cleaner,
+    log_max: usize,
+    lines: Lines,
+    /// Where it stands.
+    pub position: Position,
+}
+
+impl Demux {
+    /// A demultiplexer for `run` over `hosts` (inventory name to machine), going on at `position`.
+    #[must_use]
+    pub fn new(run: &str, hosts: HashMap<String, u32>, cleaner: Cleaner, log_max: usize, position: Position) -> Self {
+        Self { run: run.to_owned(), hosts, cleaner, log_max, lines: Lines::default(), position }
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Forgets an incomplete line: the stream starts again at the offset of the position.
+    pub fn rewind(&mut self) {
+        self.lines = Lines::default();
+    }
+
+    /// Takes the next bytes of the journal.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for Line { bytes, event } in self.lines.push(bytes) {
+            self.position.offset += bytes;
+            match event {
+                Some(event) if event.e == "lost" && self.position.end.is_none() => {
+                    self.position.end = Some(End { rc: 255, state: "lost".to_owned(), tail: String::new() });
+                }
+                Some(event) if event.run == self.run && event.seq > 0 => {
+                    if event.seq > self.position.last_seq && self.position.end.is_none() {
+                        self.position.last_seq = event.seq;
+                        self.event(&event, &mut effects);
+                    }
+                }
+                _ => self.position.garbage += u64::from(bytes > 1),
+            }
+        }
+        effects
+    }
+
+    fn vm(&self, host: Option<&String>) -> Option<u32> {
+        self.hosts.get(host?).copied()
+    }
+
+    fn write(&mut self, vm: u32, text: &str, important: bool, effects: &mut Vec<Effect>) {
+        let written = self.position.written.entry(vm).or_default();
+        let before = *written;
+        *written += text.len();
+        let text = if before <= self.log_max || important {
+            text.to_owned()
+        } else {
+            return;
+        };
+        let cut = *written > self.log_max && before <= self.log_max;
+        let mark = if cut { "... the log of this run is too long: only failures follow ...\n" } else { "" };
+        match effects.last_mut() {
+            Some(Effect::VmLog { vm: last, text: all }) if *last == vm => *all += &(text + mark),
+            _ => effects.push(Effect::VmLog { vm, text: text + mark }),
+        }
+    }
+
+    fn event(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let name = self.cleaner.name(event.name.as_deref().unwrap_or_default());
+        match event.e.as_str() {
+            "play" => self.play(event, effects),
+            "stats" => self.stats(&event.stats, effects),
+            "run_end" => {
+                let tail = self.cleaner.clean(&event.tail);
+                self.position.end = Some(End { rc: event.rc, state: event.state.clone(), tail });
+            }
+            kind => {
+                let Some(vm) = self.vm(event.host.as_ref()) else { return };
+                // The name is one of ours: it was found in the inventory.
+                let host = event.host.as_deref().unwrap_or_default();
+                let item = event.loop_item.as_deref().map(|i| format!("(item={})", self.cleaner.name(i)));
+                let item = item.unwrap_or_default();
+                let changed = event.res.get("changed").and_then(Value::as_bool).unwrap_or(false);
+                let word = if changed { "changed" } else { "ok" };
+                let text = match kind {
+                    "host_start" => {
+                        let title = if event.handler { "RUNNING HANDLER" } else { "TASK" };
+                        format!("{}{}", text::banner(&format!("{title} [{name}]")), text::moment(event.ts))
+                    }
+                    "ok" if event.looped => return,
+                    "ok" if event.verbose => format!("{word}: [{host}] => {}\n", self.values(event, true)),
+                    "ok" => format!("{word}: [{host}]\n"),
+                    "item_ok" if event.verbose => {
+                        format!("{word}: [{host}] => {item} => {}\n", self.values(event, true))
+                    }
+                    "item_ok" => format!("{word}: [{host}] => {item}\n"),
+                    "skipped" if event.looped => return,
+                    "skipped" => format!("skipping: [{host}]\n"),
+                    "item_skipped" => format!("skipping: [{host}] => {item} \n"),
+                    "failed" | "unreachable" => {
+                        let word = if kind == "failed" { "FAILED" } else { "UNREACHABLE" };
+                        let mut text = format!("fatal: [{host}]: {word}! => {}\n", self.values(event, false));
+                        if event.looped {
+                            text.clear();
+                        }
+                        if event.ignored {
+                            text += "...ignoring\n";
+                        } else {
+                            self.failure(vm, kind, &name, event);
+                        }
+                        text
+                    }
+                    "item_failed" => {
+                        if name == INSTALL {
+                            let reason = self.message(event);
+                            let line = format!("WARNING: VM {vm}: an application was not installed {item}: {reason}");
+                            effects.push(Effect::InfrastructureLog(line));
+                        }
+                        self.failure(vm, kind, &name, event);
+                        format!("failed: [{host}] {item} => {}\n", self.values(event, false))
+                    }
+                    "include" => format!("included: {name} for {host}\n"),
+                    "retry" => {
+                        let left = event.left.unwrap_or_default();
+                        format!("FAILED - RETRYING: [{host}]: {name} ({left} retries left).\n")
+                    }
+                    "warn" => {
+                        let text = self.cleaner.name(event.text.as_deref().unwrap_or_default());
+                        format!("[WARNING]: {text}\n")
+                    }
+                    _ => return,
+                };
+                let important = matches!(kind, "failed" | "unreachable" | "item_failed");
+                self.write(vm, &text, important, effects);
+            }
+        }
+    }
+
+    fn play(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        let of_play: Option<BTreeSet<&String>> = event.hosts.as_ref().map(|hosts| hosts.iter().collect());
+        let title = text::banner(&format!("PLAY [{}]", self.cleaner.name(event.play.as_deref().unwrap_or_default())));
+        let mut vms: Vec<u32> = self
+            .hosts
+            .iter()
+            .filter(|(name, _)| of_play.as_ref().is_none_or(|hosts| hosts.contains(name)))
+            .map(|(_, vm)| *vm)
+            .filter(|vm| !self.position.failures.contains_key(vm))
+            .collect();
+        vms.sort_unstable();
+        for vm in vms {
+            self.write(vm, &title, false, effects);
+        }
+    }
+
+    fn stats(&mut self, stats: &BTreeMap<String, Stats>, effects: &mut Vec<Effect>) {
+        for (host, s) in stats {
+            let Some(vm) = self.hosts.get(host).copied() else { continue };
+            self.position.stats.insert(vm, s.failures == 0 && s.unreachable == 0);
+            let counts = format!(
+                "{host} : ok={} changed={} unreachable={} failed={} skipped={} rescued={} ignored={}\n",
+                s.ok, s.changed, s.unreachable, s.failures, s.skipped, s.rescued, s.ignored
+            );
+            self.write(vm, &format!("{}{counts}", text::banner("PLAY RECAP")), true, effects);
+        }
+    }
+
+    fn values(&self, event: &Event, pretty: bool) -> String {
+        self.cleaner.clean(&text::values(&event.res, pretty))
+    }
+
+    fn message(&self, event: &Event) -> String {
+        let text = |key: &str| event.res.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
+        let message = text("msg").unwrap_or("no message");
+        let stderr = text("stderr").map(|t| t.lines().rev().take(20).collect::<Vec<_>>());
+        let stderr = stderr.map(|mut lines| {
+            lines.reverse();
+            format!(" ({})", lines.join("; "))
+        });
+        let all: String = format!("{message}{}", stderr.unwrap_or_default()).chars().take(2000).collect();
+        self.cleaner.name(&all)
+    }
+
+    fn failure(&mut self, vm: u32, kind: &str, task: &str, event: &Event) {
+        let message = self.message(event);
+        // The summary of a loop says less than its failed item did.
+        if event.looped && self.position.failures.get(&vm).is_some_and(|f| f.task == task) {
+            return;
+        }
+        let code = if kind == "unreachable" {
+            ErrorCode::Unreachable
+        } else if message.contains("DISK_NOT_FOUND") {
+            ErrorCode::DiskNotFound
+        } else {
+            ErrorCode::TaskFailed
+        };
+        self.position.failures.insert(vm, Failure { code, task: task.to_owned(), message });
+    }
+
+    /// The result of each machine once the run ended; none before. `phase` names the place in errors.
+    #[must_use]
+    pub fn results(&self, phase: &str) -> Option<BTreeMap<u32, Result<(), VmError>>> {
+        let end = self.position.end.as_ref()?;
+        let result = |vm: u32| -> Result<(), VmError> {
+            let error = |code, message: String| Err(VmError { code, phase: phase.to_owned(), message });
+            match self.position.stats.get(&vm) {
+                Some(true) => return Ok(()),
+                None if end.state == "finished" && end.rc == 0 => return Ok(()),
+                _ => {}
+            }
+            match end.state.as_str() {
+                "timeout" => return error(ErrorCode::Timeout, "time is over".to_owned()),
+                "cancelled" => return error(ErrorCode::Cancelled, "the run was cancelled".to_owned()),
+                "lost" => return error(ErrorCode::RunnerLost, "the run on the master ended abruptly".to_owned()),
+                _ => {}
+            }
+            if let Some(failure) = self.position.failures.get(&vm) {
+                return error(failure.code, format!("task '{}': {}", failure.task, failure.message));
+            }
+            if self.position.stats.is_empty() {
+                return error(ErrorCode::RecipeInvalid, format!("Ansible did not run the recipe:\n{}", end.tail));
+            }
+            error(ErrorCode::TaskFailed, "the machine was not reached: the play ended before".to_owned())
+        };
+        Some(self.hosts.values().map(|vm| (*vm, result(*vm))).collect())
+    }
+}

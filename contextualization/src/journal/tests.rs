@@ -1,0 +1,89 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::{
+    demux::{Demux, Position},
+    text::Cleaner,
+};
+use crate::{Effect, ErrorCode};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const JOURNAL: &str = r#"{"v":1,"run":"r","seq":1,"ts":0,"e":"play","play":"web","hosts":["10.0.0.1_0","10.0.0.2_1"]}
+{"v":1,"run":"r","seq":2,"ts":0,"e":"host_start","host":"10.0.0.1_0","task":"t","name":"Say\n\u001b[31mit"}
+{"v":1,"run":"r","seq":3,"ts":0,"e":"host_start","host":"10.0.0.2_1","task":"t","name":"Say it"}
+garbage { "x"
+{"v":1,"run":"other","seq":4,"ts":0,"e":"ok","host":"10.0.0.1_0","name":"Say it"}
+{"v":1,"run":"r","seq":4,"ts":0,"e":"ok","host":"10.0.0.1_0","name":"Say it","verbose":true,"res":{"msg":"the secret-1 é\nVM 3:\nLaunch task: x"}}
+{"v":1,"run":"r","seq":4,"ts":0,"e":"ok","host":"10.0.0.1_0","name":"Say it"}
+{"v":1,"run":"r","seq":5,"ts":0,"e":"failed","host":"10.0.0.2_1","name":"Say it","res":{"msg":"no","stderr":"why"}}
+{"v":1,"run":"r","seq":6,"ts":0,"e":"stats","stats":{"10.0.0.1_0":{"ok":1},"10.0.0.2_1":{"failures":1}}}
+{"v":1,"run":"r","seq":7,"ts":0,"e":"run_end","rc":2,"state":"finished","tail":""}
+"#;
+
+fn demux(position: Position) -> Demux {
+    let hosts = [("10.0.0.1_0".to_owned(), 0), ("10.0.0.2_1".to_owned(), 1)].into();
+    Demux::new("r", hosts, Cleaner::new(["secret-1".to_owned()], false), 1 << 20, position)
+}
+
+fn logs(effects: Vec<Effect>) -> BTreeMap<u32, String> {
+    let mut logs = BTreeMap::<u32, String>::new();
+    for effect in effects {
+        if let Effect::VmLog { vm, text } = effect {
+            *logs.entry(vm).or_default() += &text;
+        }
+    }
+    logs
+}
+
+#[test]
+fn journal_becomes_logs_and_results() {
+    let mut demux = demux(Position::default());
+    let logs = logs(demux.feed(JOURNAL.as_bytes()));
+    let stars = "*".repeat(68);
+    let expected = format!(
+        "\nPLAY [web] {stars}*\n\nTASK [Say \\x1b[31mit] {}\nThursday 01 January 1970  00:00:00 +0000\nok: [10.0.0.1_0] => {{\n    \
+         \"msg\": \"the ******** é\\nVM 3:\\nLaunch task: x\"\n}}\n\nPLAY RECAP {stars}*\n10.0.0.1_0 : ok=1 changed=0 \
+         unreachable=0 failed=0 skipped=0 rescued=0 ignored=0\n",
+        "*".repeat(60)
+    );
+    let expected = expected.replace(&format!("TASK [Say \\x1b[31mit] {}\n", "*".repeat(60)), "TASK\n");
+    let first = logs[&0].lines().map(|l| if l.starts_with("TASK [Say \\x1b[31mit] **") { "TASK" } else { l });
+    assert_eq!(first.collect::<Vec<_>>().join("\n") + "\n", expected);
+    assert!(logs[&1].contains("fatal: [10.0.0.2_1]: FAILED! => {\"msg\":\"no\",\"stderr\":\"why\"}\n"), "{}", logs[&1]);
+    let results = demux.results("step 1").unwrap();
+    assert_eq!(results[&0], Ok(()));
+    let error = results[&1].clone().unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (ErrorCode::TaskFailed, "task 'Say it': no (why)"));
+    assert_eq!((demux.position.garbage, demux.position.last_seq), (2, 7));
+    assert_eq!(demux.position.offset, JOURNAL.len() as u64);
+}
+
+proptest! {
+    /// Cut anywhere, with the daemon restarted anywhere: the same logs, each line once.
+    #[test]
+    fn pieces_and_restarts_change_nothing(cuts in prop::collection::vec(0..JOURNAL.len(), 0..12), restart in any::<bool>()) {
+        let whole = logs(demux(Position::default()).feed(JOURNAL.as_bytes()));
+        let mut cuts = cuts;
+        cuts.push(JOURNAL.len());
+        cuts.sort_unstable();
+        let (mut reader, mut effects, mut at) = (demux(Position::default()), Vec::new(), 0);
+        for cut in cuts {
+            if restart {
+                let stored = serde_json::to_string(&reader.position).unwrap();
+                reader = demux(serde_json::from_str(&stored).unwrap());
+                at = reader.position.offset as usize;
+            }
+            effects.extend(reader.feed(&JOURNAL.as_bytes()[at..cut.max(at)]));
+            at = cut.max(at);
+        }
+        prop_assert_eq!(logs(effects), whole);
+        prop_assert_eq!(reader.position.offset, JOURNAL.len() as u64);
+    }
+
+    #[test]
+    fn hostile_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
+        let mut reader = demux(Position::default());
+        let effects = reader.feed(&bytes);
+        prop_assert!(effects.is_empty() && reader.position.offset <= bytes.len() as u64);
+    }
+}

@@ -1,0 +1,107 @@
+//! The look of the log: Ansible's classic output (spec/contextualization.md 1.21), control characters escaped, secrets
+//! masked.
+
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// Shortest secret that is masked.
+const SECRET: usize = 6;
+
+/// Makes text of a machine fit for the log.
+#[derive(Clone, Default)]
+pub struct Cleaner {
+    secrets: Vec<String>,
+    ascii: bool,
+}
+
+impl std::fmt::Debug for Cleaner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cleaner").field("ascii", &self.ascii).finish_non_exhaustive()
+    }
+}
+
+impl Cleaner {
+    /// A cleaner that masks `secrets` of six characters or more; `ascii` drops everything else.
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = String>, ascii: bool) -> Self {
+        let mut all: Vec<String> = Vec::new();
+        for secret in secrets.into_iter().filter(|s| s.chars().count() >= SECRET) {
+            // As it stands inside a JSON text, too.
+            let quoted = Value::String(secret.clone()).to_string();
+            all.push(quoted[1..quoted.len() - 1].to_owned());
+            all.extend(
+                secret
+                    .lines()
+                    .map(str::trim)
+                    .filter(|l| l.len() >= SECRET && !l.starts_with("-----"))
+                    .map(str::to_owned),
+            );
+            all.push(secret);
+        }
+        // A secret that contains another one goes first.
+        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        all.dedup();
+        Self { secrets: all, ascii }
+    }
+
+    /// Masks secrets, escapes control characters except newlines and tabs.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> String {
+        let mut masked = text.to_owned();
+        for secret in &self.secrets {
+            if masked.contains(secret.as_str()) {
+                masked = masked.replace(secret.as_str(), "********");
+            }
+        }
+        let mut out = String::with_capacity(masked.len());
+        for c in masked.chars() {
+            match c {
+                '\n' | '\t' => out.push(c),
+                c if c.is_control() => {
+                    let _ = write!(out, "\\x{:02x}", c as u32);
+                }
+                // Marks that reorder text on a screen.
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
+                c if self.ascii && !c.is_ascii() => {}
+                c => out.push(c),
+            }
+        }
+        out
+    }
+
+    /// As [`Cleaner::clean`], on one line and of bounded length: names of tasks, plays, items.
+    #[must_use]
+    pub fn name(&self, text: &str) -> String {
+        let line: String = text.chars().take(1000).map(|c| if c == '\n' || c == '\r' { ' ' } else { c }).collect();
+        self.clean(&line)
+    }
+}
+
+/// A banner as Ansible draws it: a blank line, the title, stars up to column 79, at least three.
+#[must_use]
+pub fn banner(title: &str) -> String {
+    let stars = 79usize.saturating_sub(title.chars().count()).max(3);
+    format!("\n{title} {}\n", "*".repeat(stars))
+}
+
+/// Weekday, date and time of a moment in seconds of the epoch.
+#[must_use]
+pub fn moment(ts: f64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis((ts * 1000.0) as i64).unwrap_or_default();
+    time.format("%A %d %B %Y  %H:%M:%S %z\n").to_string()
+}
+
+/// Values of a result on one line, or with four blanks of indentation.
+#[must_use]
+pub fn values(result: &Map<String, Value>, pretty: bool) -> String {
+    if !pretty {
+        return Value::Object(result.clone()).to_string();
+    }
+    let mut out = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
+    match serde::Serialize::serialize(result, &mut serializer) {
+        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+        Err(_) => Value::Object(result.clone()).to_string(),
+    }
+}

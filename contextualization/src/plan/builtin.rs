@@ -1,0 +1,202 @@
+//! The built-in playbook: basic for every machine, main for systems with disks or applications
+//! (spec/contextualization.md 2.2, 2.3, 2.8, 6.12). Needs `ansible.builtin` only.
+
+use super::names;
+use crate::yaml::{self, Node, YamlError};
+use radl::{System, Value};
+
+/// A disk to prepare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    device: String,
+    fstype: String,
+    path: String,
+}
+
+/// What `main` does for a system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The system.
+    pub system: String,
+    /// Packages to install.
+    pub applications: Vec<String>,
+    /// Disks to prepare.
+    pub disks: Vec<Disk>,
+}
+
+/// Beginnings of application names that mean roles, collections or modules of Ansible Galaxy.
+const GALAXY: [&str; 3] = ["ansible.roles.", "ansible.collections.", "ansible.modules."];
+
+/// Names of the applications of a system.
+fn applications(system: &System) -> impl Iterator<Item = &str> {
+    let groups = match system.features.get("disk.0.applications") {
+        Some(Value::Contains(groups)) => Some(groups),
+        _ => None,
+    };
+    groups.into_iter().flat_map(|groups| groups.keys()).map(String::as_str).filter(|name| !name.is_empty())
+}
+
+/// The Galaxy roles and collections a system asks for.
+pub fn galaxy(system: &System) -> impl Iterator<Item = &str> {
+    applications(system).filter(|name| GALAXY.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// What `main` is to do for machines of a system; none when nothing.
+#[must_use]
+pub fn extras(system: &System) -> Option<Extras> {
+    let applications: Vec<String> = applications(system)
+        .filter(|name| !GALAXY.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned())
+        .collect();
+    let text = |n: usize, key: &str| system.features.text(&format!("disk.{n}.{key}")).map(str::to_owned);
+    let exists = |n: usize| {
+        system.features.has(&format!("disk.{n}.size")) || system.features.has(&format!("disk.{n}.image.url"))
+    };
+    let disks: Vec<Disk> = (1..)
+        .take_while(|n| exists(*n))
+        .filter_map(|n| {
+            let fstype = text(n, "fstype")?;
+            let path = text(n, "mount_path").or_else(|| (fstype == "swap").then(String::new))?;
+            Some(Disk { device: text(n, "device")?, fstype, path })
+        })
+        .collect();
+    let system = system.name.clone();
+    (!applications.is_empty() || !disks.is_empty()).then_some(Extras { system, applications, disks })
+}
+
+fn script(name: &str, text: &str, environment: Vec<(&str, Node)>, more: Vec<(&str, Node)>) -> Node {
+    let mut task = vec![
+        ("name", Node::text(name)),
+        ("ansible.builtin.shell", Node::inert(text)),
+        ("environment", Node::map(environment)),
+        ("register", Node::plain("im_done")),
+        ("changed_when", Node::text("'changed' in (im_done.stdout | default('', true))")),
+    ];
+    task.extend(more);
+    Node::map(task)
+}
+
+fn play(name: &str, hosts: Node, more: Vec<(&str, Node)>, tasks: Vec<Node>) -> Node {
+    let mut play = vec![
+        ("name", Node::inert(name)),
+        ("hosts", hosts),
+        ("gather_facts", Node::plain("no")),
+        ("become", Node::plain("yes")),
+        ("strategy", Node::plain("free")),
+    ];
+    play.extend(more);
+    play.push(("tasks", Node::list(tasks)));
+    Node::map(play)
+}
+
+/// The playbook. `without_python` are the inventory names of machines where Python has to be installed first;
+/// `token` says that IM_INFRASTRUCTURE_AUTH is a token, which every machine keeps in `/etc/environment`.
+///
+/// # Errors
+/// [`YamlError`] when it cannot be written.
+pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Result<String, YamlError> {
+    let all = || Node::text("{{ IM_HOST }}");
+    let mut plays = Vec::new();
+    if !without_python.is_empty() {
+        let install = "command -v python3 >/dev/null || { (command -v apt-get && apt-get update -q && \
+                       DEBIAN_FRONTEND=noninteractive apt-get install -qy python3) || (command -v dnf && dnf install -qy \
+                       python3) || (command -v yum && yum install -qy python3) || (command -v zypper && zypper -n \
+                       install python3) || (command -v apk && apk add python3); }";
+        let task = Node::map([("name", Node::text("Install Python")), ("ansible.builtin.raw", Node::text(install))]);
+        let hosts = Node::list(without_python.iter().map(|h| Node::text(h)).collect());
+        plays.push(play("python", hosts, vec![], vec![task]));
+    }
+    let mut tasks = vec![
+        script(
+            "Set the host name",
+            include_str!("../../assets/set_hostname.sh"),
+            vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))],
+            vec![("ignore_errors", Node::plain("yes"))],
+        ),
+        Node::map([
+            ("name", Node::text("Name all machines in the hosts file")),
+            (
+                "ansible.builtin.blockinfile",
+                Node::map([
+                    ("path", Node::text("/etc/hosts")),
+                    ("block", Node::text("{{ lookup('ansible.builtin.file', 'etc_hosts') }}")),
+                    ("marker", Node::text("# {mark} machines of this infrastructure")),
+                    ("create", Node::plain("yes")),
+                    // A hosts file that is a mount point cannot be replaced by renaming.
+                    ("unsafe_writes", Node::plain("yes")),
+                ]),
+            ),
+        ]),
+    ];
+    if token {
+        tasks.push(Node::map([
+            ("name", Node::text("Keep the access token in /etc/environment")),
+            (
+                "ansible.builtin.lineinfile",
+                Node::map([
+                    ("path", Node::text("/etc/environment")),
+                    ("regexp", Node::text("^BEARER_TOKEN=")),
+                    ("line", Node::text("BEARER_TOKEN={{ IM_INFRASTRUCTURE_AUTH }}")),
+                    ("create", Node::plain("yes")),
+                    ("mode", Node::text("0644")),
+                ]),
+            ),
+            ("no_log", Node::plain("yes")),
+        ]));
+    }
+    // After the host name is set, so that the facts tell it. The cache serves all later runs.
+    tasks.push(Node::map([("name", Node::text("Gather the facts")), ("ansible.builtin.setup", Node::map::<&str>([]))]));
+    plays.push(play("basic", all(), vec![], tasks));
+    plays.extend(extras.iter().map(main));
+    yaml::emit(&Node::list(plays))
+}
+
+fn main(extras: &Extras) -> Node {
+    let group = names::safe(&extras.system);
+    let hosts = Node::list(vec![Node::text("{{ IM_HOST }}"), Node::text(&format!("&{group}"))]);
+    let disks = extras.disks.iter().map(|disk| {
+        let pairs = [("device", &disk.device), ("fstype", &disk.fstype), ("path", &disk.path)];
+        Node::map(pairs.map(|(key, value)| (key, Node::inert(value))))
+    });
+    let vars = vec![
+        ("im_disks", Node::list(disks.collect())),
+        ("im_applications", Node::list(extras.applications.iter().map(|a| Node::inert(a)).collect())),
+    ];
+    let mut tasks = Vec::new();
+    if !extras.disks.is_empty() {
+        tasks.push(script(
+            "Prepare the data disks",
+            include_str!("../../assets/mount_disk.sh"),
+            vec![
+                ("IM_DEVICE", Node::text("{{ item.device }}")),
+                ("IM_FSTYPE", Node::text("{{ item.fstype }}")),
+                ("IM_PATH", Node::text("{{ item.path }}")),
+            ],
+            vec![("loop", Node::text("{{ im_disks }}"))],
+        ));
+    }
+    if !extras.applications.is_empty() {
+        let task = |module: &str, arguments: Vec<(&str, Node)>, when: &str| {
+            let mut all = vec![("name", Node::text("{{ item }}")), ("state", Node::plain("present"))];
+            all.extend(arguments);
+            Node::map([
+                ("name", Node::text(INSTALL)),
+                (module, Node::map(all)),
+                ("loop", Node::text("{{ im_applications }}")),
+                ("when", Node::text(when)),
+                ("ignore_errors", Node::plain("yes")),
+            ])
+        };
+        let apt = vec![
+            ("update_cache", Node::plain("yes")),
+            ("cache_valid_time", Node::plain("3600")),
+            ("lock_timeout", Node::plain("300")),
+        ];
+        tasks.push(task("ansible.builtin.apt", apt, "ansible_pkg_mgr == 'apt'"));
+        tasks.push(task("ansible.builtin.package", vec![], "ansible_pkg_mgr != 'apt'"));
+    }
+    play(&format!("main_{}", extras.system), hosts, vec![("vars", Node::map(vars))], tasks)
+}
+
+/// Name of the tasks that install applications; their failures are warnings.
+pub const INSTALL: &str = "Install user requested apps";

@@ -1,0 +1,139 @@
+//! Deciding: is there anything to do, for which machines, and in which steps (spec/contextualization.md 1.3, 1.4).
+
+use crate::{access::master::takes_part, contract::VmFacts};
+use indexmap::IndexMap;
+use radl::{ContextualizeItem, Radl};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether Ansible runs at all.
+    pub enabled: bool,
+    /// The machines that take part.
+    pub participants: BTreeSet<u32>,
+    /// Machines whose system was switched off with `configure SYSTEM ()`.
+    pub switched_off: BTreeSet<u32>,
+    /// User steps in ascending order, without empty ones.
+    pub steps: BTreeMap<i64, Vec<Lane>>,
+    /// Sentences for the user.
+    pub notes: Vec<String>,
+}
+
+/// Recipes of one system in one step: one after the other, beside the lanes of other systems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// The system.
+    pub system: String,
+    /// Its machines.
+    pub vms: Vec<u32>,
+    /// Names of the configures, in order.
+    pub recipes: Vec<String>,
+}
+
+/// Name of the system a machine was made from; empty when the facts hold none.
+#[must_use]
+pub fn system_of(vm: &VmFacts) -> &str {
+    vm.info.systems.first().map_or("", |s| &s.name)
+}
+
+/// Whether the machine runs Windows.
+#[must_use]
+pub fn is_windows(vm: &VmFacts) -> bool {
+    let os = vm.info.systems.first().and_then(|s| s.features.text("disk.0.os.name"));
+    os.is_some_and(|os| os.eq_ignore_ascii_case("windows"))
+}
+
+fn is_ansible(item: &ContextualizeItem) -> bool {
+    item.tool.as_deref().is_none_or(|tool| tool.is_empty() || tool.eq_ignore_ascii_case("ansible"))
+}
+
+/// The text of an option of the contextualize section.
+#[must_use]
+pub fn option<'a>(radl: &'a Radl, name: &str) -> Option<&'a str> {
+    match radl.contextualize.as_ref()?.options.get(name)? {
+        radl::Value::Text { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+/// Decides; `selected` are the machines whose user steps run (none: all).
+#[must_use]
+pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) -> Decision {
+    let mut decision = Decision::default();
+    for vm in vms {
+        let on = takes_part(vm, radl);
+        let side = if on { &mut decision.participants } else { &mut decision.switched_off };
+        side.insert(vm.id);
+    }
+    let mut explicit = None;
+    if let Some(section) = &radl.contextualize {
+        if section.items.is_empty() && section.options.is_empty() {
+            return decision;
+        }
+        if section.items.is_empty() {
+            decision.notes.push("The contextualize section has options only: the default items are used.".to_owned());
+        } else if section.items.iter().any(is_ansible) {
+            explicit = Some(section.items.iter().filter(|i| is_ansible(i)));
+        } else {
+            return decision;
+        }
+    }
+    decision.enabled = !decision.participants.is_empty();
+    if !decision.enabled {
+        return decision;
+    }
+    // (system, configure) -> step; the last of a repeated pair wins.
+    let mut items: IndexMap<(&str, &str), i64> = IndexMap::new();
+    match explicit {
+        Some(explicit) => {
+            for item in explicit {
+                let before = items.insert((&item.system, &item.configure), item.step);
+                if before.is_some_and(|step| step != item.step) {
+                    let (s, c, n) = (&item.system, &item.configure, item.step);
+                    decision
+                        .notes
+                        .push(format!("WARNING: configure {c} of system {s} is given twice: step {n} is used."));
+                }
+            }
+        }
+        None => {
+            for vm in vms.iter().filter(|vm| radl.configure(system_of(vm)).is_some_and(|c| c.recipe.is_some())) {
+                items.insert((system_of(vm), system_of(vm)), 1);
+            }
+        }
+    }
+    for ((system, configure), step) in items {
+        let taking_part = |vm: &&VmFacts| {
+            system_of(vm) == system
+                && decision.participants.contains(&vm.id)
+                && selected.is_none_or(|selected| selected.contains(&vm.id))
+        };
+        let members: Vec<u32> = vms.iter().filter(taking_part).map(|vm| vm.id).collect();
+        if members.is_empty() {
+            continue;
+        }
+        if radl.configure(configure).and_then(|c| c.recipe.as_deref()).is_none_or(|r| r.trim().is_empty()) {
+            decision.notes.push(format!("The configure {configure} is empty: nothing to run for system {system}."));
+            continue;
+        }
+        let lanes = decision.steps.entry(step).or_default();
+        match lanes.iter_mut().find(|lane| lane.system == system) {
+            Some(lane) => lane.recipes.push(configure.to_owned()),
+            None => {
+                let (system, recipes) = (system.to_owned(), vec![configure.to_owned()]);
+                lanes.push(Lane { system, vms: members, recipes });
+            }
+        }
+    }
+    if option(radl, "ctxt_strategy") == Some("per_vm") {
+        for lanes in decision.steps.values_mut() {
+            let each = |lane: &Lane| {
+                let lane = lane.clone();
+                lane.vms.clone().into_iter().map(move |vm| Lane { vms: vec![vm], ..lane.clone() })
+            };
+            *lanes = lanes.iter().flat_map(each).collect();
+        }
+    }
+    decision
+}

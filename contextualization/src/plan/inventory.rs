@@ -1,0 +1,218 @@
+//! Inventory, variables and host table (spec/contextualization.md 1.12, 1.13).
+
+use super::{
+    decide::{is_windows, system_of},
+    names,
+};
+use crate::{
+    access::{private_ip, public_ip},
+    contract::{Settings, VmFacts},
+    yaml::{self, Node, YamlError},
+};
+use radl::Value;
+use std::collections::BTreeMap;
+
+/// A machine as Ansible meets it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The machine.
+    pub vm: u32,
+    /// Inventory name, `<ip>_<number>`.
+    pub name: String,
+    /// Address that worked.
+    pub address: String,
+    /// Port that worked.
+    pub port: u16,
+    /// Login name.
+    pub user: String,
+    /// Path of Python, none when it must be installed or found.
+    pub python: Option<String>,
+    /// Password that sudo asks for, none when it asks for none.
+    pub sudo_password: Option<String>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Inventory variables of the whole infrastructure.
+#[derive(Clone, Default)]
+pub struct Common {
+    /// Infrastructure id.
+    pub infrastructure: String,
+    /// Value of IM_INFRASTRUCTURE_AUTH.
+    pub auth: Option<String>,
+    /// Value of IM_INFRASTRUCTURE_RADL.
+    pub radl: serde_json::Value,
+}
+
+/// Public address if any, else the private one.
+#[must_use]
+pub fn main_ip(vm: &VmFacts) -> Option<&str> {
+    public_ip(&vm.info).or_else(|| private_ip(&vm.info))
+}
+
+/// `<ip>_<number>`: the machine's name in the inventory. None without an address.
+#[must_use]
+pub fn host_name(vm: &VmFacts) -> Option<String> {
+    Some(format!("{}_{}", main_ip(vm)?, vm.id))
+}
+
+fn number(n: usize, settings: &Settings) -> Node {
+    if settings.inventory_integers { Node::plain(&n.to_string()) } else { Node::text(&n.to_string()) }
+}
+
+fn fqdn_vars(vars: &mut Vec<(String, Node)>, prefix: &str, name: &names::Fqdn) {
+    vars.push((format!("{prefix}_HOSTNAME"), Node::inert(&name.host)));
+    vars.push((format!("{prefix}_DOMAIN"), Node::inert(&name.domain)));
+    vars.push((format!("{prefix}_FQDN"), Node::inert(&name.to_string())));
+}
+
+fn host_vars(vm: &VmFacts, host: &Host, is_master: bool, settings: &Settings) -> Vec<(String, Node)> {
+    let mut vars = Vec::new();
+    let mut set = |key: &str, value: Node| vars.push((key.to_owned(), value));
+    for key in ["ansible_host", "ansible_ssh_host"] {
+        set(key, Node::inert(&host.address));
+    }
+    for key in ["ansible_port", "ansible_ssh_port"] {
+        set(key, Node::plain(&host.port.to_string()));
+    }
+    for key in ["ansible_user", "ansible_ssh_user"] {
+        set(key, Node::inert(&host.user));
+    }
+    if is_master {
+        set("ansible_connection", Node::text("local"));
+    }
+    if let Some(python) = &host.python {
+        set("ansible_python_interpreter", Node::inert(python));
+    }
+    if let Some(ip) = public_ip(&vm.info) {
+        set("IM_NODE_PUBLIC_IP", Node::inert(ip));
+    }
+    if let Some(ip) = private_ip(&vm.info).or_else(|| public_ip(&vm.info)) {
+        set("IM_NODE_PRIVATE_IP", Node::inert(ip));
+    }
+    set("IM_NODE_NUM", number(vm.id as usize, settings));
+    set("IM_NODE_VMID", Node::inert(&vm.provider_id));
+    set("IM_NODE_CLOUD_TYPE", Node::inert(&vm.cloud_type));
+    if !vm.cloud_server.is_empty() {
+        set("IM_NODE_CLOUD_SERVER", Node::inert(&vm.cloud_server));
+    }
+    fqdn_vars(&mut vars, "IM_NODE", &names::of_vm(vm, settings));
+    if let Some(system) = vm.info.systems.first() {
+        for interface in system.interfaces() {
+            let Some(ip) = interface.ip.filter(|ip| !ip.is_empty()) else { continue };
+            let prefix = format!("IM_NODE_NET_{}", interface.index);
+            vars.push((format!("{prefix}_IP"), Node::inert(ip)));
+            if let Some(name) = names::requested(vm, interface.index, settings) {
+                fqdn_vars(&mut vars, &prefix, &name);
+            }
+        }
+        if let Some(Value::Contains(applications)) = system.features.get("disk.0.applications") {
+            for (name, features) in applications {
+                for (feature, suffix) in [("path", "PATH"), ("version", "VERSION")] {
+                    if let Some(text) = features.text(feature) {
+                        vars.push((format!("IM_APP_{}_{suffix}", name.to_uppercase()), Node::inert(text)));
+                    }
+                }
+            }
+        }
+    }
+    vars
+}
+
+/// The inventory. `all` are the live machines, `hosts` those that take part and were reached.
+///
+/// # Errors
+/// [`YamlError`] when it cannot be written.
+pub fn inventory(
+    all: &[VmFacts],
+    hosts: &[Host],
+    master: u32,
+    common: &Common,
+    settings: &Settings,
+) -> Result<String, YamlError> {
+    let by_id: BTreeMap<u32, &VmFacts> = all.iter().map(|vm| (vm.id, vm)).collect();
+    let mut groups: BTreeMap<String, Vec<(String, Node)>> = BTreeMap::new();
+    for group in ["windows", "allnowindows"] {
+        groups.entry(group.to_owned()).or_default();
+    }
+    for host in hosts {
+        let Some(vm) = by_id.get(&host.vm) else { continue };
+        let vars = Node::map(host_vars(vm, host, host.vm == master, settings));
+        groups.entry(names::safe(system_of(vm))).or_default().push((host.name.clone(), vars));
+        let family = if is_windows(vm) { "windows" } else { "allnowindows" };
+        let family = groups.entry(family.to_owned()).or_default();
+        if family.iter().all(|(name, _)| *name != host.name) {
+            family.push((host.name.clone(), Node::map::<&str>([])));
+        }
+    }
+    let mut vars = Vec::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for vm in all {
+        *counts.entry(system_of(vm).to_uppercase()).or_default() += 1;
+    }
+    for (system, count) in counts {
+        vars.push((format!("IM_{system}_NUM_VMS"), number(count, settings)));
+        // A name that Jinja accepts.
+        let alias: String = system.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        if alias != system {
+            vars.push((format!("IM_{alias}_NUM_VMS"), number(count, settings)));
+        }
+    }
+    if let Some(vm) = by_id.get(&master) {
+        fqdn_vars(&mut vars, "IM_MASTER", &names::of_vm(vm, settings));
+    }
+    vars.push(("IM_INFRASTRUCTURE_ID".to_owned(), Node::inert(&common.infrastructure)));
+    vars.push(("IM_INFRASTRUCTURE_RADL".to_owned(), Node::inert_json(&common.radl)));
+    if let Some(auth) = &common.auth {
+        vars.push(("IM_INFRASTRUCTURE_AUTH".to_owned(), Node::inert(auth)));
+    }
+    let children = groups.into_iter().map(|(group, hosts)| (group, Node::map([("hosts", Node::map(hosts))])));
+    yaml::emit(&Node::map([("all", Node::map([("vars", Node::map(vars)), ("children", Node::map(children))]))]))
+}
+
+/// The secrets inventory: passwords that sudo asks for; none when it asks nowhere.
+///
+/// # Errors
+/// [`YamlError`] when it cannot be written.
+pub fn secrets(hosts: &[Host]) -> Result<Option<String>, YamlError> {
+    let secret: Vec<_> = hosts
+        .iter()
+        .filter_map(|host| {
+            let password = Node::inert(host.sudo_password.as_deref()?);
+            Some((host.name.as_str(), Node::map([("ansible_become_password", password)])))
+        })
+        .collect();
+    if secret.is_empty() {
+        return Ok(None);
+    }
+    yaml::emit(&Node::map([("all", Node::map([("hosts", Node::map(secret))]))])).map(Some)
+}
+
+/// The host table: `<ip> <fqdn> <hostname>` for each requested name of each machine with an address.
+#[must_use]
+pub fn etc_hosts(vms: &[&VmFacts], settings: &Settings) -> String {
+    let mut lines = String::new();
+    for vm in vms {
+        let (Some(own), Some(system)) = (main_ip(vm), vm.info.systems.first()) else { continue };
+        let mut add = |ip: &str, name: &names::Fqdn| {
+            let line = format!("{ip} {name} {}", name.host);
+            let line: String = line.chars().filter(|c| !c.is_control()).collect();
+            lines.push_str(&line);
+            lines.push('\n');
+        };
+        if names::requested(vm, 0, settings).is_none() {
+            add(own, &names::of_vm(vm, settings));
+        }
+        let first = system.interfaces().find_map(|i| i.ip.filter(|ip| !ip.is_empty())).unwrap_or(own);
+        for interface in system.interfaces() {
+            if let Some(name) = names::requested(vm, interface.index, settings) {
+                add(interface.ip.filter(|ip| !ip.is_empty()).unwrap_or(first), &name);
+            }
+        }
+    }
+    lines
+}

@@ -1,0 +1,164 @@
+//! Planning: from a document and facts of machines to files, playbooks and steps. Pure functions.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`decide`] | whether, for whom, in which steps |
+//! | [`names`] | host names; safe names of files and groups |
+//! | [`inventory`] | inventory, variables, host table |
+//! | [`recipe`] | header of user recipes |
+//! | [`builtin`] | the built-in playbook |
+//! | [`config`] | `ansible.cfg`, `known_hosts` |
+//! | [`view`] | the document as recipes see it |
+//! | [`limits`] | what is not offered, in words |
+
+pub mod builtin;
+pub mod config;
+pub mod decide;
+pub mod inventory;
+pub mod limits;
+pub mod names;
+pub mod recipe;
+pub mod view;
+
+use crate::{
+    contract::{KeyPair, Settings, VmFacts},
+    ssh::TarEntry,
+    yaml::YamlError,
+};
+use decide::{Decision, Lane, option};
+use inventory::{Common, Host};
+use radl::Radl;
+use recipe::{Header, Playbook, RecipeError, Strategy};
+use std::collections::{BTreeMap, HashMap};
+
+/// Name of the built-in playbook in the conf dir.
+pub const BASIC: &str = "basic_task_all.yml";
+
+/// Everything that goes into the conf dir, and what could not be made.
+#[derive(Default)]
+pub struct Files {
+    /// The files.
+    pub entries: Vec<TarEntry>,
+    /// Playbooks of the recipes by (configure, system): file name, none when the recipe is empty, or what is wrong.
+    pub playbooks: HashMap<(String, String), Result<Option<String>, RecipeError>>,
+    /// Sentences for the user.
+    pub notes: Vec<String>,
+}
+
+/// What the files are made from.
+pub struct Sources<'a> {
+    /// The stored document.
+    pub radl: &'a Radl,
+    /// The live machines.
+    pub vms: &'a [VmFacts],
+    /// Those that take part and were reached.
+    pub hosts: &'a [Host],
+    /// The machine Ansible runs on.
+    pub master: u32,
+    /// Who does what.
+    pub decision: &'a Decision,
+    /// Variables of the whole infrastructure.
+    pub common: &'a Common,
+    /// Host keys by machine.
+    pub host_keys: &'a BTreeMap<u32, String>,
+    /// The key Ansible logs in with.
+    pub key: &'a KeyPair,
+    /// Absolute path of the conf dir.
+    pub conf_dir: &'a str,
+    /// Generation.
+    pub generation: u64,
+    /// Options.
+    pub settings: &'a Settings,
+}
+
+/// Name of the playbook of a recipe for a system.
+fn playbook_name(configure: &str, system: &str) -> String {
+    format!("{}_{}_task_all.yml", names::safe(configure), names::safe(system))
+}
+
+/// Makes the files.
+///
+/// # Errors
+/// [`YamlError`] when one of the daemon's own files cannot be written; faults of recipes are in [`Files::playbooks`].
+pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
+    let mut files = Files::default();
+    let mut put = |path: &str, mode: u32, content: &str| {
+        files.entries.push(TarEntry { path: path.to_owned(), mode, content: content.as_bytes().to_vec() });
+    };
+    let participants: Vec<&VmFacts> = s.vms.iter().filter(|vm| s.decision.participants.contains(&vm.id)).collect();
+    put("hosts", 0o600, &inventory::inventory(s.vms, s.hosts, s.master, s.common, s.settings)?);
+    put("etc_hosts", 0o644, &inventory::etc_hosts(&participants, s.settings));
+    put("ansible.cfg", 0o644, &config::ansible_cfg(s.conf_dir, s.generation, s.settings.check_host_keys));
+    put("known_hosts", 0o644, &config::known_hosts(s.hosts, s.host_keys));
+    put("ansible_key", 0o600, &s.key.private);
+    put("ansible_key.pub", 0o644, &s.key.public);
+    put(".im/runner.py", 0o700, include_str!("../../assets/runner.py"));
+    put(".im/callback/im_journal.py", 0o600, include_str!("../../assets/im_journal.py"));
+
+    let mut systems: Vec<&str> = participants.iter().map(|vm| decide::system_of(vm)).collect();
+    systems.sort_unstable();
+    systems.dedup();
+    // A system of the machines is the concrete one: its applications and disks are those of the document's system.
+    let extras: Vec<_> = systems.iter().filter_map(|name| builtin::extras(s.radl.system(name)?)).collect();
+    let without_python: Vec<String> = s.hosts.iter().filter(|h| h.python.is_none()).map(|h| h.name.clone()).collect();
+    let token = s.common.auth.as_deref().is_some_and(|auth| !auth.contains(':') && !auth.is_empty());
+    put(BASIC, 0o600, &builtin::playbook(&extras, &without_python, token)?);
+
+    for configure in &s.radl.configures {
+        if let Some(recipe) = configure.recipe.as_deref().filter(|r| !r.trim().is_empty()) {
+            put(&format!("{}.yml", names::safe(&configure.name)), 0o600, recipe);
+        }
+    }
+    for (configure, system) in pairs(s.decision) {
+        let merged = playbook(s.radl, &configure);
+        let playbook = merged.map(|merged| {
+            merged.map(|Playbook { text, notes }| {
+                let name = playbook_name(&configure, &system);
+                put(&name, 0o600, &text);
+                for note in notes {
+                    if !files.notes.contains(&note) {
+                        files.notes.push(note);
+                    }
+                }
+                name
+            })
+        });
+        files.playbooks.insert((configure, system), playbook);
+    }
+    Ok(files)
+}
+
+fn pairs(decision: &Decision) -> Vec<(String, String)> {
+    let of = |lane: &Lane| {
+        let system = lane.system.clone();
+        lane.recipes.clone().into_iter().map(move |recipe| (recipe, system.clone()))
+    };
+    let mut pairs: Vec<_> = decision.steps.values().flatten().flat_map(of).collect();
+    pairs.sort();
+    pairs.dedup();
+    pairs
+}
+
+fn playbook(radl: &Radl, configure: &str) -> Result<Option<Playbook>, RecipeError> {
+    let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
+    let header =
+        Header { strategy: strategy(radl, recipe), keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes") };
+    recipe::merge(configure, recipe, header)
+}
+
+/// Strategy of a recipe: as the document wishes, else free unless the recipe, or one that it may include, needs lock
+/// step.
+fn strategy(radl: &Radl, recipe: &str) -> Strategy {
+    match option(radl, "ctxt_strategy") {
+        Some("linear") => return Strategy::Linear,
+        Some("free") => return Strategy::Free,
+        _ => {}
+    }
+    let includes = recipe.contains("include") || recipe.contains("import_");
+    let others = radl.configures.iter().filter(|_| includes).filter_map(|c| c.recipe.as_deref());
+    let lock_step = std::iter::once(recipe).chain(others).any(recipe::needs_lock_step);
+    if lock_step { Strategy::Linear } else { Strategy::Free }
+}
+
+#[cfg(test)]
+mod tests;

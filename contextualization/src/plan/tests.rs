@@ -1,0 +1,113 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::{
+    decide::{decide, system_of},
+    names,
+    recipe::{Header, RecipeError, Strategy, merge, needs_lock_step},
+};
+use crate::{VmFacts, VmPower, yaml};
+use proptest::prelude::*;
+use radl::{Radl, System};
+use std::sync::Arc;
+
+const HEADER: Header = Header { strategy: Strategy::Free, keep_hosts: false };
+
+fn vm(id: u32, system: &str) -> VmFacts {
+    let system = System { name: system.to_owned(), ..System::default() };
+    VmFacts {
+        id,
+        provider_id: format!("i-{id}"),
+        cloud_type: "Test".to_owned(),
+        cloud_server: String::new(),
+        power: VmPower::Running,
+        info: Arc::new(Radl { systems: vec![system], ..Radl::default() }),
+        host_key: None,
+        creation_id: id,
+    }
+}
+
+fn document(json: &str) -> Radl {
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn header_keeps_tags_styles_and_own_keys() {
+    let recipe = "- become: no\n  hosts: [all]\n  vars: &shared\n    text: |\n      two\n      lines\n    raw: !unsafe '{{ x }}'\n    \
+                  secret: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n  tasks:\n  - debug: {msg: 'a', msg: 'b'}\n- vars: *shared\n  \
+                  strategy: linear\n- import_playbook: other.yml\n";
+    let merged = merge("web", recipe, HEADER).unwrap().unwrap();
+    let expected = "---\n- hosts: \"{{ IM_HOST }}\"\n  gather_facts: no\n  strategy: free\n  become: no\n  vars: &shared\n    \
+                    text: |\n      two\n      lines\n    raw: !unsafe '{{ x }}'\n    secret: !vault |\n      \
+                    $ANSIBLE_VAULT;1.1;AES256\n  tasks:\n  - debug:\n      msg: 'a'\n      msg: 'b'\n- hosts: \"{{ IM_HOST \
+                    }}\"\n  gather_facts: no\n  become: yes\n  vars: *shared\n  strategy: linear\n- import_playbook: other.yml\n";
+    assert_eq!(merged.text, expected);
+    assert_eq!(merged.notes.len(), 1);
+    let both = merge("web", "- hosts: front\n  tasks: []\n", Header { keep_hosts: true, ..HEADER }).unwrap().unwrap();
+    assert!(both.text.contains("- \"{{ IM_HOST }}\"\n  - front\n"), "{}", both.text);
+    assert_eq!(merge("web", " \n# nothing\n", HEADER).unwrap(), None);
+    assert!(matches!(merge("web", "tasks: []", HEADER), Err(RecipeError::NotPlays(_))));
+    assert!(matches!(merge("web", "- [", HEADER), Err(RecipeError::Yaml(..))));
+    assert!(matches!(merge("web", "$ANSIBLE_VAULT;1.1;AES256\n00", HEADER), Err(RecipeError::Vault(_))));
+    assert!(needs_lock_step("- tasks:\n  - block:\n    - add_host: {name: x}"));
+    assert!(!needs_lock_step("- tasks:\n  - name: pause and add_host"));
+}
+
+#[test]
+fn deciding() {
+    let vms = [vm(0, "front"), vm(1, "wn"), vm(2, "wn")];
+    let configures = r#""configures": [{"name": "front", "recipe": "- tasks: []"}, {"name": "wn", "recipe": "- tasks: []"},
+                       {"name": "empty", "recipe": ""}]"#;
+    let implicit = decide(&document(&format!("{{{configures}}}")), &vms, None);
+    assert!(implicit.enabled);
+    assert_eq!(
+        implicit.steps[&1].iter().map(|l| (l.system.as_str(), l.vms.len())).collect::<Vec<_>>(),
+        [("front", 1), ("wn", 2)]
+    );
+    let with =
+        |section: &str| decide(&document(&format!("{{{configures}, \"contextualize\": {section}}}")), &vms, None);
+    let item = |system: &str, configure: &str, step: i64, tool: &str| {
+        format!(r#"{{"system": "{system}", "configure": "{configure}", "step": {step}, "tool": {tool}}}"#)
+    };
+    let none = r#"{"max_time": 0, "items": [], "options": {}}"#;
+    assert!(!with(none).enabled);
+    let options =
+        r#"{"max_time": 0, "items": [], "options": {"ansible_version": {"text": {"operator": "=", "text": "9"}}}}"#;
+    let decision = with(options);
+    assert!(decision.enabled && decision.steps.len() == 1 && decision.notes.len() == 1);
+    let section = |items: &[String]| format!(r#"{{"max_time": 0, "items": [{}], "options": {{}}}}"#, items.join(","));
+    assert!(!with(&section(&[item("wn", "wn", 1, "\"cloud_init\"")])).enabled);
+    let decision = with(&section(&[
+        item("front", "front", 50, "null"),
+        item("wn", "wn", 5, "\"ansible\""),
+        item("wn", "empty", 5, "null"),
+        item("gone", "wn", 5, "null"),
+        item("front", "wn", 50, "null"),
+    ]));
+    assert_eq!(decision.steps.keys().copied().collect::<Vec<_>>(), [5, 50]);
+    assert_eq!(decision.steps[&50][0].recipes, ["front", "wn"]);
+    assert_eq!(decision.steps[&5].len(), 1);
+    assert_eq!(decision.notes.len(), 1, "{:?}", decision.notes);
+    let off = document(r#"{"configures": [{"name": "wn", "recipe": null}]}"#);
+    let decision = decide(&off, &vms, None);
+    assert_eq!((decision.enabled, decision.participants.len(), decision.switched_off.len()), (true, 1, 2));
+    assert_eq!(system_of(&vms[1]), "wn");
+}
+
+proptest! {
+    #[test]
+    fn safe_names_are_safe_and_distinct(a in "\\PC{0,200}", b in "\\PC{0,200}") {
+        let name = names::safe(&a);
+        prop_assert!(!name.is_empty() && name.len() <= 128);
+        prop_assert!(!name.starts_with(['.', '-']) && !name.contains(['/', ' ', '\0']));
+        prop_assert_eq!(a == b, name == names::safe(&b));
+    }
+
+    #[test]
+    fn any_text_survives_yaml(text in "(\\PC|[\n\t ])*") {
+        let node = yaml::Node::map([("key", yaml::Node::inert(&text)), ("other", yaml::Node::text(&text))]);
+        let parsed = yaml::parse(&yaml::emit(&node).unwrap()).unwrap().unwrap();
+        prop_assert_eq!(parsed.get("key").unwrap().scalar(), Some(text.as_str()));
+        prop_assert_eq!(parsed.get("key").unwrap().tag.as_deref(), Some("!unsafe"));
+        prop_assert_eq!(parsed.get("other").unwrap().scalar(), Some(text.as_str()));
+    }
+}
