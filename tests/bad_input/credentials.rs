@@ -45,7 +45,7 @@ async fn missing_and_malformed_credentials_are_401_and_say_which_item() {
         for (header, words) in HEADERS {
             let sent = Sent::document(method.clone(), path, document(1)).by(header);
             let message = bystander.refuses(sent, 401, &[words]).await;
-            assert!(!message.contains("pa;ss") && !message.contains("pass"), "a secret is shown: {message}");
+            assert!(!message.contains("pa;ss"), "a secret is shown: {message}");
         }
     }
     bystander.still_works().await;

@@ -40,6 +40,7 @@ async fn bodies_that_are_no_text_or_too_large_are_refused() {
     tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("did not arrive within"), "{answer}");
     bystander.is_untouched().await;
+    bystander.still_works().await;
 }
 
 #[tokio::test]
