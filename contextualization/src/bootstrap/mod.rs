@@ -71,7 +71,12 @@ pub async fn bootstrap(
         .map_err(|reason| BootstrapError::Unfit(ErrorCode::Internal, reason))?;
     let available = bundles(&settings.bundle_dir).await;
     let (core, mut notes) = wanted_core(version);
-    let choice = choose(&probe, &available, core.as_deref()).map_err(|(code, why)| BootstrapError::Unfit(code, why))?;
+    let choice = choose(&probe, &available, core.as_deref()).map_err(|(code, mut why)| {
+        if settings.allow_online {
+            why.push_str("; CTXT_ALLOW_ONLINE is set, but installing Ansible from the Internet is not supported yet");
+        }
+        BootstrapError::Unfit(code, why)
+    })?;
     if let Choice::Send { bundle, .. } = &choice {
         send(session, settings, &probe.runtime, bundle).await?;
     }
@@ -110,3 +115,6 @@ async fn send(session: &SshSession, settings: &Settings, runtime: &str, bundle: 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
