@@ -6,6 +6,8 @@ mod bystander;
 mod clouds;
 mod credentials;
 mod documents;
+mod lab;
+mod machines;
 mod recipes;
 mod requests;
 #[path = "../support/mod.rs"]
