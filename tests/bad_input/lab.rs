@@ -30,9 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Lab {
     pub server: Server,
     pub healthy: String,
-    folder: TempDir,
     settings: LocalSettings,
     seen: Vec<String>,
+    _folder: TempDir,
 }
 
 /// The offline bundle of Ansible, built once.
@@ -71,7 +71,7 @@ impl Lab {
             memory.map_or("auto".to_owned(), |bytes| bytes.to_string()),
         );
         let server = Server::configured(RestSettings::default(), &options).await;
-        let mut lab = Self { server, healthy: String::new(), folder, settings, seen: Vec::new() };
+        let mut lab = Self { server, healthy: String::new(), settings, seen: Vec::new(), _folder: folder };
         lab.healthy = lab.create(&machines("contextualize ()\ndeploy node 1\n")).await;
         lab.until(&lab.healthy, "configured").await;
         lab.seen = lab.look().await;
@@ -116,6 +116,20 @@ impl Lab {
     /// The log of a machine.
     pub async fn log(&self, path: &str, vm: u32) -> String {
         self.get(&format!("{path}/vms/{vm}/contmsg")).await
+    }
+
+    /// Waits for the summary at the end of the log of the infrastructure.
+    pub async fn summary(&self, path: &str, wanted: &str) {
+        let started = Instant::now();
+        let line = format!("Contextualization finished: {wanted}\n");
+        loop {
+            let log = self.header(path).await;
+            if log.contains(&line) {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "{log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The log of the infrastructure itself.

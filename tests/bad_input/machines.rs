@@ -39,15 +39,13 @@ async fn a_recipe_that_fails_on_one_of_three_machines() {
 
     for (text, words) in [
         (FAILS_ON_ONE, ["[TASK_FAILED]", "Somebody is missing", "the licence server does not answer"]),
-        (FILLS_ONE, ["[DISK_FULL]", "Copy the data", "No space left on device"]),
+        (FILLS_ONE, ["[TASK_FAILED]", "Copy the data", "No space left on device"]),
     ] {
         if text != FAILS_ON_ONE {
             let answer = lab.send(Method::PUT, &reconfigure, &recipe(text)).await;
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         }
-        let states = lab.until(&path, "unconfigured").await;
-        println!("{}", lab.get(&format!("{path}/contmsg")).await);
-        assert_eq!(states, ["configured", "unconfigured", "configured"]);
+        assert_eq!(lab.until(&path, "unconfigured").await, ["configured", "unconfigured", "configured"]);
         let log = lab.log(&path, 1).await;
         for word in words {
             assert!(log.contains(word), "no {word} in {log}");
@@ -57,8 +55,7 @@ async fn a_recipe_that_fails_on_one_of_three_machines() {
             assert!(!log.contains(words[0]) && !log.contains(words[2]), "VM {vm}: {log}");
             assert!(log.contains("Task work_node finished successfully"), "VM {vm}: {log}");
         }
-        let header = lab.header(&path).await;
-        assert!(header.contains("Contextualization finished: 2 configured, 1 failed (ids: 1)"), "{header}");
+        lab.summary(&path, "2 configured, 1 failed (ids: 1)").await;
         lab.is_untouched(&[&path]).await;
     }
 
@@ -84,10 +81,11 @@ async fn a_recipe_that_fails_on_one_of_three_machines() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ssh_that_never_comes_up() {
     let lab = Lab::start(1, None).await;
-    // An image whose sshd ends at once.
+    // An image whose port 22 is open, with nobody who speaks SSH behind it.
     let sshd = lab.file("/usr/sbin/sshd");
     fs::remove_file(&sshd).unwrap();
-    fs::write(&sshd, "#!/bin/sh\nexit 1\n").unwrap();
+    let mute = "import socket, time; s = socket.create_server((\"\", 22)); time.sleep(86400)";
+    fs::write(&sshd, format!("#!/bin/sh\npython3 -c '{mute}' &\n")).unwrap();
     fs::set_permissions(&sshd, Permissions::from_mode(0o755)).unwrap();
     let snapshot = format!("{}/vms/0/disks/0/snapshot?image_name=mute&auto_delete=yes", lab.healthy);
     let image = lab.send(Method::PUT, &snapshot, "").await;
@@ -97,9 +95,16 @@ async fn an_ssh_that_never_comes_up() {
     let mute = &mute[mute.find("system").unwrap()..];
     let text = recipe("- tasks:\n    - command: 'true'");
     let path = lab.create(&machines(&format!("{mute}{text}deploy node 2\ndeploy mute 1\n"))).await;
-    let states = lab.until(&path, "unconfigured").await;
-    println!("{}", lab.get(&format!("{path}/contmsg")).await);
-    assert_eq!(states, ["configured", "configured", "unconfigured"]);
+    assert_eq!(lab.until(&path, "unconfigured").await, ["configured", "configured", "unconfigured"]);
+    let log = lab.log(&path, 2).await;
+    for word in ["Error Waiting access to VM: 2", "[SSH_TIMEOUT]", "cannot reach", ":22 by SSH"] {
+        assert!(log.contains(word), "no {word} in {log}");
+    }
+    for vm in [0, 1] {
+        let log = lab.log(&path, vm).await;
+        assert!(!log.contains("Cause") && log.contains("Task work_node finished successfully"), "VM {vm}: {log}");
+    }
+    lab.summary(&path, "2 configured, 1 failed (ids: 2)").await;
     lab.is_untouched(&[&path]).await;
     lab.close(&[&path]).await;
 }
@@ -109,9 +114,11 @@ async fn a_full_disk_on_the_machine_that_runs_ansible() {
     let lab = Lab::start(2, Some(8 << 20)).await;
     let text = recipe("- tasks:\n    - command: 'true'");
     let path = lab.create(&machines(&(text + "deploy node 2\n"))).await;
-    let states = lab.until(&path, "unconfigured").await;
-    println!("{}", lab.get(&format!("{path}/contmsg")).await);
-    assert_eq!(states, ["unconfigured", "unconfigured"]);
+    assert_eq!(lab.until(&path, "unconfigured").await, ["unconfigured"; 2]);
+    let log = lab.header(&path).await;
+    for word in ["Error configuring master node: VM 0: [DISK_FULL]", "/var/tmp/.im/", "No space left on device"] {
+        assert!(log.contains(word), "no {word} in {log}");
+    }
     lab.is_untouched(&[&path]).await;
     lab.close(&[&path]).await;
 }
@@ -119,23 +126,24 @@ async fn a_full_disk_on_the_machine_that_runs_ansible() {
 #[tokio::test(flavor = "multi_thread")]
 async fn images_and_places_that_are_not_there() {
     let lab = Lab::start(3, None).await;
-    let cases: &[(&str, &str, u32, &[&str])] = &[
-        ("local://host", "local://nothing-of-this-name", 1, &["nothing-of-this-name", "node", "here"]),
-        ("local://host", "local://../etc", 1, &["node", "here"]),
-        ("local://host", "ost://cloud.example/1234", 1, &["node", "here"]),
-        ("'linux'", "'windows'", 1, &["node", "here"]),
-        ("cpu.count >= 1", "gpu.count >= 4", 1, &["node", "here"]),
-        ("local://host", "local://host", 6, &["MAX_VMS"]),
+    let cases = [
+        ("local://host", "local://nothing-of-this-name", "disk.0.image.url is local://nothing-of-this-name"),
+        ("local://host", "local://../etc", "disk.0.image.url is local://../etc"),
+        ("local://host", "ost://cloud.example/1234", "disk.0.image.url is ost://cloud.example/1234"),
+        ("'linux'", "'windows'", "no concrete system to deploy"),
+        ("cpu.count >= 1", "gpu.count >= 4", "no concrete system to deploy"),
     ];
-    for (what, other, count, words) in cases {
-        let document = machines(&format!("deploy node {count}\n")).replace(what, other);
+    for (what, other, words) in cases {
+        let document = machines("deploy node 2\n").replace(what, other);
         for path in ["/infrastructures", lab.healthy.as_str()] {
             let answer = lab.send(Method::POST, path, &document).await;
-            println!("{} {}", answer.status, answer.text);
-            let _ = words;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+            for words in ["node in cloud: here", words] {
+                assert!(answer.text.contains(words), "no {words:?} in {}", answer.text);
+            }
         }
+        lab.is_untouched(&[]).await;
+        assert_eq!(lab.machines(), 1);
     }
-    lab.is_untouched(&[]).await;
-    assert_eq!(lab.machines(), 1);
     lab.close(&[]).await;
 }
