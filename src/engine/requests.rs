@@ -122,6 +122,9 @@ impl Inner {
             transitions::place(&mut draft, Arc::new(document), credentials)?
         } else {
             let placement = placement::choose(self, &draft.model, &document, &credentials).await?;
+            if let Some(why) = placement.refusal() {
+                return Err(OperationError::Cloud(why));
+            }
             transitions::add(&mut draft, &document, placement, true, super::model::IfAllFail::Destroy, credentials)?
         };
         let (done, end) = tokio::sync::oneshot::channel();
@@ -190,6 +193,10 @@ impl Inner {
         let (handle, model) = self.keeper(caller, id).await?;
         let credentials = caller.credentials.clone();
         let placement = placement::choose(self, &model, &document, &credentials).await?;
+        if let Some(why) = placement.refusal() {
+            // Nothing of the document stays, so that the next one is merged into what there was.
+            return Err(OperationError::Cloud(why));
+        }
         if placement.vms.is_empty() && context && !model.vms.is_empty() {
             let keep = move |draft: &mut Draft| {
                 let keep = super::model::IfAllFail::Keep;
