@@ -20,6 +20,9 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
+/// Lines that may wait for a slow disk; room for all of them is taken at the start.
+const BUFFERED_LINES: usize = 4096;
+
 /// Keeps the log going; when it is dropped, the last line is written and everything is flushed.
 #[derive(Debug)]
 #[must_use = "dropping it ends the log file"]
@@ -71,7 +74,7 @@ pub fn vm_span(infrastructure: &str, vm: u32) -> Span {
 
 fn open(path: &Path, max_size: u64) -> Result<(NonBlocking, WorkerGuard), String> {
     RotatingFile::open(path, max_size)
-        .map(|file| NonBlockingBuilder::default().thread_name("log").finish(file))
+        .map(|file| NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES).thread_name("log").finish(file))
         .map_err(|error| {
             format!("the log file {} cannot be written: {error}; logging to standard error only", path.display())
         })
