@@ -32,15 +32,9 @@ deploy front 1
 deploy worker 2
 ";
 
-#[test]
-fn nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies() {
-    sandbox::run("local::inside");
-}
-
 #[tokio::test]
-#[ignore = "runs in the sandbox of nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies"]
-async fn inside() {
-    if !sandbox::is_inside() {
+async fn nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies() {
+    if !sandbox::inside("local::nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies") {
         return;
     }
     let mut lab = Lab::new();
