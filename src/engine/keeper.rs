@@ -241,6 +241,7 @@ impl Keeper {
                 Ok(()) => {
                     if store_was_away {
                         tracing::info!("the store is back: everything is stored");
+                        self.inner.unsaved().remove(&self.model.id);
                     }
                     for acknowledge in acknowledgements {
                         acknowledge(Ok(()));
@@ -256,9 +257,7 @@ impl Keeper {
                     for acknowledge in acknowledgements {
                         acknowledge(Err(error.clone()));
                     }
-                    self.inner.forget(&self.model.id);
-                    self.children.stop();
-                    return;
+                    break;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the store is away: reads go on, changes are refused");
@@ -266,10 +265,14 @@ impl Keeper {
                         acknowledge(Err(error.clone()));
                     }
                     backlog = reports;
+                    if !backlog.is_empty() {
+                        self.inner.unsaved().insert(self.model.id.clone(), error);
+                    }
                 }
             }
         }
         self.children.stop();
+        self.inner.unsaved().remove(&self.model.id);
         self.inner.forget(&self.model.id);
     }
 

@@ -48,7 +48,11 @@ use directory::Directory;
 use model::{CloudRef, Infrastructure};
 use settings::ExposedAuth;
 use state::Clock;
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 /// The time now; passed in so that tests can set it.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -61,6 +65,8 @@ pub struct Inner {
     ssh: contextualization::ssh::SshLimits,
     identity_key: KeyedHash,
     directory: Directory,
+    /// Infrastructures with changes that the store refused and that are tried again, and why.
+    unsaved: Mutex<BTreeMap<String, StoreError>>,
     now: Now,
 }
 
@@ -96,7 +102,8 @@ impl Engine {
         let pending: Vec<String> =
             index.iter().filter(|row| row.pending && !row.deleted).map(|row| row.id.clone()).collect();
         let directory = Directory::new(index);
-        let inner = Arc::new(Inner { settings, store, registry, ssh, identity_key, directory, now });
+        let inner =
+            Arc::new(Inner { settings, store, registry, ssh, identity_key, directory, unsaved: Mutex::default(), now });
         for id in pending {
             match inner.load(&id).await {
                 Ok(_) => tracing::info!(inf = %id, "going on with the work of an earlier daemon"),
@@ -187,6 +194,15 @@ impl Inner {
     }
 
     async fn ready(&self) -> Result<(), OperationError> {
-        self.store.check().await.map_err(OperationError::from)
+        self.store.check().await?;
+        // A nearly full disk takes the small change of a check where it refuses greater ones.
+        match self.unsaved().values().next() {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(()),
+        }
+    }
+
+    fn unsaved(&self) -> MutexGuard<'_, BTreeMap<String, StoreError>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

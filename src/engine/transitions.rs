@@ -267,6 +267,9 @@ pub fn destroy(draft: &mut Draft, force: bool, credentials: Arc<Credentials>) ->
         draft.infrastructure().credentials = Some(credentials);
         if force && let Some(work) = draft.infrastructure().work.iter_mut().find(|work| work.id == id) {
             work.kind = WorkKind::Destroying { force: true };
+            // What the cloud refused to delete before is not an end of this any more, so it is asked once more.
+            let live: BTreeSet<u32> = draft.model.live_vms().map(|vm| vm.number).collect();
+            start_deleting(draft, &live);
         }
         return Ok(id);
     }
@@ -296,13 +299,17 @@ fn start_destroying(draft: &mut Draft, force: bool) -> u64 {
 fn start_deleting(draft: &mut Draft, numbers: &BTreeSet<u32>) {
     let mut remote = BTreeSet::new();
     for &number in numbers {
+        // A second deletion beside one that is under way could fail after the first one succeeded.
+        let idle = |vm: &&Arc<Vm>| !matches!(vm.lifecycle, Lifecycle::Deleting(_));
+        if draft.model.vm(number).filter(idle).is_none() {
+            continue;
+        }
         let Some(vm) = draft.vm(number) else { continue };
         vm.lifecycle = match std::mem::replace(&mut vm.lifecycle, Lifecycle::Gone) {
             Lifecycle::Present(id) => Lifecycle::Deleting(Some(id)),
             Lifecycle::Launching | Lifecycle::Failed { leftover: true, .. } => Lifecycle::Deleting(None),
-            Lifecycle::Deleting(id) => Lifecycle::Deleting(id),
             // The cloud never heard of it.
-            Lifecycle::Planned | Lifecycle::Failed { .. } | Lifecycle::Gone => Lifecycle::Gone,
+            _ => Lifecycle::Gone,
         };
         if vm.lifecycle != Lifecycle::Gone {
             remote.insert(number);

@@ -5,6 +5,7 @@ use crate::{
     support::{Daemon, PATIENCE, Setup},
 };
 use reqwest::{Method, StatusCode};
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
@@ -32,18 +33,12 @@ deploy front 1
 deploy worker 2
 ";
 
-#[test]
-fn nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies() {
-    sandbox::run("local::inside");
-}
-
 #[tokio::test]
-#[ignore = "runs in the sandbox of nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies"]
-async fn inside() {
-    if !sandbox::is_inside() {
+async fn nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies() {
+    if !sandbox::inside("local::nodes_are_made_once_kept_and_deleted_whenever_the_daemon_dies") {
         return;
     }
-    let mut lab = Lab::new();
+    let mut lab = Lab::with("");
     // From before the first node to after the last one, twice each.
     for milliseconds in [5, 40, 90, 150, 220, 300, 450, 700] {
         let delay = Duration::from_millis(milliseconds);
@@ -78,19 +73,21 @@ async fn inside() {
     }
 }
 
-struct Lab {
-    daemon: Daemon,
+/// A daemon with the cloud of this host.
+pub struct Lab {
+    pub daemon: Daemon,
     state: PathBuf,
     _directory: TempDir,
 }
 
 impl Lab {
-    fn new() -> Self {
+    /// With more options of `[im]`.
+    pub fn with(options: &str) -> Self {
         // Nodes are overlays: their upper layer does not lie on another overlay or in memory.
         let directory = tempfile::Builder::new().prefix("imd-crash-").tempdir_in("/var/tmp").unwrap();
         let state = directory.path().join("nodes");
         let options = format!(
-            "DELAY_BETWEEN_VM_RETRIES = 1\nVM_INFO_UPDATE_FREQUENCY = 1\n\
+            "DELAY_BETWEEN_VM_RETRIES = 1\nVM_INFO_UPDATE_FREQUENCY = 1\n{options}\n\
              [Local]\nENABLED = True\nLIMITS = False\nSTATE_DIR = {}",
             state.display()
         );
@@ -132,7 +129,18 @@ impl Lab {
         format!("{}:22", ip.trim()).parse().unwrap()
     }
 
-    fn nothing_is_left(&self) {
+    /// Directory of the root of a machine of the only infrastructure, once it is there.
+    pub fn root(&self, number: u32) -> Option<PathBuf> {
+        let marks = fs::read_dir(self.state.join("vms")).ok()?.flatten().map(|entry| entry.path());
+        let of_machine = |path: PathBuf| {
+            let mark: Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+            (mark["number"] == number).then(|| mark["process"]["pid"].as_i64()).flatten()
+        };
+        let pid = marks.filter(|path| path.extension().is_some_and(|end| end == "json")).find_map(of_machine)?;
+        Some(PathBuf::from(format!("/proc/{pid}/root")))
+    }
+
+    pub fn nothing_is_left(&self) {
         let deadline = Instant::now() + PATIENCE;
         // What is killed takes a moment to end.
         while !self.nodes().is_empty() {

@@ -2,6 +2,7 @@
 //! twice and nothing is left behind.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod contextualization;
 mod database;
 mod dummy;
 mod local;

@@ -20,7 +20,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Longest wait for anything that must happen: machines that run tests may be slow.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the daemon of a test is like.
 #[derive(Default)]
