@@ -56,9 +56,13 @@ async fn others_are_not_let_in() {
     let bystander = Bystander::start().await;
     let path = bystander.path.clone();
     let vm = format!("{path}/vms/0");
-    for (method, path) in
-        [(Method::GET, &path), (Method::POST, &path), (Method::DELETE, &path), (Method::DELETE, &vm), (Method::PUT, &vm)]
-    {
+    for (method, path) in [
+        (Method::GET, &path),
+        (Method::POST, &path),
+        (Method::DELETE, &path),
+        (Method::DELETE, &vm),
+        (Method::PUT, &vm),
+    ] {
         let sent = Sent::document(method, path, document(1)).by(STRANGER);
         bystander.refuses(sent, 403, &["Access to this infrastructure not granted."]).await;
     }

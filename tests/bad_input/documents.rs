@@ -49,7 +49,11 @@ const DOCUMENTS: &[(&str, &str, &[&str])] = &[
         "system node (\n  memory.size >= 1 parsecs\n)\ndeploy node 1\n",
         &["Line 2:", "expected one of"],
     ),
-    ("a contradiction", "system node (\n  cpu.count >= 4 and\n  cpu.count <= 2\n)\n", &["Line 3:", "cpu.count", "column 3"]),
+    (
+        "a contradiction",
+        "system node (\n  cpu.count >= 4 and\n  cpu.count <= 2\n)\n",
+        &["Line 3:", "cpu.count", "column 3"],
+    ),
     ("a text where a number belongs", "system node (\n  cpu.count = 'many'\n)\n", &["Line 2:", "expected"]),
     ("an operating system that nobody knows", "system node (\n  disk.0.os.name = 'hurd'\n)\n", &["Line 2:", "LINUX"]),
     ("a port that is none", "network n ( outports = '99999999' )\n", &["Line 1:", "'outports'"]),

@@ -20,8 +20,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Credentials of the user, with the local cloud.
-pub const LOCAL: &str =
-    "type = InfrastructureManager; username = user; password = pass\\nid = here; type = Local";
+pub const LOCAL: &str = "type = InfrastructureManager; username = user; password = pass\\nid = here; type = Local";
 
 /// Longest wait for a state.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -34,7 +34,8 @@ async fn bodies_that_are_no_text_or_too_large_are_refused() {
     let answer = Answer::of(bystander.server.request(Method::POST, "/infrastructures").body(body)).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (413, "The request body is larger than 4096 bytes."));
     let mut stream = tokio::net::TcpStream::connect(&bystander.server.address).await.unwrap();
-    let head = format!("POST /infrastructures HTTP/1.1\r\nHost: x\r\nAuthorization: {USER}\r\nContent-Length: 100\r\n\r\n");
+    let head =
+        format!("POST /infrastructures HTTP/1.1\r\nHost: x\r\nAuthorization: {USER}\r\nContent-Length: 100\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
