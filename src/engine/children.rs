@@ -13,6 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
+use tokio::task::JoinHandle;
 
 /// The children of one keeper.
 pub struct Children {
@@ -20,6 +21,8 @@ pub struct Children {
     handle: Handle,
     /// Machines whose creation is under way in this process: their deletion waits for the answer.
     launching: HashSet<u32>,
+    /// Launches that may still make shared resources: their deletion waits for the end.
+    launches: Vec<JoinHandle<()>>,
     context: context::Running,
     observer: refresh::Observer,
 }
@@ -30,31 +33,34 @@ impl Children {
     pub fn new(inner: Arc<Inner>, handle: Handle) -> Self {
         let context = context::Running::default();
         let observer = refresh::Observer::new(inner.clone(), handle.clone());
-        Self { inner, handle, launching: HashSet::new(), context, observer }
+        Self { inner, handle, launching: HashSet::new(), launches: Vec::new(), context, observer }
     }
 
     /// Starts what a change asked for.
     pub fn start(&mut self, effect: Effect, snapshot: &Arc<Infrastructure>) {
         let (inner, handle, model) = (self.inner.clone(), self.handle.clone(), snapshot.clone());
         match effect {
-            Effect::Place(work) => self.spawn(placement::place_work(inner, handle, model, work)),
+            Effect::Place(work) => drop(spawn(placement::place_work(inner, handle, model, work))),
             Effect::Launch(work) => {
                 let vms = to_launch(&model, work);
                 self.launching.extend(&vms);
-                self.spawn(launch::run(inner, handle, model, work, vms));
+                self.launches.retain(|launch| !launch.is_finished());
+                self.launches.push(spawn(launch::run(inner, handle, model, work, vms)));
             }
             Effect::Delete(mut numbers) => {
                 numbers.retain(|number| !self.launching.contains(number));
-                self.spawn(removal::delete(inner, handle, model, numbers));
+                drop(spawn(removal::delete(inner, handle, model, numbers)));
             }
-            Effect::DeleteShared => self.spawn(removal::delete_shared(inner, handle, model)),
+            Effect::DeleteShared => {
+                let launches = std::mem::take(&mut self.launches);
+                drop(spawn(async move {
+                    futures::future::join_all(launches).await;
+                    removal::delete_shared(inner, handle, model).await;
+                }));
+            }
             Effect::Contextualize => self.context.start(inner, handle, model),
             Effect::StopContextualization => self.context.stop(),
         }
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        tokio::spawn(tracing::Instrument::in_current_span(task));
     }
 
     /// Takes note of a report before it is applied.
@@ -75,6 +81,10 @@ impl Children {
         self.context.stop();
         self.observer.stop();
     }
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(tracing::Instrument::in_current_span(task))
 }
 
 /// Machines of an adding work that are not launched yet.

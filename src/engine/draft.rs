@@ -181,8 +181,7 @@ impl Draft {
 
     /// Forgets the credentials of the clouds when nothing is left to do with them.
     pub fn release_credentials(&mut self) {
-        let open = self.model.generation.as_ref().is_some_and(|generation| generation.open);
-        if self.model.work.is_empty() && !open && self.model.credentials.is_some() {
+        if self.model.credentials.is_some() && !self.model.is_pending() {
             self.infrastructure().credentials = None;
         }
     }

@@ -73,7 +73,8 @@ async fn launch_in_cloud(
                 let result = match model.vm(number) {
                     Some(vm) if vm.lifecycle == Lifecycle::Launching => attempt(inner, connector, &model, vm).await,
                     _ => {
-                        Err(LaunchFailure { why: "it was deleted before it was launched".to_owned(), leftover: false })
+                        let why = "it was deleted before it was launched".to_owned();
+                        Err(LaunchFailure { why, leftover: was_launching(number) })
                     }
                 };
                 handle.report(Event::Launched { vm: number, result });

@@ -8,15 +8,18 @@
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
-//! | [`operations`] | what the APIs can ask for |
+//! | [`operations`], `changes` | what the APIs can ask for |
 
+mod changes;
 mod children;
 mod context;
 mod directory;
 pub mod draft;
 pub mod error;
 pub mod keeper;
+mod keepers;
 mod launch;
+mod memo;
 pub mod model;
 mod observation;
 pub mod operations;
@@ -24,7 +27,6 @@ mod placement;
 mod refresh;
 mod removal;
 mod render;
-mod requests;
 mod rows;
 mod secrets;
 pub mod settings;

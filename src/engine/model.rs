@@ -1,5 +1,6 @@
 //! The state of an infrastructure as plain data. Only its keeper changes it; everybody else reads snapshots.
 
+use super::memo::Memo;
 use crate::auth::{Credentials, Identity};
 use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, SharedResources, VmUid};
 use contextualization::{Cause, KeyPair, VmError};
@@ -129,6 +130,9 @@ pub struct Vm {
     pub host_key: Option<String>,
     /// Creation, seconds since the epoch.
     pub created: i64,
+    /// Its document as text, for the state it was made in.
+    #[serde(skip)]
+    pub text: Memo<State>,
 }
 
 /// Why a new contextualization started and what of it is decided.
@@ -215,9 +219,9 @@ pub struct Infrastructure {
     pub radl: Arc<Radl>,
     /// Cloud that each private network is bound to.
     pub private_networks: BTreeMap<String, String>,
-    /// Shared resources made so far, by cloud id.
+    /// Shared resources by cloud id; none while nobody knows whether they were made.
     #[serde(default)]
-    pub shared: BTreeMap<String, SharedResources>,
+    pub shared: BTreeMap<String, Option<SharedResources>>,
     /// Machines by number, deleted ones too. Stored in rows of their own.
     #[serde(skip)]
     pub vms: Vec<Arc<Vm>>,
@@ -240,6 +244,9 @@ pub struct Infrastructure {
     /// Images to delete with the infrastructure, with the cloud id.
     #[serde(default)]
     pub snapshots: Vec<(String, String)>,
+    /// The states of all machines as the API tells them.
+    #[serde(skip)]
+    pub states: Memo<()>,
 }
 
 impl Vm {
@@ -260,6 +267,30 @@ impl Vm {
 }
 
 impl Infrastructure {
+    /// An empty one, just created.
+    #[must_use]
+    pub fn new(id: String, created: i64, owners: Vec<Identity>) -> Self {
+        Self {
+            id,
+            created,
+            owners,
+            radl: Arc::default(),
+            private_networks: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            vms: Vec::new(),
+            configured: None,
+            generation: None,
+            master: None,
+            work: Vec::new(),
+            last_work: 0,
+            deleted: false,
+            credentials: None,
+            ansible_key: None,
+            snapshots: Vec::new(),
+            states: Memo::default(),
+        }
+    }
+
     /// Machines that were not deleted, in order.
     pub fn live_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
         self.vms.iter().filter(|vm| vm.lifecycle != Lifecycle::Gone)
@@ -275,6 +306,17 @@ impl Infrastructure {
     #[must_use]
     pub fn is_deleting(&self) -> bool {
         self.work.iter().any(|work| matches!(work.kind, WorkKind::Destroying { .. }))
+    }
+
+    /// Whether something is still to be done that needs the clouds, and that a starting daemon must go on with. Machines
+    /// that all failed to launch are deleted after their work has ended.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        let deleting = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Deleting(_));
+        !self.deleted
+            && (!self.work.is_empty()
+                || self.generation.as_ref().is_some_and(|generation| generation.open)
+                || self.vms.iter().any(deleting))
     }
 
     /// Whether machines are being launched.

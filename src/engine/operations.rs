@@ -1,14 +1,16 @@
-//! What both APIs can ask for. They translate; everything is decided here.
+//! What both APIs can ask for: the engine as they see it, and the operations that read. Those that change are in
+//! `changes`.
 
 use super::{
     error::OperationError,
-    model::{Infrastructure, State, Vm},
+    model::{Infrastructure, Lifecycle, State, Vm},
+    refresh, render,
 };
 use crate::auth::Caller;
 use crate::store::StoredEvent;
-use connectors::PowerOperation;
+use bytes::Bytes;
 use radl::Radl;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 /// The engine as the APIs see it: cheap to clone.
 #[derive(Clone)]
@@ -25,24 +27,40 @@ impl Engine {
     /// # Errors
     /// The store, when a filter needs it.
     pub async fn list(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
-        self.inner.list(caller, filter).await
-    }
-
-    /// Creates an infrastructure and launches its machines. `document` is parsed and checked. With `asynchronous` it
-    /// returns once the work is durable, else when every launch has ended.
-    ///
-    /// # Errors
-    /// Boot mode, document, credentials, clouds (nothing is left then) and the store.
-    pub async fn create(&self, caller: &Caller, document: Radl, asynchronous: bool) -> Result<String, OperationError> {
-        self.inner.create(caller, document, asynchronous).await
+        let mut ids = Vec::new();
+        for (id, slot) in self.inner.directory.newest_first() {
+            let is_owned = match slot.handle.get() {
+                Some(handle) => caller.may_access(&handle.snapshot().owners),
+                None => caller.admin || caller.identities.iter().any(|who| slot.owners.contains(&who.key)),
+            };
+            if !is_owned {
+                continue;
+            }
+            if let Some(filter) = filter {
+                let model = self.inner.load(&id).await?.snapshot();
+                if !filter.is_match(&model.radl.without_internal().to_text()) {
+                    continue;
+                }
+            }
+            ids.push(id);
+        }
+        Ok(ids)
     }
 
     /// The infrastructure as it is now, if it is the caller's. Asks the clouds for news in the background.
     ///
     /// # Errors
     /// Unknown, deleted, not the caller's.
-    pub async fn infrastructure(&self, caller: &Caller, id: &str) -> Result<Snapshot, OperationError> {
-        self.inner.infrastructure(caller, id).await
+    pub async fn infrastructure(&self, caller: &Caller, id: &str) -> Result<Arc<Infrastructure>, OperationError> {
+        let (handle, model) = self.inner.keeper(caller, id).await?;
+        if handle.is_due(self.inner.now(), self.inner.settings.vm_info_update_frequency) {
+            let (inner, credentials, model) = (self.inner.clone(), caller.credentials.clone(), model.clone());
+            tokio::spawn(async move {
+                let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
+                refresh::observe(&inner, &handle, &model, numbers, Some(&credentials)).await;
+            });
+        }
+        Ok(model)
     }
 
     /// As [`Engine::infrastructure`], and one machine of it.
@@ -51,10 +69,7 @@ impl Engine {
     /// As there, and unknown or deleted machine.
     pub async fn vm(&self, caller: &Caller, id: &str, number: u32) -> Result<(Snapshot, Arc<Vm>), OperationError> {
         let infrastructure = self.infrastructure(caller, id).await?;
-        let vm = infrastructure.vm(number).cloned().ok_or(OperationError::UnknownVm)?;
-        if vm.lifecycle == super::model::Lifecycle::Gone {
-            return Err(OperationError::DeletedVm);
-        }
+        let vm = existing(&infrastructure, number)?.clone();
         Ok((infrastructure, vm))
     }
 
@@ -73,7 +88,32 @@ impl Engine {
     /// The machine's document as `GetVMInfo` shows it: its networks and its one system, with `state`.
     #[must_use]
     pub fn vm_info(&self, infrastructure: &Infrastructure, vm: &Vm) -> Radl {
-        super::render::vm_info(vm, self.vm_state(infrastructure, vm))
+        render::vm_info(vm, self.vm_state(infrastructure, vm))
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Bytes {
+        let state = self.vm_state(infrastructure, vm);
+        let render = || Ok::<_, Infallible>(Bytes::from(render::vm_info(vm, state).to_text()));
+        vm.text.get_or_try(state, render).unwrap_or_else(|never| match never {})
+    }
+
+    /// A rendering of the states of the infrastructure and all its machines, made at most once for a state.
+    ///
+    /// # Errors
+    /// Those of `render`.
+    pub fn states<E>(
+        &self,
+        infrastructure: &Infrastructure,
+        render: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        // While a cloud is silent the states change by the mere time.
+        let failing = |vm: &Arc<Vm>| vm.observed.is_some_and(|observed| observed.failing_since.is_some());
+        if infrastructure.vms.iter().any(failing) {
+            return render();
+        }
+        infrastructure.states.get_or_try((), render)
     }
 
     /// The stored document as users see it.
@@ -92,7 +132,19 @@ impl Engine {
         id: &str,
         header_only: bool,
     ) -> Result<String, OperationError> {
-        self.inner.contextualization_log(caller, id, header_only).await
+        let model = self.infrastructure(caller, id).await?;
+        let header = self.inner.store.log(id, None).await?;
+        if header_only {
+            return Ok(header);
+        }
+        let mut stored: std::collections::HashMap<u32, String> =
+            self.inner.store.vm_logs(id).await?.into_iter().collect();
+        let vms: Vec<(u32, String)> = model
+            .live_vms()
+            .map(|vm| (vm.number, render::vm_log(vm, &stored.remove(&vm.number).unwrap_or_default())))
+            .filter(|(_, log)| !log.is_empty())
+            .collect();
+        Ok(render::contextualization_log(&header, &vms))
     }
 
     /// The log of one machine.
@@ -100,98 +152,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::vm`], and the store.
     pub async fn vm_log(&self, caller: &Caller, id: &str, number: u32) -> Result<String, OperationError> {
-        self.inner.vm_log(caller, id, number).await
-    }
-
-    /// Launches the machines of the document's deploys; returns their numbers when every launch has ended.
-    /// With `context` a contextualization of the whole infrastructure follows; a document that adds nothing is then a
-    /// reconfigure.
-    ///
-    /// # Errors
-    /// As [`Engine::create`]; a refused document leaves the infrastructure untouched.
-    pub async fn add(
-        &self,
-        caller: &Caller,
-        id: &str,
-        document: Radl,
-        context: bool,
-    ) -> Result<Vec<u32>, OperationError> {
-        self.inner.add(caller, id, document, context).await
-    }
-
-    /// Deletes machines. All numbers are checked before any is touched. Returns how many went.
-    ///
-    /// # Errors
-    /// Unknown or deleted machine, clouds, store.
-    pub async fn remove(&self, caller: &Caller, id: &str, vms: &[u32], context: bool) -> Result<usize, OperationError> {
-        self.inner.remove(caller, id, vms, context).await
-    }
-
-    /// Starts a new contextualization, with changes of recipes, credentials and applications if a document is given;
-    /// with `vms` only those run the user's steps.
-    ///
-    /// # Errors
-    /// Document, boot mode, store.
-    pub async fn reconfigure(
-        &self,
-        caller: &Caller,
-        id: &str,
-        document: Option<Radl>,
-        vms: Option<BTreeSet<u32>>,
-    ) -> Result<(), OperationError> {
-        self.inner.reconfigure(caller, id, document, vms).await
-    }
-
-    /// Starts, stops or reboots one machine, or all of them with `number` none.
-    ///
-    /// # Errors
-    /// Clouds: the texts of all machines joined, one a line.
-    pub async fn power(
-        &self,
-        caller: &Caller,
-        id: &str,
-        number: Option<u32>,
-        operation: PowerOperation,
-    ) -> Result<(), OperationError> {
-        self.inner.power(caller, id, number, operation).await
-    }
-
-    /// Changes sizes and disks of a machine; returns the infrastructure's document of the machine after it.
-    ///
-    /// # Errors
-    /// A document without the machine's system, clouds, store.
-    pub async fn alter(&self, caller: &Caller, id: &str, number: u32, document: Radl) -> Result<Radl, OperationError> {
-        self.inner.alter(caller, id, number, document).await
-    }
-
-    /// Makes an image of a disk; returns its URL. With `auto_delete` it goes with the infrastructure.
-    ///
-    /// # Errors
-    /// Clouds, store.
-    pub async fn snapshot(
-        &self,
-        caller: &Caller,
-        id: &str,
-        number: u32,
-        disk: usize,
-        name: &str,
-        auto_delete: bool,
-    ) -> Result<String, OperationError> {
-        self.inner.snapshot(caller, id, number, disk, name, auto_delete).await
-    }
-
-    /// Deletes everything. With `asynchronous` it returns once the work is durable. Idempotent while it runs.
-    ///
-    /// # Errors
-    /// [`OperationError::Conflict`] while machines are launched; clouds, unless `force`.
-    pub async fn destroy(
-        &self,
-        caller: &Caller,
-        id: &str,
-        force: bool,
-        asynchronous: bool,
-    ) -> Result<(), OperationError> {
-        self.inner.destroy(caller, id, force, asynchronous).await
+        let model = self.infrastructure(caller, id).await?;
+        let vm = existing(&model, number)?;
+        Ok(render::vm_log(vm, &self.inner.store.log(id, Some(number)).await?))
     }
 
     /// Stored events after sequence `after`, at most `limit`.
@@ -205,7 +168,8 @@ impl Engine {
         after: u64,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, OperationError> {
-        self.inner.events(caller, id, after, limit).await
+        self.inner.keeper(caller, id).await?;
+        Ok(self.inner.store.events(id, after, limit).await?)
     }
 
     /// Wakes whenever events were stored; the value is the last sequence. Closed when the infrastructure is gone.
@@ -217,7 +181,7 @@ impl Engine {
         caller: &Caller,
         id: &str,
     ) -> Result<tokio::sync::watch::Receiver<u64>, OperationError> {
-        self.inner.watch_events(caller, id).await
+        Ok(self.inner.keeper(caller, id).await?.0.watch_events())
     }
 
     /// Whether the daemon can do its work: the store answers.
@@ -233,4 +197,10 @@ impl Engine {
     pub fn figures(&self) -> super::Figures {
         self.inner.figures()
     }
+}
+
+/// A machine that was not deleted.
+pub(super) fn existing(model: &Infrastructure, number: u32) -> Result<&Arc<Vm>, OperationError> {
+    let vm = model.vm(number).ok_or(OperationError::UnknownVm)?;
+    if vm.lifecycle == Lifecycle::Gone { Err(OperationError::DeletedVm) } else { Ok(vm) }
 }

@@ -65,9 +65,11 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
     let mut errors = Vec::new();
     for cloud in clouds {
         let images: Vec<_> = model.snapshots.iter().filter(|(id, _)| *id == cloud.id).collect();
-        if !model.shared.contains_key(&cloud.id) && images.is_empty() {
+        let shared = model.shared.get(&cloud.id);
+        if shared.is_none() && images.is_empty() {
             continue;
         }
+        let is_certain = shared.is_some_and(Option::is_some);
         let result = match inner.connector(model.credentials.as_deref(), cloud) {
             Ok(connector) => {
                 for (_, url) in images {
@@ -75,7 +77,11 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
                         errors.push(format!("image {url}: {error}"));
                     }
                 }
-                persist(|| connector.delete_shared(&model.id)).await.map_err(|error| error.message)
+                match persist(|| connector.delete_shared(&model.id)).await {
+                    // Credentials that were never good made nothing.
+                    Err(error) if !is_certain && matches!(error.class, ErrorClass::Auth | ErrorClass::Denied) => Ok(()),
+                    result => result.map_err(|error| error.message),
+                }
             }
             Err(error) => Err(error.to_string()),
         };

@@ -19,7 +19,7 @@ pub fn changes(draft: &Draft, first_sequence: u64) -> Result<Changes, StoreError
         infrastructure: draft.infrastructure_touched.then(|| encode(model)).transpose()?,
         owners: draft.infrastructure_touched.then(|| owners(model)),
         deleted: draft.infrastructure_touched.then_some(model.deleted),
-        pending: draft.infrastructure_touched.then(|| is_pending(model)),
+        pending: draft.infrastructure_touched.then(|| model.is_pending()),
         vms: vms.map(|vm| Ok((vm.number, encode(vm)?))).collect::<Result<_, StoreError>>()?,
         progress: match &draft.progress {
             None => None,
@@ -40,7 +40,7 @@ pub fn index_row(model: &Infrastructure) -> IndexRow {
         owners: owners(model),
         created: model.created,
         deleted: model.deleted,
-        pending: is_pending(model),
+        pending: model.is_pending(),
     }
 }
 
@@ -63,11 +63,6 @@ pub fn model(stored: &StoredInfrastructure) -> Result<(Infrastructure, serde_jso
 
 fn owners(model: &Infrastructure) -> Vec<String> {
     model.owners.iter().map(|owner| owner.key.clone()).collect()
-}
-
-/// Whether a starting daemon must load it and go on.
-fn is_pending(model: &Infrastructure) -> bool {
-    !model.deleted && (!model.work.is_empty() || model.generation.as_ref().is_some_and(|generation| generation.open))
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {

@@ -195,6 +195,10 @@ pub fn add(
                 made
             }
         };
+        if planned.failure.is_none() {
+            // They are made before the first machine is: whoever deletes the infrastructure must know of them.
+            draft.infrastructure().shared.entry(planned.cloud.id.clone()).or_default();
+        }
         let failed = |why| Lifecycle::Failed { why, leftover: false };
         let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
         numbers.push(number);
@@ -211,6 +215,7 @@ pub fn add(
             failure: None,
             host_key: None,
             created: now,
+            text: Default::default(),
         });
     }
     let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail });
@@ -402,7 +407,7 @@ fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResources, vms: 
             }
         }
     }
-    draft.infrastructure().shared.insert(cloud, shared);
+    draft.infrastructure().shared.insert(cloud, Some(shared));
 }
 
 fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, LaunchFailure>) {

@@ -67,24 +67,7 @@ fn document(number: u32) -> Radl {
 
 impl World {
     fn new() -> Self {
-        let model = Infrastructure {
-            id: "inf".to_owned(),
-            created: 0,
-            owners: Vec::new(),
-            radl: Arc::default(),
-            private_networks: BTreeMap::new(),
-            shared: BTreeMap::new(),
-            vms: Vec::new(),
-            configured: None,
-            generation: None,
-            master: None,
-            work: Vec::new(),
-            last_work: 0,
-            deleted: false,
-            credentials: None,
-            ansible_key: None,
-            snapshots: Vec::new(),
-        };
+        let model = Infrastructure::new("inf".to_owned(), 0, Vec::new());
         Self { model, cloud: BTreeMap::new(), tasks: Vec::new(), next: 0 }
     }
 

@@ -10,5 +10,5 @@ mod lab;
 mod machines;
 mod recipes;
 mod requests;
-#[path = "../support/mod.rs"]
+#[path = "../support/server.rs"]
 mod support;

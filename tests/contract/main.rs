@@ -4,8 +4,9 @@
 mod errors;
 mod events;
 mod infrastructures;
+mod launches;
 mod probes;
-#[path = "../support/mod.rs"]
+#[path = "../support/server.rs"]
 mod support;
 mod transport;
 mod vms;

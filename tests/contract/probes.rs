@@ -12,6 +12,7 @@ async fn version_and_description() {
     assert_eq!(version.parts(), (200, "application/json", r#"{"version": "1.19.2"}"#));
     let description = Answer::of(get("/").header(header::ACCEPT, "text/plain")).await;
     assert_eq!((description.status.as_u16(), description.header("content-type")), (200, "application/json"));
+    assert_eq!(Answer::of(get("/openapi.json")).await.text, description.text);
     let description = description.json();
     assert_eq!(description["openapi"], "3.0.0");
     assert_eq!(description["servers"][0]["url"], server.url("/"));

@@ -1,165 +1,269 @@
-//! A daemon's REST API on a loopback port, over the real engine, and a client that keeps no state. Shared by the test
-//! binaries, each of which uses a part of it.
-#![allow(dead_code)]
+//! The daemon as a process of its own: started, asked over REST, stopped, killed, started again.
 
-use imd::{
-    api::rest::{self, RestSettings, RestState},
-    config, daemon,
+use connectors::dummy::{Cloud, Inventory, Machine, system_clock};
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
+    unistd::Pid,
 };
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
+use tempfile::TempDir;
 
-/// Credentials of the user most tests are.
-pub const USER: &str = "type = InfrastructureManager; username = user; password = pass\\nid = dummy; type = Dummy";
+/// Longest wait for anything that must happen: machines that run tests may be slow.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Credentials of somebody else.
-pub const STRANGER: &str = "type = InfrastructureManager; username = stranger; password = pass\\nid = d; type = Dummy";
-
-/// A document with machines of one system and no recipes.
-pub fn document(number: u32) -> String {
-    format!(
-        "description lab ( name = 'Lab é' )
-network pub ( outbound = 'yes' )
-system node (
-cpu.count >= 1 and
-memory.size >= 512m and
-net_interface.0.connection = 'pub' and
-disk.0.image.url = 'mock0://linux.for.ev.er/image1' and
-disk.0.os.name = 'linux' and
-disk.0.applications contains ( name = 'ansible.modules.x' and preinstalled = 'yes' )
-)
-contextualize ()
-deploy node {number}
-"
-    )
+/// What the daemon of a test is like.
+#[derive(Default)]
+pub struct Setup {
+    /// Lines of `[im]`, and other sections behind them.
+    pub options: String,
+    /// Clouds of the user, one a line.
+    pub clouds: String,
+    /// Program and arguments that the daemon is started by; the last program must `exec` it, so that its process is the
+    /// daemon's.
+    pub wrapper: Vec<String>,
+    /// Where `im.cfg`, the database and the log are; none for a directory that goes with the daemon.
+    pub directory: Option<PathBuf>,
 }
 
-/// A server of its own, stopped when dropped.
-pub struct Server {
-    pub address: String,
-    pub client: reqwest::Client,
-    stop: Option<oneshot::Sender<()>>,
-    task: Option<JoinHandle<()>>,
-    _files: TempDir,
+/// A daemon that may be running. Killed when dropped.
+pub struct Daemon {
+    setup: Setup,
+    directory: PathBuf,
+    address: String,
+    authorization: String,
+    client: reqwest::Client,
+    process: Option<Child>,
+    _temporary: Option<TempDir>,
 }
 
-impl Server {
-    pub async fn start() -> Self {
-        Self::with(RestSettings::default()).await
+impl Daemon {
+    /// A daemon that was not started yet.
+    pub fn new(setup: Setup) -> Self {
+        let temporary = setup.directory.is_none().then(|| tempfile::tempdir().unwrap());
+        let chosen = temporary.as_ref().map(|directory| directory.path().to_owned());
+        let directory = setup.directory.clone().or(chosen).unwrap();
+        fs::create_dir_all(directory.join("db")).unwrap();
+        let user = "type = InfrastructureManager; username = user; password = pass";
+        let authorization = std::iter::once(user).chain(setup.clouds.lines()).collect::<Vec<_>>().join("\\n");
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let address = String::new();
+        Self { setup, directory, address, authorization, client, process: None, _temporary: temporary }
     }
 
-    pub async fn with(settings: RestSettings) -> Self {
-        Self::configured(settings, "").await
+    /// One whose simulated cloud outlives it.
+    pub fn over_dummy(setup: Setup) -> Self {
+        let mut daemon = Self::new(setup);
+        let options = format!("\n[Dummy]\nSTATE_DIR = {}", daemon.dummy().display());
+        daemon.setup.options.push_str(&options);
+        daemon
     }
 
-    /// With further lines of `im.cfg`; they begin in section `[im]`.
-    pub async fn configured(settings: RestSettings, options: &str) -> Self {
-        let files = tempfile::tempdir().unwrap();
-        let place = files.path().display();
+    /// Starts it by another program from now on.
+    pub fn wrap(&mut self, wrapper: Vec<String>) {
+        self.setup.wrapper = wrapper;
+    }
+
+    /// Its database, alone in a directory.
+    pub fn database(&self) -> PathBuf {
+        self.directory.join("db/inf.dat")
+    }
+
+    /// File of the key of its database.
+    pub fn key(&self) -> PathBuf {
+        self.directory.join("key")
+    }
+
+    /// Everything that ever happened in its simulated cloud, an entry a line.
+    pub fn journal_of_dummy(&self) -> String {
+        fs::read_to_string(self.dummy().join("inventory.journal")).unwrap()
+    }
+
+    /// Directory of its simulated cloud.
+    fn dummy(&self) -> PathBuf {
+        self.directory.join("cloud")
+    }
+
+    /// What the simulated cloud holds.
+    pub fn inspect_dummy<T>(&self, look: impl FnOnce(&Inventory) -> T) -> T {
+        Cloud::open(&self.dummy(), system_clock).unwrap().inspect(look).unwrap()
+    }
+
+    /// Machines that the simulated cloud holds.
+    pub fn machines_of_dummy(&self) -> Vec<Machine> {
+        self.inspect_dummy(|inventory| inventory.tenants().flat_map(|(_, tenant)| tenant.machines().cloned()).collect())
+    }
+
+    /// Its process, which runs.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.as_ref().unwrap().id().cast_signed())
+    }
+
+    /// Starts it and waits until it serves.
+    pub async fn start(&mut self) {
+        self.start_unready().await;
+        self.until("ready", async |daemon| daemon.get("/readyz").await.status == StatusCode::OK).await;
+    }
+
+    /// Starts it and waits until it answers.
+    pub async fn start_unready(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let deadline = Instant::now() + PATIENCE;
+        // Another process may take the port between its choice and its use: then it ends, and the next one is tried.
+        loop {
+            self.spawn();
+            while self.process.as_mut().unwrap().try_wait().unwrap().is_none() {
+                if self.client.get(self.url("/healthz")).send().await.is_ok() {
+                    return;
+                }
+                assert!(Instant::now() < deadline, "the daemon does not serve: {}", self.log());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            self.process = None;
+            assert!(Instant::now() < deadline && self.log().contains("cannot listen"), "{}", self.log());
+        }
+    }
+
+    fn spawn(&mut self) {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.address = format!("127.0.0.1:{port}");
+        let place = self.directory.display();
         let options = format!(
-            "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n{options}"
+            "[im]\nREST_ADDRESS = 127.0.0.1\nREST_PORT = {port}\nDATA_DB = {place}/db/inf.dat\nDATA_KEY_FILE = {place}/key\n\
+             LOG_FILE =\n{}\n",
+            self.setup.options
         );
-        let config = config::read(&[(files.path().join("im.cfg"), options)], &[]).into_config().unwrap();
-        let registry = prometheus::Registry::new();
-        let (engine, authenticator) = daemon::open(&config, &registry).await.unwrap();
-        let state = RestState { engine, authenticator, registry, settings };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            rest::serve(state, listener, stopped).await.unwrap();
-        });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, stop: Some(stop), task: Some(task), _files: files }
+        fs::write(self.directory.join("im.cfg"), options).unwrap();
+        let log = File::options().append(true).create(true).open(self.directory.join("im.log")).unwrap();
+        let mut words = self.setup.wrapper.clone();
+        words.push(env!("CARGO_BIN_EXE_imd").to_owned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("--config").arg(self.directory.join("im.cfg"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.process = Some(command.spawn().unwrap());
     }
 
-    pub fn url(&self, path: &str) -> String {
+    /// Ends it without warning.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Ends without warning after a while; [`Daemon::kill`] clears it away.
+    pub async fn die_after(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        kill(self.pid(), Signal::SIGKILL).unwrap();
+    }
+
+    /// Asks it to end; how long that took, and whether it ended well.
+    pub async fn terminate(&self) -> (Duration, bool) {
+        let started = Instant::now();
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        loop {
+            match waitid(Id::Pid(self.pid()), ended).unwrap() {
+                WaitStatus::StillAlive => assert!(started.elapsed() < PATIENCE, "it does not end: {}", self.log()),
+                status => return (started.elapsed(), matches!(status, WaitStatus::Exited(_, 0))),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Clears away one that was terminated.
+    pub fn reap(&mut self) {
+        self.process.take().unwrap().wait().unwrap();
+    }
+
+    /// What it logged so far, the last lines of it.
+    pub fn log(&self) -> String {
+        let text = fs::read_to_string(self.directory.join("im.log")).unwrap_or_default();
+        let from = text.lines().count().saturating_sub(60);
+        text.lines().skip(from).collect::<Vec<_>>().join("\n")
+    }
+
+    fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// A request of the user; `path` with its query.
-    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, self.url(path)).header(header::AUTHORIZATION, USER)
+    /// A request of the user, its answer once complete; none when the daemon ended before.
+    pub async fn ask(&self, method: Method, path: impl AsRef<str>, body: String) -> Option<Answer> {
+        let request =
+            self.client.request(method, self.url(path.as_ref())).header(header::AUTHORIZATION, &self.authorization);
+        let response = request.body(body).send().await.ok()?;
+        let status = response.status();
+        Some(Answer { status, text: response.text().await.ok()? })
     }
 
+    /// GET of a daemon that runs.
     pub async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path)).await
+        self.ask(Method::GET, path, String::new()).await.unwrap_or_else(|| panic!("GET {path}: {}", self.log()))
     }
 
-    /// GET with `Accept: application/json`.
-    pub async fn get_json(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path).header(header::ACCEPT, "application/json")).await
+    /// Text of an answer that must be a success.
+    pub async fn text(&self, method: Method, path: &str, body: &str) -> String {
+        let answer = self.ask(method.clone(), path, body.to_owned()).await;
+        let answer = answer.unwrap_or_else(|| panic!("{method} {path}: {}", self.log()));
+        assert_eq!(answer.status, StatusCode::OK, "{method} {path}: {}\n{}", answer.text, self.log());
+        answer.text
     }
 
-    pub async fn put(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::PUT, path)).await
+    /// Makes an infrastructure; its path.
+    pub async fn create(&self, document: &str, query: &str) -> String {
+        let answer = self.text(Method::POST, &format!("/infrastructures{query}"), document).await;
+        path_of(&answer)
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::DELETE, path)).await
+    /// State of an infrastructure.
+    pub async fn state(&self, path: &str) -> String {
+        let text = self.text(Method::GET, &format!("{path}/state"), "").await;
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["state"]["state"].as_str().unwrap().to_owned()
     }
 
-    pub async fn post(&self, path: &str, body: String) -> Answer {
-        Answer::of(self.request(Method::POST, path).body(body)).await
+    /// Waits for a state of an infrastructure.
+    pub async fn until_state(&self, path: &str, wanted: &str) {
+        self.until(&format!("{path} {wanted}"), async |daemon| daemon.state(path).await == wanted).await;
     }
 
-    /// Makes an infrastructure of the test document and waits until it is configured; its path.
-    pub async fn create(&self, number: u32) -> String {
-        let answer = self.post("/infrastructures", document(number)).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-        let path = format!("/infrastructures/{}", answer.text.rsplit('/').next().unwrap());
-        self.wait_for(&path, "configured").await;
-        path
+    /// Waits until no work is pending and no contextualization runs.
+    pub async fn until_idle(&self) {
+        let is_zero = |line: &str| ["imd_pending_work 0", "imd_contextualizations 0"].contains(&line);
+        let idle = async |daemon: &Self| {
+            let answer = daemon.get("/metrics").await;
+            answer.text.lines().filter(|line| is_zero(line)).count() == 2
+        };
+        self.until("idle", idle).await;
     }
 
-    /// Waits for a state of the infrastructure, at most ten seconds.
-    pub async fn wait_for(&self, path: &str, wanted: &str) {
-        self.wait_at_most(Duration::from_secs(10), path, wanted).await;
-    }
-
-    /// Waits for a state of the infrastructure.
-    pub async fn wait_at_most(&self, limit: Duration, path: &str, wanted: &str) {
-        let deadline = Instant::now() + limit;
-        loop {
-            let answer = self.get(&format!("{path}/state")).await;
-            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-            let json = answer.json();
-            if json["state"]["state"] == wanted {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not {wanted}: {json}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    /// Waits until something is true.
+    pub async fn until(&self, what: &str, is_true: impl AsyncFn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_true(self).await {
+            assert!(Instant::now() < deadline, "waited too long for: {what}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
+}
 
-    /// Sends bytes as they are and reads until the server closes.
-    pub async fn raw(&self, bytes: &[u8]) -> String {
-        let mut stream = TcpStream::connect(&self.address).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        // A reset after the answer is as good as an end.
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
-        let _ = read.expect("the server did not close the connection");
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    /// Stops the server; returns how long that took.
-    pub async fn stop(&mut self) -> Duration {
-        let started = Instant::now();
-        drop(self.stop.take());
-        if let Some(task) = self.task.take() {
-            task.await.unwrap();
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
         }
-        started.elapsed()
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log ends so:\n{}", self.log());
+        }
     }
 }
 
@@ -167,27 +271,10 @@ impl Server {
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    pub headers: header::HeaderMap,
     pub text: String,
 }
 
-impl Answer {
-    pub async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, text: response.text().await.unwrap() }
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
-    }
-
-    /// Status, content type and text, for comparisons.
-    pub fn parts(&self) -> (u16, &str, &str) {
-        (self.status.as_u16(), self.header("content-type"), &self.text)
-    }
+/// Path of an infrastructure from its URL.
+pub fn path_of(url: &str) -> String {
+    format!("/infrastructures/{}", url.trim().rsplit('/').next().unwrap())
 }

@@ -114,7 +114,7 @@ impl<'a> Driver<'a> {
                 Stop::Redo(why) if redos < REDOS => {
                     redos += 1;
                     let reset = |p: &mut Progress| {
-                        p.phase = Phase::Idle;
+                        p.phase = Phase::WaitIps;
                         p.master = None;
                         p.open.clear();
                         p.runtime = None;

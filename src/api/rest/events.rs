@@ -93,29 +93,28 @@ struct Follower {
 impl Follower {
     async fn follow(&mut self) -> Result<(), Gone> {
         let heartbeat = self.shared.state.settings.heartbeat;
+        let mut watching = true;
         loop {
             self.watcher.borrow_and_update();
             match self.replay().await? {
-                Replay::UpToDate => {}
+                Replay::UpToDate if watching => {}
+                // Nobody tells of new events here any more: the client comes again and is answered by who does.
+                Replay::UpToDate => return Ok(()),
                 Replay::Ended => return self.send(Event::default().event("end").data("{}")).await,
                 Replay::Later => {
+                    self.send(Event::default().comment(" the store is away")).await?;
                     tokio::time::sleep(STORE_PAUSE).await;
                     continue;
                 }
             }
-            let closed = loop {
+            watching = loop {
                 tokio::select! {
-                    changed = self.watcher.changed() => break changed.is_err(),
+                    changed = self.watcher.changed() => break changed.is_ok(),
                     () = tokio::time::sleep(heartbeat) => self.send(Event::default().comment(" alive")).await?,
                     () = self.sender.closed() => return Err(Gone),
                     () = self.shared.stopping.cancelled() => return Ok(()),
                 }
             };
-            if closed {
-                // What was stored between the last look and the end.
-                self.replay().await?;
-                return self.send(Event::default().event("end").data("{}")).await;
-            }
         }
     }
 

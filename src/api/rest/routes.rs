@@ -150,6 +150,7 @@ pub(super) static RESOURCES: &[Resource] = {
     }
     &[
         at("/", &[(Get, O::Describe)]),
+        at("/openapi.json", &[(Get, O::Describe)]),
         at("/version", &[(Get, O::Version)]),
         at("/healthz", &[(Get, O::Health)]),
         at("/readyz", &[(Get, O::Readiness)]),
@@ -249,6 +250,7 @@ pub(super) fn find(path: &str) -> Option<(usize, Parameters)> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use proptest::prelude::*;
 
     fn route(verb: Verb, path: &str) -> Option<(Operation, Vec<String>)> {
         let (place, parameters) = find(path)?;
@@ -278,6 +280,18 @@ mod tests {
         for (verb, path, expected) in cases {
             let expected = expected.map(|(o, p): (_, Vec<&str>)| (o, p.into_iter().map(str::to_owned).collect()));
             assert_eq!(route(verb, path), expected, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_matched_or_refused(path in "[/%a-z0-9.é]{0,40}", free in any::<String>()) {
+            for path in [path, free] {
+                if let Some((place, parameters)) = find(&path) {
+                    let wanted = RESOURCES[place].template.matches('{').count();
+                    prop_assert_eq!(parameters.iter().filter(|parameter| !parameter.is_empty()).count(), wanted);
+                }
+            }
         }
     }
 

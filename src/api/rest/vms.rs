@@ -18,7 +18,10 @@ pub(super) async fn info(request: Request) -> Result<Response, Failure> {
     let form = request.form(Media::Text)?;
     let engine = request.engine();
     let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
-    radl(form, &engine.vm_info(&infrastructure, &vm))
+    Ok(match form {
+        Form::Text => reply::text(engine.vm_info_text(&infrastructure, &vm)),
+        Form::Json => radl(form, &engine.vm_info(&infrastructure, &vm))?,
+    })
 }
 
 /// A document: as text, or `{"radl": [...]}`.

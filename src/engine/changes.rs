@@ -1,0 +1,283 @@
+//! Operations that change infrastructures: check, plan with the clouds, hand over to the keeper, wait.
+
+use super::{
+    Engine,
+    draft::Draft,
+    error::OperationError,
+    model::{IfAllFail, Infrastructure, Lifecycle, Vm},
+    operations::existing,
+    placement, refresh, render,
+    settings::Access,
+    transitions::{self, Placement},
+};
+use crate::auth::Caller;
+use connectors::{PowerOperation, Resize};
+use contextualization::Cause;
+use futures::{StreamExt, stream};
+use radl::Radl;
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::sync::OnceCell;
+
+impl Engine {
+    /// Creates an infrastructure and launches its machines. `document` is parsed and checked. With `asynchronous` it
+    /// returns once the work is durable, else when every launch has ended.
+    ///
+    /// # Errors
+    /// Boot mode, document, credentials, clouds (nothing is left then) and the store.
+    pub async fn create(&self, caller: &Caller, document: Radl, asynchronous: bool) -> Result<String, OperationError> {
+        self.inner.allow(Access::Change)?;
+        if !caller.is_user() {
+            let text = "These credentials are for one infrastructure only.";
+            return Err(OperationError::Invalid(text.to_owned()));
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        let model = Infrastructure::new(id, self.inner.now() / 1_000_000, caller.identities.clone());
+        let id = model.id.clone();
+        let credentials = caller.credentials.clone();
+        let mut draft = Draft::new(model, self.inner.terms());
+        draft.infrastructure();
+        let work = if asynchronous {
+            transitions::place(&mut draft, Arc::new(document), credentials)?
+        } else {
+            let placement = placement::choose(&self.inner, &draft.model, &document, &credentials).await?;
+            if let Some(why) = placement.refusal() {
+                return Err(OperationError::Cloud(why));
+            }
+            transitions::add(&mut draft, &document, placement, true, IfAllFail::Destroy, credentials)?
+        };
+        let (done, end) = tokio::sync::oneshot::channel();
+        let handle = self.inner.store_new(draft, (work, done)).await?;
+        let model = handle.snapshot();
+        let owners = model.owners.iter().map(|owner| owner.key.clone()).collect();
+        self.inner.directory.insert(id.clone(), owners, Arc::new(OnceCell::new_with(Some(handle))));
+        if !asynchronous {
+            let ended = end.await.map_err(|_| {
+                OperationError::Unavailable("the daemon is stopping; the infrastructure is being made".to_owned())
+            })?;
+            ended.map_err(OperationError::Invalid)?;
+        }
+        Ok(id)
+    }
+
+    /// Launches the machines of the document's deploys; returns their numbers when every launch has ended.
+    /// With `context` a contextualization of the whole infrastructure follows; a document that adds nothing is then a
+    /// reconfigure.
+    ///
+    /// # Errors
+    /// As [`Engine::create`]; a refused document leaves the infrastructure untouched.
+    pub async fn add(
+        &self,
+        caller: &Caller,
+        id: &str,
+        document: Radl,
+        context: bool,
+    ) -> Result<Vec<u32>, OperationError> {
+        self.inner.allow(Access::Change)?;
+        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let credentials = caller.credentials.clone();
+        let placement = placement::choose(&self.inner, &model, &document, &credentials).await?;
+        if let Some(why) = placement.refusal() {
+            // Nothing of the document stays, so that the next one is merged into what there was.
+            return Err(OperationError::Cloud(why));
+        }
+        if placement.vms.is_empty() && context && !model.vms.is_empty() {
+            let keep = move |draft: &mut Draft| {
+                let keep = IfAllFail::Keep;
+                transitions::add(draft, &document, Placement::default(), false, keep, credentials)?;
+                draft.start_generation(Cause::Reconfigure, None);
+                Ok(Vec::new())
+            };
+            return handle.change(keep).await;
+        }
+        let result = handle
+            .change_and_wait(move |draft| {
+                let keep = IfAllFail::Keep;
+                transitions::add(draft, &document, placement, context, keep, credentials)
+            })
+            .await?;
+        result.map_err(OperationError::Cloud)
+    }
+
+    /// Deletes machines. All numbers are checked before any is touched. Returns how many went.
+    ///
+    /// # Errors
+    /// Unknown or deleted machine, clouds, store.
+    pub async fn remove(&self, caller: &Caller, id: &str, vms: &[u32], context: bool) -> Result<usize, OperationError> {
+        self.inner.allow(Access::Change)?;
+        let (handle, _) = self.inner.keeper(caller, id).await?;
+        let credentials = caller.credentials.clone();
+        let vms = vms.to_vec();
+        let result =
+            handle.change_and_wait(move |draft| transitions::remove(draft, &vms, context, credentials)).await?;
+        result.map(|gone| gone.len()).map_err(OperationError::Cloud)
+    }
+
+    /// Starts a new contextualization, with changes of recipes, credentials and applications if a document is given;
+    /// with `vms` only those run the user's steps.
+    ///
+    /// # Errors
+    /// Document, boot mode, store.
+    pub async fn reconfigure(
+        &self,
+        caller: &Caller,
+        id: &str,
+        document: Option<Radl>,
+        vms: Option<BTreeSet<u32>>,
+    ) -> Result<(), OperationError> {
+        self.inner.allow(Access::Change)?;
+        let (handle, _) = self.inner.keeper(caller, id).await?;
+        let credentials = caller.credentials.clone();
+        handle.change(move |draft| transitions::reconfigure(draft, document.as_ref(), vms, credentials)).await
+    }
+
+    /// Deletes everything. With `asynchronous` it returns once the work is durable. Idempotent while it runs.
+    ///
+    /// # Errors
+    /// [`OperationError::Conflict`] while machines are launched; clouds, unless `force`.
+    pub async fn destroy(
+        &self,
+        caller: &Caller,
+        id: &str,
+        force: bool,
+        asynchronous: bool,
+    ) -> Result<(), OperationError> {
+        self.inner.allow(Access::Destroy)?;
+        let (handle, _) = self.inner.keeper(caller, id).await?;
+        let credentials = caller.credentials.clone();
+        let destroy = move |draft: &mut Draft| transitions::destroy(draft, force, credentials);
+        if asynchronous {
+            return handle.change(destroy).await.map(|_| ());
+        }
+        handle.change_and_wait(destroy).await?.map(|_| ()).map_err(OperationError::Cloud)
+    }
+
+    /// Starts, stops or reboots one machine, or all of them with `number` none.
+    ///
+    /// # Errors
+    /// Clouds: the texts of all machines joined, one a line.
+    pub async fn power(
+        &self,
+        caller: &Caller,
+        id: &str,
+        number: Option<u32>,
+        operation: PowerOperation,
+    ) -> Result<(), OperationError> {
+        self.inner.allow(Access::Change)?;
+        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let vms: Vec<Arc<Vm>> = match number {
+            Some(number) => vec![present(&model, number)?.clone()],
+            None => model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_))).cloned().collect(),
+        };
+        let numbers: Vec<u32> = vms.iter().map(|vm| vm.number).collect();
+        let errors: Vec<String> = stream::iter(vms)
+            .map(|vm| async move { self.power_vm(caller, &vm, operation).await.err().map(|error| error.to_string()) })
+            .buffered(self.inner.launch_slots())
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        refresh::observe(&self.inner, &handle, &model, numbers, Some(&caller.credentials)).await;
+        let gerund = match operation {
+            PowerOperation::Start => "starting",
+            PowerOperation::Stop => "stopping",
+            PowerOperation::Reboot => "rebooting",
+        };
+        match (errors.is_empty(), number) {
+            (true, _) => Ok(()),
+            (_, Some(_)) => Err(OperationError::Cloud(format!("Error {gerund} the VM: {}", errors.join("\n")))),
+            (_, None) => {
+                Err(OperationError::Cloud(format!("Error {gerund} the infrastructure: {}\n", errors.join("\n"))))
+            }
+        }
+    }
+
+    /// Changes sizes and disks of a machine; returns the infrastructure's document of the machine after it.
+    ///
+    /// # Errors
+    /// A document without the machine's system, clouds, store.
+    pub async fn alter(&self, caller: &Caller, id: &str, number: u32, document: Radl) -> Result<Radl, OperationError> {
+        self.inner.allow(Access::Change)?;
+        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let vm = present(&model, number)?.clone();
+        let Some(wanted) = document.system(&vm.system) else {
+            let text = format!("Incorrect RADL no system with name {} provided.", vm.system);
+            return Err(OperationError::Invalid(text));
+        };
+        let provider_id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
+        let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+        connector.resize(provider_id, &resize(wanted, &vm)).await.map_err(|error| {
+            OperationError::Cloud(format!("Error modifying the information about the VM {number}: {error}"))
+        })?;
+        refresh::observe(&self.inner, &handle, &model, [number], Some(&caller.credentials)).await;
+        let vm = handle.snapshot().vm(number).cloned().unwrap_or(vm);
+        let info = render::vm_info(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
+        Ok(Radl { networks: info.networks, systems: info.systems, ..model.radl.without_internal() })
+    }
+
+    /// Makes an image of a disk; returns its URL. With `auto_delete` it goes with the infrastructure.
+    ///
+    /// # Errors
+    /// Clouds, store.
+    pub async fn snapshot(
+        &self,
+        caller: &Caller,
+        id: &str,
+        number: u32,
+        disk: usize,
+        name: &str,
+        auto_delete: bool,
+    ) -> Result<String, OperationError> {
+        self.inner.allow(Access::Change)?;
+        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let vm = present(&model, number)?;
+        let provider_id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
+        let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+        let url = connector.snapshot(provider_id, disk, name).await?;
+        if auto_delete {
+            let entry = (vm.cloud.id.clone(), url.clone());
+            let remember = move |draft: &mut Draft| {
+                draft.infrastructure().snapshots.push(entry);
+                Ok(())
+            };
+            handle.change(remember).await?;
+        }
+        Ok(url)
+    }
+
+    async fn power_vm(&self, caller: &Caller, vm: &Vm, operation: PowerOperation) -> Result<(), OperationError> {
+        let id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
+        let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+        connector.power(id, operation).await.map_err(OperationError::from)
+    }
+}
+
+/// A machine that the cloud has.
+fn present(model: &Infrastructure, number: u32) -> Result<&Arc<Vm>, OperationError> {
+    let vm = existing(model, number)?;
+    match &vm.lifecycle {
+        Lifecycle::Present(_) => Ok(vm),
+        Lifecycle::Failed { .. } => {
+            Err(OperationError::Invalid("The VM could not be launched: there is none.".to_owned()))
+        }
+        Lifecycle::Deleting(_) => Err(OperationError::Conflict("deleting the VM".to_owned())),
+        _ => Err(OperationError::Conflict("launching the VM".to_owned())),
+    }
+}
+
+/// The sizes a document asks for, and its data disks that the machine does not have.
+fn resize(wanted: &radl::System, vm: &Vm) -> Resize {
+    let features = &wanted.features;
+    let has = |name: &str| vm.info.systems.first().is_some_and(|system| system.features.has(name));
+    let disks = (1..)
+        .map(|index| (index, format!("disk.{index}.size")))
+        .take_while(|(_, name)| features.has(name) || has(name))
+        .filter(|(_, name)| !has(name))
+        .filter_map(|(index, name)| Some((index, u64::try_from(features.integer(&name, "")?).ok()?)))
+        .collect();
+    Resize {
+        cpu_count: features.number("cpu.count", ""),
+        memory: features.integer("memory.size", "").and_then(|bytes| u64::try_from(bytes).ok()),
+        gpu_count: features.number("gpu.count", ""),
+        instance_type: features.text("instance_type").map(str::to_owned),
+        disks,
+    }
+}

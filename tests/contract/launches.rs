@@ -1,0 +1,133 @@
+//! Launches that fail or last, and the modes of the daemon (spec/api.md 4.4, 4.6, 4.8).
+
+use crate::support::{Answer, STRANGER, Server, document};
+use reqwest::{Method, header};
+use serde_json::json;
+use std::time::Duration;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+#[tokio::test]
+async fn machines_that_cannot_be_launched() {
+    let server = Server::configured("MAX_VM_FAILS = 2").await;
+    let post = |path: &str, number: u32, cloud: &str| {
+        Answer::of(server.request_on(Method::POST, path, cloud).body(document(number)))
+    };
+
+    // All of a synchronous create: an error with the reasons, and nothing is left.
+    let failed = post("/infrastructures", 2, "; fail_numbers = 0,1").await;
+    assert_eq!(failed.status, 400);
+    assert!(failed.text.starts_with("Error Creating Inf.: Error adding VMs: "), "{}", failed.text);
+    let reason = "Error launching the VMs of type node to cloud ID dummy of type Dummy. Attempt 1: ";
+    assert_eq!(failed.text.matches(reason).count(), 2, "{}", failed.text);
+    assert_eq!(server.wait_for_list(0).await, "");
+
+    // Some of them: they stay as failed machines, with the reason in their log.
+    let created = post("/infrastructures", 2, "; fail_numbers = 1").await;
+    assert_eq!(created.status, 200, "{}", created.text);
+    let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
+    server.wait_for(&path, "failed").await;
+    assert_eq!(server.get(&format!("{path}/vms/1/state")).await.text, "failed");
+    assert!(server.get(&format!("{path}/vms/1/contmsg")).await.text.contains(reason));
+    let added = post(&path, 2, "; fail_numbers = 2,3").await;
+    assert_eq!(added.status, 400);
+    assert!(added.text.starts_with("Error Adding resources: Error adding VMs: "), "{}", added.text);
+    assert_eq!(server.get(&path).await.text.lines().count(), 2);
+    // Without the failed one it is as good as new.
+    assert_eq!(server.delete(&format!("{path}/vms/1")).await.status, 200);
+    server.wait_for(&path, "configured").await;
+
+    // All of an asynchronous create: it stays, without machines, and its log says why.
+    let created = post("/infrastructures?async=1", 1, "; fail_numbers = 0").await;
+    assert_eq!(created.status, 200, "{}", created.text);
+    let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
+    server.wait_for(&path, "failed").await;
+    assert_eq!(server.get(&path).await.text, "");
+    assert!(server.get(&format!("{path}/contmsg")).await.text.contains("All VMs failed. No contextualize."));
+    assert_eq!(server.delete(&path).await.status, 200);
+}
+
+#[tokio::test]
+async fn documents_that_no_cloud_can_serve() {
+    let server = Server::start().await;
+    let no_cloud = server.client.post(server.url("/infrastructures")).body(document(1));
+    let no_cloud = no_cloud.header(header::AUTHORIZATION, STRANGER.split("\\n").next().unwrap());
+    assert_eq!(Answer::of(no_cloud).await.parts(), (400, TEXT, "Error Creating Inf.: No cloud provider available"));
+    let elsewhere = server.post("/infrastructures", document(1).replace("node 1", "node 1 other")).await;
+    assert_eq!(elsewhere.parts(), (400, TEXT, "Error Creating Inf.: No auth data for cloud with ID: other"));
+    let nothing = server.post("/infrastructures", "deploy node 1".to_owned()).await;
+    assert_eq!(nothing.parts(), (400, TEXT, "Error Creating Inf.: Line 1: Invalid system id in the deploy."));
+    assert_eq!(server.get("/infrastructures").await.text, "");
+}
+
+#[tokio::test]
+async fn operations_that_exclude_each_other() {
+    let server = Server::start().await;
+    let slow = "; latency_ms = 700";
+    let created = Answer::of(server.request_on(Method::POST, "/infrastructures?async=1", slow).body(document(1))).await;
+    let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
+    let delete = |path: &str| {
+        Answer::of(server.request_on(Method::DELETE, path, slow).header(header::ACCEPT, "application/json"))
+    };
+    let refused = delete(&path).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (409, &json!(409)), "{}", refused.text);
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("Error Destroying Inf: Invalid State to perform this operation."), "{message}");
+    server.wait_for(&path, "configured").await;
+
+    // A deletion that was accepted goes on: nothing can be added, a second one is no error, then all is gone.
+    assert_eq!(delete(&format!("{path}?async=yes")).await.status, 200);
+    assert_eq!(server.get(&format!("{path}/state")).await.json()["state"]["state"], "deleting");
+    let refused = server.post(&path, document(1)).await;
+    let message = "Error Adding resources: Infrastructure deleted. Do not add resources.";
+    assert_eq!(refused.parts(), (400, TEXT, message));
+    assert_eq!(delete(&path).await.status, 200);
+    assert_eq!(server.get(&path).await.status, 404);
+
+    // With force it may be deleted while it is being launched.
+    let created = Answer::of(server.request_on(Method::POST, "/infrastructures?async=1", slow).body(document(1))).await;
+    let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
+    assert_eq!(delete(&format!("{path}?force=yes")).await.parts(), (200, "text/plain", ""));
+    assert_eq!(server.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_undo_a_create() {
+    let server = Server::start().await;
+    let create = server.request_on(Method::POST, "/infrastructures", "; latency_ms = 300").body(document(1)).send();
+    assert!(tokio::time::timeout(Duration::from_millis(150), create).await.is_err());
+    let uri = server.wait_for_list(1).await;
+    let path = format!("/infrastructures/{}", uri.rsplit('/').next().unwrap());
+    server.wait_for(&path, "configured").await;
+}
+
+#[tokio::test]
+async fn modes_of_the_daemon() {
+    let server = Server::start().await;
+    let path = server.create(1).await;
+    let vm = format!("{path}/vms/0");
+    let disabled = "Function currently disabled.";
+
+    let server = server.restarted("BOOT_MODE = 1").await;
+    let cases = [
+        (Method::POST, "/infrastructures".to_owned(), "Error Creating Inf, info: "),
+        (Method::POST, path.clone(), "Error Adding resources: "),
+        (Method::PUT, format!("{path}/stop"), "Error in stop operation: "),
+        (Method::PUT, format!("{path}/reconfigure"), "Error reconfiguring infrastructure: "),
+        (Method::PUT, vm.clone(), "Error modifying resources: "),
+        (Method::PUT, format!("{vm}/reboot"), "Error in reboot op in VM: "),
+        (Method::PUT, format!("{vm}/disks/0/snapshot?image_name=a"), "Error creating snapshot: "),
+        (Method::DELETE, vm.clone(), "Error Removing resources: "),
+        (Method::DELETE, path.clone(), "Error Destroying Inf: "),
+    ];
+    for (method, path, prefix) in cases {
+        let answer = Answer::of(server.request(method.clone(), &path).body(document(1))).await;
+        assert_eq!(answer.parts(), (403, TEXT, format!("{prefix}{disabled}").as_str()), "{method} {path}");
+    }
+    assert_eq!(server.get(&vm).await.status, 200);
+
+    let server = server.restarted("BOOT_MODE = 2").await;
+    assert_eq!(server.delete(&vm).await.status, 403);
+    assert_eq!(server.delete(&path).await.parts(), (200, "text/plain", ""));
+    assert_eq!(server.get("/infrastructures").await.text, "");
+}

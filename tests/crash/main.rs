@@ -1,0 +1,11 @@
+//! The daemon dies, is stopped or loses its database, and is started again: the work goes on by itself, nothing is made
+//! twice and nothing is left behind.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod database;
+mod dummy;
+mod local;
+mod sandbox;
+mod stop;
+#[path = "../support/mod.rs"]
+mod support;

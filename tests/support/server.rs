@@ -1,0 +1,235 @@
+//! A daemon's REST API on a loopback port, over the real engine, and a client that keeps no state. Shared by the test
+//! binaries, each of which uses a part of it.
+#![allow(dead_code)]
+
+use imd::{
+    api::rest::{self, RestSettings, RestState},
+    config, daemon,
+};
+use reqwest::{Method, StatusCode, header};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+/// Credentials of the user most tests are.
+pub const USER: &str = "type = InfrastructureManager; username = user; password = pass\\nid = dummy; type = Dummy";
+
+/// Credentials of somebody else.
+pub const STRANGER: &str = "type = InfrastructureManager; username = stranger; password = pass\\nid = d; type = Dummy";
+
+/// A document with machines of one system and no recipes.
+pub fn document(number: u32) -> String {
+    format!(
+        "description lab ( name = 'Lab é' )
+network pub ( outbound = 'yes' )
+system node (
+cpu.count >= 1 and
+memory.size >= 512m and
+net_interface.0.connection = 'pub' and
+disk.0.image.url = 'mock0://linux.for.ev.er/image1' and
+disk.0.os.name = 'linux' and
+disk.0.applications contains ( name = 'ansible.modules.x' and preinstalled = 'yes' )
+)
+contextualize ()
+deploy node {number}
+"
+    )
+}
+
+/// A server of its own, stopped when dropped.
+pub struct Server {
+    pub address: String,
+    pub client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+    /// The daemon's own, so that it can end as a process does.
+    runtime: Option<Runtime>,
+    files: Option<TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(RestSettings::default()).await
+    }
+
+    pub async fn with(settings: RestSettings) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), "", settings).await
+    }
+
+    /// With further options of `im.cfg`.
+    pub async fn configured(options: &str) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), options, RestSettings::default()).await
+    }
+
+    /// Stops it and starts another one over its database.
+    pub async fn restarted(mut self, options: &str) -> Self {
+        self.stop().await;
+        let runtime = self.runtime.take().unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5))).await.unwrap();
+        Self::open(self.files.take().unwrap(), options, RestSettings::default()).await
+    }
+
+    /// With its files in a directory, and further lines of `im.cfg`; they begin in section `[im]`.
+    pub async fn open(files: TempDir, options: &str, settings: RestSettings) -> Self {
+        let place = files.path().display();
+        let text = format!(
+            "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n\
+             DELAY_BETWEEN_VM_RETRIES = 0\n{options}\n"
+        );
+        let config = config::read(&[(files.path().join("im.cfg"), text)], &[]).into_config().unwrap();
+        let registry = prometheus::Registry::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let task = runtime.spawn(async move {
+            let (engine, authenticator) = daemon::open(&config, &registry).await.unwrap();
+            let state = RestState { engine, authenticator, registry, settings };
+            rest::serve(state, listener, async { drop(stopped.await) }).await.unwrap();
+        });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { address, client, stop: Some(stop), task: Some(task), runtime: Some(runtime), files: Some(files) }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A request of the user; `path` with its query.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.request_on(method, path, "")
+    }
+
+    /// As [`Server::request`], with further keys of the simulated cloud (`; key = value ...`).
+    pub fn request_on(&self, method: Method, path: &str, cloud: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.url(path)).header(header::AUTHORIZATION, format!("{USER}{cloud}"))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// GET with `Accept: application/json`.
+    pub async fn get_json(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path).header(header::ACCEPT, "application/json")).await
+    }
+
+    pub async fn put(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::PUT, path)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::DELETE, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: String) -> Answer {
+        Answer::of(self.request(Method::POST, path).body(body)).await
+    }
+
+    /// Makes an infrastructure of the test document and waits until it is configured; its path.
+    pub async fn create(&self, number: u32) -> String {
+        let answer = self.post("/infrastructures", document(number)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let path = format!("/infrastructures/{}", answer.text.rsplit('/').next().unwrap());
+        self.wait_for(&path, "configured").await;
+        path
+    }
+
+    /// Waits for a state of the infrastructure, at most ten seconds.
+    pub async fn wait_for(&self, path: &str, wanted: &str) {
+        self.wait_at_most(Duration::from_secs(10), path, wanted).await;
+    }
+
+    /// Waits for a state of the infrastructure.
+    pub async fn wait_at_most(&self, limit: Duration, path: &str, wanted: &str) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let answer = self.get(&format!("{path}/state")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+            let json = answer.json();
+            if json["state"]["state"] == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not {wanted}: {json}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for a number of infrastructures, at most ten seconds; their URIs.
+    pub async fn wait_for_list(&self, number: usize) -> String {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let list = self.get("/infrastructures").await.text;
+            if list.lines().count() == number {
+                return list;
+            }
+            assert!(Instant::now() < deadline, "not {number}: {list}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends bytes as they are and reads until the server closes.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset after the answer is as good as an end.
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        let _ = read.expect("the server did not close the connection");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Stops the server; returns how long that took.
+    pub async fn stop(&mut self) -> Duration {
+        let started = Instant::now();
+        drop(self.stop.take());
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+        started.elapsed()
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// Status, content type and text, for comparisons.
+    pub fn parts(&self) -> (u16, &str, &str) {
+        (self.status.as_u16(), self.header("content-type"), &self.text)
+    }
+}
