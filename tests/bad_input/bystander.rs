@@ -53,7 +53,7 @@ impl Bystander {
     pub async fn configured(settings: RestSettings, options: &str) -> Self {
         let cloud = tempfile::tempdir().unwrap();
         let options = format!("{options}\n[Dummy]\nSTATE_DIR = {}\n", cloud.path().display());
-        let server = Server::open(tempfile::tempdir().unwrap(), &options, settings).await;
+        let server = Server::configured(settings, &options).await;
         let path = server.create(2).await;
         let mut bystander = Self { server, path, seen: Vec::new(), cloud, complaints: Mutex::default() };
         bystander.seen = bystander.look().await;

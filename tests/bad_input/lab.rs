@@ -7,6 +7,7 @@ use connectors::{
     local::{DiskStorage, LocalSettings},
     registry::Registry,
 };
+use imd::api::rest::RestSettings;
 use reqwest::{Method, StatusCode};
 use std::{
     collections::BTreeSet,
@@ -68,7 +69,7 @@ impl Lab {
             settings.private_pool,
             memory.map_or("auto".to_owned(), |bytes| bytes.to_string()),
         );
-        let server = Server::configured(&options).await;
+        let server = Server::configured(RestSettings::default(), &options).await;
         let mut lab = Self { server, healthy: String::new(), settings, seen: Vec::new(), _folder: folder };
         lab.healthy = lab.create(&machines("contextualize ()\ndeploy node 1\n")).await;
         lab.until(&lab.healthy, "configured").await;

@@ -7,5 +7,5 @@ mod dummy;
 mod local;
 mod sandbox;
 mod stop;
-#[path = "../support/mod.rs"]
+#[path = "../support/process.rs"]
 mod support;

@@ -71,9 +71,9 @@ impl Server {
         Self::open(tempfile::tempdir().unwrap(), "", settings).await
     }
 
-    /// With further options of `im.cfg`.
-    pub async fn configured(options: &str) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), options, RestSettings::default()).await
+    /// With further lines of `im.cfg`; they begin in section `[im]`.
+    pub async fn configured(settings: RestSettings, options: &str) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), options, settings).await
     }
 
     /// Stops it and starts another one over its database.
@@ -84,8 +84,7 @@ impl Server {
         Self::open(self.files.take().unwrap(), options, RestSettings::default()).await
     }
 
-    /// With its files in a directory, and further lines of `im.cfg`; they begin in section `[im]`.
-    pub async fn open(files: TempDir, options: &str, settings: RestSettings) -> Self {
+    async fn open(files: TempDir, options: &str, settings: RestSettings) -> Self {
         let place = files.path().display();
         let text = format!(
             "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n\
