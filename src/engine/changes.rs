@@ -49,7 +49,11 @@ impl Engine {
         let handle = self.inner.store_new(draft, (work, done)).await?;
         let model = handle.snapshot();
         let owners = model.owners.iter().map(|owner| owner.key.clone()).collect();
-        self.inner.directory.insert(id.clone(), owners, Arc::new(OnceCell::new_with(Some(handle))));
+        self.inner.directory.insert(id.clone(), owners, Arc::new(OnceCell::new_with(Some(handle.clone()))));
+        if handle.snapshot().deleted {
+            // It went before it was listed, when its keeper had nothing to take off the list.
+            self.inner.forget(&id);
+        }
         if !asynchronous {
             let ended = end.await.map_err(|_| {
                 OperationError::Unavailable("the daemon is stopping; the infrastructure is being made".to_owned())
