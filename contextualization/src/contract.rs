@@ -141,6 +141,13 @@ pub enum ErrorCode {
     Internal,
 }
 
+impl std::fmt::Display for ErrorCode {
+    /// The name as logs show it: `TASK_FAILED`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// Something the outside sees.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {

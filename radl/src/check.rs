@@ -51,6 +51,18 @@ impl Radl {
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), RadlError> {
+        self.check_with(check_configure)
+    }
+
+    /// As [`Radl::check`] for a document put together from checked ones, whose recipes need not be read again.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub(crate) fn check_all_but_recipes(&self) -> Result<(), RadlError> {
+        self.check_with(|_| Ok(()))
+    }
+
+    fn check_with(&self, recipe: impl Fn(&Configure) -> Result<(), RadlError>) -> Result<(), RadlError> {
         let known = Known {
             networks: self.networks.iter().map(|network| network.id.as_str()).collect(),
             ansible_hosts: self.ansible_hosts.iter().map(|host| host.id.as_str()).collect(),
@@ -61,7 +73,7 @@ impl Radl {
         self.ansible_hosts.iter().try_for_each(|host| check_ansible_host(host, &known))?;
         self.systems.iter().try_for_each(|system| check_system(&system.features, &known))?;
         self.deploys.iter().try_for_each(|deploy| check_deploy(deploy, &systems))?;
-        self.configures.iter().try_for_each(check_configure)?;
+        self.configures.iter().try_for_each(recipe)?;
         self.contextualize.iter().try_for_each(|c| check_contextualize(c, &systems, &configures))?;
         if systems.len() < self.systems.len() {
             return Err(RadlError::without_line("Some System name duplicated."));

@@ -98,10 +98,10 @@ pub fn add_resource(
     complete(&mut completed.configures, &stored.configures, "configure")?;
     let definitions = completed.clone();
     add_helpers(&mut completed, private_networks);
-    completed.check()?;
+    completed.check_all_but_recipes()?;
     let mut stored = stored.clone();
     merge(&mut stored, definitions);
-    stored.check()?;
+    stored.check_all_but_recipes()?;
     Ok(Added { completed, stored })
 }
 
@@ -187,7 +187,7 @@ pub fn reconfigure(stored: &Radl, new: &Radl) -> Result<Radl, RadlError> {
             system.replace_applications(change);
         }
     }
-    result.check()?;
+    result.check_all_but_recipes()?;
     Ok(result)
 }
 

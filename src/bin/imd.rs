@@ -5,7 +5,14 @@ use imd::{
     cli::{Arguments, Request, run},
     daemon, telemetry,
 };
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+// Gives back what a large infrastructure or a burst of requests took, which the system's allocator keeps.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Time for blocking calls to end once everything else has stopped; what they do is durable or done again.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let (config, warnings) = match run(Arguments::parse()) {
@@ -29,7 +36,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(daemon::run(*config)) {
+    let ended = runtime.block_on(daemon::run(*config));
+    runtime.shutdown_timeout(LAST_CALLS);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the daemon cannot start: {error}");

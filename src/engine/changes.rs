@@ -40,6 +40,9 @@ impl Engine {
             transitions::place(&mut draft, Arc::new(document), credentials)?
         } else {
             let placement = placement::choose(&self.inner, &draft.model, &document, &credentials).await?;
+            if let Some(why) = placement.refusal() {
+                return Err(OperationError::Cloud(why));
+            }
             transitions::add(&mut draft, &document, placement, true, IfAllFail::Destroy, credentials)?
         };
         let (done, end) = tokio::sync::oneshot::channel();
@@ -73,6 +76,10 @@ impl Engine {
         let (handle, model) = self.inner.keeper(caller, id).await?;
         let credentials = caller.credentials.clone();
         let placement = placement::choose(&self.inner, &model, &document, &credentials).await?;
+        if let Some(why) = placement.refusal() {
+            // Nothing of the document stays, so that the next one is merged into what there was.
+            return Err(OperationError::Cloud(why));
+        }
         if placement.vms.is_empty() && context && !model.vms.is_empty() {
             let keep = move |draft: &mut Draft| {
                 let keep = IfAllFail::Keep;

@@ -19,6 +19,7 @@ pub mod error;
 pub mod keeper;
 mod keepers;
 mod launch;
+mod memo;
 pub mod model;
 mod observation;
 pub mod operations;

@@ -1,5 +1,6 @@
 //! The state of an infrastructure as plain data. Only its keeper changes it; everybody else reads snapshots.
 
+use super::memo::Memo;
 use crate::auth::{Credentials, Identity};
 use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, SharedResources, VmUid};
 use contextualization::{Cause, KeyPair, VmError};
@@ -129,6 +130,9 @@ pub struct Vm {
     pub host_key: Option<String>,
     /// Creation, seconds since the epoch.
     pub created: i64,
+    /// Its document as text, for the state it was made in.
+    #[serde(skip)]
+    pub text: Memo<State>,
 }
 
 /// Why a new contextualization started and what of it is decided.
@@ -240,6 +244,9 @@ pub struct Infrastructure {
     /// Images to delete with the infrastructure, with the cloud id.
     #[serde(default)]
     pub snapshots: Vec<(String, String)>,
+    /// The states of all machines as the API tells them.
+    #[serde(skip)]
+    pub states: Memo<()>,
 }
 
 impl Vm {
@@ -280,6 +287,7 @@ impl Infrastructure {
             credentials: None,
             ansible_key: None,
             snapshots: Vec::new(),
+            states: Memo::default(),
         }
     }
 

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::auth::Caller;
 use crate::store::StoredEvent;
+use bytes::Bytes;
 use radl::Radl;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 /// The engine as the APIs see it: cheap to clone.
 #[derive(Clone)]
@@ -88,6 +89,31 @@ impl Engine {
     #[must_use]
     pub fn vm_info(&self, infrastructure: &Infrastructure, vm: &Vm) -> Radl {
         render::vm_info(vm, self.vm_state(infrastructure, vm))
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Bytes {
+        let state = self.vm_state(infrastructure, vm);
+        let render = || Ok::<_, Infallible>(Bytes::from(render::vm_info(vm, state).to_text()));
+        vm.text.get_or_try(state, render).unwrap_or_else(|never| match never {})
+    }
+
+    /// A rendering of the states of the infrastructure and all its machines, made at most once for a state.
+    ///
+    /// # Errors
+    /// Those of `render`.
+    pub fn states<E>(
+        &self,
+        infrastructure: &Infrastructure,
+        render: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        // While a cloud is silent the states change by the mere time.
+        let failing = |vm: &Arc<Vm>| vm.observed.is_some_and(|observed| observed.failing_since.is_some());
+        if infrastructure.vms.iter().any(failing) {
+            return render();
+        }
+        infrastructure.states.get_or_try((), render)
     }
 
     /// The stored document as users see it.

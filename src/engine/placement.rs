@@ -40,7 +40,25 @@ struct Clouds {
 #[derive(Default)]
 struct Candidates {
     best: HashMap<String, (System, f64)>,
-    why_not: Vec<String>,
+    why_not: Vec<(String, String)>,
+}
+
+impl Candidates {
+    /// Why a system has no machine in a cloud: what the cloud said, and the image that was asked for.
+    fn missing(&self, requested: &System, cloud_id: &str) -> String {
+        let mut text = format!(
+            "Error, no concrete system to deploy: {} in cloud: {cloud_id}. Check if a correct image is being used",
+            requested.name
+        );
+        if let Some(image) = requested.features.value_json("disk.0.image.url") {
+            let image = image.as_str().map_or_else(|| image.to_string(), str::to_owned);
+            text.push_str(&format!(" (disk.0.image.url is {image})"));
+        }
+        for (_, why) in self.why_not.iter().filter(|(cloud, _)| cloud == cloud_id) {
+            text.push_str(&format!(": {why}"));
+        }
+        text
+    }
 }
 
 /// Chooses the clouds of a work that was accepted before, and reports.
@@ -127,7 +145,7 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
                 Ok(Some(url)) => base.features.set_text("disk.0.image.url", &url),
                 Ok(None) => continue,
                 Err(why) => {
-                    found.why_not.push(why);
+                    found.why_not.push((cloud.account.id.clone(), why));
                     continue;
                 }
             }
@@ -144,7 +162,7 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
                     found.best.insert(cloud.account.id.clone(), best);
                 }
             }
-            Err(error) => found.why_not.push(error.message),
+            Err(error) => found.why_not.push((cloud.account.id.clone(), error.message)),
         }
     }
     if any_image {
@@ -152,7 +170,10 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
     }
     let details = match found.why_not.is_empty() {
         true => String::new(),
-        false => format!(": {}", found.why_not.join("; ")),
+        false => {
+            let whys: Vec<String> = found.why_not.iter().map(|(cloud, why)| format!("{cloud}: {why}")).collect();
+            format!(": {}", whys.join("; "))
+        }
     };
     let text = format!("No VMI obtained from Sites to system '{}'{details}", system.name);
     Err(OperationError::Invalid(text))
@@ -236,13 +257,11 @@ fn plan(
             let Some(cloud_id) = places.get_mut(deploy.system.as_str()).and_then(Vec::pop) else { continue };
             let Some(cloud) = clouds.iter().find(|cloud| cloud.account.id == cloud_id) else { continue };
             let Some(requested) = completed.system(&deploy.system) else { continue };
-            let best = candidates.get(deploy.system.as_str()).and_then(|found| found.best.get(cloud_id));
+            let Some(found) = candidates.get(deploy.system.as_str()) else { continue };
+            let best = found.best.get(cloud_id);
             let system = best.map_or_else(|| requested.clone(), |(system, _)| system.clone());
             let failure = match best {
-                None => Some(format!(
-                    "Error, no concrete system to deploy: {} in cloud: {cloud_id}. Check if a correct image is being used",
-                    deploy.system
-                )),
+                None => Some(found.missing(requested, cloud_id)),
                 Some((system, _)) if system.credentials().username.is_none() => {
                     Some(format!("No username for deploy: {}", deploy.system))
                 }

@@ -40,6 +40,16 @@ pub struct Placement {
     pub private_networks: BTreeMap<String, String>,
 }
 
+impl Placement {
+    /// Why no machine at all can be launched, each reason once; none when one may be, or nothing is asked for.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let whys: Option<BTreeSet<&str>> = self.vms.iter().map(|vm| vm.failure.as_deref()).collect();
+        let whys: Vec<&str> = whys?.into_iter().collect();
+        (!whys.is_empty()).then(|| format!("Error adding VMs: {}", whys.join("\n")))
+    }
+}
+
 /// A launch that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchFailure {
@@ -205,6 +215,7 @@ pub fn add(
             failure: None,
             host_key: None,
             created: now,
+            text: Default::default(),
         });
     }
     let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail });

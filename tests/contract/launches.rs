@@ -1,6 +1,7 @@
 //! Launches that fail or last, and the modes of the daemon (spec/api.md 4.4, 4.6, 4.8).
 
 use crate::support::{Answer, STRANGER, Server, document};
+use imd::api::rest::RestSettings;
 use reqwest::{Method, header};
 use serde_json::json;
 use std::time::Duration;
@@ -9,7 +10,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 #[tokio::test]
 async fn machines_that_cannot_be_launched() {
-    let server = Server::configured("MAX_VM_FAILS = 2").await;
+    let server = Server::configured(RestSettings::default(), "MAX_VM_FAILS = 2").await;
     let post = |path: &str, number: u32, cloud: &str| {
         Answer::of(server.request_on(Method::POST, path, cloud).body(document(number)))
     };

@@ -6,6 +6,7 @@ mod events;
 mod infrastructures;
 mod launches;
 mod probes;
+#[path = "../support/server.rs"]
 mod support;
 mod transport;
 mod vms;

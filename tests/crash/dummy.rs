@@ -3,7 +3,7 @@
 //! not the same moments.
 
 use crate::support::{Answer, Daemon, Setup, path_of};
-use connectors::dummy::{Cloud, Inventory, system_clock};
+use connectors::dummy::Inventory;
 use futures::{FutureExt, StreamExt, future::join_all, stream};
 use imd::{
     engine::model::{Infrastructure, Lifecycle, Vm},
@@ -13,9 +13,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    env, fs,
+    env,
     panic::AssertUnwindSafe,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -53,24 +52,17 @@ type Records = Mutex<BTreeMap<String, Acknowledged>>;
 
 async fn scenario(seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
-    let directory = tempfile::tempdir().unwrap();
-    let cloud = directory.path().join("cloud");
     let setup = Setup {
-        options: format!(
-            "DELAY_BETWEEN_VM_RETRIES = 0\nMAX_VM_FAILS = 2\nVM_INFO_UPDATE_FREQUENCY = 1\n\
-             [Dummy]\nSTATE_DIR = {}",
-            cloud.display()
-        ),
+        options: "DELAY_BETWEEN_VM_RETRIES = 0\nMAX_VM_FAILS = 2\nVM_INFO_UPDATE_FREQUENCY = 1".to_owned(),
         clouds: format!(
             "id = dummy; type = Dummy; latency_ms = 1-{}; lost_reply_rate = {:.2}; failure_rate = {:.2}; seed = {seed}",
             chance.random_range(5..80),
             chance.random_range(0.05..0.2),
             chance.random_range(0.0..0.05),
         ),
-        directory: Some(directory.path().to_owned()),
         ..Setup::default()
     };
-    let mut daemon = Daemon::new(setup);
+    let mut daemon = Daemon::over_dummy(setup);
     let records = Records::default();
 
     for _ in 0..chance.random_range(3..=5) {
@@ -89,7 +81,7 @@ async fn scenario(seed: u64) {
     };
     daemon.until("settled", settled).await;
     daemon.kill();
-    compare(seed, directory.path(), &cloud, &records).await;
+    compare(seed, &daemon, &records).await;
 
     // Deleted from the outside, with the cloud as unreliable as before and one more death.
     daemon.start().await;
@@ -104,11 +96,9 @@ async fn scenario(seed: u64) {
         assert!([StatusCode::OK, StatusCode::NOT_FOUND].contains(&answer.status), "seed {seed}: {answer:?}");
     }
     daemon.kill();
-    let left =
-        Cloud::open(&cloud, system_clock).unwrap().inspect(|inventory| (inventory.is_empty(), everything(inventory)));
-    let (empty, left) = left.unwrap();
+    let (empty, left) = daemon.inspect_dummy(|inventory| (inventory.is_empty(), everything(inventory)));
     assert!(empty, "seed {seed}: the cloud still holds {left}");
-    assert!(models(directory.path()).await.iter().all(|model| model.deleted), "seed {seed}");
+    assert!(models(&daemon).await.iter().all(|model| model.deleted), "seed {seed}");
 }
 
 fn everything(inventory: &Inventory) -> String {
@@ -244,9 +234,9 @@ deploy node {machines}
 }
 
 /// The stored infrastructures, deleted ones too; no daemon may run.
-async fn models(directory: &Path) -> Vec<Infrastructure> {
-    let keyring = Arc::new(Keyring::load(&directory.join("key"), None).unwrap());
-    let store: Arc<dyn Store> = store::open(directory.join("inf.dat").to_str().unwrap(), keyring).unwrap();
+async fn models(daemon: &Daemon) -> Vec<Infrastructure> {
+    let keyring = Arc::new(Keyring::load(&daemon.key(), None).unwrap());
+    let store: Arc<dyn Store> = store::open(daemon.database().to_str().unwrap(), keyring).unwrap();
     let mut models = Vec::new();
     for row in store.index().await.unwrap() {
         let stored = store.load(&row.id).await.unwrap().unwrap();
@@ -259,15 +249,11 @@ async fn models(directory: &Path) -> Vec<Infrastructure> {
 }
 
 /// The daemon and the cloud agree, and both with what was acknowledged.
-async fn compare(seed: u64, directory: &Path, cloud: &Path, records: &Records) {
-    let models = models(directory).await;
-    let mut machines: HashMap<String, (String, String)> = Cloud::open(cloud, system_clock)
-        .unwrap()
-        .inspect(|inventory| {
-            let machines = inventory.tenants().flat_map(|(_, tenant)| tenant.machines());
-            machines.map(|m| (m.id.to_string(), (m.infrastructure.clone(), m.uid.to_string()))).collect()
-        })
-        .unwrap();
+async fn compare(seed: u64, daemon: &Daemon, records: &Records) {
+    let models = models(daemon).await;
+    let marks =
+        daemon.machines_of_dummy().into_iter().map(|m| (m.id.to_string(), (m.infrastructure, m.uid.to_string())));
+    let mut machines: HashMap<String, (String, String)> = marks.collect();
     let mut uids = BTreeSet::new();
     for model in &models {
         let id = &model.id;
@@ -303,7 +289,7 @@ async fn compare(seed: u64, directory: &Path, cloud: &Path, records: &Records) {
     }
     // The journal of the cloud remembers deleted machines too.
     let mut made: HashMap<String, BTreeSet<String>> = HashMap::new();
-    for line in fs::read_to_string(cloud.join("inventory.journal")).unwrap().lines() {
+    for line in daemon.journal_of_dummy().lines() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
         if let machine @ serde_json::Value::Object(_) = &entry["event"]["machine"] {
             made.entry(machine["uid"].to_string()).or_default().insert(machine["id"].to_string());

@@ -2,6 +2,10 @@
 //! twice and nothing is left behind.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod database;
 mod dummy;
-#[path = "../support/mod.rs"]
+mod local;
+mod sandbox;
+mod stop;
+#[path = "../support/process.rs"]
 mod support;

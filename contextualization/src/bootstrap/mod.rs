@@ -32,7 +32,7 @@ pub enum BootstrapError {
     #[error(transparent)]
     Ssh(#[from] SshError),
     /// Something that the user or the operator can change.
-    #[error("[{0:?}] {1}")]
+    #[error("[{0}] {1}")]
     Unfit(ErrorCode, String),
 }
 

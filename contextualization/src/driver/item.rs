@@ -61,11 +61,6 @@ fn log(vm: u32, text: impl Into<String>) -> Effect {
     Effect::VmLog { vm, text: text.into() }
 }
 
-/// The code as users see it.
-fn code(code: ErrorCode) -> String {
-    serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 /// The sudo password of a machine as its facts have it.
 fn sudo_password(vms: &[VmFacts], vm: u32) -> Option<String> {
     vms.iter().find(|v| v.id == vm)?.info.systems.first()?.credentials().password
@@ -115,7 +110,7 @@ impl Runs<'_> {
                 let text = match result {
                     Ok(()) => format!("Task {} finished successfully\n", item.task),
                     Err(e) => {
-                        let (task, n, code) = (&item.task, open.attempt, code(e.code));
+                        let (task, n, code) = (&item.task, open.attempt, e.code);
                         format!("ERROR executing task {task}: ({n}/{most})\nCause: [{code}] {}\n", e.message)
                     }
                 };

@@ -182,7 +182,7 @@ impl<'a> Stage<'_, 'a> {
         recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
 
         let (installed, public, opened) =
-            tokio::join!(self.install(&session), self.public_addresses(true), self.doors(id, &session));
+            tokio::join!(self.install(id, &session), self.public_addresses(true), self.doors(id, &session));
         installed?;
         public?;
         opened?;
@@ -208,7 +208,7 @@ impl<'a> Stage<'_, 'a> {
         Ok((link, files))
     }
 
-    async fn install(&self, session: &SshSession) -> Result<(), Stop> {
+    async fn install(&self, master: u32, session: &SshSession) -> Result<(), Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
         let version = option(&driver.job.radl, "ansible_version");
         let what = version.map_or(String::new(), |v| format!(" (v. {v})"));
@@ -220,7 +220,7 @@ impl<'a> Stage<'_, 'a> {
         let settings = &driver.job.settings;
         let (runtime, mut notes) = bootstrap::bootstrap(session, settings, &driver.conf_dir, version)
             .await
-            .map_err(|e| Stop::Failed(format!("Error configuring master node: {e}")))?;
+            .map_err(|e| Stop::Failed(format!("Error configuring master node: VM {master}: {e}")))?;
         notes.push("Ansible successfully configured in the master VM.".to_owned());
         let effects = notes.into_iter().map(Effect::InfrastructureLog).collect();
         Ok(recorder.record(effects, |p| p.runtime = Some(runtime)).await?)
@@ -267,7 +267,7 @@ impl<'a> Stage<'_, 'a> {
     async fn door(&self, vm: &VmFacts, session: &SshSession) -> Result<(), Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
         let refuse = |e: VmError, line: Option<String>| async move {
-            let text = format!("Error Waiting access to VM: {}\n{}\n", vm.id, e.message);
+            let text = format!("Error Waiting access to VM: {}\nCause: [{}] {}\n", vm.id, e.code, e.message);
             let mut effects: Vec<_> = line.into_iter().map(Effect::InfrastructureLog).collect();
             effects.push(Effect::VmLog { vm: vm.id, text });
             recorder.record(effects, |_| {}).await?;

@@ -2,6 +2,7 @@
 
 use super::{
     error::Failure,
+    json,
     negotiation::{Form, Media},
     query,
     reply::{self, Named, Response},
@@ -12,6 +13,7 @@ use crate::engine::{
     error::OperationError,
     model::{Infrastructure, State},
 };
+use bytes::Bytes;
 use connectors::PowerOperation;
 use serde::{Serialize, Serializer};
 use warp::http::StatusCode;
@@ -88,9 +90,12 @@ pub(super) async fn state(request: Request) -> Result<Response, Failure> {
     request.json_only()?;
     let engine = request.engine();
     let infrastructure = engine.infrastructure(&caller, request.infrastructure()).await?;
-    let vm_states = MachineStates { engine, infrastructure: &infrastructure };
-    let states = States { state: engine.state(&infrastructure), vm_states };
-    Ok(reply::value(&Named("state", &states))?)
+    let render = || {
+        let vm_states = MachineStates { engine, infrastructure: &infrastructure };
+        let states = States { state: engine.state(&infrastructure), vm_states };
+        json::line(&Named("state", &states)).map(Bytes::from)
+    };
+    Ok(reply::json(engine.states(&infrastructure, render)?))
 }
 
 #[derive(Serialize)]

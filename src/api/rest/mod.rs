@@ -6,7 +6,7 @@
 //! | `routes` | the table from method and path to an operation |
 //! | `dispatch` | the way every request goes |
 //! | `request`, `query`, `negotiation`, `base_url` | reading a request |
-//! | `reply`, `json`, `error`, `machine_documents` | writing an answer |
+//! | `reply`, `json`, `error` | writing an answer |
 //! | `infrastructures`, `vms`, `events`, `version`, `health`, `metrics` | one resource each |
 //!
 //! The wire is described in spec/api.md; where a resource departs from it, its module says so.
@@ -18,7 +18,6 @@ mod events;
 mod health;
 mod infrastructures;
 mod json;
-mod machine_documents;
 mod metrics;
 mod negotiation;
 mod query;
@@ -32,7 +31,6 @@ mod vms;
 pub use server::{ServeError, serve};
 
 use crate::{auth::Authenticator, engine::Engine};
-use machine_documents::MachineDocuments;
 use metrics::Metrics;
 use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
@@ -109,7 +107,6 @@ struct Shared {
     local: String,
     cors_origin: Option<HeaderValue>,
     streams: Arc<Semaphore>,
-    machine_documents: MachineDocuments,
     /// Cancelled when the server is to stop: streams end.
     stopping: CancellationToken,
 }

@@ -15,7 +15,7 @@ pub(super) enum Media {
 }
 
 /// The form chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// The text form of the resource.
     Text,

@@ -36,7 +36,12 @@ pub(super) fn empty() -> Response {
 
 /// A value as one line of JSON.
 pub(super) fn value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Response> {
-    Ok(with_type("application/json", json::line(value)?))
+    Ok(json(json::line(value)?))
+}
+
+/// JSON that is written already.
+pub(super) fn json(body: impl Into<Bytes>) -> Response {
+    with_type("application/json", body)
 }
 
 /// A value under one name, without building a map: `{"name": value}`.

@@ -3,7 +3,6 @@
 use super::{
     RestState, Shared,
     dispatch::{self, Incoming},
-    machine_documents::MachineDocuments,
     metrics::Metrics,
     request,
 };
@@ -62,7 +61,6 @@ pub async fn serve(
         local: listener.local_addr()?.to_string(),
         cors_origin: settings.cors_origin.as_ref().map(origin).transpose()?,
         streams: Arc::new(Semaphore::new(settings.max_streams)),
-        machine_documents: MachineDocuments::new(),
         stopping: CancellationToken::new(),
         state,
     });

@@ -2,14 +2,12 @@
 
 use super::{
     error::Failure,
-    json,
     negotiation::{Form, Media},
     query,
     reply::{self, Named, Response},
     request::Request,
 };
 use crate::engine::error::OperationError;
-use bytes::Bytes;
 use connectors::PowerOperation;
 use radl::Radl;
 use warp::http::StatusCode;
@@ -20,21 +18,18 @@ pub(super) async fn info(request: Request) -> Result<Response, Failure> {
     let form = request.form(Media::Text)?;
     let engine = request.engine();
     let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
-    let state = engine.vm_state(&infrastructure, &vm);
-    let write = || written(form, &engine.vm_info(&infrastructure, &vm));
-    Ok(radl(form, request.shared.machine_documents.get(&vm.info, state, form, write)?))
-}
-
-/// A document: as text, or `{"radl": [...]}`.
-fn written(form: Form, document: &Radl) -> Result<Bytes, Failure> {
     Ok(match form {
-        Form::Text => document.to_text().into(),
-        Form::Json => json::line(&Named("radl", &document.to_json()))?.into(),
+        Form::Text => reply::text(engine.vm_info_text(&infrastructure, &vm)),
+        Form::Json => radl(form, &engine.vm_info(&infrastructure, &vm))?,
     })
 }
 
-fn radl(form: Form, written: Bytes) -> Response {
-    reply::with_type(if form == Form::Text { "text/plain" } else { "application/json" }, written)
+/// A document: as text, or `{"radl": [...]}`.
+fn radl(form: Form, document: &Radl) -> Result<Response, Failure> {
+    Ok(match form {
+        Form::Text => reply::text(document.to_text()),
+        Form::Json => reply::value(&Named("radl", &document.to_json()))?,
+    })
 }
 
 /// `PUT /infrastructures/<inf>/vms/<vm>`
@@ -44,8 +39,7 @@ pub(super) async fn alter(mut request: Request) -> Result<Response, Failure> {
     let kind = request.document_kind()?;
     let number = request.machine()?;
     let document = request.document(kind).await?;
-    let altered = request.engine().alter(&caller, request.infrastructure(), number, document).await?;
-    Ok(radl(form, written(form, &altered)?))
+    radl(form, &request.engine().alter(&caller, request.infrastructure(), number, document).await?)
 }
 
 /// `DELETE /infrastructures/<inf>/vms/<vm>[,<vm>...]`
@@ -79,7 +73,7 @@ pub(super) async fn property(request: Request) -> Result<Response, Failure> {
     Ok(match (form, value) {
         (Form::Json, value) => reply::value(&Named(name, &value))?,
         (Form::Text, serde_json::Value::String(text)) => reply::text(text),
-        (Form::Text, value) => reply::text(json::line(&value)?),
+        (Form::Text, value) => reply::text(super::json::line(&value)?),
     })
 }
 

@@ -81,8 +81,8 @@ impl SqliteStore {
                     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
                     // What a savepoint needs to roll back is worth no file.
                     connection.pragma_update(None, "temp_store", "memory")?;
-                    // Kibibytes, as the sign says.
-                    connection.pragma_update(None, "cache_size", -16_384)?;
+                    // Kibibytes, as the sign says: a commit touches few pages, and the page cache of the system has the rest.
+                    connection.pragma_update(None, "cache_size", -2048)?;
                     // After a large transaction the WAL file shrinks back to this many bytes.
                     connection.pragma_update(None, "journal_size_limit", 16 << 20)
                 })
@@ -91,7 +91,10 @@ impl SqliteStore {
         let mut first = connect_writer()?;
         schema::prepare(&mut first, &keyring)?;
         let readers = Readers::new(Box::new(move || {
-            connect(&path, flags, |connection| connection.pragma_update(None, "query_only", true))
+            connect(&path, flags, |connection| {
+                connection.pragma_update(None, "cache_size", -512)?;
+                connection.pragma_update(None, "query_only", true)
+            })
         }));
         let writer = Writer::start(first, Box::new(connect_writer))
             .map_err(|error| StoreError::Unavailable(format!("no thread for writing: {error}")))?;

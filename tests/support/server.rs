@@ -1,4 +1,6 @@
-//! A daemon's REST API on a loopback port, over the simulated cloud, and a client that keeps no state.
+//! A daemon's REST API on a loopback port, over the real engine, and a client that keeps no state. Shared by the test
+//! binaries, each of which uses a part of it.
+#![allow(dead_code)]
 
 use imd::{
     api::rest::{self, RestSettings, RestState},
@@ -69,9 +71,9 @@ impl Server {
         Self::open(tempfile::tempdir().unwrap(), "", settings).await
     }
 
-    /// With further options of `im.cfg`.
-    pub async fn configured(options: &str) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), options, RestSettings::default()).await
+    /// With further lines of `im.cfg`; they begin in section `[im]`.
+    pub async fn configured(settings: RestSettings, options: &str) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), options, settings).await
     }
 
     /// Stops it and starts another one over its database.
@@ -149,7 +151,12 @@ impl Server {
 
     /// Waits for a state of the infrastructure, at most ten seconds.
     pub async fn wait_for(&self, path: &str, wanted: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        self.wait_at_most(Duration::from_secs(10), path, wanted).await;
+    }
+
+    /// Waits for a state of the infrastructure.
+    pub async fn wait_at_most(&self, limit: Duration, path: &str, wanted: &str) {
+        let deadline = Instant::now() + limit;
         loop {
             let answer = self.get(&format!("{path}/state")).await;
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);

@@ -1,7 +1,11 @@
 //! The daemon as a process of its own: started, asked over REST, stopped, killed, started again.
 
+use connectors::dummy::{Cloud, Inventory, Machine, system_clock};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
     unistd::Pid,
 };
 use reqwest::{Method, StatusCode, header};
@@ -9,7 +13,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -25,7 +29,8 @@ pub struct Setup {
     pub options: String,
     /// Clouds of the user, one a line.
     pub clouds: String,
-    /// Program and arguments that the daemon is started by; the last program must `exec` it.
+    /// Program and arguments that the daemon is started by; the last program must `exec` it, so that its process is the
+    /// daemon's.
     pub wrapper: Vec<String>,
     /// Where `im.cfg`, the database and the log are; none for a directory that goes with the daemon.
     pub directory: Option<PathBuf>,
@@ -48,6 +53,7 @@ impl Daemon {
         let temporary = setup.directory.is_none().then(|| tempfile::tempdir().unwrap());
         let chosen = temporary.as_ref().map(|directory| directory.path().to_owned());
         let directory = setup.directory.clone().or(chosen).unwrap();
+        fs::create_dir_all(directory.join("db")).unwrap();
         let user = "type = InfrastructureManager; username = user; password = pass";
         let authorization = std::iter::once(user).chain(setup.clouds.lines()).collect::<Vec<_>>().join("\\n");
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
@@ -55,9 +61,47 @@ impl Daemon {
         Self { setup, directory, address, authorization, client, process: None, _temporary: temporary }
     }
 
-    /// Its directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    /// One whose simulated cloud outlives it.
+    pub fn over_dummy(setup: Setup) -> Self {
+        let mut daemon = Self::new(setup);
+        let options = format!("\n[Dummy]\nSTATE_DIR = {}", daemon.dummy().display());
+        daemon.setup.options.push_str(&options);
+        daemon
+    }
+
+    /// Starts it by another program from now on.
+    pub fn wrap(&mut self, wrapper: Vec<String>) {
+        self.setup.wrapper = wrapper;
+    }
+
+    /// Its database, alone in a directory.
+    pub fn database(&self) -> PathBuf {
+        self.directory.join("db/inf.dat")
+    }
+
+    /// File of the key of its database.
+    pub fn key(&self) -> PathBuf {
+        self.directory.join("key")
+    }
+
+    /// Everything that ever happened in its simulated cloud, an entry a line.
+    pub fn journal_of_dummy(&self) -> String {
+        fs::read_to_string(self.dummy().join("inventory.journal")).unwrap()
+    }
+
+    /// Directory of its simulated cloud.
+    fn dummy(&self) -> PathBuf {
+        self.directory.join("cloud")
+    }
+
+    /// What the simulated cloud holds.
+    pub fn inspect_dummy<T>(&self, look: impl FnOnce(&Inventory) -> T) -> T {
+        Cloud::open(&self.dummy(), system_clock).unwrap().inspect(look).unwrap()
+    }
+
+    /// Machines that the simulated cloud holds.
+    pub fn machines_of_dummy(&self) -> Vec<Machine> {
+        self.inspect_dummy(|inventory| inventory.tenants().flat_map(|(_, tenant)| tenant.machines().cloned()).collect())
     }
 
     /// Its process, which runs.
@@ -95,7 +139,7 @@ impl Daemon {
         self.address = format!("127.0.0.1:{port}");
         let place = self.directory.display();
         let options = format!(
-            "[im]\nREST_ADDRESS = 127.0.0.1\nREST_PORT = {port}\nDATA_DB = {place}/inf.dat\nDATA_KEY_FILE = {place}/key\n\
+            "[im]\nREST_ADDRESS = 127.0.0.1\nREST_PORT = {port}\nDATA_DB = {place}/db/inf.dat\nDATA_KEY_FILE = {place}/key\n\
              LOG_FILE =\n{}\n",
             self.setup.options
         );
@@ -123,12 +167,22 @@ impl Daemon {
     }
 
     /// Asks it to end; how long that took, and whether it ended well.
-    pub async fn terminate(&mut self) -> (Duration, bool) {
+    pub async fn terminate(&self) -> (Duration, bool) {
         let started = Instant::now();
         kill(self.pid(), Signal::SIGTERM).unwrap();
-        let mut process = self.process.take().unwrap();
-        let status = tokio::task::spawn_blocking(move || process.wait()).await.unwrap().unwrap();
-        (started.elapsed(), status.success())
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        loop {
+            match waitid(Id::Pid(self.pid()), ended).unwrap() {
+                WaitStatus::StillAlive => assert!(started.elapsed() < PATIENCE, "it does not end: {}", self.log()),
+                status => return (started.elapsed(), matches!(status, WaitStatus::Exited(_, 0))),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Clears away one that was terminated.
+    pub fn reap(&mut self) {
+        self.process.take().unwrap().wait().unwrap();
     }
 
     /// What it logged so far, the last lines of it.

@@ -1,0 +1,47 @@
+//! Renderings kept beside the state they were made of, so that polling clients do not have the same text made again and
+//! again. A changed state starts without.
+
+use bytes::Bytes;
+use std::sync::OnceLock;
+
+/// A rendering that was made for a key; another key does not find it.
+#[derive(Debug)]
+pub struct Memo<K>(OnceLock<(K, Bytes)>);
+
+impl<K: PartialEq> Memo<K> {
+    /// The rendering for this key: the kept one, or a new one, which is kept if there was none.
+    ///
+    /// # Errors
+    /// Those of `render`.
+    pub fn get_or_try<E>(&self, key: K, render: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
+        if let Some((known, text)) = self.0.get()
+            && *known == key
+        {
+            return Ok(text.clone());
+        }
+        let text = render()?;
+        // If another request was faster, its rendering is as good.
+        let _ = self.0.set((key, text.clone()));
+        Ok(text)
+    }
+}
+
+impl<K> Default for Memo<K> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<K> Clone for Memo<K> {
+    /// A copy is made to be changed: it keeps nothing.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<K> PartialEq for Memo<K> {
+    /// Renderings are no part of the state.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}

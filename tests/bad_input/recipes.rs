@@ -1,0 +1,69 @@
+//! Recipes that are not YAML or not recipes, and recipes of an absurd size.
+
+use crate::{
+    bystander::{Bystander, Sent},
+    support::document,
+};
+use reqwest::{Method, StatusCode};
+use std::time::{Duration, Instant};
+
+fn with_recipe(recipe: &str) -> String {
+    let document = document(1).replace("contextualize ()", "contextualize ( system node configure broken )");
+    format!("{document}\nconfigure broken (\n@begin\n{recipe}\n@end\n)\n")
+}
+
+/// A recipe, and where it is wrong.
+const NOT_YAML: &[(&str, &[&str])] = &[
+    ("- tasks:\n  - name: [1, 2\n    debug: x", &["line 4 column 10"]),
+    ("- tasks:\n\t- debug:", &["line 3", "column 1"]),
+    ("- tasks: *nowhere", &["alias 'nowhere'", "line 2"]),
+    ("- a: 'never closed", &["line"]),
+    ("---\n- a: 1\n---\n- b: 1", &["single document", "line 4"]),
+    ("- !<%C3> a", &[]),
+];
+
+#[tokio::test]
+async fn what_is_not_yaml_is_refused_at_creation_addition_and_reconfiguration() {
+    let bystander = Bystander::start().await;
+    let (path, reconfigure) = (bystander.path.clone(), format!("{}/reconfigure", bystander.path));
+    for (recipe, words) in NOT_YAML {
+        let text = with_recipe(recipe);
+        let line = text.lines().position(|line| line.starts_with("configure broken")).unwrap() + 1;
+        let mut words = words.to_vec();
+        let line = format!("Line {line}: Invalid YAML code");
+        words.push(&line);
+        bystander.refuses(Sent::create(text.as_str()), 400, &words).await;
+        bystander.refuses(Sent::document(Method::POST, &path, text.as_str()), 400, &words).await;
+        words.pop();
+        words.push("Error parsing YAML: ");
+        bystander.refuses(Sent::document(Method::PUT, &reconfigure, text), 400, &words).await;
+    }
+    bystander.still_works().await;
+}
+
+/// Nobody needs ten megabytes of recipe, but they are legal: stored, shown and deleted, while others are served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_recipe_of_ten_megabytes_holds_nothing_up() {
+    let bystander = Bystander::start().await;
+    let server = &bystander.server;
+    let play = "- tasks:\n  - debug: msg='0123456789012345678901234567890123456789'\n";
+    let recipe = play.repeat(10_000_000 / play.len());
+    let create = bystander.send(Sent::create(with_recipe(&recipe)));
+    let others = async {
+        loop {
+            let started = Instant::now();
+            assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
+            assert!(started.elapsed() < Duration::from_secs(2), "others wait for {:?}", started.elapsed());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let created = tokio::select! { created = create => created, () = others => unreachable!() };
+    assert_eq!(created.status, StatusCode::OK, "{}", created.text);
+    let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
+    server.wait_for(&path, "configured").await;
+    let shown = server.get(&format!("{path}/radl")).await;
+    assert!(shown.text.contains(&recipe));
+    assert_eq!(bystander.send(Sent::document(Method::DELETE, &path, "")).await.status, StatusCode::OK);
+    bystander.is_untouched().await;
+    bystander.still_works().await;
+}
