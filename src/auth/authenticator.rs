@@ -3,7 +3,7 @@
 use super::{AuthError, Caller, Credentials, Identity, Item, parse_header, scoped, users::UserFile};
 use crate::config::{AdminUser, Config};
 use hashlink::LruCache;
-use openssl::sha::sha256;
+use openssl::sha::{Sha256, sha256};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The keyed hash that makes an identity of username and password, so that owners can be stored without either.
@@ -55,7 +55,10 @@ impl Authenticator {
         if header.len() > CACHED_LENGTH {
             return self.authenticate(parse_header(header)?).map(Arc::new);
         }
-        let hash = sha256(header.as_bytes());
+        // Not the one-shot function: that one looks the algorithm up at every call.
+        let mut hash = Sha256::new();
+        hash.update(header.as_bytes());
+        let hash = hash.finish();
         let cached = {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             if cache.users != users {

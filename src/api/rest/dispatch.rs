@@ -63,14 +63,13 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
 
 /// What a change does goes on when the client hangs up, and a defect ends in an answer.
 async fn run(operation: Operation, request: Request, changes: bool) -> Result<Response, Failure> {
-    let work = AssertUnwindSafe(perform(operation, request)).catch_unwind();
     let outcome = if changes {
-        match tokio::spawn(work).await {
+        match tokio::spawn(AssertUnwindSafe(change(operation, request)).catch_unwind()).await {
             Ok(outcome) => outcome,
             Err(error) => Err(Box::new(error) as _),
         }
     } else {
-        work.await
+        AssertUnwindSafe(read(operation, request)).catch_unwind().await
     };
     outcome.unwrap_or_else(|_| {
         tracing::error!(?operation, "a request ended in a panic");
@@ -81,62 +80,80 @@ async fn run(operation: Operation, request: Request, changes: bool) -> Result<Re
     })
 }
 
-async fn perform(operation: Operation, request: Request) -> Result<Response, Failure> {
+/// Operations of GET. What is polled stands here; the others are boxed, so that a poll does not carry their size.
+async fn read(operation: Operation, request: Request) -> Result<Response, Failure> {
     use Operation as O;
     match operation {
         O::Version => version::version(&request),
         O::Health => Ok(health::health()),
-        O::Readiness => health::readiness(request).await,
         O::Metrics => Ok(health::metrics(&request)),
         O::Describe => version::describe(&request),
-
-        O::List => infrastructures::list(request).await,
-        O::Create => infrastructures::create(request).await,
         O::Machines => infrastructures::machines(request).await,
-        O::Add => infrastructures::add(request).await,
-        O::Destroy => infrastructures::destroy(request).await,
         O::State => infrastructures::state(request).await,
-        O::Log => infrastructures::log(request).await,
         O::Document => infrastructures::document(request).await,
         O::Owners => infrastructures::owners(request).await,
+        O::Machine => vms::info(request).await,
+        O::MachineProperty => vms::property(request).await,
+        other => Box::pin(seldom(other, request)).await,
+    }
+}
+
+async fn seldom(operation: Operation, request: Request) -> Result<Response, Failure> {
+    use Operation as O;
+    match operation {
+        O::Readiness => health::readiness(request).await,
+        O::List => infrastructures::list(request).await,
+        O::Log => infrastructures::log(request).await,
         O::Tosca => infrastructures::tosca_property(request, "tosca").await,
         O::Outputs => infrastructures::tosca_property(request, "outputs").await,
         O::OtherProperty => infrastructures::other_property(request).await,
         O::Events => events::events(request).await,
+        O::MachineLog => vms::log(request).await,
+        other => refuse(other, request).await,
+    }
+}
+
+/// Operations of the other methods.
+async fn change(operation: Operation, request: Request) -> Result<Response, Failure> {
+    use Operation as O;
+    match operation {
+        O::Create => infrastructures::create(request).await,
+        O::Add => infrastructures::add(request).await,
+        O::Destroy => infrastructures::destroy(request).await,
         O::StartAll => infrastructures::power(request, PowerOperation::Start).await,
         O::StopAll => infrastructures::power(request, PowerOperation::Stop).await,
         O::Reconfigure => infrastructures::reconfigure(request).await,
         O::OtherAction => infrastructures::other_action(request).await,
-
-        O::Machine => vms::info(request).await,
         O::Alter => vms::alter(request).await,
         O::Remove => vms::remove(request).await,
-        O::MachineLog => vms::log(request).await,
-        O::MachineProperty => vms::property(request).await,
         O::Start => vms::power(request, PowerOperation::Start).await,
         O::Stop => vms::power(request, PowerOperation::Stop).await,
         O::Reboot => vms::power(request, PowerOperation::Reboot).await,
         O::OtherMachineAction => vms::other_action(request).await,
         O::Snapshot => vms::snapshot(request).await,
-
-        O::Export => infrastructures::unavailable(request, "The export of an infrastructure").await,
-        O::ChangeOwners => infrastructures::unavailable(request, "The change of the owners").await,
-        O::MachineCommand => vms::unavailable(request, "The command of reverse tunnels").await,
-        O::Import => unavailable(request, "The import of an infrastructure").await,
-        O::CloudImages => unavailable(request, "The list of images").await,
-        O::CloudQuotas => unavailable(request, "The list of quotas").await,
-        O::Statistics => unavailable(request, "The statistics page").await,
-        O::OtherCloudProperty => {
-            request.caller().await?;
-            Err(Failure::Request(StatusCode::NOT_FOUND, "Incorrect cloud property".to_owned()))
-        }
-        O::Catalogue => Err(Failure::Request(StatusCode::BAD_REQUEST, "OAI-PMH not enabled.".to_owned())),
-        O::StaticFile => Err(Failure::Request(StatusCode::NOT_FOUND, "Static files not enabled.".to_owned())),
+        other => refuse(other, request).await,
     }
 }
 
-/// An operation of the contract that this version does not offer.
-async fn unavailable(request: Request, what: &str) -> Result<Response, Failure> {
+/// Operations of the contract that this version does not offer, each with its error.
+async fn refuse(operation: Operation, request: Request) -> Result<Response, Failure> {
+    use Operation as O;
+    let what = match operation {
+        O::Export => return infrastructures::unavailable(request, "The export of an infrastructure").await,
+        O::ChangeOwners => return infrastructures::unavailable(request, "The change of the owners").await,
+        O::MachineCommand => return vms::unavailable(request, "The command of reverse tunnels").await,
+        O::OtherCloudProperty => {
+            request.caller().await?;
+            return Err(Failure::Request(StatusCode::NOT_FOUND, "Incorrect cloud property".to_owned()));
+        }
+        O::Catalogue => return Err(Failure::Request(StatusCode::BAD_REQUEST, "OAI-PMH not enabled.".to_owned())),
+        O::StaticFile => return Err(Failure::Request(StatusCode::NOT_FOUND, "Static files not enabled.".to_owned())),
+        O::Import => "The import of an infrastructure",
+        O::CloudImages => "The list of images",
+        O::CloudQuotas => "The list of quotas",
+        O::Statistics => "The statistics page",
+        _ => "This operation",
+    };
     request.caller().await?;
     Err(Failure::unavailable(what))
 }
