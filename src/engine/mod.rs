@@ -32,8 +32,6 @@ mod secrets;
 pub mod settings;
 pub mod state;
 pub mod transitions;
-#[cfg(test)]
-mod transitions_tests;
 
 pub use error::OperationError;
 pub use operations::{Engine, Snapshot};

@@ -2,7 +2,7 @@
 //! any time, daemons that die between any two commits.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{
+use super::super::{
     draft::{Draft, Effect, Terms},
     model::*,
     transitions::{self, Event, LaunchFailure, Placement, PlannedVm},

@@ -1,0 +1,276 @@
+//! Machines that come: placed, planned, launched.
+
+use super::{
+    super::{
+        draft::{Draft, Effect},
+        error::OperationError,
+        model::{CloudRef, IfAllFail, Infrastructure, Lifecycle, Vm, Work, WorkKind},
+        secrets,
+    },
+    contextualizing::change_system,
+    deleting::{settle, start_deleting, start_destroying},
+};
+use crate::auth::Credentials;
+use connectors::{ProviderId, SharedResources, VmUid};
+use contextualization::Cause;
+use radl::{Radl, System};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// A machine with its cloud chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedVm {
+    /// Its uid.
+    pub uid: VmUid,
+    /// The concrete system.
+    pub system: System,
+    /// The system as the user asked for it.
+    pub requested: System,
+    /// Where it goes.
+    pub cloud: CloudRef,
+    /// Why it cannot be launched at all.
+    pub failure: Option<String>,
+}
+
+/// What the choice of clouds gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Placement {
+    /// Machines, in the order of the deploys.
+    pub vms: Vec<PlannedVm>,
+    /// Private networks and the clouds they are now bound to.
+    pub private_networks: BTreeMap<String, String>,
+}
+
+impl Placement {
+    /// Why no machine at all can be launched, each reason once; none when one may be, or nothing is asked for.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let whys: Option<BTreeSet<&str>> = self.vms.iter().map(|vm| vm.failure.as_deref()).collect();
+        let whys: Vec<&str> = whys?.into_iter().collect();
+        (!whys.is_empty()).then(|| format!("Error adding VMs: {}", whys.join("\n")))
+    }
+}
+
+/// A launch that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchFailure {
+    /// Why, for users.
+    pub why: String,
+    /// Something of it may be left in the cloud.
+    pub leftover: bool,
+}
+
+/// Accepts a document whose clouds are still to be chosen.
+///
+/// # Errors
+/// The infrastructure is being deleted, or the document does not fit the stored one.
+pub fn place(draft: &mut Draft, document: Arc<Radl>, credentials: Arc<Credentials>) -> Result<u64, OperationError> {
+    merged(&draft.model, &document)?;
+    draft.infrastructure().credentials = Some(credentials);
+    let work = draft.accept(WorkKind::Placing { document, context: true });
+    draft.effects.push(Effect::Place(work));
+    Ok(work)
+}
+
+/// Merges a document into the stored one and plans its machines.
+///
+/// # Errors
+/// The infrastructure is being deleted, or the document does not fit the stored one.
+pub fn add(
+    draft: &mut Draft,
+    document: &Radl,
+    placement: Placement,
+    context: bool,
+    if_all_fail: IfAllFail,
+    credentials: Arc<Credentials>,
+) -> Result<u64, OperationError> {
+    let radl = merged(&draft.model, document)?;
+    let had_deploys = !document.deploys.is_empty();
+    let now = draft.seconds();
+    let infrastructure = draft.infrastructure();
+    infrastructure.radl = Arc::new(radl);
+    infrastructure.private_networks.extend(placement.private_networks);
+    infrastructure.credentials = Some(credentials);
+    if placement.vms.is_empty() {
+        if infrastructure.configured.is_none() && infrastructure.generation.is_none() {
+            infrastructure.configured = Some(false);
+        }
+        draft.log(if had_deploys {
+            "No VMs to deploy. Exiting."
+        } else {
+            "Infrastructure without any deploy. Exiting."
+        });
+    }
+    let networks = draft.model.radl.networks.clone();
+    let first = u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX);
+    let mut numbers = Vec::with_capacity(placement.vms.len());
+    let mut shared: Vec<(System, System, Arc<Radl>, Arc<Radl>)> = Vec::new();
+    for (number, planned) in (first..).zip(placement.vms) {
+        // Machines of one deploy are alike until their cloud tells them apart: they share the text.
+        let alike = shared.last().filter(|last| last.0 == planned.system && last.1 == planned.requested);
+        let (info, requested) = match alike {
+            Some(last) => (last.2.clone(), last.3.clone()),
+            None => {
+                let document = |system: &System| {
+                    Arc::new(Radl { networks: networks.clone(), systems: vec![system.clone()], ..Radl::default() })
+                };
+                let made = (document(&planned.system), document(&planned.requested));
+                shared.push((planned.system.clone(), planned.requested.clone(), made.0.clone(), made.1.clone()));
+                made
+            }
+        };
+        if planned.failure.is_none() {
+            // They are made before the first machine is: whoever deletes the infrastructure must know of them.
+            draft.infrastructure().shared.entry(planned.cloud.id.clone()).or_default();
+        }
+        let failed = |why| Lifecycle::Failed { why, leftover: false };
+        let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
+        numbers.push(number);
+        draft.push_vm(Vm {
+            number,
+            uid: planned.uid,
+            system: planned.system.name,
+            cloud: planned.cloud,
+            lifecycle,
+            observed: None,
+            info,
+            requested,
+            configured: None,
+            failure: None,
+            host_key: None,
+            created: now,
+            text: Default::default(),
+        });
+    }
+    let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail });
+    draft.effects.push(Effect::Launch(work));
+    Ok(work)
+}
+
+fn merged(model: &Infrastructure, document: &Radl) -> Result<Radl, OperationError> {
+    if model.deleted || model.is_deleting() {
+        return Err(OperationError::Invalid("Infrastructure deleted. Do not add resources.".to_owned()));
+    }
+    radl::merge::add_resource(&model.radl, document, &model.private_networks)
+        .map(|added| added.stored)
+        .map_err(|error| OperationError::Invalid(error.to_string()))
+}
+
+pub(super) fn placed(draft: &mut Draft, id: u64, result: Result<Placement, String>) {
+    let Some(Work { kind: WorkKind::Placing { document, context }, .. }) = draft.work(id).cloned() else { return };
+    let credentials = draft.model.credentials.clone().unwrap_or_default();
+    let added = result.and_then(|placement| {
+        add(draft, &document, placement, context, IfAllFail::Keep, credentials).map_err(|error| error.to_string())
+    });
+    match added {
+        Ok(_) => draft.finish(id, Ok(Vec::new())),
+        Err(why) => {
+            draft.infrastructure().configured = Some(false);
+            draft.log(&why);
+            draft.finish(id, Err(why));
+        }
+    }
+}
+
+pub(super) fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResources, vms: &[u32]) {
+    for (id, features) in &shared.networks {
+        let infrastructure = draft.infrastructure();
+        if let Some(network) = Arc::make_mut(&mut infrastructure.radl).networks.iter_mut().find(|n| n.id == *id) {
+            for (name, value) in features.iter() {
+                network.features.set(name, value.clone());
+            }
+        }
+    }
+    for &number in vms {
+        let Some(vm) = draft.vm(number) else { continue };
+        if vm.lifecycle == Lifecycle::Planned {
+            vm.lifecycle = Lifecycle::Launching;
+        }
+        if !shared.networks.is_empty() {
+            for network in &mut Arc::make_mut(&mut vm.info).networks {
+                for (name, value) in shared.networks.get(&network.id).into_iter().flat_map(radl::Features::iter) {
+                    network.features.set(name, value.clone());
+                }
+            }
+        }
+    }
+    draft.infrastructure().shared.insert(cloud, Some(shared));
+}
+
+pub(super) fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, LaunchFailure>) {
+    let Some(vm) = draft.vm(number) else { return };
+    match (&vm.lifecycle, result) {
+        (Lifecycle::Launching, Ok(id)) => vm.lifecycle = Lifecycle::Present(id),
+        (Lifecycle::Launching | Lifecycle::Planned, Err(LaunchFailure { why, leftover })) => {
+            let why = format!(
+                "Error launching the VMs of type {} to cloud ID {} of type {}. {why}",
+                vm.system, vm.cloud.id, vm.cloud.kind
+            );
+            vm.lifecycle = Lifecycle::Failed { why, leftover };
+        }
+        // It was to be deleted while the cloud was making it.
+        (Lifecycle::Deleting(None), Ok(id)) => {
+            vm.lifecycle = Lifecycle::Deleting(Some(id));
+            draft.effects.push(Effect::Delete(BTreeSet::from([number])));
+        }
+        (Lifecycle::Deleting(None), Err(failure)) if failure.leftover => {
+            draft.effects.push(Effect::Delete(BTreeSet::from([number])));
+        }
+        (Lifecycle::Deleting(None), Err(_)) => {
+            vm.lifecycle = Lifecycle::Gone;
+            settle(draft);
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn launch_ended(draft: &mut Draft, id: u64) {
+    let Some(Work { kind: WorkKind::Adding { vms, context, if_all_fail }, .. }) = draft.work(id).cloned() else {
+        return;
+    };
+    let failures: Vec<String> = vms
+        .iter()
+        .filter_map(|number| match &draft.model.vm(*number)?.lifecycle {
+            Lifecycle::Failed { why, .. } => Some(why.clone()),
+            _ => None,
+        })
+        .collect();
+    if !vms.is_empty() && failures.len() == vms.len() {
+        let why = format!("Error adding VMs: {}", failures.join("\n"));
+        start_deleting(draft, &vms.into_iter().collect());
+        if draft.model.live_vms().next().is_none() {
+            draft.infrastructure().configured = Some(false);
+        }
+        draft.log(&format!("All VMs failed. No contextualize.\n{}", failures.join("\n")));
+        draft.finish(id, Err(why));
+        if if_all_fail == IfAllFail::Destroy {
+            start_destroying(draft, true);
+        }
+        return;
+    }
+    for &number in &vms {
+        give_new_password(draft, number);
+    }
+    draft.finish(id, Ok(vms.clone()));
+    if context && !vms.is_empty() {
+        draft.start_generation(Cause::Add, None);
+    }
+}
+
+/// A machine that logs in with the password of its image gets one of its own (spec/radl.md 15, AddResource 7).
+fn give_new_password(draft: &mut Draft, number: u32) {
+    let Some(vm) = draft.model.vm(number) else { return };
+    let Some(system) = vm.info.systems.first() else { return };
+    let wants = vm.is_live()
+        && !matches!(vm.lifecycle, Lifecycle::Failed { .. })
+        && system.credentials().password.is_some()
+        && system.new_credentials().password.is_none();
+    if wants {
+        let password = secrets::random_password();
+        change_system(draft, number, |system| {
+            system.features.set_text("disk.0.os.credentials.new.password", &password);
+        });
+    }
+}

@@ -1,0 +1,134 @@
+//! Contextualizations: asked for, going on, ended.
+
+use super::super::{
+    draft::Draft,
+    error::OperationError,
+    model::{Lifecycle, Vm},
+};
+use crate::auth::Credentials;
+use contextualization::{Cause, Effect as ContextEffect, Entry, ErrorCode, Outcome, VmError};
+use radl::{Radl, System};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Starts a contextualization on request, with the changes of a document if there is one.
+///
+/// # Errors
+/// A document that does not fit; nothing is changed then.
+pub fn reconfigure(
+    draft: &mut Draft,
+    document: Option<&Radl>,
+    selected: Option<BTreeSet<u32>>,
+    credentials: Arc<Credentials>,
+) -> Result<(), OperationError> {
+    if draft.model.is_deleting() {
+        return Err(OperationError::Invalid("The infrastructure is being deleted.".to_owned()));
+    }
+    if let Some(document) = document {
+        let radl = radl::merge::reconfigure(&draft.model.radl, document)
+            .map_err(|error| OperationError::Invalid(error.to_string()))?;
+        draft.infrastructure().radl = Arc::new(radl);
+        take_new_credentials(draft, document);
+    }
+    draft.infrastructure().credentials = Some(credentials);
+    draft.start_generation(Cause::Reconfigure, selected);
+    Ok(())
+}
+
+/// New credentials of a system go to all its machines.
+fn take_new_credentials(draft: &mut Draft, document: &Radl) {
+    const NEW: [&str; 3] = ["password", "public_key", "private_key"];
+    for system in &document.systems {
+        let values: Vec<(String, String)> = NEW
+            .iter()
+            .map(|key| format!("disk.0.os.credentials.new.{key}"))
+            .filter_map(|name| Some((name.clone(), system.features.text(&name)?.to_owned())))
+            .collect();
+        if values.is_empty() {
+            continue;
+        }
+        let of_system = |vm: &&Arc<Vm>| vm.system == system.name && vm.is_live();
+        let numbers: Vec<u32> = draft.model.vms.iter().filter(of_system).map(|vm| vm.number).collect();
+        for number in numbers {
+            change_system(draft, number, |system| {
+                for (name, value) in &values {
+                    system.features.set_text(name, value);
+                }
+            });
+        }
+    }
+}
+
+pub(super) fn change_system(draft: &mut Draft, number: u32, change: impl FnOnce(&mut System)) {
+    if let Some(vm) = draft.vm(number)
+        && let Some(system) = Arc::make_mut(&mut vm.info).systems.first_mut()
+    {
+        change(system);
+    }
+}
+
+fn open_generation(draft: &Draft, number: u64) -> bool {
+    draft.model.generation.as_ref().is_some_and(|generation| generation.open && generation.number == number)
+}
+
+pub(super) fn context(draft: &mut Draft, generation: u64, entry: Entry) -> bool {
+    if !open_generation(draft, generation) {
+        return false;
+    }
+    if let Some(progress) = entry.progress {
+        draft.progress = Some(Some(progress));
+    }
+    for effect in entry.effects {
+        match effect {
+            ContextEffect::InfrastructureLog(line) => draft.log(&line),
+            ContextEffect::InfrastructureText(text) => draft.log_plain(&text),
+            ContextEffect::VmLog { vm, text } => draft.log_vm(vm, text),
+            ContextEffect::VmResult { vm, result } => vm_result(draft, vm, result),
+            ContextEffect::CredentialsChanged { vm } => {
+                change_system(draft, vm, |system| system.update_credentials());
+            }
+            ContextEffect::HostKey { vm, key } => {
+                if let Some(vm) = draft.vm(vm) {
+                    vm.host_key = Some(key);
+                }
+            }
+            ContextEffect::Master { vm } => draft.infrastructure().master = Some(vm),
+        }
+    }
+    true
+}
+
+fn vm_result(draft: &mut Draft, number: u32, result: Result<(), VmError>) {
+    if let Some(vm) = draft.vm(number) {
+        vm.configured = Some(result.is_ok());
+        vm.failure = result.err();
+    }
+}
+
+pub(super) fn context_ended(draft: &mut Draft, number: u64, outcome: Outcome) {
+    if outcome == Outcome::Cancelled || !open_generation(draft, number) {
+        return;
+    }
+    let (code, why) = match &outcome {
+        Outcome::TimedOut => (ErrorCode::Timeout, "The time for the contextualization is over."),
+        Outcome::Failed(why) => (ErrorCode::Internal, why.as_str()),
+        Outcome::Done | Outcome::Cancelled => (ErrorCode::Internal, "The contextualization gave no result for it."),
+    };
+    let undecided: Vec<u32> = draft
+        .model
+        .vms
+        .iter()
+        .filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_)) && vm.configured.is_none())
+        .map(|vm| vm.number)
+        .collect();
+    for number in undecided {
+        let error = VmError { code, phase: "contextualization".to_owned(), message: why.to_owned() };
+        vm_result(draft, number, Err(error));
+    }
+    let failed = outcome != Outcome::Done;
+    let infrastructure = draft.infrastructure();
+    infrastructure.configured = Some(!failed);
+    if let Some(generation) = &mut infrastructure.generation {
+        generation.open = false;
+    }
+    draft.progress = Some(None);
+}

@@ -1,0 +1,190 @@
+//! Machines and infrastructures that go.
+
+use super::super::{
+    draft::{Draft, Effect, WorkResult},
+    error::OperationError,
+    model::{Lifecycle, Vm, Work, WorkKind},
+};
+use crate::auth::Credentials;
+use contextualization::Cause;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Starts the deletion of machines.
+///
+/// # Errors
+/// Unknown or deleted machines; nothing is changed then.
+pub fn remove(
+    draft: &mut Draft,
+    numbers: &[u32],
+    context: bool,
+    credentials: Arc<Credentials>,
+) -> Result<u64, OperationError> {
+    let wanted: BTreeSet<u32> = numbers.iter().copied().collect();
+    for number in &wanted {
+        let vm = draft.model.vm(*number).ok_or(OperationError::UnknownVm)?;
+        if vm.lifecycle == Lifecycle::Gone {
+            return Err(OperationError::DeletedVm);
+        }
+    }
+    draft.infrastructure().credentials = Some(credentials);
+    start_deleting(draft, &wanted);
+    let work = draft.accept(WorkKind::Removing { vms: wanted.into_iter().collect(), context });
+    settle(draft);
+    draft.release_credentials();
+    Ok(work)
+}
+
+/// Starts the deletion of everything; while one runs its number is returned again.
+///
+/// # Errors
+/// Machines are being launched, unless `force`.
+pub fn destroy(draft: &mut Draft, force: bool, credentials: Arc<Credentials>) -> Result<u64, OperationError> {
+    let running = draft.model.work.iter().find(|work| matches!(work.kind, WorkKind::Destroying { .. })).map(|w| w.id);
+    if let Some(id) = running {
+        draft.infrastructure().credentials = Some(credentials);
+        if force && let Some(work) = draft.infrastructure().work.iter_mut().find(|work| work.id == id) {
+            work.kind = WorkKind::Destroying { force: true };
+            // What the cloud refused to delete before is not an end of this any more, so it is asked once more.
+            let live: BTreeSet<u32> = draft.model.live_vms().map(|vm| vm.number).collect();
+            start_deleting(draft, &live);
+        }
+        return Ok(id);
+    }
+    if draft.model.is_adding() && !force {
+        return Err(OperationError::Conflict("adding resources".to_owned()));
+    }
+    draft.infrastructure().credentials = Some(credentials);
+    Ok(start_destroying(draft, force))
+}
+
+pub(super) fn start_destroying(draft: &mut Draft, force: bool) -> u64 {
+    let superseded: Vec<u64> = draft.model.work.iter().map(|work| work.id).collect();
+    for id in superseded {
+        draft.finish(id, Err("The infrastructure is being deleted.".to_owned()));
+    }
+    if let Some(generation) = &mut draft.infrastructure().generation {
+        generation.open = false;
+    }
+    draft.effects.push(Effect::StopContextualization);
+    let all: BTreeSet<u32> = draft.model.live_vms().map(|vm| vm.number).collect();
+    start_deleting(draft, &all);
+    let id = draft.accept(WorkKind::Destroying { force });
+    settle(draft);
+    id
+}
+
+pub(super) fn start_deleting(draft: &mut Draft, numbers: &BTreeSet<u32>) {
+    let mut remote = BTreeSet::new();
+    for &number in numbers {
+        // A second deletion beside one that is under way could fail after the first one succeeded.
+        let idle = |vm: &&Arc<Vm>| !matches!(vm.lifecycle, Lifecycle::Deleting(_));
+        if draft.model.vm(number).filter(idle).is_none() {
+            continue;
+        }
+        let Some(vm) = draft.vm(number) else { continue };
+        vm.lifecycle = match std::mem::replace(&mut vm.lifecycle, Lifecycle::Gone) {
+            Lifecycle::Present(id) => Lifecycle::Deleting(Some(id)),
+            Lifecycle::Launching | Lifecycle::Failed { leftover: true, .. } => Lifecycle::Deleting(None),
+            // The cloud never heard of it.
+            _ => Lifecycle::Gone,
+        };
+        if vm.lifecycle != Lifecycle::Gone {
+            remote.insert(number);
+        }
+    }
+    if !remote.is_empty() {
+        draft.effects.push(Effect::Delete(remote));
+    }
+}
+
+pub(super) fn deleted(draft: &mut Draft, number: u32, result: Result<(), String>) {
+    let forced = draft.model.work.iter().any(|work| matches!(work.kind, WorkKind::Destroying { force: true }));
+    let Some(vm) = draft.vm(number) else { return };
+    let Lifecycle::Deleting(id) = vm.lifecycle.clone() else { return };
+    match result {
+        Ok(()) => vm.lifecycle = Lifecycle::Gone,
+        Err(why) => {
+            vm.lifecycle = match id {
+                _ if forced => Lifecycle::Gone,
+                Some(id) => Lifecycle::Present(id),
+                None => Lifecycle::Failed { why: why.clone(), leftover: true },
+            };
+            draft.log_vm(number, format!("{why}\n"));
+            let concerned = |work: &&mut Work| match &work.kind {
+                WorkKind::Removing { vms, .. } => vms.contains(&number),
+                WorkKind::Destroying { .. } => true,
+                _ => false,
+            };
+            for work in draft.infrastructure().work.iter_mut().filter(concerned) {
+                work.errors.push(why.clone());
+            }
+        }
+    }
+    settle(draft);
+}
+
+/// Ends the deletions that have nothing left to do.
+pub(super) fn settle(draft: &mut Draft) {
+    let busy = |draft: &Draft, number: u32| {
+        draft.model.vm(number).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Deleting(_)))
+    };
+    for work in draft.model.work.clone() {
+        match work.kind {
+            WorkKind::Removing { vms, context } => {
+                if vms.iter().any(|number| busy(draft, *number)) {
+                    continue;
+                }
+                let is_gone = |vm: &Arc<Vm>| vm.lifecycle == Lifecycle::Gone;
+                let gone: Vec<u32> =
+                    vms.into_iter().filter(|number| draft.model.vm(*number).is_some_and(is_gone)).collect();
+                let contextualize = context && !gone.is_empty();
+                if draft.model.master.is_some_and(|master| gone.contains(&master)) {
+                    draft.infrastructure().master = None;
+                }
+                let result = match work.errors.is_empty() {
+                    true => Ok(gone),
+                    false => Err(format!("Error removing resources: {:?}", work.errors).replace('"', "'")),
+                };
+                draft.finish(work.id, result);
+                if contextualize && draft.model.vms.iter().any(|vm| vm.is_live()) {
+                    draft.start_generation(Cause::Remove, None);
+                }
+            }
+            WorkKind::Destroying { force } => {
+                if draft.model.vms.iter().any(|vm| busy(draft, vm.number)) {
+                    continue;
+                }
+                if work.errors.is_empty() || force {
+                    draft.effects.push(Effect::DeleteShared);
+                } else {
+                    fail_destroying(draft, work.id, &work.errors);
+                }
+            }
+            WorkKind::Placing { .. } | WorkKind::Adding { .. } => {}
+        }
+    }
+}
+
+fn fail_destroying(draft: &mut Draft, id: u64, errors: &[String]) {
+    let why = format!("Error destroying the infrastructure: \n{}", errors.join("\n"));
+    draft.log(&why);
+    draft.finish(id, Err(why));
+}
+
+pub(super) fn shared_deleted(draft: &mut Draft, result: Result<(), String>) {
+    let destroying = draft.model.work.iter().find_map(|work| match work.kind {
+        WorkKind::Destroying { force } => Some((work.id, force)),
+        _ => None,
+    });
+    let Some((id, force)) = destroying else { return };
+    match result {
+        Err(why) if !force => fail_destroying(draft, id, &[why]),
+        _ => {
+            let infrastructure = draft.infrastructure();
+            infrastructure.deleted = true;
+            infrastructure.ansible_key = None;
+            let numbers: WorkResult = Ok(Vec::new());
+            draft.finish(id, numbers);
+        }
+    }
+}

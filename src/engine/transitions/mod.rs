@@ -1,0 +1,168 @@
+//! The rules that move the state of an infrastructure: pure functions from a draft and what happened to the draft.
+//! Requests are refused before anything is changed.
+
+mod adding;
+mod contextualizing;
+mod deleting;
+#[cfg(test)]
+mod tests;
+
+pub use adding::{LaunchFailure, Placement, PlannedVm, add, place};
+pub use contextualizing::reconfigure;
+pub use deleting::{destroy, remove};
+
+use super::{
+    draft::{Draft, Effect},
+    model::{Infrastructure, Lifecycle, Observed, Vm, WorkKind},
+    observation,
+};
+use adding::{launch_ended, launched, placed, shared_ready};
+use connectors::{Observation, PowerState, ProviderId, SharedResources};
+use contextualization::{Entry, Outcome};
+use contextualizing::{context, context_ended};
+use deleting::{deleted, shared_deleted};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What child tasks and clouds report. These are never refused, and applied again if the store was away.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Clouds were chosen for a document.
+    Placed {
+        /// The work.
+        work: u64,
+        /// The choice.
+        result: Result<Placement, String>,
+    },
+    /// Shared resources of a cloud are there: its machines are about to be created.
+    SharedReady {
+        /// Cloud id.
+        cloud: String,
+        /// What they are.
+        shared: SharedResources,
+        /// Machines that are created next.
+        vms: Vec<u32>,
+    },
+    /// The launch of a machine ended.
+    Launched {
+        /// The machine.
+        vm: u32,
+        /// The cloud's id, or why not.
+        result: Result<ProviderId, LaunchFailure>,
+    },
+    /// All launches of a work ended.
+    LaunchEnded(u64),
+    /// The cloud said something about machines; those it did not mention are gone there.
+    Observed {
+        /// The machines asked about.
+        asked: Vec<u32>,
+        /// The answer, or that there was none.
+        answer: Result<Vec<Observation>, ()>,
+    },
+    /// The deletion of a machine ended.
+    Deleted {
+        /// The machine.
+        vm: u32,
+        /// Nothing of it is left, or why it could not be deleted.
+        result: Result<(), String>,
+    },
+    /// The deletion of the shared resources ended.
+    SharedDeleted(Result<(), String>),
+    /// A step forward of a contextualization.
+    Context {
+        /// Its generation.
+        generation: u64,
+        /// The step.
+        entry: Entry,
+    },
+    /// A contextualization ended.
+    ContextEnded {
+        /// Its generation.
+        generation: u64,
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// Applies a report. Whether it was still of use: a contextualization that was superseded is told by `false`.
+pub fn apply(draft: &mut Draft, event: Event) -> bool {
+    match event {
+        Event::Placed { work, result } => placed(draft, work, result),
+        Event::SharedReady { cloud, shared, vms } => shared_ready(draft, cloud, shared, &vms),
+        Event::Launched { vm, result } => launched(draft, vm, result),
+        Event::LaunchEnded(work) => launch_ended(draft, work),
+        Event::Observed { asked, answer } => observed(draft, &asked, answer),
+        Event::Deleted { vm, result } => deleted(draft, vm, result),
+        Event::SharedDeleted(result) => shared_deleted(draft, result),
+        Event::Context { generation, entry } => return context(draft, generation, entry),
+        Event::ContextEnded { generation, outcome } => context_ended(draft, generation, outcome),
+    }
+    draft.release_credentials();
+    true
+}
+
+fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, ()>) {
+    let now = draft.seconds();
+    let Ok(observations) = answer else {
+        for &number in asked {
+            let failing = |vm: &Arc<Vm>| vm.observed.is_some_and(|observed| observed.failing_since.is_none());
+            if draft.model.vm(number).is_some_and(failing)
+                && let Some(Vm { observed: Some(observed), .. }) = draft.vm(number)
+            {
+                observed.failing_since = Some(now);
+            }
+        }
+        return;
+    };
+    let by_id: std::collections::HashMap<&ProviderId, &Observation> =
+        observations.iter().map(|observation| (&observation.id, observation)).collect();
+    for &number in asked {
+        let Some(vm) = draft.model.vm(number).filter(|vm| vm.is_live()) else { continue };
+        let Some(id) = vm.provider_id() else { continue };
+        let seen = by_id.get(id).copied();
+        let state = seen.map_or(PowerState::Off, |observation| observation.state);
+        let observed = Some(Observed { state, failing_since: None });
+        let name = &draft.terms.default_vm_name;
+        let info = seen.and_then(|observation| observation::info_after(vm, observation, name, now));
+        if vm.observed == observed && info.is_none() {
+            continue;
+        }
+        let fault = seen.and_then(|observation| observation.fault.clone());
+        let failed_now = state == PowerState::Failed && vm.observed != observed;
+        if let Some(vm) = draft.vm(number) {
+            vm.observed = observed;
+            if let Some(info) = info {
+                vm.info = Arc::new(info);
+            }
+        }
+        if let Some(fault) = fault.filter(|_| failed_now) {
+            draft.log_vm(number, format!("{fault}\n"));
+        }
+    }
+}
+
+/// What a daemon that takes over an infrastructure must go on with.
+#[must_use]
+pub fn resume(model: &Infrastructure) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for work in &model.work {
+        match &work.kind {
+            WorkKind::Placing { .. } => effects.push(Effect::Place(work.id)),
+            WorkKind::Adding { .. } => effects.push(Effect::Launch(work.id)),
+            WorkKind::Removing { .. } => {}
+            WorkKind::Destroying { .. } => {
+                if !model.vms.iter().any(|vm| matches!(vm.lifecycle, Lifecycle::Deleting(_))) {
+                    effects.push(Effect::DeleteShared);
+                }
+            }
+        }
+    }
+    let deleting = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Deleting(_));
+    let numbers: BTreeSet<u32> = model.vms.iter().filter(deleting).map(|vm| vm.number).collect();
+    if !numbers.is_empty() {
+        effects.push(Effect::Delete(numbers));
+    }
+    if model.generation.as_ref().is_some_and(|generation| generation.open) {
+        effects.push(Effect::Contextualize);
+    }
+    effects
+}
