@@ -287,7 +287,7 @@ section! {
         /// Directory of the offline Ansible bundles on this host.
         ctxt_bundle_dir: PathBuf = "/var/lib/imd/bundles", Active;
         /// Whether Ansible may be installed from the network when there is neither a bundle nor an installed one.
-        ctxt_allow_online: bool = "True", Active;
+        ctxt_allow_online: bool = "False", Later("installing Ansible from the Internet");
         /// Machines Ansible works on at a time.
         ctxt_forks: u32 = "50", Active;
         /// SSH connections of the whole daemon.
