@@ -2,6 +2,7 @@
 
 use crate::error::{ConnectorError, ErrorClass};
 use ipnetwork::Ipv4Network;
+use radl::outports::{self, Outport};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -35,58 +36,36 @@ impl Opening {
     }
 }
 
-/// Reads `[cidr-]remote[/proto][-local[/proto]]` and `[cidr-]first:last[/proto]`, comma separated.
+/// The openings of an `outports` feature.
 pub(super) fn parse(text: &str) -> Result<Vec<Opening>, ConnectorError> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(parse_item).collect()
+    let rules = outports::parse(text).map_err(|error| ConnectorError::new(ErrorClass::Invalid, error.to_string()))?;
+    rules.into_iter().map(opening).collect()
 }
 
-fn parse_item(item: &str) -> Result<Opening, ConnectorError> {
-    let invalid = || ConnectorError::new(ErrorClass::Invalid, format!("Invalid outports item '{item}'"));
-    let mut parts: Vec<&str> = item.split('-').map(str::trim).collect();
-    let mut opening = Opening::ssh();
-    if parts[0].contains('.') {
-        let cidr: Ipv4Network = parts.remove(0).parse().map_err(|_| invalid())?;
-        opening.source = Ipv4Network::new_checked(cidr.network(), cidr.prefix()).ok_or_else(invalid)?;
+fn opening(rule: Outport) -> Result<Opening, ConnectorError> {
+    let mut opening =
+        Opening { protocol: rule.protocol.into(), first: rule.remote, last: rule.remote, ..Opening::ssh() };
+    if let Some(cidr) = &rule.cidr {
+        let invalid = || ConnectorError::new(ErrorClass::Invalid, format!("Invalid range '{cidr}' in outports"));
+        let network: Ipv4Network = cidr.parse().map_err(|_| invalid())?;
+        opening.source = Ipv4Network::new_checked(network.network(), network.prefix()).ok_or_else(invalid)?;
     }
-    let port = |text: &str| text.trim().parse::<u16>().map_err(|_| invalid());
-    let (remote, local) = match parts[..] {
-        [remote] => (remote, None),
-        [remote, local] => (remote, Some(local)),
-        _ => return Err(invalid()),
-    };
-    let (ports, protocol) = split_protocol(remote).ok_or_else(invalid)?;
-    if let Some((first, last)) = ports.split_once(':') {
-        (opening.first, opening.last) = (port(first)?, port(last)?);
-        if local.is_some() || opening.first > opening.last {
-            return Err(invalid());
-        }
+    if rule.range {
+        opening.last = rule.local;
     } else {
-        opening.first = port(ports)?;
-        opening.last = opening.first;
-    }
-    opening.protocol = protocol.unwrap_or(Protocol::Tcp);
-    if let Some(local) = local {
-        let (to, local_protocol) = split_protocol(local).ok_or_else(invalid)?;
-        match (protocol, local_protocol) {
-            (Some(a), Some(b)) if a != b => return Err(invalid()),
-            (_, Some(p)) => opening.protocol = p,
-            _ => {}
-        }
-        let to = port(to)?;
-        opening.local = (to != opening.first).then_some(to);
+        opening.local = (rule.local != rule.remote).then_some(rule.local);
     }
     Ok(opening)
 }
 
-fn split_protocol(text: &str) -> Option<(&str, Option<Protocol>)> {
-    let Some((ports, protocol)) = text.split_once('/') else { return Some((text, None)) };
-    let protocol = match protocol.trim().to_ascii_lowercase().as_str() {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        "icmp" => Protocol::Icmp,
-        _ => return None,
-    };
-    Some((ports, Some(protocol)))
+impl From<outports::Protocol> for Protocol {
+    fn from(protocol: outports::Protocol) -> Self {
+        match protocol {
+            outports::Protocol::Tcp => Self::Tcp,
+            outports::Protocol::Udp => Self::Udp,
+            outports::Protocol::Icmp => Self::Icmp,
+        }
+    }
 }
 
 /// A public interface of a node: its name, network, the host's address there and what is open.
@@ -146,7 +125,7 @@ mod tests {
         assert_eq!((range.protocol, range.first, range.last), (Protocol::Udp, 9000, 9010));
         assert_eq!(one("0/icmp").protocol, Protocol::Icmp);
         assert_eq!(one("443-443").local, None);
-        assert_eq!(parse("80, 443/tcp ,").unwrap().len(), 2);
+        assert_eq!(parse("80,443/tcp").unwrap().len(), 2);
         for bad in ["http", "80/sctp", "1:2-3", "80/tcp-80/udp", "9:1", "70000", "1-2-3", "10.0.0.0/33-80", "-"] {
             assert_eq!(parse(bad).unwrap_err().class, ErrorClass::Invalid, "{bad}");
         }

@@ -34,35 +34,11 @@ pub(super) fn on_public_network(info: &Radl) -> bool {
     interfaces(info).any(|(_, public)| public)
 }
 
-/// The port that leads to SSH from outside: the remote port of the last tcp rule with local port 22 in the last public
-/// network of the document, else 22 (spec/radl.md 10).
-#[must_use]
-pub fn ssh_port(info: &Radl) -> u16 {
-    let rules = info.networks.iter().rev().find(|n| n.is_public()).and_then(|n| n.features.text("outports"));
-    rules.into_iter().flat_map(|rules| rules.split(',').rev()).find_map(redirected_ssh).unwrap_or(22)
-}
-
-/// The remote port of one rule `[CIDR-]REMOTE[-LOCAL]` that leads to tcp port 22.
-fn redirected_ssh(rule: &str) -> Option<u16> {
-    let mut sides: Vec<&str> = rule.split('-').collect();
-    if sides.first().is_some_and(|side| side.contains('.')) {
-        sides.remove(0);
-    }
-    let (remote, local) = match sides[..] {
-        [side] => (side, side),
-        [remote, local] => (remote, local),
-        _ => return None,
-    };
-    let protocol = remote.split_once('/').map_or("tcp", |(_, protocol)| protocol);
-    let port = |side: &str| side.split('/').next().and_then(|port| port.parse::<u16>().ok());
-    (protocol == "tcp" && port(local) == Some(22)).then(|| port(remote)).flatten()
-}
-
 /// The places to try from the master, in order: private and default address, each with its redirected port and with 22,
 /// then the machine's reverse tunnel on the master. Empty when it has no IPv4 address and no tunnel can exist.
 #[must_use]
 pub fn addresses_of(vm: &VmFacts) -> Vec<Endpoint> {
-    let port = ssh_port(&vm.info);
+    let port = vm.info.ssh_port();
     let (public, private) = (public_ip(&vm.info), private_ip(&vm.info));
     let mut places = Vec::new();
     for ip in [private, public.or(private)].into_iter().flatten() {

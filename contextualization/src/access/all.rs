@@ -2,7 +2,7 @@
 
 use super::{
     LoginKind, NodeFacts, NodeTask, Proxy, WaitLimits,
-    addresses::{self, addresses_of, private_ip, public_ip, ssh_port},
+    addresses::{self, addresses_of, private_ip, public_ip},
     errors::failure,
     logins::{credential_change, login_order},
     node::prepare_node,
@@ -81,8 +81,8 @@ impl Target {
         // A machine with a public address is reached directly.
         let proxy = if public_ip(&vm.info).is_some() { None } else { Proxy::of(&vm.info)? };
         let outside = public_ip(&vm.info)
-            .map(|ip| Endpoint::new(ip, ssh_port(&vm.info)))
-            .or_else(|| private_ip(&vm.info).map(|ip| Endpoint::new(ip, ssh_port(&vm.info))));
+            .map(|ip| Endpoint::new(ip, vm.info.ssh_port()))
+            .or_else(|| private_ip(&vm.info).map(|ip| Endpoint::new(ip, vm.info.ssh_port())));
         let (password, key) = credential_change(&current, &new);
         let task = NodeTask {
             sudo_passwords: [current.password.clone(), new.password.clone()].into_iter().flatten().collect(),

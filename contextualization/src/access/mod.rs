@@ -13,7 +13,7 @@ mod node;
 mod proxy;
 mod wait;
 
-pub use addresses::{addresses_of, private_ip, public_ip, ssh_port};
+pub use addresses::{addresses_of, private_ip, public_ip};
 pub use all::{AccessSettings, Accessed, Target, access_all, reach};
 pub use errors::{PHASE, wait_text};
 pub use logins::{LoginKind, credential_change, login_order};

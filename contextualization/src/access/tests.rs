@@ -42,7 +42,7 @@ fn change(mut vm: VmFacts, change: impl FnOnce(&mut Radl)) -> VmFacts {
 }
 
 fn ports(rules: &str) -> u16 {
-    ssh_port(&change(vm(1, &[("pub", "1.2.3.4")]), |info| info.networks[0].features.set_text("outports", rules)).info)
+    change(vm(1, &[("pub", "1.2.3.4")]), |info| info.networks[0].features.set_text("outports", rules)).info.ssh_port()
 }
 
 #[test]
