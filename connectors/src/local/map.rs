@@ -161,7 +161,9 @@ pub(super) fn cards(intent: &VmIntent) -> Result<Vec<CardIntent<'_>>> {
 /// What a network opens to the outside: its `outports`, and secure shell always.
 fn openings(network: &Network) -> Result<Vec<Opening>> {
     let mut openings = vec![Opening::ssh()];
-    openings.extend(outports::parse(network.features.text("outports").unwrap_or_default())?);
+    if let Some(rules) = network.features.text("outports") {
+        openings.extend(outports::parse(rules)?);
+    }
     Ok(openings)
 }
 
