@@ -43,6 +43,13 @@ async fn machines_that_cannot_be_launched() {
     assert_eq!(created.status, 200, "{}", created.text);
     let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
     server.wait_for(&path, "failed").await;
+    // A machine is seen as failed a moment before all launches have ended and it goes.
+    for _ in 0..500 {
+        if server.get(&path).await.text.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(server.get(&path).await.text, "");
     assert!(server.get(&format!("{path}/contmsg")).await.text.contains("All VMs failed. No contextualize."));
     assert_eq!(server.delete(&path).await.status, 200);

@@ -144,8 +144,14 @@ async fn a_stop_ends_idle_connections_and_lets_requests_finish() {
     let mut busy = TcpStream::connect(&server.address).await.unwrap();
     let body = document(1);
     let (start, end) = body.split_at(10);
-    let head = format!("POST /infrastructures HTTP/1.1\r\nHost: x\r\nAuthorization: {USER}\r\n");
-    busy.write_all(format!("{head}Content-Length: {}\r\n\r\n{start}", body.len()).as_bytes()).await.unwrap();
+    let head =
+        format!("POST /infrastructures HTTP/1.1\r\nHost: x\r\nAuthorization: {USER}\r\nExpect: 100-continue\r\n");
+    busy.write_all(format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes()).await.unwrap();
+    // The server says that it waits for the body: the request is under way.
+    let mut proceed = [0; 25];
+    busy.read_exact(&mut proceed).await.unwrap();
+    assert_eq!(&proceed, b"HTTP/1.1 100 Continue\r\n\r\n");
+    busy.write_all(start.as_bytes()).await.unwrap();
     idle.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut buffer = [0; 1024];
     assert!(idle.read(&mut buffer).await.unwrap() > 0);
