@@ -97,8 +97,13 @@ async fn story(lab: &mut Lab, deaths: &[(Moment, Duration)]) -> String {
     // How long SSH was waited for and what Ansible warns of depends on the moment.
     let passing =
         |line: &str| date.is_match(line) || line.contains("Waiting SSH access") || line.starts_with("[WARNING]");
-    let lasting = log.lines().filter(|line| !passing(line)).map(|line| stamp.replace(line, ""));
-    lasting.collect::<Vec<_>>().join("\n")
+    // Which of the workers has which address, and so their order in a play, depends on who was made first.
+    let address = Regex::new(r"\d+\.\d+\.\d+\.\d+").unwrap();
+    let plain = |line: &str| match line.starts_with("PLAY [") && address.is_match(line) {
+        true => "PLAY [machines]".to_owned(),
+        false => address.replace_all(&stamp.replace(line, ""), "ADDRESS").into_owned(),
+    };
+    log.lines().filter(|line| !passing(line)).map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// Names of the tasks that were begun on a machine, a line each.
