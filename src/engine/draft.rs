@@ -1,6 +1,6 @@
 //! The model while a transition changes it: the new state, and a record of what must be stored, told and started.
 
-use super::model::{Generation, IfAllFail, Infrastructure, Vm, Work, WorkKind};
+use super::model::{Generation, Infrastructure, Vm, Work, WorkKind};
 use crate::store::{EventKind, NewEvent};
 use contextualization::Cause;
 use std::{
@@ -183,15 +183,6 @@ impl Draft {
     pub fn release_credentials(&mut self) {
         if self.model.credentials.is_some() && !self.model.is_pending() {
             self.infrastructure().credentials = None;
-        }
-    }
-
-    /// What becomes of the infrastructure if all machines of an adding work fail.
-    #[must_use]
-    pub fn if_all_fail(&self, id: u64) -> Option<IfAllFail> {
-        match self.work(id)?.kind {
-            WorkKind::Adding { if_all_fail, .. } => Some(if_all_fail),
-            _ => None,
         }
     }
 }

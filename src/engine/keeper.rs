@@ -183,7 +183,7 @@ pub fn spawn(
         told,
         children,
     };
-    let span = tracing::info_span!("infrastructure", inf = %keeper.model.id);
+    let span = crate::telemetry::infrastructure_span(&keeper.model.id);
     tokio::spawn(tracing::Instrument::instrument(
         async move {
             keeper.start(effects);

@@ -71,7 +71,10 @@ async fn launch_in_cloud(
                 // It may have been deleted while it waited for its turn.
                 let model = handle.snapshot();
                 let result = match model.vm(number) {
-                    Some(vm) if vm.lifecycle == Lifecycle::Launching => attempt(inner, connector, &model, vm).await,
+                    Some(vm) if vm.lifecycle == Lifecycle::Launching => {
+                        let span = crate::telemetry::vm_span(&model.id, number);
+                        tracing::Instrument::instrument(attempt(inner, connector, &model, vm), span).await
+                    }
                     _ => {
                         let why = "it was deleted before it was launched".to_owned();
                         Err(LaunchFailure { why, leftover: was_launching(number) })
