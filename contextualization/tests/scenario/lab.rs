@@ -9,7 +9,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Runs the test of this name again inside a lab, unless this is that run. False in the outer process, which is done.
+/// Runs the test of this name (with its module) again inside a lab, unless this is that run. False in the outer process,
+/// which is done.
 pub fn inside(test: &str) -> bool {
     if std::env::var_os("IM_LAB").is_some() {
         return true;
@@ -39,10 +40,61 @@ pub fn bundle_dir() -> PathBuf {
     directory
 }
 
+/// What a node is; `..Node::new(name, octet)` for the rest.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Name of its namespace.
+    pub name: &'static str,
+    /// Its addresses 10.77.NET.OCTET as `(NET, OCTET)`; net 0 is the public one, 1 and 2 are private.
+    pub links: Vec<(u8, u8)>,
+    /// Login name.
+    pub user: &'static str,
+    /// Password, none: it has none.
+    pub password: Option<&'static str>,
+    /// Whether it accepts the lab's key.
+    pub key: bool,
+    /// Line of sudoers.
+    pub sudoers: &'static str,
+    /// Port of sshd.
+    pub port: u16,
+    /// Further lines of sshd_config.
+    pub sshd: &'static str,
+    /// Shell commands run before it starts; its files lie below `$root`.
+    pub setup: &'static str,
+}
+
+impl Node {
+    /// A node on the public network: user `cloud` with the lab's key, sudo without a password.
+    pub fn new(name: &'static str, octet: u8) -> Self {
+        Self {
+            name,
+            links: vec![(0, octet)],
+            user: "cloud",
+            password: None,
+            key: true,
+            sudoers: "cloud ALL=(ALL) NOPASSWD:ALL",
+            port: 22,
+            sshd: "",
+            setup: "",
+        }
+    }
+
+    /// The same with a password instead of the key, which sudo asks for.
+    pub fn with_password(name: &'static str, octet: u8, password: &'static str) -> Self {
+        Self { password: Some(password), key: false, sudoers: "cloud ALL=(ALL) ALL", ..Self::new(name, octet) }
+    }
+
+    /// The address of its first link.
+    pub fn ip(&self) -> String {
+        let (net, octet) = self.links[0];
+        format!("10.77.{net}.{octet}")
+    }
+}
+
 /// Nodes of one test.
 pub struct Lab {
     dir: TempDir,
-    /// Key that nodes accept unless they are made with a password.
+    /// Key that nodes accept.
     pub key: KeyPair,
 }
 
@@ -52,47 +104,81 @@ impl Lab {
         Self { dir: tempfile::tempdir().unwrap(), key: keys::generate().unwrap() }
     }
 
-    /// Starts a node; with a password it has no key, and sudo asks for the password.
-    pub fn node(&self, name: &str, octet: u8, password: Option<&str>) {
-        let (key, sudo) = match password {
-            None => (self.key.public.as_str(), "cloud ALL=(ALL) NOPASSWD:ALL"),
-            Some(_) => ("", "cloud ALL=(ALL) ALL"),
-        };
-        let output = Command::new("bash")
-            .args(["-c", include_str!("node.sh"), "node"])
-            .arg(self.dir.path())
-            .args([name, &octet.to_string(), key, password.unwrap_or(""), sudo])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "node {name}: {}", String::from_utf8_lossy(&output.stderr));
+    /// A lab with these nodes.
+    pub fn with(nodes: &[&Node]) -> Self {
+        let lab = Self::new();
+        nodes.iter().for_each(|node| lab.start(node));
+        lab
     }
 
-    /// A path inside a node.
-    pub fn path(&self, node: &str, path: &str) -> PathBuf {
-        let pid = Command::new("ip").args(["netns", "pids", node]).output().unwrap();
-        let pids = String::from_utf8(pid.stdout).unwrap();
+    /// Starts a node.
+    pub fn start(&self, node: &Node) {
+        let links: Vec<String> = node.links.iter().map(|(net, octet)| format!("{net}.{octet}")).collect();
+        let output = Command::new("bash")
+            .args(["-c", include_str!("node.sh")])
+            .env("DIR", self.dir.path())
+            .env("NAME", node.name)
+            .env("LINKS", links.join(" "))
+            .env("LOGIN", node.user)
+            .env("KEY", if node.key { self.key.public.as_str() } else { "" })
+            .env("PASSWORD", node.password.unwrap_or_default())
+            .env("SUDOERS", node.sudoers)
+            .env("PORT", node.port.to_string())
+            .env("SSHD", node.sshd)
+            .env("SETUP", node.setup)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "node {}: {}", node.name, String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Process number, as the lab sees it, of a node's first process.
+    pub fn pid(&self, node: &Node) -> i32 {
+        let pids = Command::new("ip").args(["netns", "pids", node.name]).output().unwrap();
+        let pids = String::from_utf8(pids.stdout).unwrap();
         let inner = pids
             .lines()
             .find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "tini"));
-        PathBuf::from(format!("/proc/{}/root{path}", inner.expect("the node runs")))
+        inner.expect("the node runs").parse().unwrap()
+    }
+
+    /// A path inside a node.
+    pub fn path(&self, node: &Node, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.pid(node)))
+    }
+
+    /// Runs a shell command inside a node as root; its output, and whether it succeeded.
+    pub fn shell(&self, node: &Node, command: &str) -> (bool, String) {
+        let pid = self.pid(node).to_string();
+        let output = Command::new("nsenter").args(["-a", "-t", &pid, "sh", "-c", command]).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Facts of a machine on such a node.
-    pub fn facts(&self, id: u32, system: &str, octet: u8, password: Option<&str>) -> VmFacts {
-        let mut network = Network { id: "public".to_owned(), ..Network::default() };
-        network.features.set_text("outbound", "yes");
+    pub fn facts(&self, id: u32, system: &str, node: &Node) -> VmFacts {
+        let mut networks: Vec<Network> = Vec::new();
         let mut features = Features::new();
-        features.set_text("net_interface.0.connection", "public");
-        features.set_text("net_interface.0.ip", &format!("10.77.0.{octet}"));
+        for (i, (net, octet)) in node.links.iter().enumerate() {
+            let name = if *net == 0 { "public".to_owned() } else { format!("private{net}") };
+            features.set_text(&format!("net_interface.{i}.connection"), &name);
+            features.set_text(&format!("net_interface.{i}.ip"), &format!("10.77.{net}.{octet}"));
+            let mut network = Network { id: name, ..Network::default() };
+            if *net == 0 {
+                network.features.set_text("outbound", "yes");
+            }
+            networks.push(network);
+        }
         features.set_text("net_interface.0.dns_name", &format!("{system}-#N#"));
         features.set_text("disk.0.os.name", "linux");
-        features.set_text("disk.0.os.credentials.username", "cloud");
-        match password {
-            Some(password) => features.set_text("disk.0.os.credentials.password", password),
-            None => features.set_text("disk.0.os.credentials.private_key", &self.key.private),
+        features.set_text("disk.0.os.credentials.username", node.user);
+        if let Some(password) = node.password {
+            features.set_text("disk.0.os.credentials.password", password);
+        }
+        if node.key {
+            features.set_text("disk.0.os.credentials.private_key", &self.key.private);
         }
         let system = System { name: system.to_owned(), features, ..System::default() };
-        let info = Radl { networks: vec![network], systems: vec![system], ..Radl::default() };
+        let info = Radl { networks, systems: vec![system], ..Radl::default() };
         VmFacts {
             id,
             provider_id: format!("i-{id} {{{{ 1 + 1 }}}}"),

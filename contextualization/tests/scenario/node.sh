@@ -1,37 +1,56 @@
-# node DIR NAME OCTET PUBLIC_KEY PASSWORD SUDO: one throw-away machine at 10.77.0.OCTET: the host's own file system seen
-# through an overlay, with network, mount, process, host name and IPC namespaces of its own and an sshd.
+# One throw-away machine: the host's own file system seen through an overlay, with network, mount, process, host name and
+# IPC namespaces of its own and an sshd. What it is comes in the environment:
+#   DIR NAME      where its files lie; its name
+#   LINKS         its addresses, "NET.OCTET ..." for 10.77.NET.OCTET on bridge brNET
+#   LOGIN KEY PASSWORD SUDOERS   its user, public key, password (either may be empty), line of sudoers
+#   PORT SSHD     port of sshd, further lines of sshd_config
+#   SETUP         shell commands run before it starts, with its files below $root
 set -e
-dir=$1/$2 name=$2 octet=$3 key=$4 password=$5 sudo=$6
+dir=$DIR/$NAME name=$NAME
 mkdir -p "$dir"
 mount -t tmpfs -o size=1g,mode=755 "node-$name" "$dir"
 mkdir "$dir/up" "$dir/work" "$dir/root"
 root=$dir/root
 mount -t overlay -o "lowerdir=/,upperdir=$dir/up,workdir=$dir/work" "node-$name" "$root"
 ip netns add "$name"
-ip link add "v$octet" netns lab type veth peer name eth0 netns "$name"
-ip -n lab link set "v$octet" master br0 up
 ip -n "$name" link set lo up
-ip -n "$name" addr add "10.77.0.$octet/24" dev eth0
-ip -n "$name" link set eth0 up
+number=0
+printf '127.0.0.1 localhost\n' > "$root/etc/hosts"
+for link in $LINKS; do
+    net=${link%.*}
+    ip link add "v$link" netns lab type veth peer name "eth$number" netns "$name"
+    ip -n lab link set "v$link" master "br$net" up
+    ip -n "$name" addr add "10.77.$link/24" dev "eth$number"
+    ip -n "$name" link set "eth$number" up
+    printf '10.77.%s %s\n' "$link" "$name" >> "$root/etc/hosts"
+    number=$((number + 1))
+done
 echo "$name" > "$root/etc/hostname"
-printf '127.0.0.1 localhost\n10.77.0.%s %s\n' "$octet" "$name" > "$root/etc/hosts"
 hash='*'
-[ -z "$password" ] || hash=$(openssl passwd -6 "$password")
-echo "cloud:x:1999:1999::/home/cloud:/bin/bash" >> "$root/etc/passwd"
-echo "cloud:x:1999:" >> "$root/etc/group"
-echo "cloud:$hash:19000:0:99999:7:::" >> "$root/etc/shadow"
-mkdir -p "$root/home/cloud/.ssh"
-[ -z "$key" ] || echo "$key" > "$root/home/cloud/.ssh/authorized_keys"
-chown -R 1999:1999 "$root/home/cloud"
-chmod 700 "$root/home/cloud/.ssh"
-echo "$sudo" > "$root/etc/sudoers.d/cloud"
-chmod 440 "$root/etc/sudoers.d/cloud"
+[ -z "$PASSWORD" ] || hash=$(openssl passwd -6 "$PASSWORD")
+if [ "$LOGIN" = root ]; then
+    # The key comes into /root when that is mounted.
+    sed -i "s|^root:[^:]*:|root:$hash:|" "$root/etc/shadow"
+else
+    home=/home/$LOGIN
+    echo "$LOGIN:x:1999:1999::$home:/bin/bash" >> "$root/etc/passwd"
+    echo "$LOGIN:x:1999:" >> "$root/etc/group"
+    echo "$LOGIN:$hash:19000:0:99999:7:::" >> "$root/etc/shadow"
+    mkdir -p "$root$home/.ssh"
+    [ -z "$KEY" ] || echo "$KEY" > "$root$home/.ssh/authorized_keys"
+    chown -R 1999:1999 "$root$home"
+    chmod 700 "$root$home/.ssh"
+    echo "$SUDOERS" > "$root/etc/sudoers.d/$LOGIN"
+    chmod 440 "$root/etc/sudoers.d/$LOGIN"
+fi
 rm -f "$root"/etc/ssh/ssh_host_*
 ssh-keygen -q -t ed25519 -N '' -f "$root/etc/ssh/ssh_host_ed25519_key"
-printf 'HostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nMaxStartups 100:30:200\n' > "$root/etc/ssh/sshd_config"
+# The first value of an option counts.
+printf '%s\nPort %s\nHostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication yes\nPermitRootLogin yes\nKbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nMaxStartups 100:30:200\n' "$SSHD" "$PORT" > "$root/etc/ssh/sshd_config"
+eval "$SETUP"
 cat > "$dir/init" <<'S'
 set -e
-root=$1; name=$2
+root=$1; name=$2; key=$3
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755,size=16m dev "$root/dev"
@@ -46,6 +65,8 @@ mount -t tmpfs -o mode=1777 tmp "$root/var/tmp"
 mount -t tmpfs -o mode=755 run "$root/run"
 mount -t tmpfs -o mode=700 root "$root/root"
 mkdir -p "$root/run/sshd" "$root/run/lock"
+mkdir -m 700 "$root/root/.ssh"
+[ -z "$key" ] || echo "$key" > "$root/root/.ssh/authorized_keys"
 hostname "$name"
 cd "$root"
 mkdir -p .old
@@ -55,9 +76,9 @@ cd /
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/tini -- /usr/sbin/sshd -D -e
 S
 ip netns exec "$name" setsid unshare --mount --uts --ipc --pid --fork --kill-child bash "$dir/init" "$root" "$name" \
-    > "$dir/log" 2>&1 < /dev/null &
+    "$([ "$LOGIN" != root ] || echo "$KEY")" > "$dir/log" 2>&1 < /dev/null &
 for _ in $(seq 200); do
-    if (exec 3<> "/dev/tcp/10.77.0.$octet/22") 2> /dev/null; then exit 0; fi
+    if ip netns exec "$name" bash -c "exec 3<> /dev/tcp/127.0.0.1/$PORT" 2> /dev/null; then exit 0; fi
     sleep 0.05
 done
 cat "$dir/log" >&2
