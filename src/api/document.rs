@@ -20,8 +20,7 @@ pub enum DocumentKind {
 /// Not UTF-8, a document with errors, or TOSCA.
 pub fn parse(kind: DocumentKind, body: &[u8]) -> Result<Radl, OperationError> {
     let invalid = |text: String| OperationError::Invalid(text);
-    let text = std::str::from_utf8(body)
-        .map_err(|error| invalid(format!("The request body is not UTF-8 (byte {}).", error.valid_up_to())))?;
+    let text = text(body)?;
     if text.trim().is_empty() {
         return Ok(Radl::default());
     }
@@ -30,6 +29,16 @@ pub fn parse(kind: DocumentKind, body: &[u8]) -> Result<Radl, OperationError> {
         DocumentKind::RadlJson => Radl::from_json(text).map_err(|error| invalid(with_place(&error))),
         DocumentKind::Tosca => Err(invalid("TOSCA is not available in this version, send RADL.".to_owned())),
     }
+}
+
+/// A body as text.
+///
+/// # Errors
+/// Not UTF-8.
+pub fn text(body: &[u8]) -> Result<&str, OperationError> {
+    std::str::from_utf8(body).map_err(|error| {
+        OperationError::Invalid(format!("The request body is not UTF-8 (byte {}).", error.valid_up_to()))
+    })
 }
 
 /// The message that clients know, and behind it what it does not say of the place.

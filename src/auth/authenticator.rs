@@ -99,6 +99,22 @@ impl Authenticator {
         Ok(Caller { credentials: Arc::new(credentials), identities, admin })
     }
 
+    /// The identities of items that a caller names as new owners; an item without a type is one of
+    /// `InfrastructureManager`.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`], and the token of an infrastructure, which can own nothing.
+    pub fn new_owners(&self, mut items: Vec<Item>) -> Result<Vec<Identity>, AuthError> {
+        for item in &mut items {
+            item.0.entry("type".to_owned()).or_insert_with(|| "InfrastructureManager".to_owned());
+        }
+        let owners = self.authenticate(Credentials { items })?.owners();
+        if owners.is_empty() {
+            return Err(refused("No credentials provided for the InfrastructureManager."));
+        }
+        Ok(owners)
+    }
+
     fn identity(&self, item: &Item) -> Result<(Identity, bool), AuthError> {
         let token = item.get("token").filter(|token| !token.is_empty());
         if self.token_required && token.is_none() {

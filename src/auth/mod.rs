@@ -82,6 +82,12 @@ impl Caller {
         self.identities.iter().any(|who| who.username.strip_prefix(scoped::USER_PREFIX) == Some(id))
     }
 
+    /// Those of the identities that are users: they own what the caller makes.
+    #[must_use]
+    pub fn owners(&self) -> Vec<Identity> {
+        self.identities.iter().filter(|who| !who.username.starts_with(scoped::USER_PREFIX)).cloned().collect()
+    }
+
     /// Whether one of the identities is a user, not just the token of an infrastructure.
     #[must_use]
     pub fn is_user(&self) -> bool {

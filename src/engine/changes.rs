@@ -4,6 +4,7 @@ use super::{
     Engine,
     draft::Draft,
     error::OperationError,
+    keepers::user_only,
     model::{IfAllFail, Infrastructure, Lifecycle, Vm},
     operations::existing,
     placement, refresh, render,
@@ -26,12 +27,9 @@ impl Engine {
     /// Boot mode, document, credentials, clouds (nothing is left then) and the store.
     pub async fn create(&self, caller: &Caller, document: Radl, asynchronous: bool) -> Result<String, OperationError> {
         self.inner.allow(Access::Change)?;
-        if !caller.is_user() {
-            let text = "These credentials are for one infrastructure only.";
-            return Err(OperationError::Invalid(text.to_owned()));
-        }
+        user_only(caller)?;
         let id = uuid::Uuid::new_v4().to_string();
-        let model = Infrastructure::new(id, self.inner.now() / 1_000_000, caller.identities.clone());
+        let model = Infrastructure::new(id, self.inner.now() / 1_000_000, caller.owners());
         let id = model.id.clone();
         let credentials = caller.credentials.clone();
         let mut draft = Draft::new(model, self.inner.terms());

@@ -77,3 +77,11 @@ impl Inner {
         Ok(keeper::spawn(self, draft.model, 1, last, draft.effects, waiters))
     }
 }
+
+/// Refuses callers that only show the token of an infrastructure.
+pub(super) fn user_only(caller: &Caller) -> Result<(), OperationError> {
+    if caller.is_user() {
+        return Ok(());
+    }
+    Err(OperationError::Invalid("These credentials are for one infrastructure only.".to_owned()))
+}

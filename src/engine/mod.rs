@@ -8,14 +8,17 @@
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
-//! | [`operations`], `changes` | what the APIs can ask for |
+//! | [`operations`], `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`] | what the APIs can ask for |
 
 mod changes;
 mod children;
+mod clouds;
 mod context;
 mod directory;
 pub mod draft;
 pub mod error;
+mod estimate;
+pub mod exchange;
 pub mod keeper;
 mod keepers;
 mod launch;
@@ -23,6 +26,7 @@ mod memo;
 pub mod model;
 mod observation;
 pub mod operations;
+mod owners;
 mod placement;
 mod refresh;
 mod removal;
@@ -31,6 +35,7 @@ mod rows;
 mod secrets;
 pub mod settings;
 pub mod state;
+pub mod statistics;
 pub mod transitions;
 
 pub use error::OperationError;

@@ -130,6 +130,9 @@ pub struct Vm {
     pub host_key: Option<String>,
     /// Creation, seconds since the epoch.
     pub created: i64,
+    /// What a connector of the reference kept of an imported machine (volumes, addresses, keys), as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Arc<serde_json::Map<String, serde_json::Value>>>,
     /// Its document as text, for the state it was made in.
     #[serde(skip)]
     pub text: Memo<State>,
@@ -244,6 +247,9 @@ pub struct Infrastructure {
     /// Images to delete with the infrastructure, with the cloud id.
     #[serde(default)]
     pub snapshots: Vec<(String, String)>,
+    /// What came with it besides RADL: `TOSCA`, the document it was made from.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub extra_info: serde_json::Map<String, serde_json::Value>,
     /// The states of all machines as the API tells them.
     #[serde(skip)]
     pub states: Memo<()>,
@@ -287,6 +293,7 @@ impl Infrastructure {
             credentials: None,
             ansible_key: None,
             snapshots: Vec::new(),
+            extra_info: serde_json::Map::new(),
             states: Memo::default(),
         }
     }

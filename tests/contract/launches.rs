@@ -102,8 +102,8 @@ async fn operations_that_exclude_each_other() {
 #[tokio::test]
 async fn a_client_that_hangs_up_does_not_undo_a_create() {
     let server = Server::start().await;
-    let create = server.request_on(Method::POST, "/infrastructures", "; latency_ms = 300").body(document(1)).send();
-    assert!(tokio::time::timeout(Duration::from_millis(150), create).await.is_err());
+    let create = server.request_on(Method::POST, "/infrastructures", "; latency_ms = 1000").body(document(1)).send();
+    assert!(tokio::time::timeout(Duration::from_millis(700), create).await.is_err());
     let uri = server.wait_for_list(1).await;
     let path = format!("/infrastructures/{}", uri.rsplit('/').next().unwrap());
     server.wait_for(&path, "configured").await;

@@ -1,11 +1,15 @@
 //! The REST contract, walked over real sockets: one module per resource.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod clouds;
 mod errors;
 mod events;
+mod exchange;
 mod infrastructures;
 mod launches;
+mod owners;
 mod probes;
+mod statistics;
 #[path = "../support/server.rs"]
 mod support;
 mod transport;

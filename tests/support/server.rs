@@ -149,9 +149,9 @@ impl Server {
         path
     }
 
-    /// Waits for a state of the infrastructure, at most ten seconds.
+    /// Waits for a state of the infrastructure, at most a minute.
     pub async fn wait_for(&self, path: &str, wanted: &str) {
-        self.wait_at_most(Duration::from_secs(10), path, wanted).await;
+        self.wait_at_most(Duration::from_secs(60), path, wanted).await;
     }
 
     /// Waits for a state of the infrastructure.
@@ -169,9 +169,9 @@ impl Server {
         }
     }
 
-    /// Waits for a number of infrastructures, at most ten seconds; their URIs.
+    /// Waits for a number of infrastructures, at most a minute; their URIs.
     pub async fn wait_for_list(&self, number: usize) -> String {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let list = self.get("/infrastructures").await.text;
             if list.lines().count() == number {

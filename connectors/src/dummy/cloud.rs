@@ -16,6 +16,9 @@ use std::{
 /// Tells the time in milliseconds since 1970 (UTC).
 type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
+/// Ids are hundredths of a second since 1970: none is older than this (of 2001).
+const OLDEST_ID: u64 = 100_000_000_000;
+
 /// A machine of the simulated cloud.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -42,6 +45,13 @@ pub struct Machine {
     /// Sizes changed since it was made.
     #[serde(default)]
     pub sizes: Sizes,
+}
+
+impl Machine {
+    /// Whether it was made elsewhere and taken over: it carries no mark.
+    fn is_adopted(&self) -> bool {
+        self.infrastructure.is_empty()
+    }
 }
 
 /// Sizes of a machine that were changed.
@@ -91,6 +101,8 @@ pub(super) struct Snapshot {
     pub now: u64,
     /// A machine id that was never given out.
     pub fresh_id: u64,
+    /// The first machine id that was given out.
+    pub first_id: Option<u64>,
 }
 
 /// What one account holds.
@@ -198,10 +210,22 @@ impl Tenant {
 #[derive(Debug, Default)]
 pub struct Inventory {
     tenants: BTreeMap<String, Tenant>,
+    first_id: Option<u64>,
     last_id: u64,
 }
 
+/// Whether another simulated cloud gave this id out: the reference's, whose machines live on here, or one that was kept
+/// in the memory of an earlier daemon. Ids only grow, so it is older than `first_id`.
+pub(super) fn made_elsewhere(id: &ProviderId, first_id: Option<u64>) -> bool {
+    id.0.parse::<u64>().is_ok_and(|id| id >= OLDEST_ID && first_id.is_none_or(|first| id < first))
+}
+
 impl Inventory {
+    /// The first machine id that was given out.
+    pub(super) fn first_id(&self) -> Option<u64> {
+        self.first_id
+    }
+
     /// What one account holds; none when it never had anything.
     #[must_use]
     pub fn tenant(&self, name: &str) -> Option<&Tenant> {
@@ -220,8 +244,12 @@ impl Inventory {
     }
 
     fn apply(&mut self, entry: Entry) {
-        if let Event::Machine(machine) = &entry.event {
-            self.last_id = self.last_id.max(machine.id.0.parse().unwrap_or(0));
+        if let Event::Machine(machine) = &entry.event
+            && !machine.is_adopted()
+        {
+            let id = machine.id.0.parse().unwrap_or(0);
+            self.first_id.get_or_insert(id);
+            self.last_id = self.last_id.max(id);
         }
         self.tenants.entry(entry.tenant).or_default().apply(entry.event);
     }
@@ -310,7 +338,8 @@ impl Cloud {
         let _held = journal.as_ref().map(Journal::hold).transpose()?;
         State::catch_up(inventory, journal)?;
         // Hundredths of a second, as clients know them, but never the same twice.
-        let snapshot = Snapshot { now, fresh_id: (now / 10).max(inventory.last_id + 1) };
+        let fresh_id = (now / 10).max(inventory.last_id + 1);
+        let snapshot = Snapshot { now, fresh_id, first_id: inventory.first_id };
         let (answer, event) = decide(inventory.tenant(tenant), snapshot)?;
         if let Some(event) = event {
             let entry = Entry { tenant: tenant.to_owned(), event };

@@ -4,7 +4,7 @@ use super::cloud::{Machine, Sizes, Snapshot};
 use super::faults::Schedule;
 use crate::{
     Address, CloudAccount, CloudImage, ConnectorError, ErrorClass, Observation, PowerState, ProviderId, Quota, Resize,
-    VmIntent,
+    VmIntent, VmUid,
 };
 use radl::{Features, System, Value};
 use std::{
@@ -61,6 +61,23 @@ pub(super) fn machine(intent: &VmIntent, snapshot: Snapshot) -> Machine {
         tags: intent.tags.clone(),
         created: snapshot.now,
         power: None,
+        sizes: Sizes::default(),
+    }
+}
+
+/// A machine that was made elsewhere: nothing is known of it but that it runs.
+pub(super) fn adopted(id: &ProviderId, now: u64) -> Machine {
+    Machine {
+        id: id.clone(),
+        infrastructure: String::new(),
+        uid: VmUid(id.0.clone()),
+        number: 0,
+        fqdn: String::new(),
+        network: None,
+        public: false,
+        tags: Vec::new(),
+        created: now,
+        power: Some(PowerState::Running),
         sizes: Sizes::default(),
     }
 }

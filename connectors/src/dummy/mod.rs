@@ -77,9 +77,11 @@ impl Dummy {
         id: &ProviderId,
         change: impl FnOnce(&mut Machine) -> Result<(), ConnectorError>,
     ) -> Result<(), ConnectorError> {
-        self.change(|tenant, _| {
-            let mut machine =
-                tenant.and_then(|tenant| tenant.machine(id)).cloned().ok_or_else(|| map::no_machine(id))?;
+        self.change(|tenant, snapshot| {
+            let known = tenant.and_then(|tenant| tenant.machine(id)).cloned();
+            let elsewhere = cloud::made_elsewhere(id, snapshot.first_id);
+            let adopted = || elsewhere.then(|| map::adopted(id, snapshot.now));
+            let mut machine = known.or_else(adopted).ok_or_else(|| map::no_machine(id))?;
             change(&mut machine)?;
             Ok(((), Some(Event::Machine(Box::new(machine)))))
         })
@@ -139,11 +141,14 @@ impl Connector for Dummy {
 
     async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
         let simulation = self.simulation();
-        self.read(|tenant, now| {
-            let machines = ids.iter().filter_map(|id| tenant?.machine(id));
-            machines.map(|machine| map::observation(machine, &simulation.faults.states, now)).collect()
+        simulation.call().await?;
+        self.cloud.read(|inventory, now| {
+            let tenant = inventory.tenant(&self.tenant);
+            let adopted = |id| cloud::made_elsewhere(id, inventory.first_id()).then(|| map::adopted(id, now));
+            let machine = |id| tenant.and_then(|tenant| tenant.machine(id)).cloned().or_else(|| adopted(id));
+            let machines = ids.iter().filter_map(machine);
+            machines.map(|machine| map::observation(&machine, &simulation.faults.states, now)).collect()
         })
-        .await
     }
 
     async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError> {

@@ -1,13 +1,13 @@
 //! From a request to its answer: the way that every request goes.
 
 use super::{
-    Shared,
+    Shared, clouds,
     error::{self, ErrorBody, Failure},
     events, health, infrastructures,
     reply::{self, Response},
     request::{Body, Request, accept},
     routes::{self, Operation, RESOURCES, Verb},
-    version, vms,
+    statistics, version, vms,
 };
 use bytes::Bytes;
 use connectors::PowerOperation;
@@ -104,8 +104,13 @@ async fn seldom(operation: Operation, request: Request) -> Result<Response, Fail
         O::Readiness => health::readiness(request).await,
         O::List => infrastructures::list(request).await,
         O::Log => infrastructures::log(request).await,
-        O::Tosca => infrastructures::tosca_property(request, "tosca").await,
-        O::Outputs => infrastructures::tosca_property(request, "outputs").await,
+        O::Tosca => infrastructures::tosca(request).await,
+        O::Outputs => infrastructures::outputs(request).await,
+        O::Export => infrastructures::export(request).await,
+        O::CloudImages => clouds::images(request).await,
+        O::CloudQuotas => clouds::quotas(request).await,
+        O::OtherCloudProperty => clouds::other(request).await,
+        O::Statistics => statistics::statistics(request).await,
         O::OtherProperty => infrastructures::other_property(request).await,
         O::Events => events::events(request).await,
         O::MachineLog => vms::log(request).await,
@@ -118,6 +123,8 @@ async fn change(operation: Operation, request: Request) -> Result<Response, Fail
     use Operation as O;
     match operation {
         O::Create => infrastructures::create(request).await,
+        O::Import => infrastructures::import(request).await,
+        O::ChangeOwners => infrastructures::change_owners(request).await,
         O::Add => infrastructures::add(request).await,
         O::Destroy => infrastructures::destroy(request).await,
         O::StartAll => infrastructures::power(request, PowerOperation::Start).await,
@@ -139,19 +146,9 @@ async fn change(operation: Operation, request: Request) -> Result<Response, Fail
 async fn refuse(operation: Operation, request: Request) -> Result<Response, Failure> {
     use Operation as O;
     let what = match operation {
-        O::Export => return infrastructures::unavailable(request, "The export of an infrastructure").await,
-        O::ChangeOwners => return infrastructures::unavailable(request, "The change of the owners").await,
         O::MachineCommand => return vms::unavailable(request, "The command of reverse tunnels").await,
-        O::OtherCloudProperty => {
-            request.caller().await?;
-            return Err(Failure::Request(StatusCode::NOT_FOUND, "Incorrect cloud property".to_owned()));
-        }
         O::Catalogue => return Err(Failure::Request(StatusCode::BAD_REQUEST, "OAI-PMH not enabled.".to_owned())),
         O::StaticFile => return Err(Failure::Request(StatusCode::NOT_FOUND, "Static files not enabled.".to_owned())),
-        O::Import => "The import of an infrastructure",
-        O::CloudImages => "The list of images",
-        O::CloudQuotas => "The list of quotas",
-        O::Statistics => "The statistics page",
         _ => "This operation",
     };
     request.caller().await?;

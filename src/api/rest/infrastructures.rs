@@ -8,10 +8,14 @@ use super::{
     reply::{self, Named, Response},
     request::Request,
 };
-use crate::engine::{
-    Engine,
-    error::OperationError,
-    model::{Infrastructure, State},
+use crate::{
+    api::owners,
+    auth::Item,
+    engine::{
+        Engine,
+        error::OperationError,
+        model::{Infrastructure, State},
+    },
 };
 use bytes::Bytes;
 use connectors::PowerOperation;
@@ -41,17 +45,28 @@ fn compile(pattern: &str) -> Result<regex::Regex, OperationError> {
 /// `POST /infrastructures`
 pub(super) async fn create(mut request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    if request.flag("dry_run", false)? {
-        request.form(Media::Json)?;
-        return Err(Failure::unavailable("The estimate of resources (dry_run)"));
-    }
-    let form = request.form(Media::UriList)?;
+    let estimate = request.flag("dry_run", false)?;
+    let form = request.form(if estimate { Media::Json } else { Media::UriList })?;
     let kind = request.document_kind()?;
+    if estimate {
+        let document = request.document(kind).await?;
+        return Ok(reply::value(&request.engine().estimate(&caller, document).await?)?);
+    }
     let asynchronous = request.flag("async", false)?;
     let document = request.document(kind).await?;
     let id = request.engine().create(&caller, document, asynchronous).await?;
     let uri = infrastructure_uri(&request.base_url(), &id);
     Ok(reply::about(reply::uri(form, &uri)?, &id))
+}
+
+/// `PUT /infrastructures`
+pub(super) async fn import(mut request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::UriList)?;
+    request.json_body()?;
+    let text = request.text().await?;
+    let id = request.engine().import(&caller, &text).await?;
+    Ok(reply::uri(form, &infrastructure_uri(&request.base_url(), &id))?)
 }
 
 /// `GET /infrastructures/<inf>`
@@ -146,13 +161,57 @@ pub(super) async fn owners(request: Request) -> Result<Response, Failure> {
     })
 }
 
-/// `GET /infrastructures/<inf>/tosca` and `outputs`: only those made from TOSCA have them, and none is.
-pub(super) async fn tosca_property(request: Request, name: &str) -> Result<Response, Failure> {
+/// `GET /infrastructures/<inf>/tosca`: the document it was made from, if that was TOSCA.
+pub(super) async fn tosca(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let form = request.form(Media::Text)?;
+    let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    match infrastructure.extra_info.get("TOSCA").and_then(serde_json::Value::as_str) {
+        Some(text) => Ok(reply::named_text(form, "tosca", text.to_owned())?),
+        None => Err(not_tosca("tosca")),
+    }
+}
+
+/// `GET /infrastructures/<inf>/outputs`: those of a TOSCA document, which this version does not evaluate.
+pub(super) async fn outputs(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     request.json_only()?;
-    request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    if infrastructure.extra_info.contains_key("TOSCA") {
+        return Err(Failure::unavailable("The evaluation of TOSCA outputs"));
+    }
+    Err(not_tosca("outputs"))
+}
+
+fn not_tosca(name: &str) -> Failure {
     let text = format!("'{name}' infrastructure property is not valid in this infrastructure");
-    Err(Failure::Request(StatusCode::FORBIDDEN, text))
+    Failure::Request(StatusCode::FORBIDDEN, text)
+}
+
+/// `GET /infrastructures/<inf>/data`: the export, a JSON document as a text inside the answer. With `delete` the
+/// infrastructure is given away.
+pub(super) async fn export(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    request.json_only()?;
+    let delete = request.flag("delete", false)?;
+    let document = request.engine().export(&caller, request.infrastructure(), delete).await?;
+    Ok(reply::value(&Named("data", &document))?)
+}
+
+/// `POST /infrastructures/<inf>/authorization`
+pub(super) async fn change_owners(mut request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    let overwrite = request.flag("overwrite", false)?;
+    request.json_body()?;
+    let text = request.text().await?;
+    let item = serde_json::from_str::<Item>(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let text = format!("expected one JSON object with texts as values (line {line}, column {column})");
+        OperationError::Invalid(format!("Invalid new infrastructure data provided: {text}"))
+    })?;
+    let owners = owners::identities(&request.shared.state.authenticator, vec![item])?;
+    request.engine().change_owners(&caller, request.infrastructure(), owners, overwrite).await?;
+    Ok(reply::empty())
 }
 
 /// A property that does not exist.
@@ -183,13 +242,6 @@ pub(super) async fn other_action(request: Request) -> Result<Response, Failure> 
     request.caller().await?;
     let text = format!("Error in {} operation: there is no such operation.", request.parameters[1]);
     Err(Failure::Request(StatusCode::NOT_FOUND, text))
-}
-
-/// An operation of the contract on an existing infrastructure that this version does not offer.
-pub(super) async fn unavailable(request: Request, what: &str) -> Result<Response, Failure> {
-    let caller = request.caller().await?;
-    request.engine().infrastructure(&caller, request.infrastructure()).await?;
-    Err(Failure::unavailable(what))
 }
 
 fn infrastructure_uri(base: &str, id: &str) -> String {

@@ -7,11 +7,12 @@
 //! | `dispatch` | the way every request goes |
 //! | `request`, `query`, `negotiation`, `base_url` | reading a request |
 //! | `reply`, `json`, `error` | writing an answer |
-//! | `infrastructures`, `vms`, `events`, `version`, `health`, `metrics` | one resource each |
+//! | `infrastructures`, `vms`, `clouds`, `statistics`, `events`, `version`, `health`, `metrics` | one resource each |
 //!
 //! The wire is described in spec/api.md; where a resource departs from it, its module says so.
 
 mod base_url;
+mod clouds;
 mod dispatch;
 mod error;
 mod events;
@@ -25,6 +26,7 @@ mod reply;
 mod request;
 mod routes;
 pub mod server;
+mod statistics;
 mod version;
 mod vms;
 

@@ -130,6 +130,31 @@ pub(super) fn document_kind(content_type: Option<&str>) -> Result<DocumentKind, 
     Err(UnsupportedMedia(format!("Unsupported Media Type {}", quoted(entries(header)))))
 }
 
+/// The check of a body that must be JSON; without a type it is.
+///
+/// # Errors
+/// Another type.
+pub(super) fn json_body(content_type: Option<&str>) -> Result<(), UnsupportedMedia> {
+    let Some(header) = content_type.filter(|header| !is_blank(Some(header))) else { return Ok(()) };
+    if entries(header).any(|entry| entry.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    Err(UnsupportedMedia(format!("Unsupported Media Type {}", quoted(entries(header)))))
+}
+
+/// Whether an `Accept` header asks for CSV before JSON.
+pub(super) fn wants_csv(accept: Option<&str>) -> bool {
+    let first = accept.into_iter().flat_map(entries).find_map(|entry| {
+        let is = |name: &str| entry.eq_ignore_ascii_case(name);
+        match () {
+            () if is("text/csv") || is("text/*") => Some(true),
+            () if is("application/json") || is("application/*") || is("*/*") => Some(false),
+            () => None,
+        }
+    });
+    first == Some(true)
+}
+
 /// `['a', 'b']`, as clients of the old service know it.
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<Cow<'_, str>> = names.map(|name| Cow::Owned(format!("'{name}'"))).collect();

@@ -133,6 +133,23 @@ impl Request {
         Ok(negotiation::document_kind(self.header(&header::CONTENT_TYPE))?)
     }
 
+    /// The check of the type of a body that must be JSON: none counts as JSON.
+    ///
+    /// # Errors
+    /// Another type.
+    pub(super) fn json_body(&self) -> Result<(), Failure> {
+        Ok(negotiation::json_body(self.header(&header::CONTENT_TYPE))?)
+    }
+
+    /// The body as text.
+    ///
+    /// # Errors
+    /// Too large, too slow, or not UTF-8.
+    pub(super) async fn text(&mut self) -> Result<String, Failure> {
+        let body = self.read().await?;
+        Ok(document::text(&body)?.to_owned())
+    }
+
     /// The document in the body.
     ///
     /// # Errors

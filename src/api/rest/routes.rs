@@ -82,20 +82,20 @@ impl Operation {
             Self::Stop => "StopVM",
             Self::Reboot => "RebootVM",
             Self::Snapshot => "CreateSnapShot",
+            Self::Import => "Importfrastructure",
+            Self::Tosca => "GetInfrastructureTOSCA",
+            Self::Outputs => "GetInfrastructureOutpus",
+            Self::Export => "GetInfrastructureData",
+            Self::ChangeOwners => "ChangeInfrastructureAuth",
+            Self::CloudImages => "GetCloudImages",
+            Self::CloudQuotas => "GetCloudQuotas",
+            Self::Statistics => "GetStats",
             Self::Describe
-            | Self::Import
-            | Self::Tosca
-            | Self::Outputs
-            | Self::Export
-            | Self::ChangeOwners
             | Self::OtherProperty
             | Self::OtherAction
             | Self::MachineCommand
             | Self::OtherMachineAction
-            | Self::CloudImages
-            | Self::CloudQuotas
             | Self::OtherCloudProperty
-            | Self::Statistics
             | Self::Catalogue
             | Self::StaticFile => return None,
         })

@@ -141,6 +141,7 @@ pub fn add(
             failure: None,
             host_key: None,
             created: now,
+            foreign: None,
             text: Default::default(),
         });
     }

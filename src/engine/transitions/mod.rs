@@ -4,12 +4,14 @@
 mod adding;
 mod contextualizing;
 mod deleting;
+mod owners;
 #[cfg(test)]
 mod tests;
 
 pub use adding::{LaunchFailure, Placement, PlannedVm, add, place};
 pub use contextualizing::reconfigure;
 pub use deleting::{destroy, remove};
+pub use owners::{change_owners, give_away};
 
 use super::{
     draft::{Draft, Effect},

@@ -1,0 +1,80 @@
+//! What a document would use, without using it (spec/api.md 6.2).
+
+use super::{Engine, error::OperationError, model::CloudRef, model::Infrastructure, placement};
+use crate::auth::Caller;
+use radl::{Features, Radl, System};
+use serde_json::{Map, Value, json};
+
+impl Engine {
+    /// Machines and disks that the document would make, by cloud id: parsed and placed as for a creation, nothing stored
+    /// or launched. Machines that no cloud could make are left out.
+    ///
+    /// # Errors
+    /// As for a creation.
+    pub async fn estimate(&self, caller: &Caller, document: Radl) -> Result<Value, OperationError> {
+        let empty = Infrastructure::new(String::new(), self.inner.now() / 1_000_000, Vec::new());
+        let placement = placement::choose(&self.inner, &empty, &document, &caller.credentials).await?;
+        let mut clouds = Map::new();
+        for vm in placement.vms.iter().filter(|vm| vm.failure.is_none()) {
+            let cloud = clouds.entry(vm.cloud.id.clone()).or_insert_with(|| {
+                json!({
+                    "cloudType": vm.cloud.kind,
+                    "cloudEndpoint": endpoint(&vm.cloud),
+                    "compute": [],
+                    "storage": [],
+                })
+            });
+            if let Some(compute) = cloud["compute"].as_array_mut() {
+                compute.push(compute_of(&vm.system, &document));
+            }
+            if let Some(storage) = cloud["storage"].as_array_mut() {
+                storage.extend(disks(&vm.system.features));
+            }
+        }
+        Ok(Value::Object(clouds))
+    }
+}
+
+fn endpoint(cloud: &CloudRef) -> String {
+    let place = &cloud.endpoint;
+    let protocol = if place.protocol.is_empty() { "http" } else { &place.protocol };
+    let port = place.port.unwrap_or(if protocol == "https" { 443 } else { 80 });
+    format!("{protocol}://{}:{port}{}", place.server, place.path)
+}
+
+fn compute_of(system: &System, document: &Radl) -> Value {
+    let features = &system.features;
+    let mut compute = Map::new();
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            compute.insert(key.to_owned(), value);
+        }
+    };
+    set("cpuCores", features.value_json("cpu.count"));
+    set("memoryInMegabytes", features.integer("memory.size", "M").map(Value::from));
+    let gigabytes = |name: &str| features.integer(name, "G").unwrap_or(0);
+    let size = gigabytes("disk.0.free_size") + gigabytes("disk.0.size");
+    set("diskSizeInGigabytes", (size > 0).then(|| Value::from(size)));
+    let is_public = |id: &str| document.network(id).is_some_and(radl::Network::is_public);
+    set("publicIP", system.interfaces().any(|interface| is_public(interface.connection)).then(|| Value::from(1)));
+    set("GPU", features.value_json("gpu.count"));
+    Value::Object(compute)
+}
+
+/// One entry per disk with a size; the first disk without size and content ends the list.
+fn disks(features: &Features) -> Vec<Value> {
+    let mut disks = Vec::new();
+    for index in 0.. {
+        let size = features.integer(&format!("disk.{index}.size"), "G");
+        if let Some(size) = size {
+            let mut disk = json!({"sizeInGigabytes": size});
+            if let Some(kind) = features.text(&format!("disk.{index}.type")) {
+                disk["type"] = kind.into();
+            }
+            disks.push(disk);
+        } else if index > 0 && !features.has(&format!("disk.{index}.image.url")) {
+            break;
+        }
+    }
+    disks
+}

@@ -1,0 +1,103 @@
+//! From the model to the document of an export.
+
+use super::record::{CloudRecord, InfrastructureRecord, VmRecord};
+use crate::{
+    auth::Caller,
+    engine::{
+        Engine, OperationError,
+        model::{CloudRef, Lifecycle},
+        render,
+        settings::Access,
+        state, transitions,
+    },
+};
+use radl::Radl;
+use serde_json::Map;
+use std::collections::HashMap;
+
+impl Engine {
+    /// The infrastructure as the document that the reference exports (spec/api.md 5.6), with everything its owner may see,
+    /// secrets of machines among it; owners are named without their passwords, which are not kept. With `delete` the
+    /// infrastructure is given away: it is forgotten here, its machines go on.
+    ///
+    /// # Errors
+    /// Boot mode and running work with `delete`; not the caller's; the store.
+    pub async fn export(&self, caller: &Caller, id: &str, delete: bool) -> Result<String, OperationError> {
+        if delete {
+            self.inner.allow(Access::Destroy)?;
+        }
+        let (handle, mut model) = self.inner.keeper(caller, id).await?;
+        if delete {
+            // What is exported is what was given away, whatever changed in between.
+            model = handle.change(transitions::give_away).await?;
+            tracing::info!(inf = id, "exported and given away");
+        }
+        let header = self.inner.store.log(id, None).await?;
+        let logs: HashMap<u32, String> = self.inner.store.vm_logs(id).await?.into_iter().collect();
+        let clock = self.inner.clock();
+        let vms = model.vms.iter().map(|vm| {
+            let text =
+                |radl: &Radl| radl.to_parsable_text().map_err(|error| OperationError::Invalid(error.to_string()));
+            let state = state::vm_state(&model, vm, clock);
+            let failure = match &vm.lifecycle {
+                Lifecycle::Failed { why, .. } => Some(why.clone()),
+                _ => None,
+            };
+            Ok(VmRecord {
+                id: vm.provider_id().map(ToString::to_string),
+                im_id: vm.number,
+                creation_im_id: Some(vm.number),
+                state: state.name().to_owned(),
+                destroy: vm.lifecycle == Lifecycle::Gone,
+                deleting: matches!(vm.lifecycle, Lifecycle::Deleting(_)),
+                creating: matches!(vm.lifecycle, Lifecycle::Planned | Lifecycle::Launching),
+                last_update: clock.now,
+                creation_date: Some(vm.created),
+                cloud: cloud(&vm.cloud),
+                info: text(&render::vm_info(vm, state))?,
+                requested_radl: text(&vm.requested)?,
+                cont_out: Some(logs.get(&vm.number).cloned().unwrap_or_default()),
+                error_msg: failure,
+                configured: vm.configured,
+                ctxt_pid: None,
+                ssh_connect_errors: 0,
+                extra: vm.foreign.as_deref().cloned().unwrap_or_default(),
+            })
+        });
+        let record = InfrastructureRecord {
+            id: model.id.clone(),
+            vm_list: vms.collect::<Result<_, OperationError>>()?,
+            auth: model.owners.iter().map(|owner| owner_item(&owner.username)).collect(),
+            radl: model.radl.to_parsable_text().map_err(|error| OperationError::Invalid(error.to_string()))?,
+            private_networks: model.private_networks.clone(),
+            system_counter: 0,
+            deleted: false,
+            vm_master: model.master,
+            vm_id: 0,
+            cont_out: header,
+            ansible_configured: model.generation.as_ref().map(|generation| !generation.open),
+            configured: model.configured,
+            extra_info: model.extra_info.clone(),
+            snapshots: model.snapshots.iter().map(|(_, url)| url.clone()).collect(),
+            creation_date: Some(model.created),
+        };
+        serde_json::to_string(&record).map_err(|error| OperationError::Invalid(error.to_string()))
+    }
+}
+
+fn owner_item(username: &str) -> Map<String, serde_json::Value> {
+    let pairs = [("type", "InfrastructureManager"), ("username", username)];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()
+}
+
+fn cloud(cloud: &CloudRef) -> CloudRecord {
+    CloudRecord {
+        id: cloud.id.clone(),
+        kind: cloud.kind.clone(),
+        server: cloud.endpoint.server.clone(),
+        port: cloud.endpoint.port.map_or(-1, i64::from),
+        protocol: cloud.endpoint.protocol.clone(),
+        path: cloud.endpoint.path.clone(),
+        extra: Map::new(),
+    }
+}

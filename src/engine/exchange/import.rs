@@ -1,0 +1,183 @@
+//! From the document of an export to an infrastructure of the caller.
+
+use super::record::{CloudRecord, InfrastructureRecord, VmRecord};
+use crate::{
+    auth::Caller,
+    engine::{
+        Engine, OperationError,
+        draft::Draft,
+        keepers::user_only,
+        model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm},
+        rows,
+        settings::Access,
+    },
+    store::{EventKind, NewEvent, StoreError},
+};
+use connectors::{Endpoint, PowerState, ProviderId, VmUid};
+use radl::Radl;
+use std::sync::Arc;
+
+/// Machines that one document may hold.
+const MAX_MACHINES: usize = 100_000;
+
+impl Engine {
+    /// Takes in an infrastructure that was exported, here or by the reference: it keeps its id, and belongs to the caller.
+    /// No cloud is called. Returns the id.
+    ///
+    /// # Errors
+    /// Boot mode; a document that is none; an id that is in use, or was somebody else's; the store.
+    pub async fn import(&self, caller: &Caller, text: &str) -> Result<String, OperationError> {
+        self.inner.allow(Access::Change)?;
+        user_only(caller)?;
+        let (mut model, logs) = read(text, self.inner.now() / 1_000_000)?;
+        model.owners = caller.owners();
+        model.deleted = false;
+        let id = model.id.clone();
+        if self.inner.directory.get(&id).is_some() {
+            return Err(existing());
+        }
+        let mut draft = Draft::new(model, self.inner.terms());
+        draft.infrastructure();
+        draft.touched.extend(0..u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX));
+        draft.events = logs;
+        let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
+        match self.inner.store.create(rows::index_row(&draft.model), rows::changes(&draft, 1)?).await {
+            Ok(()) => {}
+            Err(StoreError::AlreadyExists) => self.revive(caller, draft).await?,
+            Err(error) => return Err(error.into()),
+        }
+        // Its keeper starts with the first request.
+        self.inner.directory.insert(id.clone(), owners, Arc::default());
+        Ok(id)
+    }
+
+    /// Stores an infrastructure over its own deleted row: one that was given away comes back.
+    async fn revive(&self, caller: &Caller, mut draft: Draft) -> Result<(), OperationError> {
+        let id = draft.model.id.clone();
+        let stored = self.inner.store.load(&id).await?.ok_or_else(existing)?;
+        let (former, _) = rows::model(&stored)?;
+        // Whose it was is asked, so that nobody takes the place of somebody else's (spec/api.md 9, D-04).
+        let fits = former.deleted && caller.may_access(&former.owners) && former.vms.len() <= draft.model.vms.len();
+        if !fits {
+            return Err(existing());
+        }
+        draft.clear_logs = true;
+        draft.progress = Some(None);
+        let first = self.inner.store.last_sequence(&id).await? + 1;
+        let changes = rows::changes(&draft, first)?;
+        match self.inner.store.commit(&id, stored.version, changes).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Stale { .. }) => Err(existing()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn existing() -> OperationError {
+    OperationError::Invalid("Trying to add an existing infrastructure ID.".to_owned())
+}
+
+fn incorrect(why: impl std::fmt::Display) -> OperationError {
+    OperationError::Invalid(format!("Error importing the infrastructure, incorrect data: {why}"))
+}
+
+/// The infrastructure of a document without owners, and its logs.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read(text: &str, now: i64) -> Result<(Infrastructure, Vec<NewEvent>), OperationError> {
+    let record: InfrastructureRecord = serde_json::from_str(text).map_err(incorrect)?;
+    if record.id.is_empty()
+        || record.id.len() > 64
+        || record.id.bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-')
+    {
+        return Err(incorrect("the id is not a UUID"));
+    }
+    if record.vm_list.len() > MAX_MACHINES {
+        return Err(incorrect(format!("it has more than {MAX_MACHINES} machines")));
+    }
+    let created = record.creation_date.unwrap_or(now);
+    let mut model = Infrastructure::new(record.id, created, Vec::new());
+    model.radl = Arc::new(Radl::parse(&record.radl).map_err(|error| incorrect(format!("radl: {error}")))?);
+    model.private_networks = record.private_networks;
+    model.deleted = record.deleted;
+    model.master = record.vm_master;
+    model.extra_info = record.extra_info;
+    let mut logs = Vec::new();
+    let mut log = |vm, text: String| {
+        if !text.is_empty() {
+            logs.push(NewEvent { vm, kind: EventKind::Log, at: now.saturating_mul(1_000_000), text });
+        }
+    };
+    log(None, record.cont_out);
+    let mut records = record.vm_list;
+    records.sort_by_key(|vm| vm.im_id);
+    for (position, record) in records.into_iter().enumerate() {
+        if record.im_id as usize != position {
+            return Err(incorrect(format!("there is no machine {position}")));
+        }
+        log(Some(record.im_id), record.cont_out.clone().unwrap_or_default());
+        model.vms.push(Arc::new(machine(record, created)?));
+    }
+    let all_configured = model.live_vms().all(|vm| vm.configured == Some(true));
+    model.configured = Some(record.configured.unwrap_or(all_configured));
+    let first_cloud = model.vms.first().map(|vm| vm.cloud.id.clone()).unwrap_or_default();
+    model.snapshots = record.snapshots.into_iter().map(|url| (first_cloud.clone(), url)).collect();
+    Ok((model, logs))
+}
+
+fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
+    let number = record.im_id;
+    let document = |name: &str, text: &str| {
+        let parsed = Radl::parse(text).map_err(|error| incorrect(format!("{name} of machine {number}: {error}")));
+        parsed.map(Arc::new)
+    };
+    let info = document("info", &record.info)?;
+    let requested = match record.requested_radl.trim() {
+        "" => info.clone(),
+        text => document("requested_radl", text)?,
+    };
+    let Some(system) = info.systems.first() else {
+        return Err(incorrect(format!("info of machine {number} has no system")));
+    };
+    let state = match record.state.as_str() {
+        "pending" => Some(PowerState::Pending),
+        "running" | "configured" | "unconfigured" => Some(PowerState::Running),
+        "stopped" => Some(PowerState::Stopped),
+        "off" => Some(PowerState::Off),
+        "failed" => Some(PowerState::Failed),
+        _ => None,
+    };
+    let lifecycle = match record.id {
+        _ if record.destroy => Lifecycle::Gone,
+        Some(id) => Lifecycle::Present(ProviderId(id)),
+        None => Lifecycle::Failed { why: record.error_msg.unwrap_or_default(), leftover: false },
+    };
+    Ok(Vm {
+        number,
+        uid: VmUid(uuid::Uuid::new_v4().to_string()),
+        system: system.name.clone(),
+        cloud: cloud(record.cloud),
+        lifecycle,
+        observed: state.map(|state| Observed { state, failing_since: None }),
+        info,
+        requested,
+        // Nothing is running any more: what was undecided will not be decided.
+        configured: Some(record.configured.unwrap_or(false)),
+        failure: None,
+        host_key: None,
+        created: record.creation_date.unwrap_or(created),
+        foreign: (!record.extra.is_empty()).then(|| Arc::new(record.extra)),
+        text: Default::default(),
+    })
+}
+
+fn cloud(record: CloudRecord) -> CloudRef {
+    let endpoint = Endpoint {
+        protocol: record.protocol,
+        server: record.server,
+        port: u16::try_from(record.port).ok(),
+        path: record.path,
+    };
+    CloudRef { id: record.id, kind: record.kind, endpoint }
+}

@@ -1,0 +1,14 @@
+//! Infrastructures in the form of the reference's export (spec/api.md 5.6), out and in.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`record`] | the document, and what older writers made of it |
+//! | `export` | from the model to the document |
+//! | `import` | from the document to the model |
+
+mod export;
+mod import;
+pub mod record;
+
+#[cfg(test)]
+mod tests;

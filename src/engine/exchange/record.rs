@@ -1,0 +1,164 @@
+//! The document of an exported infrastructure, which is also what the reference stores (spec/api.md 5.6 and 7.3). Older
+//! writers kept parts of it as JSON texts inside; missing fields have their defaults, unknown ones of machines are kept.
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// An infrastructure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InfrastructureRecord {
+    /// Its id.
+    pub id: String,
+    /// Its machines by number, deleted ones too.
+    #[serde(deserialize_with = "nested_list")]
+    pub vm_list: Vec<VmRecord>,
+    /// Its owners as credential items.
+    #[serde(default, deserialize_with = "nested")]
+    pub auth: Vec<Map<String, Value>>,
+    /// The stored document.
+    pub radl: String,
+    /// Cloud that each private network is bound to.
+    #[serde(default)]
+    pub private_networks: BTreeMap<String, String>,
+    /// Of no use.
+    #[serde(default)]
+    pub system_counter: i64,
+    /// Whether it was deleted.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Number of the machine that Ansible runs on.
+    #[serde(default)]
+    pub vm_master: Option<u32>,
+    /// Of no use.
+    #[serde(default)]
+    pub vm_id: i64,
+    /// Its log.
+    #[serde(default)]
+    pub cont_out: String,
+    /// Whether Ansible was set up.
+    #[serde(default)]
+    pub ansible_configured: Option<bool>,
+    /// Result of the contextualization.
+    #[serde(default)]
+    pub configured: Option<bool>,
+    /// `TOSCA`: the TOSCA document it was made from.
+    #[serde(default, deserialize_with = "nested")]
+    pub extra_info: Map<String, Value>,
+    /// URLs of images to delete with it.
+    #[serde(default)]
+    pub snapshots: Vec<String>,
+    /// Creation, seconds since the epoch.
+    #[serde(default)]
+    pub creation_date: Option<i64>,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmRecord {
+    /// The cloud's id; none when it could not be launched.
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub id: Option<String>,
+    /// Its number.
+    pub im_id: u32,
+    /// The number it had while it was made.
+    #[serde(default)]
+    pub creation_im_id: Option<u32>,
+    /// Its state.
+    #[serde(default = "unknown")]
+    pub state: String,
+    /// Whether it was deleted.
+    #[serde(default)]
+    pub destroy: bool,
+    /// Whether it is being deleted.
+    #[serde(default)]
+    pub deleting: bool,
+    /// Whether it is being made.
+    #[serde(default)]
+    pub creating: bool,
+    /// When the cloud was asked last, seconds since the epoch.
+    #[serde(default)]
+    pub last_update: i64,
+    /// Creation, seconds since the epoch.
+    #[serde(default)]
+    pub creation_date: Option<i64>,
+    /// Where it lives.
+    #[serde(deserialize_with = "nested")]
+    pub cloud: CloudRecord,
+    /// Its document now.
+    pub info: String,
+    /// Its document as asked for.
+    #[serde(default)]
+    pub requested_radl: String,
+    /// Its log.
+    #[serde(default)]
+    pub cont_out: Option<String>,
+    /// Why it could not be launched.
+    #[serde(default)]
+    pub error_msg: Option<String>,
+    /// Result of its contextualization.
+    #[serde(default)]
+    pub configured: Option<bool>,
+    /// Process of its contextualization: nothing is running any more.
+    #[serde(default)]
+    pub ctxt_pid: Option<Value>,
+    /// Of no use.
+    #[serde(default)]
+    pub ssh_connect_errors: i64,
+    /// What connectors keep (volumes, addresses, keys): handed on as it is.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A cloud.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CloudRecord {
+    /// Label in the credentials.
+    pub id: String,
+    /// Connector type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Host.
+    pub server: String,
+    /// Port; -1 when unknown.
+    pub port: i64,
+    /// Protocol.
+    pub protocol: String,
+    /// Path.
+    pub path: String,
+    /// What connectors keep.
+    pub extra: Map<String, Value>,
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+fn read<'de, T: DeserializeOwned, D: Deserializer<'de>>(value: Value) -> Result<T, D::Error> {
+    use serde::de::Error;
+    let value = match value {
+        Value::String(text) => serde_json::from_str(&text).map_err(D::Error::custom)?,
+        other => other,
+    };
+    serde_json::from_value(value).map_err(D::Error::custom)
+}
+
+/// A value, or a text that holds it.
+fn nested<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    read::<T, D>(Value::deserialize(deserializer)?)
+}
+
+/// A list, or a text that holds it, of values, or texts that hold them.
+fn nested_list<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let values: Vec<Value> = nested(deserializer)?;
+    values.into_iter().map(read::<T, D>).collect()
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Option::<Value>::deserialize(deserializer)? {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(text),
+        Some(other) => Some(other.to_string()),
+    })
+}

@@ -1,0 +1,77 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::import::read;
+use crate::engine::model::Lifecycle;
+use serde_json::{Value, json};
+
+fn machine(number: u32, id: Value) -> Value {
+    json!({
+        "id": id,
+        "im_id": number,
+        "state": "configured",
+        "destroy": false,
+        "cloud": {"id": "d", "type": "Dummy", "server": "", "port": -1, "protocol": "", "path": "", "extra": {}},
+        "info": "system node (\nstate = 'configured' and disk.0.os.credentials.password = 'x'\n)\n",
+        "requested_radl": "",
+        "configured": true,
+        "ctxt_pid": "WAIT",
+        "volumes": ["v1"],
+    })
+}
+
+fn document() -> Value {
+    json!({
+        "id": "79afabdc-e62e-11f1-beb6-02fc00000001",
+        "vm_list": [machine(0, json!("179532227098")), machine(1, Value::Null)],
+        "auth": [{"type": "InfrastructureManager", "username": "user", "password": "pass"}],
+        "radl": "system node ()\ndeploy node 2\n",
+        "cont_out": "a line\n",
+        "configured": null,
+    })
+}
+
+#[test]
+fn older_forms_mean_the_same() {
+    let (model, logs) = read(&document().to_string(), 7).unwrap();
+    let mut older = document();
+    for vm in older["vm_list"].as_array_mut().unwrap() {
+        vm["cloud"] = vm["cloud"].to_string().into();
+        *vm = vm.to_string().into();
+    }
+    older["vm_list"] = older["vm_list"].to_string().into();
+    older["auth"] = older["auth"].to_string().into();
+    let (mut same, same_logs) = read(&older.to_string(), 7).unwrap();
+    // Marks in the cloud are new each time.
+    for (vm, other) in same.vms.iter_mut().zip(&model.vms) {
+        std::sync::Arc::make_mut(vm).uid = other.uid.clone();
+    }
+    assert_eq!((same, same_logs), (model.clone(), logs));
+    assert_eq!(model.created, 7);
+    assert_eq!(model.configured, Some(true), "all machines are");
+    assert!(matches!(&model.vms[0].lifecycle, Lifecycle::Present(id) if id.0 == "179532227098"));
+    assert!(matches!(&model.vms[1].lifecycle, Lifecycle::Failed { .. }));
+    assert_eq!(model.vms[0].foreign.as_ref().unwrap()["volumes"], json!(["v1"]));
+}
+
+#[test]
+fn what_cannot_be_taken_in_is_named() {
+    let refused = |change: &dyn Fn(&mut Value)| {
+        let mut document = document();
+        change(&mut document);
+        read(&document.to_string(), 0).unwrap_err().to_string()
+    };
+    let cases: [(&dyn Fn(&mut Value), &str); 5] = [
+        (&|d| *d = json!({}), "missing field `id`"),
+        (&|d| d["id"] = "../x".into(), "the id is not a UUID"),
+        (&|d| d["radl"] = "bad".into(), "radl: "),
+        (&|d| d["vm_list"][0]["im_id"] = 5.into(), "there is no machine 0"),
+        (&|d| d["vm_list"][1]["info"] = "network a ()".into(), "info of machine 1 has no system"),
+    ];
+    for (change, expected) in cases {
+        let text = refused(change);
+        assert!(
+            text.starts_with("Error importing the infrastructure, incorrect data: ") && text.contains(expected),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,30 @@
+//! Who an infrastructure belongs to (spec/api.md 6.4).
+
+use super::{Engine, error::OperationError, settings::Access, transitions};
+use crate::auth::{Caller, Identity};
+
+impl Engine {
+    /// Adds owners, or replaces all of them with `overwrite`. Who has access already is not added again.
+    ///
+    /// # Errors
+    /// Boot mode; not the caller's; the token of an infrastructure, which cannot give it away; the store.
+    pub async fn change_owners(
+        &self,
+        caller: &Caller,
+        id: &str,
+        owners: Vec<Identity>,
+        overwrite: bool,
+    ) -> Result<(), OperationError> {
+        self.inner.allow(Access::Change)?;
+        let (handle, model) = self.inner.keeper(caller, id).await?;
+        if !caller.may_access(&model.owners) {
+            return Err(OperationError::NotOwner);
+        }
+        handle
+            .change(move |draft| {
+                transitions::change_owners(draft, owners, overwrite);
+                Ok(())
+            })
+            .await
+    }
+}
