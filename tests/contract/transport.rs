@@ -178,3 +178,23 @@ async fn a_client_may_send_accept_in_several_lines() {
     let request = request.header(header::ACCEPT, "image/png").header(header::ACCEPT, "application/json");
     assert_eq!(Answer::of(request).await.text, r#"{"uri-list": []}"#);
 }
+
+#[tokio::test]
+async fn a_client_that_has_the_answer_is_told_so() {
+    let server = Server::start().await;
+    let path = server.create(1).await;
+    let state = format!("{path}/state");
+    let first = server.get(&state).await;
+    let tag = first.header("etag").to_owned();
+    let ask = |tag: String| Answer::of(server.request(Method::GET, &state).header(header::IF_NONE_MATCH, tag));
+    let same = ask(tag.clone()).await;
+    assert_eq!((same.status.as_u16(), same.text.as_str(), same.header("etag")), (304, "", tag.as_str()));
+    assert_eq!(ask(format!("\"other\", W/{tag}")).await.status, 304);
+    assert_eq!(ask("\"other\"".to_owned()).await.parts(), first.parts());
+    assert_eq!(server.put(&format!("{path}/vms/0/stop")).await.header("etag"), "");
+    server.wait_for(&path, "stopped").await;
+    let changed = ask(tag.clone()).await;
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.header("etag"), tag);
+    assert_eq!(server.get("/nothing").await.header("etag"), "");
+}

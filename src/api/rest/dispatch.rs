@@ -7,7 +7,9 @@ use super::{
     reply::{self, Response},
     request::{Body, Request, accept},
     routes::{self, Operation, RESOURCES, Verb},
-    statistics, version, vms,
+    statistics,
+    validators::validated,
+    version, vms,
 };
 use bytes::Bytes;
 use connectors::PowerOperation;
@@ -36,7 +38,8 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
     let verb = Verb::of(&method);
     let found = routes::find(path.as_str());
     let place = found.as_ref().map(|(place, _)| *place);
-    let mut response = if method == Method::OPTIONS {
+    let asked = headers.get(header::IF_NONE_MATCH).cloned();
+    let response = if method == Method::OPTIONS {
         options(place)
     } else {
         let error_body = ErrorBody::wanted(accept(&headers).as_deref());
@@ -54,6 +57,7 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
         };
         outcome.unwrap_or_else(|failure| error::response(failure, operation, error_body))
     };
+    let mut response = validated(response, asked.as_ref(), verb == Some(Verb::Get));
     if let Some(origin) = &shared.cors_origin {
         allow_origin(response.headers_mut(), origin);
     }

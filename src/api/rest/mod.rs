@@ -6,7 +6,7 @@
 //! | `routes` | the table from method and path to an operation |
 //! | `dispatch` | the way every request goes |
 //! | `request`, `query`, `negotiation`, `base_url` | reading a request |
-//! | `reply`, `json`, `error` | writing an answer |
+//! | `reply`, `json`, `error`, `validators` | writing an answer |
 //! | `infrastructures`, `vms`, `clouds`, `statistics`, `events`, `version`, `health`, `metrics` | one resource each |
 //!
 //! The wire is described in spec/api.md; where a resource departs from it, its module says so.
@@ -27,6 +27,7 @@ mod request;
 mod routes;
 pub mod server;
 mod statistics;
+mod validators;
 mod version;
 mod vms;
 

@@ -3,6 +3,7 @@
 use super::{
     json,
     negotiation::{Form, Media},
+    validators::entity_tag,
 };
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -19,8 +20,14 @@ const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");
 
 /// A body of this type.
 pub(super) fn with_type(kind: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = http::Response::new(body.into()).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let body = body.into();
+    let tag = entity_tag(&body);
+    let mut response = http::Response::new(body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(tag) = tag {
+        headers.insert(header::ETAG, tag);
+    }
     response
 }
 
