@@ -2,6 +2,7 @@
 
 use super::{
     error::Failure,
+    negotiation::Media,
     query,
     reply::{self, Named, Response},
     request::Request,
@@ -12,7 +13,7 @@ use warp::http::StatusCode;
 /// `GET /clouds/<id>/images`
 pub(super) async fn images(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.json_only()?;
+    request.form(Media::Json)?;
     let filters = filters(query::first(&request.query, "filters").as_deref())?;
     let images = request.engine().cloud_images(&caller, &request.parameters[0], &filters).await?;
     Ok(reply::value(&Named("images", &images))?)
@@ -21,7 +22,7 @@ pub(super) async fn images(request: Request) -> Result<Response, Failure> {
 /// `GET /clouds/<id>/quotas`
 pub(super) async fn quotas(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.json_only()?;
+    request.form(Media::Json)?;
     let quotas = request.engine().cloud_quotas(&caller, &request.parameters[0]).await?;
     Ok(reply::value(&Named("quotas", &quotas))?)
 }
