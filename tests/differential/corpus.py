@@ -218,7 +218,7 @@ step("remove it again", "DELETE", "/infrastructures/{a}/vms/1")
 step("machines after removing", path="/infrastructures/{a}", settle="a")
 step("add two", "POST", "/infrastructures/{a}", "network pub\nsystem node\ndeploy node 2\n", settle="a")
 step("remove two", "DELETE", "/infrastructures/{a}/vms/4,5", settle="a")
-step("alter", "PUT", "/infrastructures/{a}/vms/0", "system node ( memory.size = 1g )", settle="a")
+step("alter", "PUT", "/infrastructures/{a}/vms/0", "system node ( cpu.count = 2 and memory.size = 1g )", settle="a")
 step("alter another system", "PUT", "/infrastructures/{a}/vms/0", "system other ( memory.size = 1g )")
 step("altered memory", path="/infrastructures/{a}/vms/0/memory.size")
 for operation in ["stop", "start", "reboot"]:
