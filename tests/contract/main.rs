@@ -10,6 +10,7 @@ mod launches;
 mod owners;
 mod probes;
 mod statistics;
+mod strict;
 #[path = "../support/server.rs"]
 mod support;
 mod transport;

@@ -21,6 +21,9 @@ async fn version_and_description() {
         (&state["get"]["operationId"], &state["parameters"][0]["name"]),
         (&"GetInfrastructureState".into(), &"id".into(),)
     );
+    let page = Answer::of(get("/").header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")).await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(page.text.contains("/infrastructures/{id}/vms/{vm}/disks/{disk}/snapshot"), "{}", page.text);
 }
 
 #[tokio::test]

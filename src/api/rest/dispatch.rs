@@ -3,7 +3,7 @@
 use super::{
     Shared, clouds,
     error::{self, ErrorBody, Failure},
-    events, health, infrastructures,
+    events, health, infrastructures, openapi,
     reply::{self, Response},
     request::{Body, Request, accept},
     routes::{self, Operation, RESOURCES, Verb},
@@ -91,7 +91,8 @@ async fn read(operation: Operation, request: Request) -> Result<Response, Failur
         O::Version => version::version(&request),
         O::Health => Ok(health::health()),
         O::Metrics => Ok(health::metrics(&request)),
-        O::Describe => version::describe(&request),
+        O::Describe => openapi::describe(&request, false),
+        O::DescribeForPrograms => openapi::describe(&request, true),
         O::Machines => infrastructures::machines(request).await,
         O::State => infrastructures::state(request).await,
         O::Document => infrastructures::document(request).await,

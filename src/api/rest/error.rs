@@ -105,7 +105,17 @@ fn status(operation: Operation, error: &OperationError) -> StatusCode {
 fn prefix(operation: Operation, class: Class) -> &'static str {
     use Operation as O;
     match (operation, class) {
-        (O::Describe | O::Version | O::Health | O::Readiness | O::Metrics | O::Catalogue | O::StaticFile, _) => "",
+        (
+            O::Describe
+            | O::DescribeForPrograms
+            | O::Version
+            | O::Health
+            | O::Readiness
+            | O::Metrics
+            | O::Catalogue
+            | O::StaticFile,
+            _,
+        ) => "",
         (O::List, _) => "Error Getting Inf. List: ",
         (O::Create, Class::User) => "Error Creating Inf. info: ",
         (O::Create, Class::Disabled) => "Error Creating Inf, info: ",
@@ -224,7 +234,8 @@ fn page(code: u16, message: &str) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
+/// A text inside HTML.
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

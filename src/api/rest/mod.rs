@@ -7,6 +7,7 @@
 //! | `dispatch` | the way every request goes |
 //! | `request`, `query`, `negotiation`, `base_url` | reading a request |
 //! | `reply`, `json`, `error`, `validators` | writing an answer |
+//! | `openapi` | the description of the API |
 //! | `infrastructures`, `vms`, `clouds`, `statistics`, `events`, `version`, `health`, `metrics` | one resource each |
 //!
 //! The wire is described in spec/api.md; where a resource departs from it, its module says so.
@@ -21,6 +22,7 @@ mod infrastructures;
 mod json;
 mod metrics;
 mod negotiation;
+mod openapi;
 mod query;
 mod reply;
 mod request;

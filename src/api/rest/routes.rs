@@ -9,6 +9,7 @@ use warp::http::Method;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Operation {
     Describe,
+    DescribeForPrograms,
     Version,
     Health,
     Readiness,
@@ -56,6 +57,8 @@ impl Operation {
     /// The operation id in the description of the API, the contract's where it has one; none for what is not offered.
     pub(super) fn published_name(self) -> Option<&'static str> {
         Some(match self {
+            Self::Describe => "GetDescription",
+            Self::DescribeForPrograms => "GetOpenAPI",
             Self::Version => "GetVersion",
             Self::Health => "GetHealth",
             Self::Readiness => "GetReadiness",
@@ -90,8 +93,7 @@ impl Operation {
             Self::CloudImages => "GetCloudImages",
             Self::CloudQuotas => "GetCloudQuotas",
             Self::Statistics => "GetStats",
-            Self::Describe
-            | Self::OtherProperty
+            Self::OtherProperty
             | Self::OtherAction
             | Self::MachineCommand
             | Self::OtherMachineAction
@@ -150,7 +152,7 @@ pub(super) static RESOURCES: &[Resource] = {
     }
     &[
         at("/", &[(Get, O::Describe)]),
-        at("/openapi.json", &[(Get, O::Describe)]),
+        at("/openapi.json", &[(Get, O::DescribeForPrograms)]),
         at("/version", &[(Get, O::Version)]),
         at("/healthz", &[(Get, O::Health)]),
         at("/readyz", &[(Get, O::Readiness)]),
