@@ -43,14 +43,19 @@ def build(profile, *arguments):
     return os.path.join(ROOT, "target", profile, "imd")
 
 
+def environment(work, program, requirement):
+    """The folder of programs of a virtual environment with one package, made at the first need."""
+    venv = os.path.join(work, "venv")
+    if not os.path.exists(os.path.join(venv, "bin", program)):
+        say("installing " + requirement)
+        run(sys.executable, "-m", "venv", venv)
+        run(os.path.join(venv, "bin", "pip"), "install", "-q", requirement)
+    return os.path.join(venv, "bin")
+
+
 def reference(work):
     """The virtual environment with the reference, made at the first need."""
-    venv = os.path.join(work, "venv")
-    if not os.path.exists(os.path.join(venv, "bin", "im_service")):
-        say("installing the reference (%s)" % REFERENCE)
-        run(sys.executable, "-m", "venv", venv)
-        run(os.path.join(venv, "bin", "pip"), "install", "-q", REFERENCE)
-    return venv
+    return os.path.dirname(environment(work, "im_service", REFERENCE))
 
 
 def free_port():

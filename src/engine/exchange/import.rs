@@ -85,7 +85,7 @@ fn incorrect(why: impl std::fmt::Display) -> OperationError {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read(text: &str, now: i64) -> Result<(Infrastructure, Vec<NewEvent>), OperationError> {
+pub fn read(text: &str, now: i64) -> Result<(Infrastructure, Vec<NewEvent>), OperationError> {
     let record: InfrastructureRecord = serde_json::from_str(text).map_err(incorrect)?;
     if record.id.is_empty()
         || record.id.len() > 64

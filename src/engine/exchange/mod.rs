@@ -10,5 +10,7 @@ mod export;
 mod import;
 pub mod record;
 
+pub use import::read;
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::import::read;
+use super::read;
 use crate::engine::model::Lifecycle;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn machine(number: u32, id: Value) -> Value {
@@ -73,5 +74,20 @@ fn what_cannot_be_taken_in_is_named() {
             text.starts_with("Error importing the infrastructure, incorrect data: ") && text.contains(expected),
             "{text}"
         );
+    }
+}
+
+proptest! {
+    /// Whatever stands in one place of a good document: it is taken in or refused.
+    #[test]
+    fn nothing_in_a_document_panics(place in 0_usize..12, value in any::<i64>().prop_map(Value::from)
+        .boxed().prop_union("\\PC{0,20}".prop_map(Value::from).boxed())) {
+        let mut document = document();
+        let places = [
+            "/id", "/vm_list", "/vm_list/0", "/vm_list/0/id", "/vm_list/0/im_id", "/vm_list/0/cloud", "/vm_list/0/info",
+            "/vm_list/0/state", "/auth", "/radl", "/configured", "/cont_out",
+        ];
+        *document.pointer_mut(places[place]).unwrap() = value;
+        let _ = read(&document.to_string(), 0);
     }
 }
