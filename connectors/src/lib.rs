@@ -9,6 +9,7 @@
 //! | [`registry`] | from a credential line to a connector in its layers |
 //! | [`layers`] | retry, concurrency, metrics, time-out and tracing around any connector |
 //! | [`private_networks`] | which addresses are private |
+//! | [`deployed`] | machines that exist already |
 //! | [`dummy`] | the simulated cloud |
 //! | [`local`] | nodes on the daemon's host |
 //! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
@@ -18,6 +19,7 @@ pub mod account;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contract;
+pub mod deployed;
 pub mod dummy;
 pub mod error;
 pub mod layers;

@@ -2,6 +2,7 @@
 
 use crate::{
     CloudAccount, Connector, ConnectorError, ConnectorSettings, ErrorClass,
+    deployed::{self, DeployedNode},
     dummy::{self, Dummy},
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::LocalCloud,
@@ -16,16 +17,16 @@ use std::{
 type Connect = fn(&Registry, &CloudAccount) -> Result<Arc<dyn Connector>, ConnectorError>;
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [(&str, Connect); 2] = [
+const CLOUDS: [(&str, Connect); 3] = [
+    (deployed::KIND, |_, _| Ok(Arc::new(DeployedNode))),
     ("Dummy", |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_cloud()?, account)?))),
     ("Local", |registry, account| Ok(registry.local_cloud()?.connector(account))),
 ];
 
 /// Types of the contract that this version does not serve.
-const NOT_YET: [&str; 17] = [
+const NOT_YET: [&str; 16] = [
     "Azure",
     "CloudStack",
-    "DeployedNode",
     "Docker",
     "EC2",
     "EGI",

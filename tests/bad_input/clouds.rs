@@ -11,7 +11,7 @@ const IM: &str = "type = InfrastructureManager; username = user; password = pass
 /// Cloud items, a change of the document, and what the message must say.
 const CLOUDS: &[(&str, &str, &[&str])] = &[
     ("", "", &["No cloud provider"]),
-    ("\\nid = x; type = Foo", "", &["Cloud provider not supported: Foo", "Dummy, Local"]),
+    ("\\nid = x; type = Foo", "", &["Cloud provider not supported: Foo", "DeployedNode, Dummy, Local"]),
     ("\\nid = x; type = OpenStack; host = https://a.example", "", &["OpenStack (not available in this version)"]),
     ("\\nid = x; type = OCCI", "", &["OCCI (removed"]),
     ("\\nid = x; type = Local", "", &["Local", "switched off", "[Local] ENABLED"]),

@@ -1,0 +1,70 @@
+#![doc = include_str!("docs.md")]
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    Capabilities, Connector, ConnectorError, Found, InfrastructureIntent, Observation, PowerState, ProviderId,
+    SharedResources, VmIntent,
+};
+use async_trait::async_trait;
+use radl::{Features, System};
+
+/// The connector type.
+pub const KIND: &str = "DeployedNode";
+
+/// Machines that exist already. It keeps nothing: the id of a machine says all there is to say.
+pub struct DeployedNode;
+
+#[async_trait]
+impl Connector for DeployedNode {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
+        let credentials = system.credentials();
+        let can_log_in =
+            credentials.username.is_some() && (credentials.password.is_some() || credentials.private_key.is_some());
+        let has_address = system.features.text("net_interface.0.ip").is_some_and(|ip| !ip.is_empty());
+        if !can_log_in || !has_address {
+            return Ok(Vec::new());
+        }
+        let mut system = system.clone();
+        system.features.set_text("provider.type", KIND);
+        Ok(vec![system])
+    }
+
+    async fn ensure_shared(&self, _intent: &InfrastructureIntent) -> Result<SharedResources, ConnectorError> {
+        Ok(SharedResources::default())
+    }
+
+    async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError> {
+        Ok(ProviderId(intent.uid.0.clone()))
+    }
+
+    async fn find(&self, _infrastructure: &str) -> Result<Vec<Found>, ConnectorError> {
+        // A record that was lost in the making is made again, with the same id.
+        Ok(Vec::new())
+    }
+
+    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
+        let running = |id: &ProviderId| Observation {
+            id: id.clone(),
+            state: PowerState::Running,
+            // The document has them.
+            addresses: Vec::new(),
+            features: Features::new(),
+            fault: None,
+        };
+        Ok(ids.iter().map(running).collect())
+    }
+
+    async fn delete_vm(&self, _id: &ProviderId) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
+    async fn delete_shared(&self, _infrastructure: &str) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::DeployedNode;
+use crate::{Connector, ErrorClass, PowerOperation, PowerState, ProviderId, VmIntent, VmUid};
+use radl::Radl;
+
+fn system(features: &str) -> radl::System {
+    Radl::parse(&format!("system node ({features})")).unwrap().systems.remove(0)
+}
+
+const ADDRESS: &str = "net_interface.0.ip = '10.0.0.7'";
+const USER: &str = "disk.0.os.credentials.username = 'admin'";
+const PASSWORD: &str = "disk.0.os.credentials.password = 'pw'";
+
+#[tokio::test]
+async fn a_machine_needs_an_address_and_a_login() {
+    let candidates = |features: Vec<&str>| {
+        let system = system(&features.join(" and "));
+        async move { DeployedNode.candidates(&system).await.unwrap() }
+    };
+    for missing in [vec![USER, PASSWORD], vec![ADDRESS, PASSWORD], vec![ADDRESS, USER], vec![]] {
+        assert!(candidates(missing.clone()).await.is_empty(), "{missing:?}");
+    }
+    let key = "disk.0.os.credentials.private_key = 'k'";
+    for complete in [vec![ADDRESS, USER, PASSWORD], vec![ADDRESS, USER, key]] {
+        let found = candidates(complete).await;
+        assert_eq!(found[0].features.text("provider.type"), Some("DeployedNode"));
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_the_same_however_often_it_is_made() {
+    let intent = VmIntent {
+        infrastructure: "inf".to_owned(),
+        uid: VmUid("u-1".to_owned()),
+        number: 0,
+        fqdn: "node.localdomain".to_owned(),
+        system: system(ADDRESS),
+        networks: Vec::new(),
+        tags: Vec::new(),
+    };
+    let id = DeployedNode.create_vm(&intent).await.unwrap();
+    assert_eq!(DeployedNode.create_vm(&intent).await.unwrap(), id);
+    let seen = DeployedNode.observe(&[id.clone(), ProviderId("imported".to_owned())]).await.unwrap();
+    assert!(seen.len() == 2 && seen.iter().all(|machine| machine.state == PowerState::Running));
+    DeployedNode.delete_vm(&id).await.unwrap();
+    DeployedNode.delete_vm(&id).await.unwrap();
+    let refused = DeployedNode.power(&id, PowerOperation::Stop).await.unwrap_err();
+    assert_eq!((refused.class, refused.message.as_str()), (ErrorClass::Unsupported, "Operation not supported"));
+}
