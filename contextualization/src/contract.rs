@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use radl::Radl;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -148,6 +148,23 @@ impl std::fmt::Display for ErrorCode {
     }
 }
 
+/// Which of the requested new credentials a machine has now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Installed {
+    /// `new.password`
+    pub password: bool,
+    /// `new.public_key` and `new.private_key`
+    pub key: bool,
+}
+
+impl Installed {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.password || self.key
+    }
+}
+
 /// Something the outside sees.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -169,10 +186,12 @@ pub enum Effect {
         /// Configured, or why not.
         result: Result<(), VmError>,
     },
-    /// The new credentials were installed: `new.*` of the VM move over the current ones.
+    /// New credentials were installed: those `new.*` of the VM move over the current ones.
     CredentialsChanged {
         /// The VM.
         vm: u32,
+        /// Which of them.
+        installed: Installed,
     },
     /// First sight of a host key.
     HostKey {
@@ -185,6 +204,13 @@ pub enum Effect {
     Master {
         /// The VM.
         vm: u32,
+    },
+    /// First sight of the host key of an external Ansible host.
+    AnsibleHostKey {
+        /// Id of its `ansible` section.
+        host: String,
+        /// OpenSSH form.
+        key: String,
     },
 }
 
@@ -239,6 +265,8 @@ pub struct Job {
     pub selected: Option<BTreeSet<u32>>,
     /// The infrastructure's own key pair, made by the engine once.
     pub ansible_key: KeyPair,
+    /// Host keys of external Ansible hosts seen at earlier connections (OpenSSH form), by id of their sections.
+    pub ansible_host_keys: BTreeMap<String, String>,
     /// Value of IM_INFRASTRUCTURE_AUTH; none leaves it out.
     pub exposed_auth: Option<String>,
     /// When time is over (wall clock, survives a restart).

@@ -7,6 +7,7 @@
 //! | [`contract`] | what the engine gives and what it gets back |
 //! | [`access`] | master selection, addresses, waiting, credentials, facts of every machine |
 //! | [`ssh`] | sessions, commands, streams, uploads, hops |
+//! | [`winrm`] | Windows machines: passwords |
 //! | [`plan`] | from a document to files, playbooks and steps |
 //! | [`yaml`] | YAML that keeps tags and styles |
 //! | [`bootstrap`] | bringing Ansible to the master |
@@ -21,9 +22,11 @@ pub mod driver;
 pub mod journal;
 pub mod plan;
 pub mod ssh;
+pub mod winrm;
 pub mod yaml;
 
 pub use contract::{
-    Cause, Effect, Entry, ErrorCode, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError, VmFacts, VmPower,
+    Cause, Effect, Entry, ErrorCode, Installed, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError,
+    VmFacts, VmPower,
 };
 pub use driver::run;

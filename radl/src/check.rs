@@ -23,7 +23,9 @@ enum Rule {
     OneOf(&'static [&'static str]),
     /// Digits and dots, or empty.
     Version,
-    /// A password that is hard to guess.
+    /// A text of one line.
+    Secret,
+    /// A secret that is hard to guess.
     Password,
     /// Port rules.
     Outports,
@@ -128,8 +130,12 @@ fn check_network(network: &Network, known: &Known<'_>) -> Result<(), RadlError> 
 fn check_ansible_host(host: &AnsibleHost, known: &Known<'_>) -> Result<(), RadlError> {
     check_names(&host.features)?;
     let rule = |name: &str| {
-        matches!(name, "host" | "credentials.username" | "credentials.password" | "credentials.private_key")
-            .then_some(Rule::Text)
+        Some(match name {
+            "host" | "credentials.username" => Rule::Filled,
+            "credentials.password" => Rule::Secret,
+            "credentials.private_key" => Rule::Text,
+            _ => return None,
+        })
     };
     check_features(&host.features, known, rule)?;
     let missing = |what| Err(RadlError::at_line(host.line, format!("Ansible host must have a {what}")).about(&host.id));
@@ -225,7 +231,8 @@ fn disk_rule(suffix: &str) -> Option<Rule> {
         "applications" => Rule::Applications,
         "image.name" | "type" | "device" | "mount_path" | "fstype" | "os.flavour" => Rule::Text,
         _ => match suffix.strip_prefix("os.credentials.")? {
-            "username" | "password" | "public_key" | "private_key" => Rule::Text,
+            "password" => Rule::Secret,
+            "username" | "public_key" | "private_key" => Rule::Text,
             _ => return None,
         },
     })
@@ -318,7 +325,8 @@ impl Rule {
             }
             Self::Filled => !text.is_empty(),
             Self::Version => is_version(text),
-            Self::Password => is_strong(text),
+            Self::Secret => is_one_line(text),
+            Self::Password => is_one_line(text) && is_strong(text),
             Self::Outports => outports::parse(text).is_ok(),
             Self::Network => known.networks.contains(text),
             Self::AnsibleHost => known.ansible_hosts.contains(text),
@@ -354,6 +362,11 @@ fn python_list(items: &[&str]) -> String {
 fn is_version(text: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     text.is_empty() || text.split('.').all(is_number)
+}
+
+/// What no tool that sets passwords can take in.
+fn is_one_line(text: &str) -> bool {
+    !text.contains(['\n', '\r', '\0'])
 }
 
 fn is_strong(password: &str) -> bool {

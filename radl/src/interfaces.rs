@@ -36,9 +36,10 @@ impl System {
         self.features = features;
     }
 
-    /// Moves the new password and keys over the current ones; the user name never changes.
-    pub fn update_credentials(&mut self) {
-        for key in ["password", "public_key", "private_key"] {
+    /// Moves the new password, the new key pair, or both, over the current ones; the user name never changes.
+    pub fn update_credentials(&mut self, password: bool, key: bool) {
+        let moves = [("password", password), ("public_key", key), ("private_key", key)];
+        for (key, _) in moves.into_iter().filter(|(_, moves)| *moves) {
             if let Some(value) = self.features.remove(&format!("disk.0.os.credentials.new.{key}")) {
                 self.features.set(&format!("disk.0.os.credentials.{key}"), value);
             }

@@ -108,3 +108,30 @@ fn a_machine_shows_its_networks_and_its_system() {
     assert_eq!(machine.to_text(), "network b (  )\nsystem s (\nnet_interface.0.connection = 'b'\n)\n\n");
     assert_eq!(radl.of_machine("u"), None);
 }
+
+/// What could never be done on a machine is refused when the document comes, in text and in JSON: passwords that no tool
+/// takes in, external hosts that nobody can log in to.
+///
+/// Cases: K-03.
+#[test]
+fn documents_that_no_machine_could_follow_are_refused() {
+    let ansible = |features: &str| format!("ansible a ({features})\nsystem s ()");
+    let secret = |name: &str, text: &str| format!("system s (disk.0.os.credentials.{name} = '{text}')");
+    for (text, complaint) in [
+        (secret("password", "a\nb"), "disk.0.os.credentials.password"),
+        (secret("new.password", "Good-1234\nroot:b"), "disk.0.os.credentials.new.password"),
+        (ansible("credentials.username = 'u' and credentials.password = 'p'"), "must have a host"),
+        (ansible("host = 'h' and credentials.password = 'p'"), "must have a credentials.username"),
+        (ansible("host = 'h' and credentials.username = 'u'"), "must have a credentials.password or"),
+        (ansible("host = '' and credentials.username = 'u' and credentials.password = 'p'"), "'host'"),
+        ("system s (ansible_host = 'nowhere')".to_owned(), "'ansible_host'"),
+    ] {
+        let radl = Radl::parse(&text).unwrap();
+        let error = radl.check().unwrap_err().to_string();
+        assert!(error.contains(complaint), "{text}: {error}");
+        let json = Radl::from_json(&radl.to_json().to_string()).unwrap();
+        assert!(json.check().unwrap_err().to_string().contains(complaint), "{text}");
+    }
+    let awkward = "A1'\"$(id)\\`: {{ 1 }} é#;|&% ".replace('\\', "\\\\").replace('\'', "\\'");
+    Radl::parse(&secret("new.password", &awkward)).unwrap().check().unwrap();
+}

@@ -138,6 +138,7 @@ async fn job(
         vms,
         selected: generation.selected.clone(),
         ansible_key,
+        ansible_host_keys: model.ansible_host_keys.clone(),
         exposed_auth: inner.exposed_auth(&model),
         deadline: SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(generation.deadline).unwrap_or(0)),
         progress,
@@ -174,7 +175,7 @@ async fn ansible_key(handle: &Handle) -> Result<KeyPair, String> {
 }
 
 /// What the contextualization may know of the machines.
-fn facts(model: &Infrastructure) -> Vec<VmFacts> {
+pub(super) fn facts(model: &Infrastructure) -> Vec<VmFacts> {
     let live = model.vms.iter().filter(|vm| vm.is_live() && !matches!(vm.lifecycle, Lifecycle::Failed { .. }));
     live.map(|vm| VmFacts {
         id: vm.number,

@@ -244,6 +244,9 @@ pub struct Infrastructure {
     pub credentials: Option<Arc<Credentials>>,
     /// The infrastructure's own key pair, made with the first contextualization.
     pub ansible_key: Option<KeyPair>,
+    /// Host keys of external Ansible hosts, by id of their sections.
+    #[serde(default)]
+    pub ansible_host_keys: BTreeMap<String, String>,
     /// Images to delete with the infrastructure, with the cloud id.
     #[serde(default)]
     pub snapshots: Vec<(String, String)>,
@@ -292,6 +295,7 @@ impl Infrastructure {
             deleted: false,
             credentials: None,
             ansible_key: None,
+            ansible_host_keys: BTreeMap::new(),
             snapshots: Vec::new(),
             extra_info: serde_json::Map::new(),
             states: Memo::default(),

@@ -4,12 +4,12 @@ use super::{
     LoginKind, NodeFacts, NodeTask, Proxy, WaitLimits,
     addresses::{self, addresses_of, private_ip, public_ip},
     errors::failure,
-    logins::{credential_change, login_order},
+    logins::{credential_change, kept_back, login_order},
     node::prepare_node,
     wait::wait_ssh,
 };
 use crate::{
-    contract::{ErrorCode, KeyPair, VmError, VmFacts},
+    contract::{ErrorCode, Installed, KeyPair, VmError, VmFacts},
     ssh::{Endpoint, HostKeyPolicy, Login, SshError, SshLimits, SshSession},
 };
 use futures::{Stream, StreamExt};
@@ -42,7 +42,7 @@ impl AccessSettings {
 /// A machine to be accessed.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Number of the VM.
+    /// Number of the VM; without meaning for an external Ansible host.
     pub vm: u32,
     /// Login name.
     pub user: String,
@@ -58,8 +58,10 @@ pub struct Target {
     pub proxy: Option<Proxy>,
     /// What to do there.
     pub task: NodeTask,
-    /// Whether new credentials are to be installed: all of them, or an error.
-    pub changes_credentials: bool,
+    /// The new credentials that are to be installed: all of these, or an error.
+    pub installs: Installed,
+    /// Sentences on requested credentials that are not installed.
+    pub notes: Vec<String>,
 }
 
 impl Target {
@@ -97,11 +99,8 @@ impl Target {
             logins: login_order(&current, &new, Some(own)),
             host_key: vm.host_key.clone(),
             proxy,
-            // What is only half given is not installed, and then none of it may count as installed.
-            changes_credentials: (password.is_some() || key.is_some())
-                && password == new.password.as_deref()
-                && key == new.public_key.as_deref()
-                && key.is_some() == new.private_key.is_some(),
+            installs: Installed { password: password.is_some(), key: key.is_some() },
+            notes: kept_back(&current, &new),
             task,
         })
     }
@@ -128,8 +127,8 @@ pub struct Accessed {
     pub host_key: String,
     /// What it is.
     pub facts: NodeFacts,
-    /// Whether the new credentials are installed: `new.*` move over the current ones.
-    pub credentials_changed: bool,
+    /// The new credentials that are installed: these `new.*` move over the current ones.
+    pub installed: Installed,
 }
 
 impl Accessed {
@@ -148,7 +147,7 @@ impl Accessed {
             login: target.logins.get(session.login()).map_or(LoginKind::Initial, |(kind, _)| *kind),
             host_key: session.host_key().to_owned(),
             facts: prepared.facts,
-            credentials_changed: target.changes_credentials,
+            installed: target.installs,
         })
     }
 }

@@ -35,3 +35,24 @@ pub fn credential_change<'a>(current: &Credentials, new: &'a Credentials) -> (Op
     let key = new.public_key.as_deref().filter(|_| new.private_key.is_some());
     (password, key)
 }
+
+/// What of the requested credentials cannot be installed, and why: one sentence each.
+#[must_use]
+pub fn kept_back(current: &Credentials, new: &Credentials) -> Vec<String> {
+    let (password, key) = credential_change(current, new);
+    let mut notes = Vec::new();
+    if new.password.is_some() && password.is_none() {
+        notes.push(
+            "WARNING: the new password is not set: the machine has no current password, only a key. Set it in a recipe, \
+             or give disk.0.os.credentials.password."
+                .to_owned(),
+        );
+    }
+    if key.is_none() && (new.public_key.is_some() || new.private_key.is_some()) {
+        let other = if new.public_key.is_some() { "private" } else { "public" };
+        notes.push(format!(
+            "WARNING: the new key is not installed: its other half, disk.0.os.credentials.new.{other}_key, is missing."
+        ));
+    }
+    notes
+}

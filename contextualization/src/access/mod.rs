@@ -6,20 +6,24 @@
 
 mod addresses;
 mod all;
+mod ansible_host;
 mod errors;
 mod logins;
 pub mod master;
 mod node;
 mod proxy;
 mod wait;
+mod windows;
 
 pub use addresses::{addresses_of, private_ip, public_ip};
 pub use all::{AccessSettings, Accessed, Target, access_all, reach};
+pub use ansible_host::ansible_host;
 pub use errors::{PHASE, wait_text};
 pub use logins::{LoginKind, credential_change, login_order};
 pub use node::{AccessError, BlockDevice, NodeFacts, NodeTask, Prepared, Python, Sudo, prepare_node};
 pub use proxy::{InvalidProxy, Proxy};
 pub use wait::{WaitLimits, wait_ssh};
+pub use windows::{AccessedWindows, access_windows, winrm_addresses};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    contract::{ErrorCode, KeyPair, VmFacts, VmPower},
+    contract::{ErrorCode, Installed, KeyPair, VmFacts, VmPower},
     ssh::{Endpoint, Login},
 };
 use radl::{Configure, Network, Radl, System};
@@ -150,11 +150,24 @@ fn credentials_are_tried_oldest_first_and_changed_only_whole() {
     );
     assert_eq!(all.task.new_password.as_deref(), Some("new"));
     assert_eq!(all.task.authorize, ["ssh-ed25519 OWN", "ssh-rsa NEW"]);
-    assert!(all.changes_credentials);
-    // No password to replace, and only half a key: nothing is changed, and new.* stays.
+    assert_eq!(all.installs, Installed { password: true, key: true });
+    // No password to replace, and only half a key: nothing is changed, and the user hears of it.
     let half = with(&[("private_key", "oldkey"), ("new.password", "new"), ("new.public_key", "ssh-rsa NEW")]);
-    assert_eq!((half.task.new_password, half.changes_credentials), (None, false));
+    assert_eq!((half.task.new_password, half.installs, half.notes.len()), (None, Installed::default(), 2));
+    // The password is changed whatever becomes of the key.
+    let one = with(&[("password", "old"), ("new.password", "new"), ("new.private_key", "newkey")]);
+    assert_eq!((one.installs, one.notes.len()), (Installed { password: true, key: false }, 1));
     assert_eq!(half.task.authorize, ["ssh-ed25519 OWN"]);
     let shown = format!("{all:?}", all = with(&[("password", "secret1"), ("new.password", "secret2")]));
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn winrm_is_where_its_port_leads() {
+    let places = |vm: &VmFacts| winrm_addresses(vm).iter().map(Endpoint::to_string).collect::<Vec<_>>();
+    let redirect = |info: &mut Radl| info.networks[1].features.set_text("outports", "2222-22,15986-5986");
+    let both = change(vm(3, &[("priv", "10.0.0.3"), ("pub", "1.2.3.4")]), redirect);
+    assert_eq!(places(&both), ["10.0.0.3:15986", "10.0.0.3:5986", "1.2.3.4:15986", "1.2.3.4:5986"]);
+    // No tunnel of SSH leads there.
+    assert_eq!(places(&vm(3, &[("priv", "10.0.0.3")])), ["10.0.0.3:5986"]);
 }

@@ -2,12 +2,11 @@
 
 use super::{
     Stop,
-    link::Link,
+    control::Master,
     progress::{OpenRun, Progress},
     recorder::Recorder,
 };
 use crate::{
-    bootstrap::Runtime,
     contract::{Effect, ErrorCode, Job, VmError, VmFacts},
     journal::{
         demux::{Demux, Position},
@@ -47,10 +46,8 @@ pub struct Runs<'a> {
     pub job: &'a Job,
     /// The journal.
     pub recorder: &'a Recorder,
-    /// The master.
-    pub link: &'a Link<'a>,
-    /// Ansible on it.
-    pub runtime: &'a Runtime,
+    /// Where they run.
+    pub masters: &'a [Master<'a>],
     /// The conf dir.
     pub conf_dir: &'a str,
     /// Masks secrets.
@@ -61,9 +58,15 @@ fn log(vm: u32, text: impl Into<String>) -> Effect {
     Effect::VmLog { vm, text: text.into() }
 }
 
-/// The sudo password of a machine as its facts have it.
-fn sudo_password(vms: &[VmFacts], vm: u32) -> Option<String> {
+/// The password of a machine as its facts have it.
+fn password(vms: &[VmFacts], vm: u32) -> Option<String> {
     vms.iter().find(|v| v.id == vm)?.info.systems.first()?.credentials().password
+}
+
+/// Ends what a lost supervisor left behind.
+async fn sweep(master: &Master<'_>, run: &str) -> Result<(), Stop> {
+    let swept = master.link.ask(&master.runtime, &["cancel", run], &serde_json::Value::Null).await;
+    swept.map_err(|e| Stop::Redo(format!("the runner on the master does not answer: {e}")))
 }
 
 impl Runs<'_> {
@@ -73,8 +76,23 @@ impl Runs<'_> {
         self.job.settings.playbook_retries.max(1 + u32::from(infrastructure))
     }
 
-    /// Runs the item to its end, going on with a run that is under way. Machines that fail get their result.
+    /// Runs the item to its end, on each master for the machines it is in charge of, going on with runs that are under
+    /// way. Machines that fail get their result.
     pub async fn run(&self, item: &Item) -> Result<(), Stop> {
+        if let [master] = self.masters {
+            return self.run_on(master, item).await;
+        }
+        let hosts = self.recorder.progress().await.hosts;
+        let runs = self.masters.iter().map(|master| {
+            let own = |vm: &&u32| hosts.get(vm).is_some_and(|host| host.control == master.control);
+            let vms = item.vms.iter().filter(own).copied().collect();
+            let part = Item { key: format!("{}@{}", item.key, master.control), vms, ..item.clone() };
+            async move { self.run_on(master, &part).await }
+        });
+        futures::future::join_all(runs).await.into_iter().collect()
+    }
+
+    async fn run_on(&self, master: &Master<'_>, item: &Item) -> Result<(), Stop> {
         let progress = self.recorder.progress().await;
         if progress.finished.contains(&item.key) {
             return Ok(());
@@ -84,7 +102,7 @@ impl Runs<'_> {
             None => {
                 let vms: BTreeSet<u32> =
                     item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
-                let open = self.open(item, &vms, 1, &progress);
+                let open = self.open(master, item, &vms, 1, &progress);
                 if open.hosts.is_empty() {
                     self.recorder
                         .record(Vec::new(), |p| {
@@ -100,7 +118,7 @@ impl Runs<'_> {
             }
         };
         loop {
-            let results = self.attempt(item, &mut open).await?;
+            let results = self.attempt(master, item, &mut open).await?;
             let failures: BTreeMap<u32, VmError> =
                 results.iter().filter_map(|(vm, r)| Some((*vm, r.as_ref().err()?.clone()))).collect();
             let most = self.attempts(&failures);
@@ -132,25 +150,37 @@ impl Runs<'_> {
                 failures.keys().map(|vm| log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))),
             );
             let vms = failures.into_keys().collect();
-            open = self.open(item, &vms, open.attempt + 1, &self.recorder.progress().await);
+            open = self.open(master, item, &vms, open.attempt + 1, &self.recorder.progress().await);
             self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
             tokio::time::sleep(wait).await;
         }
     }
 
-    fn open(&self, item: &Item, vms: &BTreeSet<u32>, attempt: u32, progress: &Progress) -> OpenRun {
+    fn open(
+        &self,
+        master: &Master<'_>,
+        item: &Item,
+        vms: &BTreeSet<u32>,
+        attempt: u32,
+        progress: &Progress,
+    ) -> OpenRun {
         let live = self.recorder.live();
         let hosts = progress.hosts.iter().filter(|(vm, _)| vms.contains(vm) && live.contains(vm));
         let hosts = hosts.map(|(vm, host)| (host.name.clone(), *vm)).collect();
         let key: String = names::safe(&item.key).chars().take(60).collect();
         let run = format!("{}-{key}-{attempt}-{:08x}", self.job.generation, rand::random::<u32>());
-        OpenRun { run, attempt, hosts, position: Position::default() }
+        OpenRun { run, attempt, hosts, control: master.control.clone(), position: Position::default() }
     }
 
     /// One run: started unless it was, followed to its end.
-    async fn attempt(&self, item: &Item, open: &mut OpenRun) -> Result<BTreeMap<u32, Result<(), VmError>>, Stop> {
+    async fn attempt(
+        &self,
+        master: &Master<'_>,
+        item: &Item,
+        open: &mut OpenRun,
+    ) -> Result<BTreeMap<u32, Result<(), VmError>>, Stop> {
         if open.position.offset == 0 {
-            self.start(item, open).await?;
+            self.start(master, item, open).await?;
         }
         let hosts = open.hosts.clone().into_iter().collect();
         let log_max = self.job.settings.log_max;
@@ -159,14 +189,14 @@ impl Runs<'_> {
         loop {
             if let Some(mut results) = demux.results(&item.phase) {
                 if demux.position.end.as_ref().is_some_and(|end| end.state == "lost") {
-                    self.sweep(&open.run).await?;
+                    sweep(master, &open.run).await?;
                 }
                 let live = self.recorder.live();
                 results.retain(|vm, _| live.contains(vm));
                 return Ok(results);
             }
             let before = demux.position.offset;
-            match self.follow(item, &mut demux).await {
+            match self.follow(master, item, &mut demux).await {
                 Ok(()) => {}
                 Err(Stop::Broken) => demux.rewind(),
                 Err(stop) => return Err(stop),
@@ -183,27 +213,18 @@ impl Runs<'_> {
         }
     }
 
-    /// Ends what a lost supervisor left behind.
-    async fn sweep(&self, run: &str) -> Result<(), Stop> {
-        let swept = self.link.ask(self.runtime, &["cancel", run], &serde_json::Value::Null).await;
-        swept.map_err(|e| Stop::Redo(format!("the runner on the master does not answer: {e}")))
-    }
-
-    async fn start(&self, item: &Item, open: &OpenRun) -> Result<(), Stop> {
+    async fn start(&self, master: &Master<'_>, item: &Item, open: &OpenRun) -> Result<(), Stop> {
         let progress = self.recorder.progress().await;
         let vms = self.job.vms.borrow().clone();
-        let hosts: Vec<_> = open
-            .hosts
-            .values()
-            .filter_map(|vm| Some(progress.hosts.get(vm)?.host(*vm, sudo_password(&vms, *vm))))
-            .collect();
+        let hosts: Vec<_> =
+            open.hosts.values().filter_map(|vm| Some(progress.hosts.get(vm)?.host(*vm, password(&vms, *vm)))).collect();
         let secrets = inventory::secrets(&hosts).map_err(|e| Stop::Failed(e.to_string()))?;
         let im_host: Vec<&str> = open.hosts.keys().map(String::as_str).collect();
         let deadline = self.job.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let mut command = self.runtime.playbook.clone();
+        let mut command = master.runtime.playbook.clone();
         command.extend(["-i".to_owned(), format!("{}/hosts", self.conf_dir)]);
         let mut env = BTreeMap::from([("ANSIBLE_CONFIG", format!("{}/ansible.cfg", self.conf_dir))]);
-        if let Some(path) = &self.runtime.python_path {
+        if let Some(path) = &master.runtime.python_path {
             env.insert("PYTHONPATH", path.clone());
         }
         let plan = json!({
@@ -216,16 +237,16 @@ impl Runs<'_> {
             "secrets": secrets,
             "deadline": deadline,
         });
-        match self.link.ask(self.runtime, &["start"], &plan).await {
+        match master.link.ask(&master.runtime, &["start"], &plan).await {
             Ok(_) => Ok(()),
             Err(e) => Err(Stop::Redo(format!("cannot start Ansible on the master: {e}"))),
         }
     }
 
     /// Reads the journal until the run or the stream ends.
-    async fn follow(&self, item: &Item, demux: &mut Demux) -> Result<(), Stop> {
+    async fn follow(&self, master: &Master<'_>, item: &Item, demux: &mut Demux) -> Result<(), Stop> {
         let run = demux.run().to_owned();
-        let tail = self.link.tail(self.runtime, &run, demux.position.offset).await;
+        let tail = master.link.tail(&master.runtime, &run, demux.position.offset).await;
         let mut stream = match tail {
             Ok(stream) => stream,
             Err(SshError::Disconnected { .. }) => return Err(Stop::Broken),

@@ -42,12 +42,17 @@ impl<'a> Link<'a> {
             match access::reach(self.limits, &self.target, &settings).await {
                 Ok(new) => *session = new,
                 Err(error) => {
-                    tracing::debug!(master = self.target.vm, error = error.message, "the master does not answer");
+                    tracing::debug!(master = %self.name(), error = error.message, "the master does not answer");
                     tokio::time::sleep(Duration::from_secs(5)).await;
                 }
             }
         }
         session.clone()
+    }
+
+    /// Where it leads, for the log.
+    fn name(&self) -> String {
+        self.target.outside.as_ref().map_or_else(String::new, ToString::to_string)
     }
 
     fn argv<'b>(&'b self, runtime: &'b Runtime, runner: &'b str, rest: &[&'b str]) -> Vec<&'b str> {

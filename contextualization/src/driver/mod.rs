@@ -6,24 +6,31 @@
 //! | `progress` | where it stands |
 //! | `recorder` | writing the journal |
 //! | `link` | the connection to the master |
+//! | `control` | the master, or external hosts in its place |
+//! | `windows` | the doors of Windows machines |
 //! | `stages` | from machines to a master with everything on it |
 //! | `item` | one playbook over some machines |
 
+mod control;
 mod item;
 mod link;
 mod progress;
 mod recorder;
 mod stages;
+mod windows;
 
 use crate::{
     contract::{ErrorCode, Job, Journal, JournalClosed, Outcome, VmError},
     journal::text::Cleaner,
-    plan::decide::{Decision, decide},
+    plan::{
+        self,
+        decide::{Decision, decide},
+    },
     ssh::SshLimits,
 };
+use control::Master;
 use futures::{FutureExt, StreamExt, future::join_all};
 use item::{Item, Runs};
-use link::Link;
 use progress::{Phase, Progress};
 use recorder::Recorder;
 use stages::Stage;
@@ -69,12 +76,9 @@ impl From<JournalClosed> for Stop {
 pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: CancellationToken) -> Outcome {
     let progress: Progress = serde_json::from_value(job.progress.clone()).unwrap_or_default();
     let recorder = Recorder::new(journal, progress, job.vms.clone());
-    let conf_dir = format!(
-        "{}/{}",
-        job.settings.remote_conf_dir.trim_end_matches('/'),
-        crate::plan::names::safe(&job.infrastructure)
-    );
-    let driver = Driver { job: &job, recorder: &recorder, ssh: &ssh, conf_dir, link: Mutex::new(None) };
+    let conf_dir =
+        format!("{}/{}", job.settings.remote_conf_dir.trim_end_matches('/'), plan::names::safe(&job.infrastructure));
+    let driver = Driver { job: &job, recorder: &recorder, ssh: &ssh, conf_dir, masters: Mutex::default() };
     let time_left = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
     let outcome = tokio::select! {
         biased;
@@ -95,7 +99,7 @@ struct Driver<'a> {
     recorder: &'a Recorder,
     ssh: &'a SshLimits,
     conf_dir: String,
-    link: Mutex<Option<Arc<Link<'a>>>>,
+    masters: Mutex<Vec<Master<'a>>>,
 }
 
 impl<'a> Driver<'a> {
@@ -115,10 +119,10 @@ impl<'a> Driver<'a> {
                     redos += 1;
                     let reset = |p: &mut Progress| {
                         p.phase = Phase::WaitIps;
-                        p.master = None;
+                        p.controls.clear();
                         p.open.clear();
-                        p.runtime = None;
-                        p.finished.remove(BASIC_KEY);
+                        // The keys of the user's steps begin with a number.
+                        p.finished.retain(|key| !key.starts_with(BASIC_KEY) && !key.starts_with(WINDOWS_KEY));
                     };
                     let line = format!("WARNING: {why}: a master is prepared again.");
                     let effects = vec![crate::Effect::InfrastructureLog(line)];
@@ -142,7 +146,7 @@ impl<'a> Driver<'a> {
     async fn master_gone(&self) {
         let mut vms = self.job.vms.clone();
         loop {
-            let master = self.recorder.progress().await.master;
+            let master = self.recorder.progress().await.master();
             let gone = master.is_some_and(|master| vms.borrow_and_update().iter().all(|vm| vm.id != master));
             if gone {
                 return;
@@ -164,21 +168,25 @@ impl<'a> Driver<'a> {
         if !decision.enabled {
             return stage.disabled().await;
         }
-        let (link, files) = stage.prepared().await?;
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
+        let (masters, files) = stage.prepared().await?;
+        self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&masters);
         let progress = self.recorder.progress().await;
-        let runtime = progress.runtime.clone().ok_or_else(|| Stop::Redo("Ansible is missing".to_owned()))?;
         let runs = Runs {
             job: self.job,
             recorder: self.recorder,
-            link: &link,
-            runtime: &runtime,
+            masters: &masters,
             conf_dir: &self.conf_dir,
             cleaner: self.cleaner(),
         };
-        let all: Vec<u32> = progress.hosts.keys().copied().collect();
-        let (key, task, playbook) = (BASIC_KEY.to_owned(), "basic".to_owned(), crate::plan::BASIC.to_owned());
-        runs.run(&Item { key, phase: task.clone(), task, playbook, vms: all }).await?;
+        let built_in = |windows: bool, key: &str, task: &str, phase: &str, playbook: &str| {
+            let family = progress.hosts.iter().filter(|(_, host)| host.windows == windows);
+            let [key, task, phase, playbook] = [key, task, phase, playbook].map(str::to_owned);
+            Item { key, task, phase, playbook, vms: family.map(|(vm, _)| *vm).collect() }
+        };
+        let basic = built_in(false, BASIC_KEY, "basic", "basic", plan::BASIC);
+        let windows = built_in(true, WINDOWS_KEY, "main_windows", "main", plan::windows::PLAYBOOK);
+        let (basic, windows) = tokio::join!(runs.run(&basic), runs.run(&windows));
+        basic.and(windows)?;
         let steps: Vec<_> = decision.steps.iter().collect();
         self.settle(&decision, 0).await?;
         for (done, (step, lanes)) in steps.iter().enumerate() {
@@ -213,19 +221,23 @@ impl<'a> Driver<'a> {
             }
             secrets.extend(system.features.text("vault.password").map(str::to_owned));
         }
+        for host in &self.job.radl.ansible_hosts {
+            let texts = ["credentials.password", "credentials.private_key"].map(|name| host.features.text(name));
+            secrets.extend(texts.into_iter().flatten().map(str::to_owned));
+        }
         Cleaner::new(secrets, self.job.settings.log_ascii)
     }
 
     /// Ends what runs on the master.
     async fn end_runs(&self) {
-        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let masters = self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let progress = self.recorder.progress().await;
-        let (Some(link), Some(runtime)) = (link, &progress.runtime) else { return };
         let mut ends = Vec::new();
         for open in progress.open.values() {
-            let link = &link;
+            let Some(master) = masters.iter().find(|master| master.control == open.control) else { continue };
             let end = async move {
-                if let Err(error) = link.ask(runtime, &["cancel", &open.run], &serde_json::Value::Null).await {
+                let cancel = ["cancel", open.run.as_str()];
+                if let Err(error) = master.link.ask(&master.runtime, &cancel, &serde_json::Value::Null).await {
                     tracing::warn!(run = open.run, %error, "a run could not be cancelled");
                 }
             };
@@ -245,3 +257,5 @@ impl<'a> Driver<'a> {
 
 /// Key of the built-in playbook's item.
 const BASIC_KEY: &str = "basic";
+/// Key of the item for Windows machines.
+const WINDOWS_KEY: &str = "windows";

@@ -1,6 +1,11 @@
 //! Where a contextualization stands: what is stored with every step, and enough to go on after a restart.
 
-use crate::{bootstrap::Runtime, contract::VmError, journal::demux::Position, plan::inventory::Host};
+use crate::{
+    bootstrap::Runtime,
+    contract::VmError,
+    journal::demux::Position,
+    plan::{control::ControlNode, inventory::Host},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Progress {
     /// The phase.
     pub phase: Phase,
-    /// The machine Ansible runs on.
-    pub master: Option<u32>,
-    /// How Ansible is started there.
-    pub runtime: Option<Runtime>,
+    /// Where Ansible runs: the master, or external hosts.
+    pub controls: Vec<ControlRecord>,
     /// Machines that were reached.
     pub hosts: BTreeMap<u32, HostRecord>,
     /// Machines with a final result: none when fine.
@@ -22,6 +25,30 @@ pub struct Progress {
     pub finished: BTreeSet<String>,
     /// Items with a run under way.
     pub open: BTreeMap<String, OpenRun>,
+}
+
+impl Progress {
+    /// The machine of the infrastructure that is the master.
+    pub fn master(&self) -> Option<u32> {
+        self.controls.iter().find_map(|record| match record.node {
+            ControlNode::Vm(number) => Some(number),
+            ControlNode::Host(_) => None,
+        })
+    }
+
+    /// How Ansible is started on a control node.
+    pub fn runtime(&self, node: &ControlNode) -> Option<&Runtime> {
+        self.controls.iter().find(|record| record.node == *node)?.runtime.as_ref()
+    }
+}
+
+/// A control node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ControlRecord {
+    /// Which one.
+    pub node: ControlNode,
+    /// How Ansible is started there, once it is.
+    pub runtime: Option<Runtime>,
 }
 
 /// Phases of a contextualization (spec/contextualization.md 6.3).
@@ -45,7 +72,7 @@ pub enum Phase {
     Done,
 }
 
-/// A machine that was reached. Its sudo password is not kept here but taken from the machine's facts.
+/// A machine that was reached. Its password is not kept here but taken from the machine's facts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostRecord {
     /// Inventory name.
@@ -60,8 +87,12 @@ pub struct HostRecord {
     pub python: Option<String>,
     /// Whether sudo asks for a password.
     pub sudo_asks: bool,
-    /// Host key.
-    pub key: String,
+    /// Host key, none of a Windows machine.
+    pub key: Option<String>,
+    /// Whether it is reached by WinRM.
+    pub windows: bool,
+    /// Where Ansible runs for it.
+    pub control: ControlNode,
 }
 
 impl HostRecord {
@@ -74,7 +105,9 @@ impl HostRecord {
             port: self.port,
             user: self.user.clone(),
             python: self.python.clone(),
-            sudo_password: password.filter(|_| self.sudo_asks),
+            sudo_password: password.clone().filter(|_| self.sudo_asks),
+            windows: self.windows,
+            login_password: password.filter(|_| self.windows),
         }
     }
 }
@@ -88,6 +121,8 @@ pub struct OpenRun {
     pub attempt: u32,
     /// Its machines by inventory name.
     pub hosts: BTreeMap<String, u32>,
+    /// Where it runs.
+    pub control: ControlNode,
     /// How far its journal was read.
     pub position: Position,
 }

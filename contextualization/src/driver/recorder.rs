@@ -34,10 +34,10 @@ impl Recorder {
         change(&mut progress);
         let live = self.live();
         let wanted = |effect: &Effect| match effect {
-            Effect::InfrastructureLog(_) | Effect::InfrastructureText(_) => true,
+            Effect::InfrastructureLog(_) | Effect::InfrastructureText(_) | Effect::AnsibleHostKey { .. } => true,
             Effect::VmLog { vm, .. }
             | Effect::VmResult { vm, .. }
-            | Effect::CredentialsChanged { vm }
+            | Effect::CredentialsChanged { vm, .. }
             | Effect::HostKey { vm, .. }
             | Effect::Master { vm } => live.contains(vm),
         };

@@ -3,15 +3,15 @@
 use super::{
     DISABLED, Driver, Stop,
     item::{Item, Runs},
-    link::Link,
     progress::{HostRecord, Phase, Progress},
 };
 use crate::{
-    access::{self, AccessSettings, Accessed, Sudo, Target, master},
+    access::{self, AccessSettings, Accessed, Sudo, Target},
     bootstrap,
-    contract::{Effect, ErrorCode, VmError, VmFacts, VmPower},
+    contract::{Effect, ErrorCode, Installed, VmError, VmFacts, VmPower},
     plan::{
         self, Files, Sources,
+        control::ControlNode,
         decide::{Decision, Lane, is_windows, option},
         inventory::{self, Common},
         limits, view,
@@ -22,9 +22,6 @@ use futures::{FutureExt, StreamExt};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The text when no machine can be the master.
-const NO_MASTER: &str =
-    "Contextualization Error: No correct Master VM found. Check if there a linux VM with Public IP.";
 /// Doors that are opened at once.
 const DOORS: usize = 50;
 
@@ -34,22 +31,22 @@ pub(super) struct Stage<'s, 'a> {
     pub(super) decision: &'s Decision,
 }
 
-fn error(code: ErrorCode, phase: &str, message: impl Into<String>) -> VmError {
+pub(super) fn error(code: ErrorCode, phase: &str, message: impl Into<String>) -> VmError {
     VmError { code, phase: phase.to_owned(), message: message.into() }
 }
 
-impl<'a> Stage<'_, 'a> {
-    fn vms(&self) -> Arc<Vec<VmFacts>> {
+impl Stage<'_, '_> {
+    pub(super) fn vms(&self) -> Arc<Vec<VmFacts>> {
         self.driver.job.vms.borrow().clone()
     }
 
-    fn participants(&self) -> Vec<VmFacts> {
+    pub(super) fn participants(&self) -> Vec<VmFacts> {
         let taking_part = |vm: &&VmFacts| self.decision.participants.contains(&vm.id);
         self.vms().iter().filter(taking_part).cloned().collect()
     }
 
     /// Waits at most `limit` until `ready` holds for the machines; false when it never did.
-    async fn wait(&self, limit: Duration, ready: impl Fn(&[VmFacts]) -> bool) -> bool {
+    pub(super) async fn wait(&self, limit: Duration, ready: impl Fn(&[VmFacts]) -> bool) -> bool {
         let mut vms = self.driver.job.vms.clone();
         let until = Instant::now() + limit;
         loop {
@@ -70,11 +67,8 @@ impl<'a> Stage<'_, 'a> {
         let recorder = self.driver.recorder;
         let job = self.driver.job;
         if self.decision.enabled {
-            if !job.radl.ansible_hosts.is_empty() {
-                return Err(Stop::Failed(limits::ANSIBLE_HOSTS.to_owned()));
-            }
             let mut notes = self.decision.notes.clone();
-            notes.extend(limits::unsupported(&job.radl, &self.vms()));
+            notes.extend(limits::unsupported(&job.radl));
             recorder.log(notes).await?;
             let off = &self.decision.switched_off;
             let log = |vm: &u32| Effect::VmLog { vm: *vm, text: "Contextualization disabled\n".to_owned() };
@@ -101,7 +95,7 @@ impl<'a> Stage<'_, 'a> {
     }
 
     /// Waits until the machines have an address.
-    async fn addresses(&self, participants_only: bool) -> Result<(), Stop> {
+    pub(super) async fn addresses(&self, participants_only: bool) -> Result<(), Stop> {
         let limit = self.driver.job.settings.wait_running;
         let lacks = |vm: &&VmFacts| self.counts(vm, participants_only) && inventory::main_ip(vm).is_none();
         if self.wait(limit, |vms| !vms.iter().any(|vm| lacks(&vm))).await {
@@ -113,7 +107,7 @@ impl<'a> Stage<'_, 'a> {
     }
 
     /// Waits until the machines on a public network have their public address.
-    async fn public_addresses(&self, participants_only: bool) -> Result<(), Stop> {
+    pub(super) async fn public_addresses(&self, participants_only: bool) -> Result<(), Stop> {
         let lacks = |vm: &&VmFacts| {
             let mut interfaces = vm.info.systems.iter().flat_map(|s| s.interfaces());
             let wants = interfaces.any(|i| vm.info.network(i.connection).is_some_and(radl::Network::is_public));
@@ -126,112 +120,46 @@ impl<'a> Stage<'_, 'a> {
         Err(Stop::Failed("Error waiting all the VMs to have all the requested IPs".to_owned()))
     }
 
-    /// A master with Ansible and all files on it, and the link to it.
-    pub(super) async fn prepared(&self) -> Result<(Arc<Link<'a>>, Files), Stop> {
-        let progress = self.driver.recorder.progress().await;
-        if progress.phase >= Phase::Running
-            && let Some(ready) = self.attach(&progress).await?
-        {
-            return Ok(ready);
-        }
-        self.prepare().await
-    }
-
-    /// The link to a master that was prepared before; none when it is among the machines no more.
-    async fn attach(&self, progress: &Progress) -> Result<Option<(Arc<Link<'a>>, Files)>, Stop> {
-        let vms = self.vms();
-        let Some(vm) = vms.iter().find(|vm| Some(vm.id) == progress.master) else { return Ok(None) };
-        let driver = self.driver;
-        let limit = driver.job.deadline.duration_since(std::time::SystemTime::now()).unwrap_or_default();
-        let lost = |e: VmError| Stop::Redo(format!("the master VM is lost: {}", e.message));
-        let target = Target::of(vm, &driver.job.ansible_key).map_err(lost)?;
-        let session = access::reach(driver.ssh, &target, &self.access(limit)).await.map_err(lost)?;
-        let files = self.files(progress)?;
-        let link = Link::new(driver.ssh, target, driver.job.settings.check_host_keys, session, driver.conf_dir.clone());
-        Ok(Some((Arc::new(link), files)))
-    }
-
-    async fn prepare(&self) -> Result<(Arc<Link<'a>>, Files), Stop> {
-        let (driver, recorder) = (self.driver, self.driver.recorder);
-        let settings = &driver.job.settings;
-        self.addresses(true).await?;
-        let select = |p: &mut Progress| p.phase = Phase::SelectMaster;
-        recorder.record(vec![Effect::InfrastructureLog("Select master VM".to_owned())], select).await?;
-        let participants = self.participants();
-        let id = master::select(&participants, &driver.job.radl).ok_or_else(|| Stop::Failed(NO_MASTER.to_owned()))?;
-        let wait = |p: &mut Progress| (p.phase, p.master) = (Phase::WaitMaster, Some(id));
-        let lines = ["Wait master VM to boot", "Wait master VM to have the SSH active."];
-        let mut effects = vec![Effect::Master { vm: id }];
-        effects.extend(lines.map(|l| Effect::InfrastructureLog(l.to_owned())));
-        recorder.record(effects, wait).await?;
-        let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
-        let booted = self.wait(settings.wait_running, up).await;
-        let facts = |id: u32| self.vms().iter().find(|vm| vm.id == id).cloned();
-        let Some(vm) = facts(id).filter(|vm| booted && vm.power == VmPower::Running) else {
-            return Err(Stop::Failed("Contextualization Error: Error Waiting the Master VM to boot".to_owned()));
-        };
-        let ip = inventory::main_ip(&vm).unwrap_or_default();
-        let shut = |e: VmError| {
-            let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
-            Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message))
-        };
-        let target = Target::of(&vm, &driver.job.ansible_key).map_err(shut)?;
-        let session = access::reach(driver.ssh, &target, &self.access(settings.wait_ssh)).await.map_err(shut)?;
-        let accessed = Accessed::prepare(&target, &session, target.proxy.is_some()).await.map_err(shut)?;
-        self.door_opened(&vm, &target, &accessed).await?;
-        recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
-
-        let (installed, public, opened) =
-            tokio::join!(self.install(id, &session), self.public_addresses(true), self.doors(id, &session));
-        installed?;
-        public?;
-        opened?;
-        let lines = ["Creating and copying Ansible playbook files", "Copying YAML, hosts and inventory files."];
-        recorder.log(lines.map(str::to_owned)).await?;
-        let progress = recorder.progress().await;
-        let files = self.files(&progress)?;
-        session
-            .upload_tar(&driver.conf_dir, &files.entries)
-            .await
-            .map_err(|e| Stop::Redo(format!("cannot copy files to the master: {e}")))?;
-        recorder.log(files.notes.clone()).await?;
-        let link = Link::new(driver.ssh, target, settings.check_host_keys, session, driver.conf_dir.clone());
-        let link = Arc::new(link);
-        if let Some(runtime) = &progress.runtime {
-            let generation = driver.job.generation.to_string();
-            // Runs of other generations end.
-            link.ask(runtime, &["gc", &generation], &serde_json::Value::Null)
-                .await
-                .map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
-        }
-        recorder.record(Vec::new(), |p| p.phase = Phase::Running).await?;
-        Ok((link, files))
-    }
-
-    async fn install(&self, master: u32, session: &SshSession) -> Result<(), Stop> {
+    /// Brings Ansible to a control node.
+    pub(super) async fn install(&self, node: &ControlNode, session: &SshSession) -> Result<(), Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
         let version = option(&driver.job.radl, "ansible_version");
         let what = version.map_or(String::new(), |v| format!(" (v. {v})"));
+        let place = match node {
+            ControlNode::Vm(_) => "master VM".to_owned(),
+            ControlNode::Host(_) => node.to_string(),
+        };
         let lines = [
             "Performing preliminary steps to configure Ansible.".to_owned(),
-            format!("Configure Ansible{what} in the master VM."),
+            format!("Configure Ansible{what} in the {place}."),
         ];
         recorder.log(lines).await?;
         let settings = &driver.job.settings;
         let (runtime, mut notes) = bootstrap::bootstrap(session, settings, &driver.conf_dir, version)
             .await
-            .map_err(|e| Stop::Failed(format!("Error configuring master node: VM {master}: {e}")))?;
-        notes.push("Ansible successfully configured in the master VM.".to_owned());
+            .map_err(|e| Stop::Failed(format!("Error configuring master node: {node}: {e}")))?;
+        notes.push(format!("Ansible successfully configured in the {place}."));
         let effects = notes.into_iter().map(Effect::InfrastructureLog).collect();
-        Ok(recorder.record(effects, |p| p.runtime = Some(runtime)).await?)
+        let keep = |p: &mut Progress| {
+            for record in p.controls.iter_mut().filter(|record| record.node == *node) {
+                record.runtime = Some(runtime.clone());
+            }
+        };
+        Ok(recorder.record(effects, keep).await?)
     }
 
-    fn access(&self, limit: Duration) -> AccessSettings {
+    pub(super) fn access(&self, limit: Duration) -> AccessSettings {
         AccessSettings::new(limit, self.driver.job.settings.check_host_keys)
     }
 
     /// Records an open door.
-    async fn door_opened(&self, vm: &VmFacts, target: &Target, accessed: &Accessed) -> Result<(), Stop> {
+    pub(super) async fn door_opened(
+        &self,
+        node: &ControlNode,
+        vm: &VmFacts,
+        target: &Target,
+        accessed: &Accessed,
+    ) -> Result<(), Stop> {
         let Some(name) = inventory::host_name(vm) else { return Ok(()) };
         let record = HostRecord {
             name,
@@ -240,83 +168,112 @@ impl<'a> Stage<'_, 'a> {
             user: target.user.clone(),
             python: accessed.facts.python().map(|python| python.path.clone()),
             sudo_asks: accessed.facts.sudo == Sudo::Password,
-            key: accessed.host_key.clone(),
+            key: Some(accessed.host_key.clone()),
+            windows: false,
+            control: node.clone(),
         };
         let mut effects = Vec::new();
-        if vm.host_key.as_ref() != Some(&record.key) {
-            effects.push(Effect::HostKey { vm: vm.id, key: record.key.clone() });
+        if vm.host_key.as_ref() != Some(&accessed.host_key) {
+            effects.push(Effect::HostKey { vm: vm.id, key: accessed.host_key.clone() });
         }
-        if accessed.credentials_changed {
-            effects.push(Effect::CredentialsChanged { vm: vm.id });
-        }
-        let ip = &record.address;
-        effects.push(Effect::VmLog { vm: vm.id, text: format!("Remote access to VM: {ip} Open!\n") });
-        Ok(self.driver.recorder.record(effects, |p| drop(p.hosts.insert(vm.id, record))).await?)
+        self.record_door(vm.id, record, effects, accessed.installed, &target.notes).await
     }
 
-    /// Opens the doors of all machines but the master; one that stays shut concerns nobody else.
-    async fn doors(&self, master: u32, session: &SshSession) -> Result<(), Stop> {
+    /// Records an open door of any kind.
+    pub(super) async fn record_door(
+        &self,
+        vm: u32,
+        record: HostRecord,
+        mut effects: Vec<Effect>,
+        installed: Installed,
+        notes: &[String],
+    ) -> Result<(), Stop> {
+        if installed.any() {
+            effects.push(Effect::CredentialsChanged { vm, installed });
+        }
+        let mut text = format!("Remote access to VM: {} Open!\n", record.address);
+        notes.iter().for_each(|note| text.extend([note, "\n"]));
+        effects.push(Effect::VmLog { vm, text });
+        Ok(self.driver.recorder.record(effects, |p| drop(p.hosts.insert(vm, record))).await?)
+    }
+
+    /// Opens the doors of all machines of a control node but itself; one that stays shut concerns nobody else.
+    pub(super) async fn doors(&self, node: &ControlNode, session: &SshSession) -> Result<(), Stop> {
         let mut open = Vec::new();
-        for vm in self.participants().into_iter().filter(|vm| vm.id != master) {
-            open.push(async move { self.door(&vm, session).await }.boxed());
+        for vm in self.participants().into_iter().filter(|vm| self.in_charge(node, vm)) {
+            open.push(async move { self.door(node, &vm, session).await }.boxed());
         }
         let opened: Vec<Result<(), Stop>> = futures::stream::iter(open).buffer_unordered(DOORS).collect().await;
         opened.into_iter().collect()
     }
 
-    async fn door(&self, vm: &VmFacts, session: &SshSession) -> Result<(), Stop> {
+    /// Records a door that stays shut, with a line for the log of the infrastructure.
+    pub(super) async fn door_shut(&self, vm: &VmFacts, e: VmError, line: Option<String>) -> Result<(), Stop> {
+        let recorder = self.driver.recorder;
+        let text = format!("Error Waiting access to VM: {}\nCause: [{}] {}\n", vm.id, e.code, e.message);
+        let mut effects: Vec<_> = line.into_iter().map(Effect::InfrastructureLog).collect();
+        effects.push(Effect::VmLog { vm: vm.id, text });
+        recorder.record(effects, |_| {}).await?;
+        Ok(recorder.results([(vm.id, Err(e))]).await?)
+    }
+
+    /// Resolves when the machine was deleted.
+    pub(super) async fn gone(&self, vm: u32) {
+        let mut vms = self.driver.job.vms.clone();
+        if vms.wait_for(|all| all.iter().all(|other| other.id != vm)).await.is_err() {
+            // No news will ever come.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn door(&self, node: &ControlNode, vm: &VmFacts, session: &SshSession) -> Result<(), Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
-        let refuse = |e: VmError, line: Option<String>| async move {
-            let text = format!("Error Waiting access to VM: {}\nCause: [{}] {}\n", vm.id, e.code, e.message);
-            let mut effects: Vec<_> = line.into_iter().map(Effect::InfrastructureLog).collect();
-            effects.push(Effect::VmLog { vm: vm.id, text });
-            recorder.record(effects, |_| {}).await?;
-            Ok::<(), Stop>(recorder.results([(vm.id, Err(e))]).await?)
-        };
         if vm.power == VmPower::Down {
             let id = vm.id;
             let line =
                 format!("WARNING: The VM ID: {id} is not running, do not include in the contextualization agent.");
-            return refuse(error(ErrorCode::NotRunning, "access", "the machine is not running"), Some(line)).await;
+            return self
+                .door_shut(vm, error(ErrorCode::NotRunning, "access", "the machine is not running"), Some(line))
+                .await;
         }
         if is_windows(vm) {
-            let e = error(ErrorCode::Internal, "access", "Windows machines are not configured yet");
-            return refuse(e, None).await;
+            return self.windows_door(node, vm, session).await;
         }
         let text = format!("Waiting SSH access to VM: {}\n", inventory::main_ip(vm).unwrap_or_default());
         recorder.record(vec![Effect::VmLog { vm: vm.id, text }], |_| {}).await?;
-        let target = match Target::of(vm, &driver.job.ansible_key) {
+        let mut target = match Target::of(vm, &driver.job.ansible_key) {
             Ok(target) => target,
-            Err(e) => return refuse(e, None).await,
+            Err(e) => return self.door_shut(vm, e, None).await,
         };
+        if let ControlNode::Host(_) = node {
+            // Reverse tunnels lead to the master of the infrastructure, not to a host that others use, too.
+            target.addresses.retain(|place| place.host != "127.0.0.1");
+        }
         // As long as agents of the reference tried: twice as long as the daemon waits for the master.
         let settings = self.access(driver.job.settings.wait_ssh * 2);
-        let mut vms = driver.job.vms.clone();
-        let gone = async {
-            // Deleted while waiting.
-            let _ = vms.wait_for(|all| all.iter().all(|other| other.id != vm.id)).await;
-        };
         let mut opened = std::pin::pin!(access::access_all(session, std::slice::from_ref(&target), &settings));
         tokio::select! {
             opened = opened.next() => match opened.map(|(_, accessed)| accessed) {
                 Some(Ok(accessed)) if accessed.through_proxy => {
                     let text = "Ansible through a proxy host is not supported yet: give the machine a public address \
                                 or one that the master reaches";
-                    refuse(error(ErrorCode::ProxyFailed, "access", text), None).await
+                    self.door_shut(vm, error(ErrorCode::ProxyFailed, "access", text), None).await
                 }
-                Some(Ok(accessed)) => self.door_opened(vm, &target, &accessed).await,
+                Some(Ok(accessed)) => self.door_opened(node, vm, &target, &accessed).await,
                 Some(Err(e)) if e.code == ErrorCode::MasterLost => Err(Stop::Redo(e.message)),
-                Some(Err(e)) => refuse(e, None).await,
+                Some(Err(e)) => self.door_shut(vm, e, None).await,
                 None => Ok(()),
             },
-            () = gone => Ok(()),
+            () = self.gone(vm.id) => Ok(()),
         }
     }
 
-    fn files(&self, progress: &Progress) -> Result<Files, Stop> {
+    /// The files of a control node.
+    pub(super) fn files(&self, node: &ControlNode, progress: &Progress) -> Result<Files, Stop> {
         let (job, vms) = (self.driver.job, self.vms());
         let hosts: Vec<_> = progress.hosts.iter().map(|(vm, record)| record.host(*vm, None)).collect();
-        let host_keys: BTreeMap<u32, String> = progress.hosts.iter().map(|(vm, r)| (*vm, r.key.clone())).collect();
+        let host_keys: BTreeMap<u32, String> =
+            progress.hosts.iter().filter_map(|(vm, record)| Some((*vm, record.key.clone()?))).collect();
         let common = Common {
             infrastructure: job.infrastructure.clone(),
             auth: job.exposed_auth.clone(),
@@ -326,7 +283,7 @@ impl<'a> Stage<'_, 'a> {
             radl: &job.radl,
             vms: &vms,
             hosts: &hosts,
-            master: progress.master.unwrap_or_default(),
+            control: node,
             decision: self.decision,
             common: &common,
             host_keys: &host_keys,

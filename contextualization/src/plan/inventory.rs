@@ -1,8 +1,10 @@
 //! Inventory, variables and host table (spec/contextualization.md 1.12, 1.13).
 
 use super::{
+    Sources,
+    control::{self, ControlNode},
     decide::{is_windows, system_of},
-    names,
+    names, windows,
 };
 use crate::{
     access::{private_ip, public_ip},
@@ -29,6 +31,10 @@ pub struct Host {
     pub python: Option<String>,
     /// Password that sudo asks for, none when it asks for none.
     pub sudo_password: Option<String>,
+    /// Whether it is reached by WinRM.
+    pub windows: bool,
+    /// Password for the login, where that is not by the infrastructure's key.
+    pub login_password: Option<String>,
 }
 
 impl std::fmt::Debug for Host {
@@ -123,26 +129,44 @@ fn host_vars(vm: &VmFacts, host: &Host, is_master: bool, settings: &Settings) ->
     vars
 }
 
-/// The inventory. `all` are the live machines, `hosts` those that take part and were reached.
+/// Names of a control node: IM_MASTER_HOSTNAME and the like. An external host has no domain.
+fn control_vars(vars: &mut Vec<(String, Node)>, sources: &Sources<'_>) {
+    match sources.control {
+        ControlNode::Vm(number) => {
+            if let Some(vm) = sources.vms.iter().find(|vm| vm.id == *number) {
+                fqdn_vars(vars, "IM_MASTER", &names::of_vm(vm, sources.settings));
+            }
+        }
+        ControlNode::Host(id) => {
+            let host = sources.radl.ansible_hosts.iter().find(|host| host.id == *id);
+            let name = host.map(control::address).unwrap_or_default();
+            for (variable, value) in [("HOSTNAME", name), ("DOMAIN", ""), ("FQDN", name)] {
+                vars.push((format!("IM_MASTER_{variable}"), Node::inert(value)));
+            }
+        }
+    }
+}
+
+/// The inventory, as the control node is to see it.
 ///
 /// # Errors
 /// [`YamlError`] when it cannot be written.
-pub fn inventory(
-    all: &[VmFacts],
-    hosts: &[Host],
-    master: u32,
-    common: &Common,
-    settings: &Settings,
-) -> Result<String, YamlError> {
+pub fn inventory(sources: &Sources<'_>) -> Result<String, YamlError> {
+    let Sources { vms: all, hosts, common, settings, .. } = *sources;
     let by_id: BTreeMap<u32, &VmFacts> = all.iter().map(|vm| (vm.id, vm)).collect();
     let mut groups: BTreeMap<String, Vec<(String, Node)>> = BTreeMap::new();
+    let mut group_vars: BTreeMap<String, Node> = BTreeMap::new();
     for group in ["windows", "allnowindows"] {
         groups.entry(group.to_owned()).or_default();
     }
     for host in hosts {
         let Some(vm) = by_id.get(&host.vm) else { continue };
-        let vars = Node::map(host_vars(vm, host, host.vm == master, settings));
+        let is_master = *sources.control == ControlNode::Vm(host.vm);
+        let vars = Node::map(host_vars(vm, host, is_master, settings));
         groups.entry(names::safe(system_of(vm))).or_default().push((host.name.clone(), vars));
+        if host.windows {
+            group_vars.insert(names::safe(system_of(vm)), windows::connection());
+        }
         let family = if is_windows(vm) { "windows" } else { "allnowindows" };
         let family = groups.entry(family.to_owned()).or_default();
         if family.iter().all(|(name, _)| *name != host.name) {
@@ -162,19 +186,21 @@ pub fn inventory(
             vars.push((format!("IM_{alias}_NUM_VMS"), number(count, settings)));
         }
     }
-    if let Some(vm) = by_id.get(&master) {
-        fqdn_vars(&mut vars, "IM_MASTER", &names::of_vm(vm, settings));
-    }
+    control_vars(&mut vars, sources);
     vars.push(("IM_INFRASTRUCTURE_ID".to_owned(), Node::inert(&common.infrastructure)));
     vars.push(("IM_INFRASTRUCTURE_RADL".to_owned(), Node::inert_json(&common.radl)));
     if let Some(auth) = &common.auth {
         vars.push(("IM_INFRASTRUCTURE_AUTH".to_owned(), Node::inert(auth)));
     }
-    let children = groups.into_iter().map(|(group, hosts)| (group, Node::map([("hosts", Node::map(hosts))])));
+    let children = groups.into_iter().map(|(group, hosts)| {
+        let vars = group_vars.remove(&group).map(|vars| ("vars", vars));
+        (group, Node::map(std::iter::once(("hosts", Node::map(hosts))).chain(vars)))
+    });
+    let children: Vec<_> = children.collect();
     yaml::emit(&Node::map([("all", Node::map([("vars", Node::map(vars)), ("children", Node::map(children))]))]))
 }
 
-/// The secrets inventory: passwords that sudo asks for; none when it asks nowhere.
+/// The secrets inventory: passwords that sudo asks for and those of logins; none when there are none.
 ///
 /// # Errors
 /// [`YamlError`] when it cannot be written.
@@ -182,8 +208,10 @@ pub fn secrets(hosts: &[Host]) -> Result<Option<String>, YamlError> {
     let secret: Vec<_> = hosts
         .iter()
         .filter_map(|host| {
-            let password = Node::inert(host.sudo_password.as_deref()?);
-            Some((host.name.as_str(), Node::map([("ansible_become_password", password)])))
+            let sudo = host.sudo_password.as_deref().map(|text| ("ansible_become_password", Node::inert(text)));
+            let login = host.login_password.as_deref().map(|text| ("ansible_password", Node::inert(text)));
+            let vars: Vec<_> = sudo.into_iter().chain(login).collect();
+            (!vars.is_empty()).then(|| (host.name.as_str(), Node::map(vars)))
         })
         .collect();
     if secret.is_empty() {

@@ -8,24 +8,29 @@
 //! | [`recipe`] | header of user recipes |
 //! | [`builtin`] | the built-in playbook |
 //! | [`config`] | `ansible.cfg`, `known_hosts` |
+//! | [`control`] | where Ansible runs for a machine |
+//! | [`windows`] | the built-in playbook for Windows |
 //! | [`view`] | the document as recipes see it |
 //! | [`limits`] | what is not offered, in words |
 
 pub mod builtin;
 pub mod config;
+pub mod control;
 pub mod decide;
 pub mod inventory;
 pub mod limits;
 pub mod names;
 pub mod recipe;
 pub mod view;
+pub mod windows;
 
 use crate::{
     contract::{KeyPair, Settings, VmFacts},
     ssh::TarEntry,
     yaml::YamlError,
 };
-use decide::{Decision, Lane, option};
+use control::ControlNode;
+use decide::{Decision, Lane, is_windows, option};
 use inventory::{Common, Host};
 use radl::Radl;
 use recipe::{Header, Playbook, RecipeError, Strategy};
@@ -53,8 +58,8 @@ pub struct Sources<'a> {
     pub vms: &'a [VmFacts],
     /// Those that take part and were reached.
     pub hosts: &'a [Host],
-    /// The machine Ansible runs on.
-    pub master: u32,
+    /// The machine Ansible runs on, which the files are for.
+    pub control: &'a ControlNode,
     /// Who does what.
     pub decision: &'a Decision,
     /// Variables of the whole infrastructure.
@@ -86,7 +91,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
         files.entries.push(TarEntry { path: path.to_owned(), mode, content: content.as_bytes().to_vec() });
     };
     let participants: Vec<&VmFacts> = s.vms.iter().filter(|vm| s.decision.participants.contains(&vm.id)).collect();
-    put("hosts", 0o600, &inventory::inventory(s.vms, s.hosts, s.master, s.common, s.settings)?);
+    put("hosts", 0o600, &inventory::inventory(s)?);
     put("etc_hosts", 0o644, &inventory::etc_hosts(&participants, s.settings));
     put("ansible.cfg", 0o644, &config::ansible_cfg(s.conf_dir, s.generation, s.settings.check_host_keys));
     put("known_hosts", 0o644, &config::known_hosts(s.hosts, s.host_keys));
@@ -95,12 +100,18 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     put(".im/runner.py", 0o700, include_str!("../../assets/runner.py"));
     put(".im/callback/im_journal.py", 0o600, include_str!("../../assets/im_journal.py"));
 
-    let mut systems: Vec<&str> = participants.iter().map(|vm| decide::system_of(vm)).collect();
+    let with_windows = participants.iter().any(|vm| is_windows(vm));
+    if with_windows {
+        put(windows::PLAYBOOK, 0o600, &windows::playbook()?);
+    }
+    let mut systems: Vec<&str> =
+        participants.iter().filter(|vm| !is_windows(vm)).map(|vm| decide::system_of(vm)).collect();
     systems.sort_unstable();
     systems.dedup();
     // A system of the machines is the concrete one: its applications and disks are those of the document's system.
     let extras: Vec<_> = systems.iter().filter_map(|name| builtin::extras(s.radl.system(name)?)).collect();
-    let without_python: Vec<String> = s.hosts.iter().filter(|h| h.python.is_none()).map(|h| h.name.clone()).collect();
+    let lacks_python = |host: &&Host| host.python.is_none() && !host.windows;
+    let without_python: Vec<String> = s.hosts.iter().filter(lacks_python).map(|h| h.name.clone()).collect();
     let token = s.common.auth.as_deref().is_some_and(|auth| !auth.contains(':') && !auth.is_empty());
     put(BASIC, 0o600, &builtin::playbook(&extras, &without_python, token)?);
 
@@ -110,7 +121,8 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
         }
     }
     for (configure, system) in pairs(s.decision) {
-        let merged = playbook(s.radl, &configure);
+        let on_windows = participants.iter().any(|vm| decide::system_of(vm) == system && is_windows(vm));
+        let merged = playbook(s.radl, &configure, !on_windows);
         let playbook = merged.map(|merged| {
             merged.map(|Playbook { text, notes }| {
                 let name = playbook_name(&configure, &system);
@@ -139,10 +151,13 @@ fn pairs(decision: &Decision) -> Vec<(String, String)> {
     pairs
 }
 
-fn playbook(radl: &Radl, configure: &str) -> Result<Option<Playbook>, RecipeError> {
+fn playbook(radl: &Radl, configure: &str, become_root: bool) -> Result<Option<Playbook>, RecipeError> {
     let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
-    let header =
-        Header { strategy: strategy(radl, recipe), keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes") };
+    let header = Header {
+        strategy: strategy(radl, recipe),
+        keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes"),
+        become_root,
+    };
     recipe::merge(configure, recipe, header)
 }
 

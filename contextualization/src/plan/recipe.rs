@@ -33,6 +33,8 @@ pub struct Header {
     pub strategy: Strategy,
     /// Whether `hosts` of a recipe counts besides the machines of the run.
     pub keep_hosts: bool,
+    /// Whether plays that do not say run as root; there is none on Windows.
+    pub become_root: bool,
 }
 
 /// A playbook ready to run.
@@ -119,7 +121,7 @@ fn add_header(name: &str, pairs: &mut Vec<(Node, Node)>, header: Header) -> Opti
     let strategy = if header.strategy == Strategy::Free { "free" } else { "linear" };
     let mut first = vec![(Node::plain("hosts"), hosts)];
     for (key, value) in [("gather_facts", "no"), ("become", "yes"), ("strategy", strategy)] {
-        if !has(pairs, key) {
+        if !has(pairs, key) && (header.become_root || key != "become") {
             pairs.retain(|(k, _)| k.scalar() != Some(key));
             first.push((Node::plain(key), Node::plain(value)));
         }

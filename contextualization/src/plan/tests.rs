@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use radl::{Radl, System};
 use std::sync::Arc;
 
-const HEADER: Header = Header { strategy: Strategy::Free, keep_hosts: false };
+const HEADER: Header = Header { strategy: Strategy::Free, keep_hosts: false, become_root: true };
 
 fn vm(id: u32, system: &str) -> VmFacts {
     let system = System { name: system.to_owned(), ..System::default() };

@@ -11,11 +11,13 @@ mod limits;
 mod login;
 mod quote;
 mod session;
+mod tunnel;
 
 pub use error::SshError;
 pub use limits::{Admission, SshLimits};
 pub use quote::quote;
 pub use session::{ExecStream, SshSession, TarEntry};
+pub use tunnel::Tunnel;
 
 use std::{fmt, time::Duration};
 

@@ -313,7 +313,10 @@ impl SshSession {
     }
 
     /// A byte stream to a TCP port on the other side; a relay's permit is to live as long as the stream.
-    async fn forward(&self, endpoint: &Endpoint) -> Result<(StdUnixStream, Option<OwnedSemaphorePermit>), SshError> {
+    pub(super) async fn forward(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<(StdUnixStream, Option<OwnedSemaphorePermit>), SshError> {
         let direct = Destination::Tcp { host: endpoint.host.clone(), port: endpoint.port };
         match self.inner.actor.open(direct, Vec::new(), false).await {
             Ok(channel) => Ok((channel.stream, None)),

@@ -2,7 +2,7 @@
 
 use crate::sshd::{SOON, Sshd, USERS};
 use contextualization::{
-    ErrorCode, KeyPair,
+    ErrorCode, Installed, KeyPair,
     access::{
         AccessError, AccessSettings, Accessed, LoginKind, NodeTask, Proxy, Sudo, Target, WaitLimits, access_all,
         prepare_node, reach, wait_ssh,
@@ -33,7 +33,8 @@ fn target(vm: u32, sshd: &Sshd, user: &str, logins: Vec<(LoginKind, Login)>) -> 
         host_key: None,
         proxy: None,
         task: NodeTask::default(),
-        changes_credentials: false,
+        installs: Installed::default(),
+        notes: Vec::new(),
     }
 }
 
@@ -95,13 +96,14 @@ async fn credentials_change_once_and_a_repetition_ends_the_same() {
         logins.push(key(LoginKind::Infrastructure, &own));
         let settings = quick();
         let limits = SshLimits::new(10, 100);
-        let target = Target { task, changes_credentials: true, ..target(1, &sshd, user, logins) };
+        let installs = Installed { password: true, key: true };
+        let target = Target { task, installs, ..target(1, &sshd, user, logins) };
         let mut seen = Vec::new();
         // As if the daemon had died each time before it could store what it did.
         for _ in 0..3 {
             let session = reach(&limits, &target, &settings).await.unwrap();
             let done = Accessed::prepare(&target, &session, false).await.unwrap();
-            assert!(done.credentials_changed && sshd.host_key().starts_with(&done.host_key));
+            assert!(done.installed == installs && sshd.host_key().starts_with(&done.host_key));
             seen.push(done.login);
         }
         assert_eq!(seen, [LoginKind::Initial, LoginKind::New, LoginKind::New], "{user}");

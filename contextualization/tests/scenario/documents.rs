@@ -72,6 +72,7 @@ pub fn job(
         vms,
         selected: None,
         ansible_key: key.clone(),
+        ansible_host_keys: Default::default(),
         exposed_auth: Some("token-of-this-infrastructure".to_owned()),
         deadline: SystemTime::now() + Duration::from_secs(300),
         progress: serde_json::Value::Null,

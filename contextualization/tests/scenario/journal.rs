@@ -16,6 +16,7 @@ pub struct Seen {
     pub logs: BTreeMap<u32, String>,
     pub results: BTreeMap<u32, Result<(), VmError>>,
     pub master: Option<u32>,
+    pub ansible_host_keys: BTreeMap<String, String>,
 }
 
 /// A journal in memory.
@@ -37,6 +38,7 @@ impl Journal for Memory {
                     assert!(seen.results.insert(vm, result).is_none(), "VM {vm} has two results");
                 }
                 Effect::Master { vm } => seen.master = Some(vm),
+                Effect::AnsibleHostKey { host, key } => drop(seen.ansible_host_keys.insert(host, key)),
                 Effect::CredentialsChanged { .. } | Effect::HostKey { .. } => {}
             }
         }

@@ -4,9 +4,13 @@
 //! tests by subject, named after the groups of cases of spec/contextualization.md, section 7.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod ansible_hosts;
+mod credentials;
 mod documents;
 mod journal;
+mod keeper;
 mod lab;
 
 mod lifecycle;
 mod main_job;
+mod windows;

@@ -139,7 +139,7 @@ pub fn run(group: &str, input: &Json) -> Outcome {
                 radl::interfaces::Login::Key => "key",
                 radl::interfaces::Login::Password => "password",
             });
-            system.update_credentials();
+            system.update_credentials(true, true);
             json!({"current": list(current), "new": list(new), "kind": kind,
                 "after_update": system.features.constraints()})
         }

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        context::facts,
         draft::{Draft, Effect},
         error::OperationError,
         model::{CloudRef, IfAllFail, Infrastructure, Lifecycle, Vm, Work, WorkKind},
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::auth::Credentials;
 use connectors::{ProviderId, SharedResources, VmUid};
-use contextualization::Cause;
+use contextualization::{Cause, plan::decide::decide};
 use radl::{Radl, System};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -251,13 +252,20 @@ pub(super) fn launch_ended(draft: &mut Draft, id: u64) {
         }
         return;
     }
-    for &number in &vms {
+    let contextualized = participants(&draft.model);
+    for &number in vms.iter().filter(|number| contextualized.contains(number)) {
         give_new_password(draft, number);
     }
     draft.finish(id, Ok(vms.clone()));
     if context && !vms.is_empty() {
         draft.start_generation(Cause::Add, None);
     }
+}
+
+/// The machines that a contextualization would touch now.
+fn participants(model: &Infrastructure) -> BTreeSet<u32> {
+    let decision = decide(&model.radl, &facts(model), None);
+    if decision.enabled { decision.participants } else { BTreeSet::new() }
 }
 
 /// A machine that logs in with the password of its image gets one of its own (spec/radl.md 15, AddResource 7).

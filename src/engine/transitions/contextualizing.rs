@@ -83,8 +83,8 @@ pub(super) fn context(draft: &mut Draft, generation: u64, entry: Entry) -> bool 
             ContextEffect::InfrastructureText(text) => draft.log_plain(&text),
             ContextEffect::VmLog { vm, text } => draft.log_vm(vm, text),
             ContextEffect::VmResult { vm, result } => vm_result(draft, vm, result),
-            ContextEffect::CredentialsChanged { vm } => {
-                change_system(draft, vm, |system| system.update_credentials());
+            ContextEffect::CredentialsChanged { vm, installed } => {
+                change_system(draft, vm, |system| system.update_credentials(installed.password, installed.key));
             }
             ContextEffect::HostKey { vm, key } => {
                 if let Some(vm) = draft.vm(vm) {
@@ -92,6 +92,9 @@ pub(super) fn context(draft: &mut Draft, generation: u64, entry: Entry) -> bool 
                 }
             }
             ContextEffect::Master { vm } => draft.infrastructure().master = Some(vm),
+            ContextEffect::AnsibleHostKey { host, key } => {
+                draft.infrastructure().ansible_host_keys.insert(host, key);
+            }
         }
     }
     true

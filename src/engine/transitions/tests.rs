@@ -127,8 +127,11 @@ impl World {
     }
 
     fn planned(&mut self) -> PlannedVm {
+        self.planned_of(document(1).systems.remove(0))
+    }
+
+    fn planned_of(&mut self, system: System) -> PlannedVm {
         self.next += 1;
-        let system = document(1).systems.remove(0);
         PlannedVm {
             uid: VmUid(format!("uid-{}", self.next)),
             requested: system.clone(),
@@ -283,4 +286,64 @@ proptest! {
         }
         prop_assert!(world.cloud.is_empty(), "left behind: {:?}", world.cloud);
     }
+}
+
+/// A document with these systems, a machine of each.
+fn systems(texts: &str) -> Radl {
+    let deploys = ["password", "wish", "key", "off"].map(|name| format!("deploy {name} 1\n")).concat();
+    Radl::parse(&format!("{texts}\n{deploys}")).unwrap()
+}
+
+/// A machine with an image's password and no wish gets a random one of eight letters and digits, each its own; one that
+/// is not contextualized keeps what it has. A reconfigure with new credentials of a system concerns all its machines and
+/// no others.
+///
+/// Cases: K-01, K-06.
+#[test]
+fn new_credentials() {
+    let system = |name: &str, more: &str| {
+        format!("system {name} (disk.0.os.credentials.username = 'u' and disk.0.os.credentials.{more})")
+    };
+    let text = [
+        system("password", "password = 'image'"),
+        system("wish", "password = 'image' and disk.0.os.credentials.new.password = 'Wished-4'"),
+        system("key", "private_key = 'k'"),
+        system("off", "password = 'image'"),
+        "configure off ()".to_owned(),
+    ];
+    let radl = systems(&text.join("\n"));
+    let mut world = World::new();
+    for _ in 0..2 {
+        let vms = radl.systems.iter().map(|system| world.planned_of(system.clone())).collect();
+        let placement = Placement { vms, private_networks: BTreeMap::new() };
+        let add = |draft: &mut Draft| {
+            transitions::add(draft, &radl, placement, true, IfAllFail::Keep, Arc::default()).map(drop)
+        };
+        world.change(add).unwrap();
+        world.settle();
+    }
+    let wished =
+        |world: &World, number: u32| world.model.vm(number).unwrap().info.systems[0].new_credentials().password;
+    let made: Vec<String> = [0, 4].map(|number| wished(&world, number).unwrap()).to_vec();
+    for password in &made {
+        assert!(password.len() == 8 && password.bytes().all(|b| b.is_ascii_alphanumeric()), "{password}");
+        let has = |class: fn(&u8) -> bool| password.as_bytes().iter().any(class);
+        assert!(has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit), "{password}");
+    }
+    assert_ne!(made[0], made[1]);
+    for (number, expected) in [(1, Some("Wished-4")), (2, None), (3, None), (7, None)] {
+        assert_eq!(wished(&world, number).as_deref(), expected, "VM {number}");
+    }
+
+    let new = Radl::parse("system key (disk.0.os.credentials.new.password = 'Another:1')").unwrap();
+    let reconfigure = |draft: &mut Draft| transitions::reconfigure(draft, Some(&new), None, Arc::default());
+    world.change(reconfigure).unwrap();
+    for (number, expected) in [(2, Some("Another:1")), (6, Some("Another:1")), (3, None), (0, Some(made[0].as_str()))] {
+        assert_eq!(wished(&world, number).as_deref(), expected, "VM {number}");
+    }
+    // What no tool can set is refused, and nothing changes.
+    let bad = Radl::parse("system key (disk.0.os.credentials.new.password = 'Another:2\nroot:x')").unwrap();
+    let reconfigure = |draft: &mut Draft| transitions::reconfigure(draft, Some(&bad), None, Arc::default());
+    assert!(world.change(reconfigure).is_err());
+    assert_eq!(wished(&world, 2).as_deref(), Some("Another:1"));
 }

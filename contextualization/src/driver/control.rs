@@ -1,0 +1,221 @@
+//! Where Ansible runs: the master, or the external hosts of the document in its place; each with everything on it.
+
+use super::{
+    Stop,
+    link::Link,
+    progress::{ControlRecord, Phase, Progress},
+    stages::{Stage, error},
+};
+use crate::{
+    access::{self, Accessed, Target, master},
+    bootstrap::Runtime,
+    contract::{Effect, ErrorCode, VmError, VmFacts, VmPower},
+    plan::{
+        Files,
+        control::{ControlNode, address, control_of},
+        inventory,
+    },
+    ssh::SshSession,
+};
+use futures::future::{join_all, try_join_all};
+use radl::AnsibleHost;
+use std::{sync::Arc, time::Duration};
+
+/// The text when no machine can be the master.
+const NO_MASTER: &str =
+    "Contextualization Error: No correct Master VM found. Check if there a linux VM with Public IP.";
+
+/// A control node that is ready to run playbooks.
+#[derive(Clone)]
+pub(super) struct Master<'a> {
+    /// Which one.
+    pub(super) control: ControlNode,
+    /// The connection to it.
+    pub(super) link: Arc<Link<'a>>,
+    /// Ansible on it.
+    pub(super) runtime: Runtime,
+}
+
+/// An open connection to a control node, and the way it was made.
+struct Seat {
+    control: ControlNode,
+    target: Target,
+    session: SshSession,
+}
+
+impl<'a> Stage<'_, 'a> {
+    /// The control nodes with Ansible and all files on them, and what the files are.
+    pub(super) async fn prepared(&self) -> Result<(Vec<Master<'a>>, Files), Stop> {
+        let progress = self.driver.recorder.progress().await;
+        if progress.phase >= Phase::Running
+            && let Some(ready) = self.attach(&progress).await?
+        {
+            return Ok(ready);
+        }
+        self.prepare().await
+    }
+
+    /// The links to control nodes that were prepared before; none when one of them is no more.
+    async fn attach(&self, progress: &Progress) -> Result<Option<(Vec<Master<'a>>, Files)>, Stop> {
+        let limit = self.driver.job.deadline.duration_since(std::time::SystemTime::now()).unwrap_or_default();
+        let lost = |e: VmError| Stop::Redo(format!("the master VM is lost: {}", e.message));
+        let vms = self.vms();
+        let gone = |node: &ControlNode| matches!(node, ControlNode::Vm(id) if vms.iter().all(|vm| vm.id != *id));
+        let Some(first) = progress.controls.first() else { return Ok(None) };
+        if progress.controls.iter().any(|record| gone(&record.node) || record.runtime.is_none()) {
+            return Ok(None);
+        }
+        let seats = try_join_all(progress.controls.iter().map(|record| self.reach(&record.node, limit)));
+        let seats = seats.await.map_err(lost)?;
+        let files = self.files(&first.node, progress)?;
+        Ok(Some((self.masters(seats, progress), files)))
+    }
+
+    fn masters(&self, seats: Vec<Seat>, progress: &Progress) -> Vec<Master<'a>> {
+        let driver = self.driver;
+        let check = driver.job.settings.check_host_keys;
+        let ready = seats.into_iter().filter_map(|Seat { control, target, session }| {
+            let runtime = progress.runtime(&control)?.clone();
+            let link = Arc::new(Link::new(driver.ssh, target, check, session, driver.conf_dir.clone()));
+            Some(Master { control, link, runtime })
+        });
+        ready.collect()
+    }
+
+    async fn prepare(&self) -> Result<(Vec<Master<'a>>, Files), Stop> {
+        let (driver, recorder) = (self.driver, self.driver.recorder);
+        self.addresses(true).await?;
+        let seats = if driver.job.radl.ansible_hosts.is_empty() {
+            vec![self.master().await?]
+        } else {
+            self.ansible_hosts().await?
+        };
+        recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
+        let ready = seats.iter().map(|seat| async move {
+            let installed = self.install(&seat.control, &seat.session);
+            let (installed, opened) = tokio::join!(installed, self.doors(&seat.control, &seat.session));
+            installed.and(opened)
+        });
+        let (ready, public) = tokio::join!(join_all(ready), self.public_addresses(true));
+        ready.into_iter().collect::<Result<(), Stop>>()?;
+        public?;
+
+        let lines = ["Creating and copying Ansible playbook files", "Copying YAML, hosts and inventory files."];
+        recorder.log(lines.map(str::to_owned)).await?;
+        let progress = recorder.progress().await;
+        let mut files = Files::default();
+        for seat in &seats {
+            files = self.files(&seat.control, &progress)?;
+            let sent = seat.session.upload_tar(&driver.conf_dir, &files.entries).await;
+            sent.map_err(|e| Stop::Redo(format!("cannot copy files to the master: {e}")))?;
+        }
+        recorder.log(files.notes.clone()).await?;
+        let masters = self.masters(seats, &progress);
+        let generation = driver.job.generation.to_string();
+        for master in &masters {
+            // Runs of other generations end.
+            let ended = master.link.ask(&master.runtime, &["gc", &generation], &serde_json::Value::Null).await;
+            ended.map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
+        }
+        recorder.record(Vec::new(), |p| p.phase = Phase::Running).await?;
+        Ok((masters, files))
+    }
+
+    /// Chooses the master of the infrastructure, waits for it and prepares it as a machine.
+    async fn master(&self) -> Result<Seat, Stop> {
+        let (driver, recorder) = (self.driver, self.driver.recorder);
+        let settings = &driver.job.settings;
+        let select = |p: &mut Progress| p.phase = Phase::SelectMaster;
+        recorder.record(vec![Effect::InfrastructureLog("Select master VM".to_owned())], select).await?;
+        let participants = self.participants();
+        let id = master::select(&participants, &driver.job.radl).ok_or_else(|| Stop::Failed(NO_MASTER.to_owned()))?;
+        let control = ControlNode::Vm(id);
+        let wait = |p: &mut Progress| {
+            p.phase = Phase::WaitMaster;
+            p.controls = vec![ControlRecord { node: control.clone(), runtime: None }];
+        };
+        let lines = ["Wait master VM to boot", "Wait master VM to have the SSH active."];
+        let mut effects = vec![Effect::Master { vm: id }];
+        effects.extend(lines.map(|l| Effect::InfrastructureLog(l.to_owned())));
+        recorder.record(effects, wait).await?;
+        let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
+        let booted = self.wait(settings.wait_running, up).await;
+        let Some(vm) = self.vm(id).filter(|vm| booted && vm.power == VmPower::Running) else {
+            return Err(Stop::Failed("Contextualization Error: Error Waiting the Master VM to boot".to_owned()));
+        };
+        let ip = inventory::main_ip(&vm).unwrap_or_default();
+        let shut = |e: VmError| {
+            let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
+            Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message))
+        };
+        let seat = self.reach(&control, settings.wait_ssh).await.map_err(shut)?;
+        let proxied = seat.target.proxy.is_some();
+        let accessed = Accessed::prepare(&seat.target, &seat.session, proxied).await.map_err(shut)?;
+        self.door_opened(&seat.control, &vm, &seat.target, &accessed).await?;
+        Ok(seat)
+    }
+
+    /// Connects to the external hosts that some machine uses.
+    async fn ansible_hosts(&self) -> Result<Vec<Seat>, Stop> {
+        let (job, recorder) = (self.driver.job, self.driver.recorder);
+        let used: Vec<ControlNode> =
+            self.participants().iter().filter_map(|vm| control_of(&job.radl, vm, None)).collect();
+        let used: Vec<ControlNode> = job
+            .radl
+            .ansible_hosts
+            .iter()
+            .map(|host| ControlNode::Host(host.id.clone()))
+            .filter(|node| used.contains(node))
+            .collect();
+        let wait = |p: &mut Progress| {
+            p.phase = Phase::WaitMaster;
+            p.controls = used.iter().map(|node| ControlRecord { node: node.clone(), runtime: None }).collect();
+        };
+        let line = |node: &ControlNode| Effect::InfrastructureLog(format!("Connecting to the {node}."));
+        recorder.record(used.iter().map(line).collect(), wait).await?;
+        let seats = used.iter().map(|node| async move {
+            let reached = self.reach(node, job.settings.wait_ssh).await;
+            let text = |e: VmError| format!("Contextualization Error: the {node} cannot be used: {}", e.message);
+            reached.map_err(|e| Stop::Failed(text(e)))
+        });
+        let seats = try_join_all(seats).await?;
+        let keys = seats.iter().filter_map(|seat| match &seat.control {
+            ControlNode::Host(host) if seat.target.host_key.as_deref() != Some(seat.session.host_key()) => {
+                let (host, key) = (host.clone(), seat.session.host_key().to_owned());
+                Some(Effect::AnsibleHostKey { host, key })
+            }
+            _ => None,
+        });
+        recorder.record(keys.collect(), |_| {}).await?;
+        Ok(seats)
+    }
+
+    /// Connects to a control node.
+    async fn reach(&self, control: &ControlNode, limit: Duration) -> Result<Seat, VmError> {
+        let job = self.driver.job;
+        let unknown = || error(ErrorCode::MasterLost, access::PHASE, format!("there is no {control} any more"));
+        let target = match control {
+            ControlNode::Vm(id) => Target::of(&self.vm(*id).ok_or_else(unknown)?, &job.ansible_key)?,
+            ControlNode::Host(id) => {
+                let host: &AnsibleHost =
+                    job.radl.ansible_hosts.iter().find(|host| host.id == *id).ok_or_else(unknown)?;
+                tracing::debug!(host = id, address = address(host), "connecting to an external ansible host");
+                access::ansible_host(host, job.ansible_host_keys.get(id).cloned())?
+            }
+        };
+        let session = access::reach(self.driver.ssh, &target, &self.access(limit)).await?;
+        Ok(Seat { control: control.clone(), target, session })
+    }
+
+    fn vm(&self, id: u32) -> Option<VmFacts> {
+        self.vms().iter().find(|vm| vm.id == id).cloned()
+    }
+
+    /// Whether the control node is to open the door of this machine.
+    pub(super) fn in_charge(&self, control: &ControlNode, vm: &VmFacts) -> bool {
+        match control {
+            ControlNode::Vm(id) => vm.id != *id,
+            ControlNode::Host(_) => control_of(&self.driver.job.radl, vm, None).as_ref() == Some(control),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Where Ansible runs for a machine: on the master, or on a host that the document declares in an `ansible` section
+//! (spec/contextualization.md 1.10).
+
+use crate::contract::VmFacts;
+use radl::{AnsibleHost, Radl};
+use serde::{Deserialize, Serialize};
+
+/// A machine that Ansible runs on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlNode {
+    /// The master: a machine of the infrastructure, by its number.
+    Vm(u32),
+    /// An external host, by the id of its section.
+    Host(String),
+}
+
+impl std::fmt::Display for ControlNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Vm(number) => write!(f, "VM {number}"),
+            Self::Host(id) => write!(f, "ansible host {id}"),
+        }
+    }
+}
+
+/// The section of the external host that configures a machine: the one its system names, else the first. None when the
+/// document has no such section.
+#[must_use]
+pub fn host_of<'a>(radl: &'a Radl, vm: &VmFacts) -> Option<&'a AnsibleHost> {
+    let wanted = vm.info.systems.first().and_then(|system| system.features.text("ansible_host"));
+    let named = wanted.and_then(|id| radl.ansible_hosts.iter().find(|host| host.id == id));
+    named.or_else(|| radl.ansible_hosts.first())
+}
+
+/// The control node of a machine, where `master` is the one of an infrastructure without external hosts.
+#[must_use]
+pub fn control_of(radl: &Radl, vm: &VmFacts, master: Option<u32>) -> Option<ControlNode> {
+    match host_of(radl, vm) {
+        Some(host) => Some(ControlNode::Host(host.id.clone())),
+        None => master.map(ControlNode::Vm),
+    }
+}
+
+/// Address of an external host, as written in its section.
+#[must_use]
+pub fn address(host: &AnsibleHost) -> &str {
+    host.features.text("host").unwrap_or_default()
+}
