@@ -241,7 +241,8 @@ fn plan(
     chosen: &[(Vec<Deploy>, String)],
 ) -> Placement {
     let mut placement = Placement::default();
-    let clouds: Vec<_> = clouds.iter().map(|cloud| (&cloud.account.id, Arc::new(CloudRef::from(&cloud.account)))).collect();
+    let clouds: Vec<_> =
+        clouds.iter().map(|cloud| (&cloud.account.id, Arc::new(CloudRef::from(&cloud.account)))).collect();
     // Machines of a system may be spread over groups: each deploy takes the next one of its system.
     let mut places: HashMap<&str, Vec<&str>> = HashMap::new();
     for (group, cloud) in chosen {

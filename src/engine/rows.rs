@@ -69,8 +69,8 @@ fn owners(model: &Infrastructure) -> Vec<String> {
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    let mut row = serde_json::to_vec(value)
-        .map_err(|error| StoreError::Corrupt(format!("a row cannot be written: {error}")))?;
+    let mut row =
+        serde_json::to_vec(value).map_err(|error| StoreError::Corrupt(format!("a row cannot be written: {error}")))?;
     // A thousand rows may wait together.
     row.shrink_to_fit();
     Ok(row)
