@@ -8,6 +8,7 @@ use crate::{
         Engine, EngineSettings,
         settings::{BootMode, ExposedAuth},
     },
+    pages::FilePages,
     store::{
         self, StoreError,
         sealing::{KeyError, Keyring},
@@ -84,11 +85,11 @@ impl StartError {
 }
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP. Running work is left as it is, to be gone on with at the next
-/// start; everything acknowledged is durable already.
+/// start; everything acknowledged is durable already. `pages` are given back when the start is over.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
-pub async fn run(config: Config) -> Result<(), StartError> {
+pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
     if !config.activate_rest {
         return Err(StartError::NothingToServe);
     }
@@ -99,6 +100,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (engine, authenticator) = open(&config, &metrics).await?;
     let state = RestState { engine, authenticator, registry: metrics, settings: rest_settings(&config) };
     tracing::info!(%address, "serving the REST API");
+    pages.give_back();
     rest::serve(state, listener, stop).await?;
     Ok(())
 }

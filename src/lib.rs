@@ -7,5 +7,6 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod pages;
 pub mod store;
 pub mod telemetry;

@@ -3,7 +3,6 @@
 use crate::features::{Features, Value};
 use crate::model::System;
 use crate::versions;
-use indexmap::IndexMap;
 
 /// Where the applications of a system stand: those of the boot disk.
 const APPLICATIONS: &str = "disk.0.applications";
@@ -49,11 +48,11 @@ impl System {
         };
         let mut groups = match self.features.get(APPLICATIONS) {
             Some(Value::Contains(groups)) => groups.clone(),
-            _ => IndexMap::new(),
+            _ => Box::default(),
         };
         let replaced: std::collections::HashSet<&str> = new.keys().map(|name| bare_name(name)).collect();
         groups.retain(|name, _| !replaced.contains(bare_name(name)));
-        groups.extend(new.clone());
+        groups.extend(new.iter().map(|(name, group)| (name.clone(), group.clone())));
         self.features.set(APPLICATIONS, Value::Contains(groups));
     }
 }

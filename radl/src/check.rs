@@ -104,7 +104,7 @@ fn find_unknown_units(features: &Features, found: &mut Vec<RadlError>) {
         match value {
             Value::Number { lower, upper } => {
                 let bound = |bound: &&Constraint| bound.unit.as_deref().is_some_and(|u| units::factor(u).is_none());
-                if let Some(bound) = lower.iter().chain(upper).find(bound) {
+                if let Some(bound) = lower.as_deref().into_iter().chain(upper.as_deref()).find(bound) {
                     let text = format!("Unknown unit '{}' in '{name}'", bound.unit.as_deref().unwrap_or(""));
                     found.push(RadlError::at_line(bound.line, text).about(name));
                 }

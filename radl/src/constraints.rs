@@ -29,11 +29,11 @@ impl Features {
     /// With [`Conflict::Error`], the contradiction, with the line of the added constraint.
     pub fn add(&mut self, name: &str, value: Value, conflict: Conflict) -> Result<(), RadlError> {
         let Some(old) = self.values.get_mut(name) else {
-            self.values.insert(name.to_owned(), value);
+            self.values.insert(name, value);
             return Ok(());
         };
         let combined = match (&mut *old, value) {
-            (Value::Contains(old), Value::Contains(new)) => return add_groups(old, new, conflict),
+            (Value::Contains(old), Value::Contains(new)) => return add_groups(old, *new, conflict),
             (old @ Value::Number { .. }, new @ Value::Number { .. }) => match intersect(old, &new) {
                 Some(both) => Ok(both),
                 None => Err((new, true)),
@@ -128,7 +128,7 @@ impl Value {
     #[must_use]
     pub fn line(&self) -> u32 {
         match self {
-            Self::Number { lower, upper } => lower.as_ref().or(upper.as_ref()).map_or(0, |bound| bound.line),
+            Self::Number { lower, upper } => lower.as_deref().or(upper.as_deref()).map_or(0, |bound| bound.line),
             Self::Text { line, .. } | Self::List { line, .. } => *line,
             Self::Versions { lower, .. } => lower.line,
             Self::Contains(groups) => {
@@ -168,8 +168,8 @@ fn intersect(old: &Value, new: &Value) -> Option<Value> {
     let (Value::Number { lower: a, upper: b }, Value::Number { lower: c, upper: d }) = (old, new) else {
         return None;
     };
-    let lower = narrower(a.as_ref(), c.as_ref(), Side::Lower);
-    let upper = narrower(b.as_ref(), d.as_ref(), Side::Upper);
+    let lower = narrower(a.as_deref(), c.as_deref(), Side::Lower);
+    let upper = narrower(b.as_deref(), d.as_deref(), Side::Upper);
     if let (Some(low), Some(high)) = (lower, upper) {
         match compare(low, high) {
             Ordering::Greater => return None,
@@ -177,7 +177,7 @@ fn intersect(old: &Value, new: &Value) -> Option<Value> {
             _ => {}
         }
     }
-    Some(Value::Number { lower: lower.cloned(), upper: upper.cloned() })
+    Some(Value::Number { lower: lower.cloned().map(Box::new), upper: upper.cloned().map(Box::new) })
 }
 
 fn narrower<'a>(old: Option<&'a Constraint>, new: Option<&'a Constraint>, side: Side) -> Option<&'a Constraint> {
@@ -227,7 +227,7 @@ fn version_bounds(value: &Value) -> Option<(Option<VersionBound>, Option<Version
                 Operator::Le | Operator::Lt => (None, bound),
             })
         }
-        Value::Versions { lower, upper } => Some((Some(lower.clone()), Some(upper.clone()))),
+        Value::Versions { lower, upper } => Some((Some((**lower).clone()), Some((**upper).clone()))),
         _ => None,
     }
 }
@@ -249,7 +249,7 @@ fn versions_intersect(old: &Value, new: &Value) -> Option<Value> {
             Ordering::Equal if is_strict(lower.operator) || is_strict(upper.operator) => None,
             Ordering::Equal if upper.operator == Operator::Eq => Some(as_text(upper)),
             Ordering::Equal if lower.operator == Operator::Eq => Some(as_text(lower)),
-            _ => Some(Value::Versions { lower, upper }),
+            _ => Some(Value::Versions { lower: Box::new(lower), upper: Box::new(upper) }),
         },
         (Some(bound), None) | (None, Some(bound)) => Some(as_text(bound)),
         (None, None) => None,
@@ -269,7 +269,7 @@ fn narrower_version(old: Option<VersionBound>, new: Option<VersionBound>, wanted
 fn disjoint_text(name: &str, old: &Value) -> String {
     let text = |bound: Option<&Constraint>| bound.map_or_else(|| "None".to_owned(), |b| crate::print::bound(name, b));
     let (lower, upper) = match old {
-        Value::Number { lower, upper } => (lower.as_ref(), upper.as_ref()),
+        Value::Number { lower, upper } => (lower.as_deref(), upper.as_deref()),
         _ => (None, None),
     };
     format!("Disjoint intervals!. Involved features: ['{}', '{}']", text(lower), text(upper))

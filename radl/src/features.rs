@@ -1,6 +1,6 @@
 //! Feature lists: an ordered map from a name to a value, as they stand between the parentheses of a sentence.
 
-use crate::units;
+use crate::{entries::Entries, units};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ pub struct VersionBound {
     pub line: u32,
 }
 
-/// The value of a feature.
+/// The value of a feature. Texts are what a machine has many of: what is rare stands behind a pointer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
@@ -83,10 +83,10 @@ pub enum Value {
     Number {
         /// Lower bound, or the exact value.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        lower: Option<Constraint>,
+        lower: Option<Box<Constraint>>,
         /// Upper bound, or the exact value.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        upper: Option<Constraint>,
+        upper: Option<Box<Constraint>>,
     },
     /// A text with its operator (`=` except for versions).
     Text {
@@ -109,14 +109,14 @@ pub enum Value {
     /// A range of versions, when two constraints on one version are needed to say it.
     Versions {
         /// Lower bound.
-        lower: VersionBound,
+        lower: Box<VersionBound>,
         /// Upper bound.
-        upper: VersionBound,
+        upper: Box<VersionBound>,
     },
     /// Groups of features keyed by their inner `name` (empty for an unnamed group).
-    Contains(IndexMap<String, Features>),
+    Contains(Box<IndexMap<String, Features>>),
     /// An object of the JSON form, which the text form has no words for; kept as it came.
-    Object(serde_json::Map<String, serde_json::Value>),
+    Object(Box<serde_json::Map<String, serde_json::Value>>),
 }
 
 /// Features that are wished for, with a weight.
@@ -131,7 +131,7 @@ pub struct SoftGroup {
 /// An ordered list of features.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Features {
-    pub(crate) values: IndexMap<String, Value>,
+    pub(crate) values: Entries,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) softs: Vec<SoftGroup>,
     /// How many features stand before the soft groups; all groups print together, where the first one stood.
@@ -178,12 +178,12 @@ impl Features {
     /// Whether `name` has a value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.values.contains_key(name)
+        self.get(name).is_some()
     }
 
     /// Names and values in document order, without soft groups.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.values.iter().map(|(name, value)| (name.as_str(), value))
+        self.values.iter()
     }
 
     /// The soft groups in document order.
@@ -215,7 +215,7 @@ impl Features {
     #[must_use]
     pub fn bound(&self, name: &str) -> Option<&Constraint> {
         match self.values.get(name)? {
-            Value::Number { lower, upper } => lower.as_ref().or(upper.as_ref()),
+            Value::Number { lower, upper } => lower.as_deref().or(upper.as_deref()),
             _ => None,
         }
     }
@@ -258,24 +258,24 @@ impl Features {
     /// Sets `name` to a text with operator `=`; a known name keeps its place.
     pub fn set_text(&mut self, name: &str, text: &str) {
         let value = Value::Text { operator: Operator::Eq, text: text.to_owned(), line: 0 };
-        self.values.insert(name.to_owned(), value);
+        self.values.insert(name, value);
     }
 
     /// Sets `name` to exactly `amount` in `unit` (empty: none); a known name keeps its place.
     pub fn set_number(&mut self, name: &str, amount: impl Into<Amount>, unit: &str) {
         let unit = (!unit.is_empty()).then(|| unit.to_owned());
-        let bound = Constraint { operator: Operator::Eq, amount: amount.into(), unit, line: 0 };
-        self.values.insert(name.to_owned(), Value::Number { lower: Some(bound.clone()), upper: Some(bound) });
+        let bound = Some(Box::new(Constraint { operator: Operator::Eq, amount: amount.into(), unit, line: 0 }));
+        self.values.insert(name, Value::Number { lower: bound.clone(), upper: bound });
     }
 
     /// Sets `name` to a value as it is; a known name keeps its place.
     pub fn set(&mut self, name: &str, value: Value) {
-        self.values.insert(name.to_owned(), value);
+        self.values.insert(name, value);
     }
 
     /// Removes `name`; the others keep their order.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        let (at, _, value) = self.values.shift_remove_full(name)?;
+        let (at, value) = self.values.remove(name)?;
         if at < self.before_softs {
             self.before_softs -= 1;
         }
@@ -288,6 +288,11 @@ impl Features {
             self.before_softs = self.values.len();
         }
         self.softs.push(group);
+    }
+
+    /// Lets both lists share what is equal in them, so that it takes its room once.
+    pub(crate) fn share(&mut self, with: &Self) {
+        self.values.share(&with.values);
     }
 
     /// The same features without soft groups.

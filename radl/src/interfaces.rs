@@ -20,8 +20,8 @@ impl System {
         };
         let old = std::mem::take(&mut self.features);
         let mut features = Features { softs: old.softs, before_softs: old.before_softs, ..Features::new() };
-        for (at, (name, value)) in old.values.into_iter().enumerate() {
-            let name = match indexed(&name) {
+        for (at, (name, value)) in old.values.iter().enumerate() {
+            let name = match indexed(name) {
                 Some((number, _)) if number == index => {
                     if at < old.before_softs {
                         features.before_softs -= 1;
@@ -29,9 +29,9 @@ impl System {
                     continue;
                 }
                 Some((number, suffix)) if number > index => format!("{prefix}{}.{suffix}", number - 1),
-                _ => name,
+                _ => name.to_owned(),
             };
-            features.values.insert(name, value);
+            features.values.insert(&name, value.clone());
         }
         self.features = features;
     }

@@ -234,7 +234,7 @@ fn plain_json(value: &Value) -> Json {
         Value::Versions { lower, .. } => lower.text.as_str().into(),
         Value::List { items, .. } => items.iter().map(String::as_str).collect(),
         Value::Contains(groups) => groups.values().map(Features::to_json).collect(),
-        Value::Object(object) => Json::Object(object.clone()),
+        Value::Object(object) => Json::Object(Map::clone(object)),
     }
 }
 
@@ -337,7 +337,8 @@ impl<'a> Source<'a> {
         let mut contextualize = Contextualize { max_time: self.whole("max_time"), ..Contextualize::default() };
         if let Some(options) = self.object.get("options") {
             let options = options.as_object().ok_or_else(|| self.wrong("options", "an object"))?;
-            contextualize.options = read_features(options, 0)?.values;
+            let options = read_features(options, 0)?;
+            contextualize.options = options.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
         }
         if let Some(items) = self.object.get("items") {
             let items = items.as_array().ok_or_else(|| self.wrong("items", "a list"))?;
@@ -423,7 +424,7 @@ fn read_value(features: &mut Features, key: &str, value: &Json, depth: usize) ->
                 let wrong = || refuse(format!("The feature '{key}' has to be a list of objects"));
                 let group = read_features(element.as_object().ok_or_else(wrong)?, depth + 1)?;
                 let name = group.text("name").unwrap_or_default().to_owned();
-                features.add(key, Value::Contains(IndexMap::from([(name, group)])), Conflict::Error)?;
+                features.add(key, Value::Contains(Box::new(IndexMap::from([(name, group)]))), Conflict::Error)?;
             }
             return Ok(());
         }
@@ -431,9 +432,9 @@ fn read_value(features: &mut Features, key: &str, value: &Json, depth: usize) ->
             let mut embedded: Map<_, _> =
                 ["class", "id"].iter().filter_map(|key| object.get_key_value(*key)).map(owned).collect();
             embedded.insert("reference".to_owned(), true.into());
-            (key, Value::Object(embedded))
+            (key, Value::Object(Box::new(embedded)))
         }
-        Json::Object(object) => (key, Value::Object(object.clone())),
+        Json::Object(object) => (key, Value::Object(Box::new(object.clone()))),
     };
     features.add(name, value, Conflict::Error)
 }

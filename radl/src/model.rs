@@ -207,6 +207,17 @@ impl Radl {
         self.systems.iter().find(|s| s.name == name)
     }
 
+    /// Lets the networks and systems of two documents share what is equal in them, so that it takes its room once:
+    /// documents of many machines are alike. Neither changes by it.
+    pub fn share(&mut self, with: &Self) {
+        for (ours, theirs) in self.networks.iter_mut().zip(&with.networks) {
+            ours.features.share(&theirs.features);
+        }
+        for (ours, theirs) in self.systems.iter_mut().zip(&with.systems) {
+            ours.features.share(&theirs.features);
+        }
+    }
+
     /// Whether there is a description and nothing else.
     pub(crate) fn is_description_only(&self) -> bool {
         let described = Self { description: self.description.clone(), ..Self::default() };

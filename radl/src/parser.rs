@@ -310,7 +310,7 @@ impl<R: Rng> Parser<'_, R> {
             self.take()?;
             let group = self.body()?;
             let key = group.text("name").unwrap_or_default().to_owned();
-            Value::Contains(IndexMap::from([(key, group)]))
+            Value::Contains(Box::new(IndexMap::from([(key, group)])))
         } else {
             let operator = self.operator()?;
             self.value(operator, line)?
@@ -393,7 +393,7 @@ impl<R: Rng> Parser<'_, R> {
 
 /// A single constraint on a number: `=` sets both bounds.
 pub(crate) fn number_value(operator: Operator, amount: Amount, unit: Option<String>, line: u32) -> Value {
-    let bound = Some(Constraint { operator, amount, unit, line });
+    let bound = Some(Box::new(Constraint { operator, amount, unit, line }));
     match operator {
         Operator::Eq => Value::Number { lower: bound.clone(), upper: bound },
         Operator::Ge | Operator::Gt => Value::Number { lower: bound, upper: None },

@@ -155,7 +155,9 @@ fn value_constraints(name: &str, value: &Value) -> Vec<String> {
         Value::Contains(groups) => {
             groups.values().map(|group| format!("{name} contains ({})", features(group))).collect()
         }
-        Value::Object(object) => vec![format!("{name} = {}", serde_json::Value::Object(object.clone()))],
+        Value::Object(object) => {
+            vec![format!("{name} = {}", serde_json::Value::Object(serde_json::Map::clone(object)))]
+        }
     }
 }
 

@@ -164,7 +164,7 @@ fn constraint() -> impl Strategy<Value = Constraint> {
 }
 
 fn value(bound: &Constraint) -> Value {
-    let some = Some(bound.clone());
+    let some = Some(Box::new(bound.clone()));
     match bound.operator {
         Operator::Eq => Value::Number { lower: some.clone(), upper: some },
         Operator::Ge | Operator::Gt => Value::Number { lower: some, upper: None },

@@ -3,7 +3,9 @@
 use clap::Parser;
 use imd::{
     cli::{Arguments, Request, run},
-    daemon, telemetry,
+    daemon,
+    pages::FilePages,
+    telemetry,
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -21,6 +23,7 @@ pub static MALLOC_CONF: &[u8; 72] = b"background_thread:true,dirty_decay_ms:500,
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    let pages = FilePages::of_program();
     let (config, warnings) = match run(Arguments::parse()) {
         Request::Done(code) => return code,
         Request::Run(config, warnings) => (config, warnings),
@@ -32,6 +35,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let pages = pages.unwrap_or_else(|error| {
+        tracing::info!("memory of the start is kept: {error}");
+        FilePages::default()
+    });
     for warning in warnings {
         tracing::warn!("configuration: {warning}");
     }
@@ -42,7 +49,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(daemon::run(*config));
+    let ended = runtime.block_on(daemon::run(*config, pages));
     runtime.shutdown_timeout(LAST_CALLS);
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -111,7 +111,7 @@ pub struct Vm {
     /// Name of its system.
     pub system: String,
     /// Where it lives.
-    pub cloud: CloudRef,
+    pub cloud: Arc<CloudRef>,
     /// Where it is in its life.
     pub lifecycle: Lifecycle,
     /// What the cloud last said, none before the first answer.
@@ -263,6 +263,17 @@ impl Vm {
     #[must_use]
     pub fn is_live(&self) -> bool {
         !matches!(self.lifecycle, Lifecycle::Gone | Lifecycle::Deleting(_))
+    }
+
+    /// Lets two machines share what is equal in them, so that it takes its room once. Neither changes by it.
+    pub fn share(&mut self, with: &Self) {
+        if self.cloud == with.cloud {
+            self.cloud = with.cloud.clone();
+        }
+        if self.requested == with.requested {
+            self.requested = with.requested.clone();
+        }
+        Arc::make_mut(&mut self.info).share(&with.info);
     }
 
     /// The cloud's id, once there is one.

@@ -195,12 +195,12 @@ fn with_defaults(system: &System, settings: &EngineSettings) -> System {
     let in_softs = |features: &Features, name: &str| features.softs().iter().any(|group| group.features.has(name));
     let missing = |features: &Features, name: &str| !features.has(name) && !in_softs(features, name);
     let at_least = |amount: i64, unit: &str| Value::Number {
-        lower: Some(Constraint {
+        lower: Some(Box::new(Constraint {
             operator: Operator::Ge,
             amount: Amount::from(amount),
             unit: (!unit.is_empty()).then(|| unit.to_owned()),
             line: 0,
-        }),
+        })),
         upper: None,
     };
     if missing(&system.features, "cpu.count") {
@@ -241,6 +241,8 @@ fn plan(
     chosen: &[(Vec<Deploy>, String)],
 ) -> Placement {
     let mut placement = Placement::default();
+    let clouds: Vec<_> =
+        clouds.iter().map(|cloud| (&cloud.account.id, Arc::new(CloudRef::from(&cloud.account)))).collect();
     // Machines of a system may be spread over groups: each deploy takes the next one of its system.
     let mut places: HashMap<&str, Vec<&str>> = HashMap::new();
     for (group, cloud) in chosen {
@@ -255,7 +257,7 @@ fn plan(
     for deploy in &completed.deploys {
         for _ in 0..deploy.number.max(0) {
             let Some(cloud_id) = places.get_mut(deploy.system.as_str()).and_then(Vec::pop) else { continue };
-            let Some(cloud) = clouds.iter().find(|cloud| cloud.account.id == cloud_id) else { continue };
+            let Some((_, cloud)) = clouds.iter().find(|(id, _)| *id == cloud_id) else { continue };
             let Some(requested) = completed.system(&deploy.system) else { continue };
             let Some(found) = candidates.get(deploy.system.as_str()) else { continue };
             let best = found.best.get(cloud_id);
@@ -274,7 +276,7 @@ fn plan(
                 uid: VmUid(uuid::Uuid::new_v4().to_string()),
                 system,
                 requested: requested.clone(),
-                cloud: CloudRef::from(&cloud.account),
+                cloud: cloud.clone(),
                 failure,
             });
         }

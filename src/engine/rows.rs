@@ -51,9 +51,12 @@ pub fn index_row(model: &Infrastructure) -> IndexRow {
 pub fn model(stored: &StoredInfrastructure) -> Result<(Infrastructure, serde_json::Value), StoreError> {
     let mut model: Infrastructure = decode(&stored.infrastructure)?;
     for (number, row) in &stored.vms {
-        let vm: Vm = decode(row)?;
+        let mut vm: Vm = decode(row)?;
         if vm.number != *number || model.vms.len() != *number as usize {
             return Err(StoreError::Corrupt(format!("machine {number} of infrastructure {} is missing", model.id)));
+        }
+        if let Some(previous) = model.vms.last() {
+            vm.share(previous);
         }
         model.vms.push(Arc::new(vm));
     }
@@ -66,7 +69,11 @@ fn owners(model: &Infrastructure) -> Vec<String> {
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|error| StoreError::Corrupt(format!("a row cannot be written: {error}")))
+    let mut row =
+        serde_json::to_vec(value).map_err(|error| StoreError::Corrupt(format!("a row cannot be written: {error}")))?;
+    // A thousand rows may wait together.
+    row.shrink_to_fit();
+    Ok(row)
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {

@@ -30,7 +30,7 @@ const GALAXY: [&str; 3] = ["ansible.roles.", "ansible.collections.", "ansible.mo
 /// Names of the applications of a system.
 fn applications(system: &System) -> impl Iterator<Item = &str> {
     let groups = match system.features.get("disk.0.applications") {
-        Some(Value::Contains(groups)) => Some(groups),
+        Some(Value::Contains(groups)) => Some(&**groups),
         _ => None,
     };
     groups.into_iter().flat_map(|groups| groups.keys()).map(String::as_str).filter(|name| !name.is_empty())

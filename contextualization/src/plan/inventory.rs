@@ -117,7 +117,7 @@ fn host_vars(vm: &VmFacts, host: &Host, is_master: bool, settings: &Settings) ->
             }
         }
         if let Some(Value::Contains(applications)) = system.features.get("disk.0.applications") {
-            for (name, features) in applications {
+            for (name, features) in applications.iter() {
                 for (feature, suffix) in [("path", "PATH"), ("version", "VERSION")] {
                     if let Some(text) = features.text(feature) {
                         vars.push((format!("IM_APP_{}_{suffix}", name.to_uppercase()), Node::inert(text)));

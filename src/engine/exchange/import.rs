@@ -157,7 +157,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         number,
         uid: VmUid(uuid::Uuid::new_v4().to_string()),
         system: system.name.clone(),
-        cloud: cloud(record.cloud),
+        cloud: Arc::new(cloud(record.cloud)),
         lifecycle,
         observed: state.map(|state| Observed { state, failing_since: None }),
         info,

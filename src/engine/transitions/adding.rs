@@ -30,7 +30,7 @@ pub struct PlannedVm {
     /// The system as the user asked for it.
     pub requested: System,
     /// Where it goes.
-    pub cloud: CloudRef,
+    pub cloud: Arc<CloudRef>,
     /// Why it cannot be launched at all.
     pub failure: Option<String>,
 }

@@ -117,6 +117,7 @@ fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, (
     };
     let by_id: std::collections::HashMap<&ProviderId, &Observation> =
         observations.iter().map(|observation| (&observation.id, observation)).collect();
+    let mut last: Option<Arc<radl::Radl>> = None;
     for &number in asked {
         let Some(vm) = draft.model.vm(number).filter(|vm| vm.is_live()) else { continue };
         let Some(id) = vm.provider_id() else { continue };
@@ -132,8 +133,13 @@ fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, (
         let failed_now = state == PowerState::Failed && vm.observed != observed;
         if let Some(vm) = draft.vm(number) {
             vm.observed = observed;
-            if let Some(info) = info {
+            if let Some(mut info) = info {
+                // Machines that are asked about together are alike.
+                if let Some(last) = &last {
+                    info.share(last);
+                }
                 vm.info = Arc::new(info);
+                last = Some(vm.info.clone());
             }
         }
         if let Some(fault) = fault.filter(|_| failed_now) {

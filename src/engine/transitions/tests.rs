@@ -136,7 +136,7 @@ impl World {
             uid: VmUid(format!("uid-{}", self.next)),
             requested: system.clone(),
             system,
-            cloud: CloudRef { id: "c".to_owned(), kind: "Dummy".to_owned(), endpoint: Endpoint::default() },
+            cloud: Arc::new(CloudRef { id: "c".to_owned(), kind: "Dummy".to_owned(), endpoint: Endpoint::default() }),
             failure: None,
         }
     }

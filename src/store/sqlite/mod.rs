@@ -82,7 +82,7 @@ impl SqliteStore {
                     // What a savepoint needs to roll back is worth no file.
                     connection.pragma_update(None, "temp_store", "memory")?;
                     // Kibibytes, as the sign says: a commit touches few pages, and the page cache of the system has the rest.
-                    connection.pragma_update(None, "cache_size", -2048)?;
+                    connection.pragma_update(None, "cache_size", -1024)?;
                     // After a large transaction the WAL file shrinks back to this many bytes.
                     connection.pragma_update(None, "journal_size_limit", 16 << 20)
                 })
@@ -92,7 +92,7 @@ impl SqliteStore {
         schema::prepare(&mut first, &keyring)?;
         let readers = Readers::new(Box::new(move || {
             connect(&path, flags, |connection| {
-                connection.pragma_update(None, "cache_size", -512)?;
+                connection.pragma_update(None, "cache_size", -256)?;
                 connection.pragma_update(None, "query_only", true)
             })
         }));

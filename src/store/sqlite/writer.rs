@@ -88,6 +88,8 @@ fn serve(jobs: &mpsc::Receiver<Job>, first: Connection, connect: &Connect) {
                 copied = changed;
                 // What is not copied now, for want of room or because of a reader, stays in the WAL and is copied next time.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+                // So many changes do not come one after the other: the system's page cache has the pages as well.
+                let _ = connection.execute_batch("PRAGMA shrink_memory");
             }
         }
     }
