@@ -11,14 +11,16 @@ mod logins;
 pub mod master;
 mod node;
 mod proxy;
+mod routes;
 mod wait;
 
-pub use addresses::{addresses_of, private_ip, public_ip};
+pub use addresses::{addresses_of, has_ipv6, on_public_network, private_ip, public_ip};
 pub use all::{AccessSettings, Accessed, Target, access_all, reach};
 pub use errors::{PHASE, wait_text};
 pub use logins::{LoginKind, credential_change, login_order};
 pub use node::{AccessError, BlockDevice, NodeFacts, NodeTask, Prepared, Python, Sudo, prepare_node};
 pub use proxy::{InvalidProxy, Proxy};
+pub use routes::Routes;
 pub use wait::{WaitLimits, wait_ssh};
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ impl<'a> Link<'a> {
         session: SshSession,
         conf_dir: String,
     ) -> Self {
+        let proxy_key = target.hop(&session).map(str::to_owned);
+        if let Some(proxy) = &mut target.proxy {
+            proxy.host_key = proxy_key;
+        }
         target.host_key = Some(session.host_key().to_owned());
         Self { limits, target, check_host_keys, session: Mutex::new(session), conf_dir }
     }

@@ -16,10 +16,11 @@ mod recorder;
 mod stages;
 
 use crate::{
+    access::Proxy,
     contract::{ErrorCode, Job, Journal, JournalClosed, Outcome, VmError},
     journal::text::Cleaner,
     plan::decide::{Decision, decide},
-    ssh::SshLimits,
+    ssh::{Login, SshLimits},
 };
 use futures::{FutureExt, StreamExt, future::join_all};
 use item::{Item, Runs};
@@ -206,6 +207,12 @@ impl<'a> Driver<'a> {
     fn cleaner(&self) -> Cleaner {
         let mut secrets = vec![self.job.ansible_key.private.clone()];
         secrets.extend(self.job.exposed_auth.clone());
+        for vm in self.job.vms.borrow().iter() {
+            let proxy = Proxy::of(&vm.info).ok().flatten();
+            secrets.extend(proxy.into_iter().flat_map(|proxy| proxy.logins).map(|login| match login {
+                Login::Password(text) | Login::PrivateKey(text) => text,
+            }));
+        }
         for system in self.job.vms.borrow().iter().flat_map(|vm| &vm.info.systems) {
             for credentials in [system.credentials(), system.new_credentials()] {
                 secrets.extend(credentials.password);

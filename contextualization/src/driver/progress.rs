@@ -62,6 +62,8 @@ pub struct HostRecord {
     pub sudo_asks: bool,
     /// Host key.
     pub key: String,
+    /// The proxy host it was reached through: its name ([`crate::access::Proxy::name`]) and its host key.
+    pub proxy: Option<(String, String)>,
 }
 
 impl HostRecord {
@@ -74,6 +76,7 @@ impl HostRecord {
             port: self.port,
             user: self.user.clone(),
             python: self.python.clone(),
+            proxy: self.proxy.as_ref().map(|(name, _)| name.clone()),
             sudo_password: password.filter(|_| self.sudo_asks),
         }
     }

@@ -7,7 +7,7 @@ use super::{
     progress::{HostRecord, Phase, Progress},
 };
 use crate::{
-    access::{self, AccessSettings, Accessed, Sudo, Target, master},
+    access::{self, AccessSettings, Accessed, Routes, Sudo, Target, master},
     bootstrap,
     contract::{Effect, ErrorCode, VmError, VmFacts, VmPower},
     plan::{
@@ -34,6 +34,11 @@ pub(super) struct Stage<'s, 'a> {
     pub(super) decision: &'s Decision,
 }
 
+/// Whether a machine on a public network has no address there.
+fn lacks_public_ip(vm: &VmFacts) -> bool {
+    access::on_public_network(&vm.info) && access::public_ip(&vm.info).is_none()
+}
+
 fn error(code: ErrorCode, phase: &str, message: impl Into<String>) -> VmError {
     VmError { code, phase: phase.to_owned(), message: message.into() }
 }
@@ -41,6 +46,10 @@ fn error(code: ErrorCode, phase: &str, message: impl Into<String>) -> VmError {
 impl<'a> Stage<'_, 'a> {
     fn vms(&self) -> Arc<Vec<VmFacts>> {
         self.driver.job.vms.borrow().clone()
+    }
+
+    fn facts(&self, id: u32) -> Option<VmFacts> {
+        self.vms().iter().find(|vm| vm.id == id).cloned()
     }
 
     fn participants(&self) -> Vec<VmFacts> {
@@ -102,22 +111,26 @@ impl<'a> Stage<'_, 'a> {
 
     /// Waits until the machines have an address.
     async fn addresses(&self, participants_only: bool) -> Result<(), Stop> {
-        let limit = self.driver.job.settings.wait_running;
+        let settings = &self.driver.job.settings;
+        let limit = settings.wait_running;
         let lacks = |vm: &&VmFacts| self.counts(vm, participants_only) && inventory::main_ip(vm).is_none();
-        if self.wait(limit, |vms| !vms.iter().any(|vm| lacks(&vm))).await {
+        let nothing = |vm: &&VmFacts| lacks(vm) && !access::has_ipv6(&vm.info);
+        if self.wait(limit, |vms| !vms.iter().any(|vm| nothing(&vm))).await {
+            // Where IPv6 came first IPv4 may follow; without it the machine, not the infrastructure, fails.
+            self.wait(settings.wait_public_ip, |vms| !vms.iter().any(|vm| lacks(&vm))).await;
             return Ok(());
         }
-        let ids: Vec<String> = self.vms().iter().filter(lacks).map(|vm| vm.id.to_string()).collect();
+        let ids: Vec<String> = self.vms().iter().filter(nothing).map(|vm| vm.id.to_string()).collect();
         let text = format!("Error waiting for an IP of VM {}: none within {} s.", ids.join(", "), limit.as_secs());
         Err(Stop::Failed(text))
     }
 
     /// Waits until the machines on a public network have their public address.
     async fn public_addresses(&self, participants_only: bool) -> Result<(), Stop> {
+        // One with an IPv6 address alone is told so when its door is to be opened.
         let lacks = |vm: &&VmFacts| {
-            let mut interfaces = vm.info.systems.iter().flat_map(|s| s.interfaces());
-            let wants = interfaces.any(|i| vm.info.network(i.connection).is_some_and(radl::Network::is_public));
-            self.counts(vm, participants_only) && wants && access::public_ip(&vm.info).is_none()
+            let ipv6_alone = inventory::main_ip(vm).is_none() && access::has_ipv6(&vm.info);
+            self.counts(vm, participants_only) && lacks_public_ip(vm) && !ipv6_alone
         };
         let limit = self.driver.job.settings.wait_public_ip;
         if self.wait(limit, |vms| !vms.iter().any(|vm| lacks(&vm))).await {
@@ -166,37 +179,38 @@ impl<'a> Stage<'_, 'a> {
         recorder.record(effects, wait).await?;
         let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
         let booted = self.wait(settings.wait_running, up).await;
-        let facts = |id: u32| self.vms().iter().find(|vm| vm.id == id).cloned();
-        let Some(vm) = facts(id).filter(|vm| booted && vm.power == VmPower::Running) else {
+        let Some(vm) = self.facts(id).filter(|vm| booted && vm.power == VmPower::Running) else {
             return Err(Stop::Failed("Contextualization Error: Error Waiting the Master VM to boot".to_owned()));
         };
-        let ip = inventory::main_ip(&vm).unwrap_or_default();
-        let shut = |e: VmError| {
-            let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
-            Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message))
+        let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
+        let proxied = access::Proxy::of(&vm.info) != Ok(None);
+        let addressed = |vms: &[VmFacts]| !vms.iter().any(|vm| vm.id == id && !proxied && lacks_public_ip(vm));
+        let addressed = self.wait(settings.wait_public_ip, addressed).await;
+        let Some(vm) = self.facts(id).filter(|_| addressed) else {
+            return Err(Stop::Failed(format!("{text} Timeout waiting the VM to get a public IP.")));
         };
+        let ip = inventory::main_ip(&vm).unwrap_or_default();
+        let shut = |e: VmError| Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message));
         let target = Target::of(&vm, &driver.job.ansible_key).map_err(shut)?;
         let session = access::reach(driver.ssh, &target, &self.access(settings.wait_ssh)).await.map_err(shut)?;
-        let accessed = Accessed::prepare(&target, &session, target.proxy.is_some()).await.map_err(shut)?;
+        let accessed = Accessed::prepare(&target, &session).await.map_err(shut)?;
         self.door_opened(&vm, &target, &accessed).await?;
         recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
 
-        let (installed, public, opened) =
-            tokio::join!(self.install(id, &session), self.public_addresses(true), self.doors(id, &session));
-        installed?;
-        public?;
-        opened?;
+        let link = Link::new(driver.ssh, target, settings.check_host_keys, session.clone(), driver.conf_dir.clone());
+        let link = Arc::new(link);
+        tokio::try_join!(self.install(id, &session), self.public_addresses(true), self.doors(id, session.clone()))?;
+        drop(session);
         let lines = ["Creating and copying Ansible playbook files", "Copying YAML, hosts and inventory files."];
         recorder.log(lines.map(str::to_owned)).await?;
         let progress = recorder.progress().await;
         let files = self.files(&progress)?;
+        let session = link.session().await;
         session
             .upload_tar(&driver.conf_dir, &files.entries)
             .await
             .map_err(|e| Stop::Redo(format!("cannot copy files to the master: {e}")))?;
         recorder.log(files.notes.clone()).await?;
-        let link = Link::new(driver.ssh, target, settings.check_host_keys, session, driver.conf_dir.clone());
-        let link = Arc::new(link);
         if let Some(runtime) = &progress.runtime {
             let generation = driver.job.generation.to_string();
             // Runs of other generations end.
@@ -233,6 +247,9 @@ impl<'a> Stage<'_, 'a> {
     /// Records an open door.
     async fn door_opened(&self, vm: &VmFacts, target: &Target, accessed: &Accessed) -> Result<(), Stop> {
         let Some(name) = inventory::host_name(vm) else { return Ok(()) };
+        let proxy = target.proxy.as_ref().zip(accessed.proxy_host_key.as_ref());
+        // Whatever leads to the master concerns the daemon alone.
+        let is_master = self.driver.recorder.progress().await.master == Some(vm.id);
         let record = HostRecord {
             name,
             address: accessed.address.host.clone(),
@@ -241,10 +258,15 @@ impl<'a> Stage<'_, 'a> {
             python: accessed.facts.python().map(|python| python.path.clone()),
             sudo_asks: accessed.facts.sudo == Sudo::Password,
             key: accessed.host_key.clone(),
+            proxy: proxy.filter(|_| !is_master).map(|(proxy, key)| (proxy.name(), key.clone())),
         };
         let mut effects = Vec::new();
         if vm.host_key.as_ref() != Some(&record.key) {
             effects.push(Effect::HostKey { vm: vm.id, key: record.key.clone() });
+        }
+        let proxy_key = proxy.map(|(proxy, key)| proxy.remember(key));
+        if let Some(key) = proxy_key.filter(|key| vm.proxy_host_key.as_ref() != Some(key)) {
+            effects.push(Effect::ProxyHostKey { vm: vm.id, key });
         }
         if accessed.credentials_changed {
             effects.push(Effect::CredentialsChanged { vm: vm.id });
@@ -255,26 +277,34 @@ impl<'a> Stage<'_, 'a> {
     }
 
     /// Opens the doors of all machines but the master; one that stays shut concerns nobody else.
-    async fn doors(&self, master: u32, session: &SshSession) -> Result<(), Stop> {
+    async fn doors(&self, master: u32, session: SshSession) -> Result<(), Stop> {
+        let routes = &Routes::from(session);
         let mut open = Vec::new();
         for vm in self.participants().into_iter().filter(|vm| vm.id != master) {
-            open.push(async move { self.door(&vm, session).await }.boxed());
+            open.push(async move { self.door(vm, routes).await }.boxed());
         }
         let opened: Vec<Result<(), Stop>> = futures::stream::iter(open).buffer_unordered(DOORS).collect().await;
         opened.into_iter().collect()
     }
 
-    async fn door(&self, vm: &VmFacts, session: &SshSession) -> Result<(), Stop> {
-        let (driver, recorder) = (self.driver, self.driver.recorder);
+    async fn door(&self, vm: VmFacts, routes: &Routes) -> Result<(), Stop> {
+        let (driver, recorder, id) = (self.driver, self.driver.recorder, vm.id);
         let refuse = |e: VmError, line: Option<String>| async move {
-            let text = format!("Error Waiting access to VM: {}\nCause: [{}] {}\n", vm.id, e.code, e.message);
+            let text = format!("Error Waiting access to VM: {id}\nCause: [{}] {}\n", e.code, e.message);
             let mut effects: Vec<_> = line.into_iter().map(Effect::InfrastructureLog).collect();
-            effects.push(Effect::VmLog { vm: vm.id, text });
+            effects.push(Effect::VmLog { vm: id, text });
             recorder.record(effects, |_| {}).await?;
-            Ok::<(), Stop>(recorder.results([(vm.id, Err(e))]).await?)
+            Ok::<(), Stop>(recorder.results([(id, Err(e))]).await?)
         };
+        let limit = driver.job.settings.wait_running;
+        let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
+        if !self.wait(limit, up).await {
+            let text = format!("the machine was not running within {} s", limit.as_secs());
+            return refuse(error(ErrorCode::NotRunning, "access", text), None).await;
+        }
+        // None: deleted meanwhile.
+        let Some(vm) = &self.facts(id) else { return Ok(()) };
         if vm.power == VmPower::Down {
-            let id = vm.id;
             let line =
                 format!("WARNING: The VM ID: {id} is not running, do not include in the contextualization agent.");
             return refuse(error(ErrorCode::NotRunning, "access", "the machine is not running"), Some(line)).await;
@@ -293,17 +323,14 @@ impl<'a> Stage<'_, 'a> {
         let settings = self.access(driver.job.settings.wait_ssh * 2);
         let mut vms = driver.job.vms.clone();
         let gone = async {
-            // Deleted while waiting.
-            let _ = vms.wait_for(|all| all.iter().all(|other| other.id != vm.id)).await;
+            // Deleted while waiting; without news it never is.
+            if vms.wait_for(|all| all.iter().all(|other| other.id != id)).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         };
-        let mut opened = std::pin::pin!(access::access_all(session, std::slice::from_ref(&target), &settings));
+        let mut opened = std::pin::pin!(access::access_all(routes, std::slice::from_ref(&target), &settings));
         tokio::select! {
             opened = opened.next() => match opened.map(|(_, accessed)| accessed) {
-                Some(Ok(accessed)) if accessed.through_proxy => {
-                    let text = "Ansible through a proxy host is not supported yet: give the machine a public address \
-                                or one that the master reaches";
-                    refuse(error(ErrorCode::ProxyFailed, "access", text), None).await
-                }
                 Some(Ok(accessed)) => self.door_opened(vm, &target, &accessed).await,
                 Some(Err(e)) if e.code == ErrorCode::MasterLost => Err(Stop::Redo(e.message)),
                 Some(Err(e)) => refuse(e, None).await,

@@ -187,6 +187,7 @@ impl Lab {
             power: VmPower::Running,
             info: Arc::new(info),
             host_key: None,
+            proxy_host_key: None,
             creation_id: id,
         }
     }
