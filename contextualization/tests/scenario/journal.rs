@@ -16,6 +16,8 @@ pub struct Seen {
     pub logs: BTreeMap<u32, String>,
     pub results: BTreeMap<u32, Result<(), VmError>>,
     pub master: Option<u32>,
+    pub host_keys: BTreeMap<u32, String>,
+    pub proxy_host_keys: BTreeMap<u32, String>,
 }
 
 /// A journal in memory.
@@ -37,7 +39,9 @@ impl Journal for Memory {
                     assert!(seen.results.insert(vm, result).is_none(), "VM {vm} has two results");
                 }
                 Effect::Master { vm } => seen.master = Some(vm),
-                Effect::CredentialsChanged { .. } | Effect::HostKey { .. } => {}
+                Effect::HostKey { vm, key } => drop(seen.host_keys.insert(vm, key)),
+                Effect::ProxyHostKey { vm, key } => drop(seen.proxy_host_keys.insert(vm, key)),
+                Effect::CredentialsChanged { .. } => {}
             }
         }
         Ok(())

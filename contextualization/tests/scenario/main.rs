@@ -8,5 +8,6 @@ mod documents;
 mod journal;
 mod lab;
 
+mod access;
 mod lifecycle;
 mod main_job;
