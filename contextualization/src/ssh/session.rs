@@ -114,8 +114,19 @@ impl SshSession {
             }
             Err(e) => return Err(e),
         };
+        let relayed = relay.is_some();
         let keep = Keep { admission: None, relay, keep_alive: self.inner.keep_alive };
-        Self::over(Transport::local(channel.stream), request, start, keep, Some(self.clone())).await
+        let Channel { stream, exit } = channel;
+        match Self::over(Transport::local(stream), request, start, keep, Some(self.clone())).await {
+            Err(SshError::Unreachable { target, reason }) if relayed => {
+                // The relay knows better why nothing came.
+                let exit = tokio::time::timeout(Duration::from_secs(1), self.exit(exit)).await;
+                let said = exit.ok().and_then(Result::ok).map(|exit| printable(&exit.stderr)).unwrap_or_default();
+                let reason = if said.is_empty() { reason } else { said };
+                Err(SshError::Unreachable { target, reason })
+            }
+            result => result,
+        }
     }
 
     /// Logs in over an open transport, in what is left of the request's time since `start`.
@@ -270,10 +281,7 @@ impl SshSession {
     /// [`SshError::Remote`] for a command that ended with a status other than 0.
     #[must_use]
     pub fn failed(&self, output: &Output) -> SshError {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let text: String = stderr.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let skip = text.chars().count().saturating_sub(500);
-        let tail: String = text.chars().skip(skip).collect();
+        let tail = printable(&output.stderr);
         self.remote(format!("status {} {tail}", output.status).trim_end().to_owned())
     }
 
@@ -326,6 +334,14 @@ impl SshSession {
     }
 }
 
+/// The end of what a command said on its standard error, in one line.
+fn printable(stderr: &[u8]) -> String {
+    let stderr = String::from_utf8_lossy(stderr);
+    let text: String = stderr.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let skip = text.chars().count().saturating_sub(500);
+    text.chars().skip(skip).collect()
+}
+
 /// What lives as long as the connection does.
 struct Keep {
     #[allow(dead_code)]
@@ -347,7 +363,10 @@ const RELAY: &str = r#"h=$1; p=$2
 for n in nc ncat netcat; do if command -v "$n" >/dev/null 2>&1; then exec "$n" "$h" "$p"; fi; done
 for n in python3 python; do if command -v "$n" >/dev/null 2>&1; then exec "$n" -c '
 import os, socket, sys, threading
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+except Exception as e:
+    sys.exit(str(e))
 s.settimeout(None)
 def up():
     while True:

@@ -131,7 +131,10 @@ async fn a_session_leads_to_further_machines_even_without_forwarding() {
     let nobody = contextualization::ssh::Endpoint::new("127.0.0.1", 1);
     for via in [&third, &closed.session("root").await] {
         let lost = via.connect_through(Request { endpoint: nobody.clone(), ..inner.request("root", vec![]) }).await;
-        assert!(matches!(lost, Err(SshError::Unreachable { .. })), "{lost:?}");
+        assert!(
+            matches!(&lost, Err(SshError::Unreachable { reason, .. }) if reason.contains("efused") || reason.contains("connection failed")),
+            "{lost:?}"
+        );
         assert!(via.exec(&["true"]).await.unwrap().success());
     }
 }
