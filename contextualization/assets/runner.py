@@ -29,7 +29,7 @@ HEARTBEAT = 5.0
 GRACE = 5.0
 POLL = 0.1
 PROXY_WAIT = 30.0
-PROXY_AGAIN = 5.0
+PROXY_AGAIN = (5.0, 300.0)
 
 
 def boot_id():
@@ -136,7 +136,7 @@ class Proxy:
         self.socket = os.path.join(directory, name)
         self.account = account
         self.pid = None
-        self.tried = float("-inf")
+        self.tried, self.pause = float("-inf"), PROXY_AGAIN[0]
         self.said = b""
         for suffix, text in (
             ("key", account.get("key")),
@@ -171,12 +171,15 @@ class Proxy:
     def tend(self):
         """Starts it when it does not run, answers its question for the password. Never waits."""
         if self.pid is None:
-            if time.monotonic() - self.tried < PROXY_AGAIN:
+            if time.monotonic() - self.tried < self.pause:
                 return
+            self.pause = min(2 * self.pause, PROXY_AGAIN[1])
             self.tried, self.said = time.monotonic(), b""
             self.asked = False
             self.pid, self.terminal = pty.fork()
             if self.pid == 0:
+                # It ends when this process dies.
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
                 try:
                     os.execvp("ssh", self.command())
                 finally:
@@ -192,7 +195,12 @@ class Proxy:
         password = self.account.get("password")
         if password and not self.asked and self.said.rstrip().endswith(b":"):
             self.asked = True
-            os.write(self.terminal, password.encode() + b"\n")
+            try:
+                os.write(self.terminal, password.encode() + b"\n")
+            except OSError:
+                pass
+        if self.is_open():
+            self.pause = PROXY_AGAIN[0]
         if os.waitpid(self.pid, os.WNOHANG)[0]:
             os.close(self.terminal)
             self.pid = None
@@ -203,7 +211,7 @@ class Proxy:
 
     def close(self):
         if self.pid is not None:
-            os.kill(self.pid, signal.SIGTERM)
+            os.kill(self.pid, signal.SIGKILL)
             os.close(self.terminal)
             os.waitpid(self.pid, 0)
             self.pid = None

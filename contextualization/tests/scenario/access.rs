@@ -1,7 +1,7 @@
 //! Master and access: which doors open, by which way, and what is said of those that stay shut.
 
 use crate::{
-    documents::{configure, contextualize, document, item, job, settings},
+    documents::{configure, contextualize, document, item, job, processes, settings},
     journal::{Memory, Seen},
     lab::{self, Lab, Node},
 };
@@ -325,16 +325,36 @@ fn proxy_hosts() {
             assert!(seen.logs[&2].contains(proxy), "{}", seen.logs[&2]);
         }
 
-        // Created again they are strangers, and welcome.
+        // Created again they are strangers, and welcome. The runner is killed in the middle: no secret and no connection
+        // of it is left.
         vms.send_modify(|all| {
             for vm in &mut Arc::make_mut(all)[1..] {
                 (vm.host_key, vm.proxy_host_key) = (None, None);
             }
         });
         let memory = Arc::new(Memory::default());
-        let third = tuned(job(nothing, receiver, 3, &pair), quick);
-        assert_eq!(contextualize(third, &memory).await, Outcome::Done, "{}", memory.dump());
-        assert_eq!(codes(&memory.0.lock().unwrap()), BTreeMap::from([(0, Ok(())), (1, Ok(())), (2, Ok(()))]));
+        let task = tokio::spawn({
+            let (memory, job) = (Arc::clone(&memory), tuned(job(radl, receiver, 3, &pair), quick));
+            async move { contextualize(job, &memory).await }
+        });
+        memory
+            .until("the slow task", |seen| {
+                seen.logs.get(&1).is_some_and(|log| log.contains("TASK [Slow]")) || task.is_finished()
+            })
+            .await;
+        let supervisors = processes("runner.py /var/tmp/.im/8a1cf2f5-0000-4000-8000-000000000001 start");
+        assert!(!supervisors.is_empty() && !processes("-l hop -- 10.77.1.23").is_empty(), "{}", memory.dump());
+        for pid in supervisors {
+            Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        }
+        assert_eq!(task.await.unwrap(), Outcome::Done, "{}", memory.dump());
+        {
+            let seen = memory.0.lock().unwrap();
+            assert!(seen.logs[&1].contains("[RUNNER_LOST]"), "{}", seen.logs[&1]);
+            assert_eq!(codes(&seen), BTreeMap::from([(0, Ok(())), (1, Ok(())), (2, Ok(()))]), "{:#?}", seen.results);
+        }
+        assert_eq!(processes("-l hop -- 10.77.1.23"), Vec::<i32>::new());
+        assert_eq!(std::fs::read_dir(lab.path(&master, "/dev/shm")).unwrap().count(), 0);
     });
 }
 
