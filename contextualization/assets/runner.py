@@ -22,7 +22,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 HEARTBEAT = 5.0
@@ -129,6 +128,15 @@ def end_session(session):
         time.sleep(0.05)
 
 
+def delete_secrets(status):
+    for path in status.get("secrets", ()):
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
 class Proxy:
     """The one connection to a proxy host; ssh processes of Ansible go through it by its control socket."""
 
@@ -225,7 +233,6 @@ class Supervisor:
         self.plan = plan
         self.lock = lock
         self.stop = None
-        self.secrets = None
         self.proxies = []
         self.status = {
             "run": plan["run"],
@@ -243,17 +250,23 @@ class Supervisor:
         self.status["ts"] = time.time()
         write_atomically(self.path("status.json"), self.status)
 
+    def secret_path(self):
+        """A new path, in memory where possible. It is noted first: who ends a killed run deletes what is there."""
+        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else self.plan["conf_dir"]
+        path = os.path.join(parent, ".im-%s" % os.urandom(8).hex())
+        self.status.setdefault("secrets", []).append(path)
+        self.beat()
+        return path
+
     def secrets_file(self):
         """The secrets inventory: in memory where possible, readable by its owner alone, deleted after the run."""
         text = self.plan.get("secrets")
         if not text:
             return []
-        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else self.directory
-        path = os.path.join(parent, ".im-%d-%s" % (os.getpid(), os.urandom(12).hex()))
+        path = self.secret_path()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as f:
             f.write(text)
-        self.secrets = path
         return ["-i", path]
 
     def open_proxies(self):
@@ -261,9 +274,8 @@ class Supervisor:
         accounts = self.plan.pop("proxies", None)
         if not accounts:
             return {}
-        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else self.plan["conf_dir"]
-        directory = self.status["proxies"] = tempfile.mkdtemp(prefix=".im-", dir=parent)
-        self.beat()
+        directory = self.secret_path()
+        os.mkdir(directory, 0o700)
         self.proxies = [Proxy(directory, name, account) for name, account in accounts.items()]
         limit = time.monotonic() + PROXY_WAIT
         while time.monotonic() < limit and not self.stop and not all(p.is_open() for p in self.proxies):
@@ -284,8 +296,6 @@ class Supervisor:
     def close_proxies(self):
         for proxy in self.proxies:
             proxy.close()
-        if self.status.get("proxies"):
-            shutil.rmtree(self.status["proxies"], ignore_errors=True)
 
     def forks(self):
         """As many as wished for, as far as memory goes: 30 MB each after 256 MB for the rest."""
@@ -332,11 +342,7 @@ class Supervisor:
                 log.write("cannot start Ansible: %s\n" % e)
         finally:
             self.close_proxies()
-            if self.secrets:
-                try:
-                    os.unlink(self.secrets)
-                except OSError:
-                    pass
+            delete_secrets(self.status)
         self.finish(rc, state)
 
     def on_signal(self, _number, _frame):
@@ -495,8 +501,8 @@ def cancel(conf_dir, run):
     if session and state.get("boot_id") == boot_id() and state.get("init_id") == init_id():
         if state["state"] == "lost" or is_alive(directory) is False and any(session_members(session)):
             end_session(session)
-    if state["state"] == "lost" and state.get("proxies"):
-        shutil.rmtree(state["proxies"], ignore_errors=True)
+    if not is_alive(directory):
+        delete_secrets(state)
     return status(conf_dir, run)
 
 
