@@ -147,9 +147,9 @@ async fn machines_are_accessed_side_by_side_and_fail_alone() {
         Some(Proxy { endpoint: sshd.endpoint(), user: "easy".to_owned(), logins, host_key: None })
     };
     targets[8].proxy = proxy(&jump, vec![Login::PrivateKey(keys.private.clone())]);
-    for behind in 9..12 {
-        targets[behind].addresses = vec![nowhere.clone()];
-        targets[behind].proxy = proxy(&jump, jump.login());
+    for behind in &mut targets[9..] {
+        behind.addresses = vec![nowhere.clone()];
+        behind.proxy = proxy(&jump, jump.login());
     }
     targets[11].proxy = proxy(&shut, shut.login());
 

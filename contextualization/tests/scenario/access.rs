@@ -39,7 +39,7 @@ fn tuned(mut job: Job, change: impl FnOnce(&mut Settings)) -> Job {
 }
 
 fn codes(seen: &Seen) -> BTreeMap<u32, Result<(), ErrorCode>> {
-    seen.results.iter().map(|(vm, result)| (*vm, result.as_ref().map(|()| ()).map_err(|e| e.code))).collect()
+    seen.results.iter().map(|(vm, result)| (*vm, result.as_ref().copied().map_err(|e| e.code))).collect()
 }
 
 /// Lines of a node's sshd about logins that began at an address.
