@@ -220,7 +220,6 @@ fn contextualization_settings(config: &Config) -> Settings {
         wait_public_ip: config.wait_public_ip_timeout,
         ansible_install_timeout: config.ansible_install_timeout,
         forks: config.ctxt_forks,
-        max_ssh: config.ctxt_max_ssh,
         bundle_dir: config.ctxt_bundle_dir.clone(),
         allow_online: config.ctxt_allow_online,
         check_host_keys: config.ctxt_hostkey == config::HostKeys::Tofu,

@@ -16,6 +16,8 @@ import errno
 import fcntl
 import json
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,8 @@ import time
 HEARTBEAT = 5.0
 GRACE = 5.0
 POLL = 0.1
+PROXY_WAIT = 30.0
+PROXY_AGAIN = (5.0, 300.0)
 
 
 def boot_id():
@@ -124,6 +128,103 @@ def end_session(session):
         time.sleep(0.05)
 
 
+def delete_secrets(status):
+    for path in status.get("secrets", ()):
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+class Proxy:
+    """The one connection to a proxy host; ssh processes of Ansible go through it by its control socket."""
+
+    def __init__(self, directory, name, account):
+        self.socket = os.path.join(directory, name)
+        self.account = account
+        self.pid = None
+        self.tried, self.pause = float("-inf"), PROXY_AGAIN[0]
+        self.said = b""
+        for suffix, text in (
+            ("key", account.get("key")),
+            ("known", account.get("host_key") and "proxy %s\n" % account["host_key"]),
+        ):
+            if text:
+                with open("%s.%s" % (self.socket, suffix), "w", encoding="utf-8") as f:
+                    f.write(text)
+
+    def command(self):
+        options = ["ControlMaster=yes", "ControlPersist=no", "LogLevel=ERROR", "HostKeyAlias=proxy", "IdentityAgent=none"]
+        options += ["GlobalKnownHostsFile=/dev/null", "ConnectTimeout=30", "ServerAliveInterval=15", "ServerAliveCountMax=4"]
+        options += ["NumberOfPasswordPrompts=1", "IdentitiesOnly=yes"]
+        if self.account.get("host_key"):
+            options += ["StrictHostKeyChecking=yes", "UserKnownHostsFile=%s.known" % self.socket]
+        else:
+            options += ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
+        if self.account.get("key"):
+            options += ["IdentityFile=%s.key" % self.socket]
+        else:
+            options += ["PubkeyAuthentication=no"]
+        if not self.account.get("password"):
+            options += ["BatchMode=yes"]
+        command = ["ssh", "-F", "/dev/null", "-N", "-S", self.socket, "-p", str(self.account["port"])]
+        for option in options:
+            command += ["-o", option]
+        return command + ["-l", self.account["user"], "--", self.account["host"]]
+
+    def is_open(self):
+        return self.pid is not None and os.path.exists(self.socket)
+
+    def tend(self):
+        """Starts it when it does not run, answers its question for the password. Never waits."""
+        if self.pid is None:
+            if time.monotonic() - self.tried < self.pause:
+                return
+            self.pause = min(2 * self.pause, PROXY_AGAIN[1])
+            self.tried, self.said = time.monotonic(), b""
+            self.asked = False
+            self.pid, self.terminal = pty.fork()
+            if self.pid == 0:
+                # It ends when this process dies.
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
+                try:
+                    os.execvp("ssh", self.command())
+                finally:
+                    os._exit(255)
+        while select.select([self.terminal], [], [], 0)[0]:
+            try:
+                piece = os.read(self.terminal, 4096)
+            except OSError:
+                piece = b""
+            if not piece:
+                break
+            self.said = (self.said + piece)[-4096:]
+        password = self.account.get("password")
+        if password and not self.asked and self.said.rstrip().endswith(b":"):
+            self.asked = True
+            try:
+                os.write(self.terminal, password.encode() + b"\n")
+            except OSError:
+                pass
+        if self.is_open():
+            self.pause = PROXY_AGAIN[0]
+        if os.waitpid(self.pid, os.WNOHANG)[0]:
+            os.close(self.terminal)
+            self.pid = None
+
+    def reason(self):
+        lines = self.said.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "no answer"
+
+    def close(self):
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.close(self.terminal)
+            os.waitpid(self.pid, 0)
+            self.pid = None
+
+
 class Supervisor:
     """One run: starts ansible-playbook, watches it, writes the last event."""
 
@@ -132,7 +233,7 @@ class Supervisor:
         self.plan = plan
         self.lock = lock
         self.stop = None
-        self.secrets = None
+        self.proxies = []
         self.status = {
             "run": plan["run"],
             "state": "running",
@@ -149,18 +250,52 @@ class Supervisor:
         self.status["ts"] = time.time()
         write_atomically(self.path("status.json"), self.status)
 
+    def secret_path(self):
+        """A new path, in memory where possible. It is noted first: who ends a killed run deletes what is there."""
+        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else self.plan["conf_dir"]
+        path = os.path.join(parent, ".im-%s" % os.urandom(8).hex())
+        self.status.setdefault("secrets", []).append(path)
+        self.beat()
+        return path
+
     def secrets_file(self):
         """The secrets inventory: in memory where possible, readable by its owner alone, deleted after the run."""
         text = self.plan.get("secrets")
         if not text:
             return []
-        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else self.directory
-        path = os.path.join(parent, ".im-%d-%s" % (os.getpid(), os.urandom(12).hex()))
+        path = self.secret_path()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as f:
             f.write(text)
-        self.secrets = path
         return ["-i", path]
+
+    def open_proxies(self):
+        """A private directory for the proxy hosts, deleted after the run, and their connections."""
+        accounts = self.plan.pop("proxies", None)
+        if not accounts:
+            return {}
+        directory = self.secret_path()
+        os.mkdir(directory, 0o700)
+        self.proxies = [Proxy(directory, name, account) for name, account in accounts.items()]
+        limit = time.monotonic() + PROXY_WAIT
+        while time.monotonic() < limit and not self.stop and not all(p.is_open() for p in self.proxies):
+            self.tend_proxies()
+            time.sleep(POLL / 2)
+        with open(self.path("runner.log"), "a") as log:
+            for proxy in self.proxies:
+                if not proxy.is_open():
+                    where = (proxy.account["host"], proxy.account["port"], proxy.reason())
+                    log.write("the proxy host %s:%s does not answer: %s\n" % where)
+        # Connections to machines behind a proxy end with this run's connection to it: no other run may share them.
+        return {"IM_PROXIES": directory, "ANSIBLE_SSH_CONTROL_PATH_DIR": directory}
+
+    def tend_proxies(self):
+        for proxy in self.proxies:
+            proxy.tend()
+
+    def close_proxies(self):
+        for proxy in self.proxies:
+            proxy.close()
 
     def forks(self):
         """As many as wished for, as far as memory goes: 30 MB each after 256 MB for the rest."""
@@ -185,6 +320,7 @@ class Supervisor:
         command = list(self.plan["command"])
         rc, state = 255, "failed"
         try:
+            environment.update(self.open_proxies())
             command += self.secrets_file() + ["--forks", self.forks(), "-e", "@" + self.path("vars.json")]
             command += [os.path.join(self.plan["conf_dir"], self.plan["playbook"])]
             self.plan.pop("secrets", None)
@@ -205,11 +341,8 @@ class Supervisor:
             with open(self.path("runner.log"), "a") as log:
                 log.write("cannot start Ansible: %s\n" % e)
         finally:
-            if self.secrets:
-                try:
-                    os.unlink(self.secrets)
-                except OSError:
-                    pass
+            self.close_proxies()
+            delete_secrets(self.status)
         self.finish(rc, state)
 
     def on_signal(self, _number, _frame):
@@ -230,6 +363,7 @@ class Supervisor:
             if time.monotonic() - beat > HEARTBEAT:
                 beat = time.monotonic()
                 self.beat()
+            self.tend_proxies()
             time.sleep(POLL / 2)
 
     def finish(self, rc, state):
@@ -279,7 +413,7 @@ def start(conf_dir):
     if read_json(os.path.join(directory, "status.json")):
         return dict(status(conf_dir, plan["run"]), already=True)
     plan["conf_dir"] = conf_dir
-    write_atomically(os.path.join(directory, "plan.json"), {k: v for k, v in plan.items() if k not in ("secrets", "vars")})
+    write_atomically(os.path.join(directory, "plan.json"), {k: v for k, v in plan.items() if k not in ("secrets", "proxies", "vars")})
     write_atomically(os.path.join(directory, "vars.json"), plan.get("vars", {}))
     with open(os.path.join(directory, "events.jsonl"), "ab"):
         pass
@@ -367,6 +501,8 @@ def cancel(conf_dir, run):
     if session and state.get("boot_id") == boot_id() and state.get("init_id") == init_id():
         if state["state"] == "lost" or is_alive(directory) is False and any(session_members(session)):
             end_session(session)
+    if not is_alive(directory):
+        delete_secrets(state)
     return status(conf_dir, run)
 
 

@@ -43,6 +43,8 @@ pub struct VmFacts {
     pub info: Arc<Radl>,
     /// Host key seen at the first connection (OpenSSH form), none before.
     pub host_key: Option<String>,
+    /// Host key of its proxy host seen first, with the proxy's place; opaque. None before, and without proxy host.
+    pub proxy_host_key: Option<String>,
     /// Port 20000 + this number is the VM's reverse tunnel on the master.
     pub creation_id: u32,
 }
@@ -83,8 +85,6 @@ pub struct Settings {
     pub ansible_install_timeout: Duration,
     /// CTXT_FORKS
     pub forks: u32,
-    /// CTXT_MAX_SSH: connections of the whole daemon.
-    pub max_ssh: usize,
     /// CTXT_BUNDLE_DIR: where the offline Ansible bundles lie on the daemon's host.
     pub bundle_dir: PathBuf,
     /// CTXT_ALLOW_ONLINE
@@ -198,6 +198,13 @@ pub enum Effect {
         /// The VM.
         vm: u32,
         /// OpenSSH form.
+        key: String,
+    },
+    /// First sight of the host key of the VM's proxy host.
+    ProxyHostKey {
+        /// The VM.
+        vm: u32,
+        /// As [`VmFacts::proxy_host_key`].
         key: String,
     },
     /// The VM that Ansible runs on.

@@ -42,6 +42,8 @@ fn main() -> ExitCode {
     for warning in warnings {
         tracing::warn!("configuration: {warning}");
     }
+    // Said first, so that OpenSSL does not free its locks at exit: open SSH sessions end in threads of their own.
+    openssl::init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -185,6 +185,7 @@ pub(super) fn facts(model: &Infrastructure) -> Vec<VmFacts> {
         power: power(vm),
         info: vm.info.clone(),
         host_key: vm.host_key.clone(),
+        proxy_host_key: vm.proxy_host_key.clone(),
         creation_id: vm.number,
     })
     .collect()

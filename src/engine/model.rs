@@ -128,6 +128,9 @@ pub struct Vm {
     /// Host key seen first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
+    /// Host key of its proxy host seen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_host_key: Option<String>,
     /// Creation, seconds since the epoch.
     pub created: i64,
     /// What a connector of the reference kept of an imported machine (volumes, addresses, keys), as it came.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Cases: M-27.
 #[tokio::test]
 async fn machines_that_cannot_be_launched() {
     let server = Server::configured(RestSettings::default(), "MAX_VM_FAILS = 2").await;
@@ -30,6 +31,13 @@ async fn machines_that_cannot_be_launched() {
     server.wait_for(&path, "failed").await;
     assert_eq!(server.get(&format!("{path}/vms/1/state")).await.text, "failed");
     assert!(server.get(&format!("{path}/vms/1/contmsg")).await.text.contains(reason));
+    // The others are configured all the same.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while server.get(&format!("{path}/vms/0/state")).await.text != "configured" {
+        assert!(std::time::Instant::now() < deadline, "VM 0 is not configured");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.wait_for(&path, "failed").await;
     let added = post(&path, 2, "; fail_numbers = 2,3").await;
     assert_eq!(added.status, 400);
     assert!(added.text.starts_with("Error Adding resources: Error adding VMs: "), "{}", added.text);

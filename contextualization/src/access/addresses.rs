@@ -8,7 +8,7 @@ pub(super) fn system(info: &Radl) -> Option<&System> {
     info.systems.first()
 }
 
-/// The interfaces with an IPv4 address, and whether their network is public.
+/// The interfaces, and whether their network is public.
 fn interfaces(info: &Radl) -> impl Iterator<Item = (Interface<'_>, bool)> {
     let public = |id: &str| info.network(id).is_some_and(Network::is_public);
     system(info).into_iter().flat_map(System::interfaces).map(move |i| {
@@ -30,7 +30,8 @@ pub fn private_ip(info: &Radl) -> Option<&str> {
 }
 
 /// Whether the machine is connected to a public network, with an address or not yet.
-pub(super) fn on_public_network(info: &Radl) -> bool {
+#[must_use]
+pub fn on_public_network(info: &Radl) -> bool {
     interfaces(info).any(|(_, public)| public)
 }
 
@@ -54,6 +55,12 @@ pub fn addresses_of(vm: &VmFacts) -> Vec<Endpoint> {
     let mut seen = std::collections::HashSet::new();
     places.retain(|place| seen.insert(place.clone()));
     places
+}
+
+/// Whether the machine has an IPv6 address.
+#[must_use]
+pub fn has_ipv6(info: &Radl) -> bool {
+    interfaces(info).any(|(i, _)| i.ipv6.is_some())
 }
 
 /// The features of the first network of the machine that names a proxy.

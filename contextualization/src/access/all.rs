@@ -1,7 +1,7 @@
 //! Access to every machine, side by side, through the master's connection.
 
 use super::{
-    LoginKind, NodeFacts, NodeTask, Proxy, WaitLimits,
+    LoginKind, NodeFacts, NodeTask, Proxy, Routes, WaitLimits,
     addresses::{self, addresses_of, private_ip, public_ip},
     errors::failure,
     logins::{credential_change, kept_back, login_order},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     contract::{ErrorCode, Installed, KeyPair, VmError, VmFacts},
-    ssh::{Endpoint, HostKeyPolicy, Login, SshError, SshLimits, SshSession},
+    ssh::{Endpoint, HostKeyPolicy, Login, Request, SshError, SshLimits, SshSession},
 };
 use futures::{Stream, StreamExt};
 use std::{
@@ -49,7 +49,7 @@ pub struct Target {
     /// Where it may answer as the master sees it, in order.
     pub addresses: Vec<Endpoint>,
     /// Where it answers as the daemon, or the proxy host, sees it.
-    pub outside: Option<Endpoint>,
+    pub outside: Endpoint,
     /// Credentials in the order to try.
     pub logins: Vec<(LoginKind, Login)>,
     /// Host key of an earlier connection.
@@ -76,15 +76,13 @@ impl Target {
         let user = current.username.clone().ok_or_else(|| {
             failure(ErrorCode::SshAuth, "no user name: set disk.0.os.credentials.username of the system")
         })?;
-        let addresses = addresses_of(vm);
-        if addresses.is_empty() {
-            return Err(failure(ErrorCode::NoIp, "the machine has no IPv4 address"));
-        }
+        let ip = public_ip(&vm.info).or_else(|| private_ip(&vm.info)).ok_or_else(|| {
+            failure(ErrorCode::NoIp, "the machine has no IPv4 address, and IPv6 alone is not supported")
+        })?;
+        let outside = Endpoint::new(ip, vm.info.ssh_port());
         // A machine with a public address is reached directly.
         let proxy = if public_ip(&vm.info).is_some() { None } else { Proxy::of(&vm.info)? };
-        let outside = public_ip(&vm.info)
-            .map(|ip| Endpoint::new(ip, vm.info.ssh_port()))
-            .or_else(|| private_ip(&vm.info).map(|ip| Endpoint::new(ip, vm.info.ssh_port())));
+        let proxy = proxy.map(|proxy| proxy.recall(vm.proxy_host_key.as_deref()));
         let (password, key) = credential_change(&current, &new);
         let task = NodeTask {
             sudo_passwords: [current.password.clone(), new.password.clone()].into_iter().flatten().collect(),
@@ -94,7 +92,7 @@ impl Target {
         Ok(Self {
             vm: vm.id,
             user,
-            addresses,
+            addresses: addresses_of(vm),
             outside,
             logins: login_order(&current, &new, Some(own)),
             host_key: vm.host_key.clone(),
@@ -105,12 +103,21 @@ impl Target {
         })
     }
 
-    fn policy(&self, settings: &AccessSettings) -> HostKeyPolicy {
-        HostKeyPolicy { expected: self.host_key.clone(), check: settings.check_host_keys }
+    /// The host key of the proxy host, when a session with this machine goes through it.
+    #[must_use]
+    pub fn hop<'s>(&self, session: &'s SshSession) -> Option<&'s str> {
+        let (proxy, via) = (self.proxy.as_ref()?, session.via()?);
+        (via.endpoint() == &proxy.endpoint && via.user() == proxy.user).then(|| via.host_key())
     }
 
-    fn secrets(&self) -> Vec<Login> {
-        self.logins.iter().map(|(_, login)| login.clone()).collect()
+    fn request(&self, place: &Endpoint, settings: &AccessSettings) -> Request {
+        Request {
+            endpoint: place.clone(),
+            user: self.user.clone(),
+            logins: self.logins.iter().map(|(_, login)| login.clone()).collect(),
+            host_key: HostKeyPolicy { expected: self.host_key.clone(), check: settings.check_host_keys },
+            timeout: settings.attempt,
+        }
     }
 }
 
@@ -119,8 +126,8 @@ impl Target {
 pub struct Accessed {
     /// The address that worked.
     pub address: Endpoint,
-    /// Whether it was reached through its proxy host.
-    pub through_proxy: bool,
+    /// The host key of the proxy host it was reached through, none when it was reached without.
+    pub proxy_host_key: Option<String>,
     /// Which credentials worked.
     pub login: LoginKind,
     /// The host key it showed (OpenSSH form).
@@ -132,18 +139,18 @@ pub struct Accessed {
 }
 
 impl Accessed {
-    /// Prepares a machine on an open session.
+    /// Prepares a machine on an open session, which may go through a proxy host.
     ///
     /// # Errors
     /// As [`prepare_node`]; SSH_AUTH when the new password was refused.
-    pub async fn prepare(target: &Target, session: &SshSession, through_proxy: bool) -> Result<Self, VmError> {
+    pub async fn prepare(target: &Target, session: &SshSession) -> Result<Self, VmError> {
         let prepared = prepare_node(session, &target.task).await?;
         if prepared.password_changed == Some(false) {
             return Err(failure(ErrorCode::SshAuth, "the machine refused the new password"));
         }
         Ok(Self {
             address: session.endpoint().clone(),
-            through_proxy,
+            proxy_host_key: target.hop(session).map(str::to_owned),
             login: target.logins.get(session.login()).map_or(LoginKind::Initial, |(kind, _)| *kind),
             host_key: session.host_key().to_owned(),
             facts: prepared.facts,
@@ -157,76 +164,55 @@ impl Accessed {
 /// # Errors
 /// As [`wait_ssh`], with PROXY_FAILED for the first of two hops.
 pub async fn reach(limits: &SshLimits, target: &Target, settings: &AccessSettings) -> Result<SshSession, VmError> {
-    let Some(place) = &target.outside else {
-        return Err(failure(ErrorCode::NoIp, "the machine has no IPv4 address"));
-    };
-    let logins = target.secrets();
     let attempt = || async {
-        match &target.proxy {
-            None => limits
-                .connect(place, &target.user, &logins, target.policy(settings), settings.attempt)
-                .await
-                .map_err(Hop::Last),
-            Some(proxy) => {
-                let policy = HostKeyPolicy::off();
-                let first = limits.connect(&proxy.endpoint, &proxy.user, &proxy.logins, policy, settings.attempt);
-                let first = first.await.map_err(Hop::Proxy)?;
-                let last =
-                    first.connect_through(place, &target.user, &logins, target.policy(settings), settings.attempt);
-                last.await.map_err(Hop::Last)
-            }
-        }
+        let request = target.request(&target.outside, settings);
+        let Some(proxy) = &target.proxy else { return limits.connect(request).await.map_err(Hop::Last) };
+        let first = limits.connect(proxy.request(settings.check_host_keys, settings.attempt)).await;
+        first.map_err(Hop::Proxy)?.connect_through(request).await.map_err(Hop::behind_proxy)
     };
     wait(settings, attempt).await
 }
 
-/// Prepares all machines through the master's session, at most `settings.parallel` at once; results come as they are
-/// ready. The master itself is prepared by [`Accessed::prepare`] on its own session.
+/// Prepares all machines by the ways that lead on from the master, at most `settings.parallel` at once; results come as
+/// they are ready. The master itself is prepared by [`Accessed::prepare`] on its own session.
 pub fn access_all<'a>(
-    master: &'a SshSession,
+    routes: &'a Routes,
     targets: &'a [Target],
     settings: &'a AccessSettings,
 ) -> impl Stream<Item = (u32, Result<Accessed, VmError>)> + Send + 'a {
     futures::stream::iter(targets)
-        .map(move |target| async move { (target.vm, access(master, target, settings).await) })
+        .map(move |target| async move { (target.vm, access(routes, target, settings).await) })
         .buffer_unordered(settings.parallel.max(1))
 }
 
-async fn access(master: &SshSession, target: &Target, settings: &AccessSettings) -> Result<Accessed, VmError> {
-    let logins = target.secrets();
-    let reached = wait(settings, || attempt(master, target, &logins, settings)).await;
-    let (session, through_proxy) = reached
-        .map_err(|error| if master.is_closed() { failure(ErrorCode::MasterLost, error.message) } else { error })?;
-    Accessed::prepare(target, &session, through_proxy).await
+async fn access(routes: &Routes, target: &Target, settings: &AccessSettings) -> Result<Accessed, VmError> {
+    let lost = |error: VmError| {
+        if routes.master().is_closed() { failure(ErrorCode::MasterLost, error.message) } else { error }
+    };
+    let session = wait(settings, || attempt(routes, target, settings)).await.map_err(lost)?;
+    Accessed::prepare(target, &session).await.map_err(lost)
 }
 
 /// One round over all addresses. The most telling error of the round counts.
-async fn attempt(
-    master: &SshSession,
-    target: &Target,
-    logins: &[Login],
-    settings: &AccessSettings,
-) -> Result<(SshSession, bool), Hop> {
+async fn attempt(routes: &Routes, target: &Target, settings: &AccessSettings) -> Result<SshSession, Hop> {
     let mut worst: Option<SshError> = None;
     for place in &target.addresses {
-        let policy = target.policy(settings);
-        match master.connect_through(place, &target.user, logins, policy, settings.attempt).await {
-            Ok(session) => return Ok((session, false)),
+        match routes.master().connect_through(target.request(place, settings)).await {
+            Ok(session) => return Ok(session),
             Err(error) if worst.as_ref().is_none_or(|known| weight(&error) > weight(known)) => worst = Some(error),
             Err(_) => {}
         }
     }
-    if let (Some(proxy), Some(place)) = (&target.proxy, &target.outside) {
-        let policy = HostKeyPolicy::off();
-        let first = master.connect_through(&proxy.endpoint, &proxy.user, &proxy.logins, policy, settings.attempt);
-        let first = first.await.map_err(Hop::Proxy)?;
-        let last = first.connect_through(place, &target.user, logins, target.policy(settings), settings.attempt);
-        return match last.await {
-            Ok(session) => Ok((session, true)),
-            // The proxy's connection broke, not the master's: worth another round.
-            Err(SshError::Disconnected { target, reason }) => Err(Hop::Proxy(SshError::Unreachable { target, reason })),
-            Err(error) => Err(Hop::Last(error)),
-        };
+    if let Some(proxy) = &target.proxy {
+        let place = &target.outside;
+        let first = routes.proxy(proxy, settings.check_host_keys, settings.attempt).await.map_err(Hop::Proxy)?;
+        let last = first.connect_through(target.request(place, settings)).await.map_err(Hop::behind_proxy)?;
+        if last.is_relayed() {
+            // Ansible's own connection has no relay.
+            let (target, reason) = (place.to_string(), "set AllowTcpForwarding = yes there".to_owned());
+            return Err(Hop::Proxy(SshError::ForwardingDenied { target, reason }));
+        }
+        return Ok(last);
     }
     let nowhere = || SshError::Unreachable { target: target.user.clone(), reason: "it has no address".to_owned() };
     Err(Hop::Last(worst.unwrap_or_else(nowhere)))
@@ -248,6 +234,16 @@ enum Hop {
     Last(SshError),
 }
 
+impl Hop {
+    /// A failure behind a proxy host. That its connection broke is worth another round: the master's did not.
+    fn behind_proxy(error: SshError) -> Self {
+        match error {
+            SshError::Disconnected { target, reason } => Self::Proxy(SshError::Unreachable { target, reason }),
+            error => Self::Last(error),
+        }
+    }
+}
+
 /// [`wait_ssh`] that remembers the hop.
 async fn wait<T, F>(settings: &AccessSettings, mut attempt: impl FnMut() -> F) -> Result<T, VmError>
 where
@@ -267,11 +263,12 @@ where
         }
     })
     .await;
-    result.map_err(|error| {
-        if at_proxy.load(Ordering::Relaxed) {
-            failure(ErrorCode::ProxyFailed, format!("the proxy host: {error}"))
-        } else {
-            error.into()
+    result.map_err(|error| match (at_proxy.load(Ordering::Relaxed), error) {
+        (true, error) => {
+            let changed = matches!(error, SshError::HostKeyChanged { .. });
+            let code = if changed { ErrorCode::HostkeyChanged } else { ErrorCode::ProxyFailed };
+            failure(code, format!("the proxy host: {error}"))
         }
+        (false, error) => error.into(),
     })
 }

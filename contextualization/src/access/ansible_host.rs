@@ -26,7 +26,7 @@ pub fn ansible_host(host: &AnsibleHost, host_key: Option<String>) -> Result<Targ
         vm: 0,
         user: text("credentials.username").ok_or_else(|| missing("credentials.username"))?,
         addresses: vec![place.clone()],
-        outside: Some(place),
+        outside: place,
         logins,
         host_key,
         proxy: None,

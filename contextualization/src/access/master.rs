@@ -1,6 +1,6 @@
 //! Which machine Ansible runs on (spec/contextualization.md 1.7).
 
-use super::addresses::{on_public_network, proxied_network, system};
+use super::addresses::{on_public_network, private_ip, proxied_network, public_ip, system};
 use crate::contract::{VmFacts, VmPower};
 use radl::Radl;
 use std::collections::BTreeSet;
@@ -13,6 +13,7 @@ pub fn select(vms: &[VmFacts], radl: &Radl) -> Option<u32> {
         vm.power != VmPower::Down
             && takes_part(vm, radl)
             && is_linux(&vm.info)
+            && (public_ip(&vm.info).is_some() || private_ip(&vm.info).is_some())
             && (on_public_network(&vm.info) || proxied_network(&vm.info).is_some())
     };
     let connections = |vm: &VmFacts| vms.iter().filter(|other| connected(vm, other)).count();

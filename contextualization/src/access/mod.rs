@@ -12,16 +12,18 @@ mod logins;
 pub mod master;
 mod node;
 mod proxy;
+mod routes;
 mod wait;
 mod windows;
 
-pub use addresses::{addresses_of, private_ip, public_ip};
+pub use addresses::{addresses_of, has_ipv6, on_public_network, private_ip, public_ip};
 pub use all::{AccessSettings, Accessed, Target, access_all, reach};
 pub use ansible_host::ansible_host;
 pub use errors::{PHASE, wait_text};
 pub use logins::{LoginKind, credential_change, login_order};
 pub use node::{AccessError, BlockDevice, NodeFacts, NodeTask, Prepared, Python, Sudo, prepare_node};
 pub use proxy::{InvalidProxy, Proxy};
+pub use routes::Routes;
 pub use wait::{WaitLimits, wait_ssh};
 pub use windows::{AccessedWindows, access_windows, winrm_addresses};
 

@@ -32,6 +32,7 @@ fn vm(id: u32, interfaces: &[(&str, &str)]) -> VmFacts {
         power: VmPower::Running,
         info: Arc::new(info),
         host_key: None,
+        proxy_host_key: None,
         creation_id: id,
     }
 }
@@ -45,6 +46,7 @@ fn ports(rules: &str) -> u16 {
     change(vm(1, &[("pub", "1.2.3.4")]), |info| info.networks[0].features.set_text("outports", rules)).info.ssh_port()
 }
 
+/// Cases: M-11.
 #[test]
 fn the_ssh_port_is_the_last_redirection_of_22() {
     for (rules, port) in [
@@ -62,6 +64,7 @@ fn the_ssh_port_is_the_last_redirection_of_22() {
     }
 }
 
+/// Cases: M-16, M-21, M-22.
 #[test]
 fn addresses_come_in_the_order_to_try() {
     let places = |vm: &VmFacts| addresses_of(vm).iter().map(Endpoint::to_string).collect::<Vec<_>>();
@@ -75,6 +78,7 @@ fn addresses_come_in_the_order_to_try() {
     assert_eq!(Target::of(&vm(3, &[("pub", "")]), &own).unwrap_err().code, ErrorCode::NoIp);
 }
 
+/// Cases: M-01, M-02, M-03.
 #[test]
 fn the_master_is_the_best_connected_linux_machine_in_reach() {
     let radl = Radl::default();
@@ -92,6 +96,7 @@ fn the_master_is_the_best_connected_linux_machine_in_reach() {
     assert_eq!(master::select(&[proxied, worker(3)], &radl), Some(2));
 }
 
+/// Cases: M-14, M-15.
 #[test]
 fn a_proxy_needs_credentials_of_its_own() {
     let proxied = |host: &str, key: Option<&str>| {
@@ -111,11 +116,31 @@ fn a_proxy_needs_credentials_of_its_own() {
             endpoint: Endpoint::new("10.1.1.1", 2200),
             user: "me".to_owned(),
             logins: vec![Login::Password("p@ss:word".to_owned()), Login::PrivateKey("k".to_owned())],
+            host_key: None,
         }))
     );
     assert_eq!(proxied("me@jump", Some("k")).unwrap().unwrap().endpoint.port, 22);
-    assert_eq!(proxied("me@jump", None), Err(InvalidProxy::NoCredentials));
-    assert_eq!(proxied("jump", Some("k")), Err(InvalidProxy::Form));
+    let six = proxied("me:p@[2001:db8::1]:2200", None).unwrap().unwrap();
+    assert_eq!(six.endpoint, Endpoint::new("2001:db8::1", 2200));
+    for none in [proxied("me@jump", None), proxied("me:@jump", Some(" "))] {
+        assert_eq!(none, Err(InvalidProxy::NoCredentials));
+    }
+    for form in ["jump", "@jump", "me@", "me@jump:", "me@jump:0", "me@jump:65536", "me@[::1", "me@[x]:22", "me@:22", ""]
+    {
+        assert_eq!(proxied(form, Some("k")), Err(InvalidProxy::Form), "{form}");
+    }
+    for odd in
+        ["-oProxyCommand=id@jump", "$(id)@jump", "a b@jump", "me@-jump", "me@$(id)", "me@j`id`", "../x@jump", "me@a\nb"]
+    {
+        assert!(matches!(proxied(odd, Some("k")), Err(InvalidProxy::Characters(_))), "{odd}");
+    }
+    assert_eq!(proxied("me:a\nb@jump", None), Err(InvalidProxy::Characters("password")));
+    // Its host key is remembered with its place: another server's does not count.
+    let here = proxied("me@jump", Some("k")).unwrap().unwrap();
+    let kept = here.remember("ssh-ed25519 AAAA");
+    assert_eq!(here.clone().recall(Some(&kept)).host_key.as_deref(), Some("ssh-ed25519 AAAA"));
+    assert_eq!(proxied("me@jump:2200", Some("k")).unwrap().unwrap().recall(Some(&kept)).host_key, None);
+    assert!(here.name().chars().all(|c| c.is_ascii_hexdigit()));
     assert_eq!(Proxy::of(&vm(1, &[("priv", "10.0.0.1")]).info), Ok(None));
 }
 

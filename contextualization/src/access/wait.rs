@@ -13,7 +13,7 @@ pub struct WaitLimits {
     pub first_pause: Duration,
     /// The longest pause.
     pub max_pause: Duration,
-    /// Refusals within this time of the first answer do not count: images install keys late.
+    /// Refusals within this time of the first answer do not count: images install keys late. Usually a minute.
     pub grace: Duration,
     /// Refusals after which no more are tried.
     pub refusals: u32,
@@ -27,7 +27,7 @@ impl WaitLimits {
             timeout,
             first_pause: Duration::from_millis(500),
             max_pause: Duration::from_secs(5),
-            grace: Duration::from_secs(60),
+            grace: Duration::from_secs(60).min(timeout / 5),
             refusals: 3,
         }
     }
@@ -36,7 +36,8 @@ impl WaitLimits {
 /// Repeats `attempt` until it succeeds, is refused for good, or time is over; then gives its last error.
 ///
 /// # Errors
-/// The last error of `attempt`; a changed host key, an unreadable private key and a broken carrier at once.
+/// The last error of `attempt`; a changed host key, an unreadable private key, forbidden forwarding and a broken carrier
+/// at once.
 pub async fn wait_ssh<T, F>(limits: &WaitLimits, mut attempt: impl FnMut() -> F) -> Result<T, SshError>
 where
     F: Future<Output = Result<T, SshError>>,
@@ -53,9 +54,10 @@ where
         let now = Instant::now();
         match error {
             // Disconnected concerns the connection that the attempt went through.
-            SshError::HostKeyChanged { .. } | SshError::InvalidPrivateKey(_) | SshError::Disconnected { .. } => {
-                return Err(error);
-            }
+            SshError::HostKeyChanged { .. }
+            | SshError::InvalidPrivateKey(_)
+            | SshError::ForwardingDenied { .. }
+            | SshError::Disconnected { .. } => return Err(error),
             SshError::AuthFailed { .. } => {
                 let since = *answered.get_or_insert(now);
                 refusals += u32::from(now.duration_since(since) >= limits.grace);

@@ -4,7 +4,7 @@ use super::{
     Stop,
     link::Link,
     progress::{ControlRecord, Phase, Progress},
-    stages::{Stage, error},
+    stages::{Stage, error, lacks_public_ip},
 };
 use crate::{
     access::{self, Accessed, Target, master},
@@ -17,7 +17,7 @@ use crate::{
     },
     ssh::SshSession,
 };
-use futures::future::{join_all, try_join_all};
+use futures::future::try_join_all;
 use radl::AnsibleHost;
 use std::{sync::Arc, time::Duration};
 
@@ -36,10 +36,11 @@ pub(super) struct Master<'a> {
     pub(super) runtime: Runtime,
 }
 
-/// An open connection to a control node, and the way it was made.
-struct Seat {
+/// A connection to a control node, and the way it was made.
+struct Seat<'a> {
     control: ControlNode,
     target: Target,
+    link: Arc<Link<'a>>,
     session: SshSession,
 }
 
@@ -68,15 +69,12 @@ impl<'a> Stage<'_, 'a> {
         let seats = try_join_all(progress.controls.iter().map(|record| self.reach(&record.node, limit)));
         let seats = seats.await.map_err(lost)?;
         let files = self.files(&first.node, progress)?;
-        Ok(Some((self.masters(seats, progress), files)))
+        Ok(Some((Self::masters(seats, progress), files)))
     }
 
-    fn masters(&self, seats: Vec<Seat>, progress: &Progress) -> Vec<Master<'a>> {
-        let driver = self.driver;
-        let check = driver.job.settings.check_host_keys;
-        let ready = seats.into_iter().filter_map(|Seat { control, target, session }| {
+    fn masters(seats: Vec<Seat<'a>>, progress: &Progress) -> Vec<Master<'a>> {
+        let ready = seats.into_iter().filter_map(|Seat { control, link, .. }| {
             let runtime = progress.runtime(&control)?.clone();
-            let link = Arc::new(Link::new(driver.ssh, target, check, session, driver.conf_dir.clone()));
             Some(Master { control, link, runtime })
         });
         ready.collect()
@@ -93,12 +91,9 @@ impl<'a> Stage<'_, 'a> {
         recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
         let ready = seats.iter().map(|seat| async move {
             let installed = self.install(&seat.control, &seat.session);
-            let (installed, opened) = tokio::join!(installed, self.doors(&seat.control, &seat.session));
-            installed.and(opened)
+            tokio::try_join!(installed, self.doors(&seat.control, seat.session.clone())).map(drop)
         });
-        let (ready, public) = tokio::join!(join_all(ready), self.public_addresses(true));
-        ready.into_iter().collect::<Result<(), Stop>>()?;
-        public?;
+        tokio::try_join!(try_join_all(ready), self.public_addresses(true))?;
 
         let lines = ["Creating and copying Ansible playbook files", "Copying YAML, hosts and inventory files."];
         recorder.log(lines.map(str::to_owned)).await?;
@@ -106,11 +101,12 @@ impl<'a> Stage<'_, 'a> {
         let mut files = Files::default();
         for seat in &seats {
             files = self.files(&seat.control, &progress)?;
-            let sent = seat.session.upload_tar(&driver.conf_dir, &files.entries).await;
+            // The session may have been closed while nothing was to be said.
+            let sent = seat.link.session().await.upload_tar(&driver.conf_dir, &files.entries).await;
             sent.map_err(|e| Stop::Redo(format!("cannot copy files to the master: {e}")))?;
         }
         recorder.log(files.notes.clone()).await?;
-        let masters = self.masters(seats, &progress);
+        let masters = Self::masters(seats, &progress);
         let generation = driver.job.generation.to_string();
         for master in &masters {
             // Runs of other generations end.
@@ -122,7 +118,7 @@ impl<'a> Stage<'_, 'a> {
     }
 
     /// Chooses the master of the infrastructure, waits for it and prepares it as a machine.
-    async fn master(&self) -> Result<Seat, Stop> {
+    async fn master(&self) -> Result<Seat<'a>, Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
         let settings = &driver.job.settings;
         let select = |p: &mut Progress| p.phase = Phase::SelectMaster;
@@ -140,23 +136,26 @@ impl<'a> Stage<'_, 'a> {
         recorder.record(effects, wait).await?;
         let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
         let booted = self.wait(settings.wait_running, up).await;
-        let Some(vm) = self.vm(id).filter(|vm| booted && vm.power == VmPower::Running) else {
+        let Some(vm) = self.facts(id).filter(|vm| booted && vm.power == VmPower::Running) else {
             return Err(Stop::Failed("Contextualization Error: Error Waiting the Master VM to boot".to_owned()));
         };
-        let ip = inventory::main_ip(&vm).unwrap_or_default();
-        let shut = |e: VmError| {
-            let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
-            Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message))
+        let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
+        let proxied = access::Proxy::of(&vm.info) != Ok(None);
+        let addressed = |vms: &[VmFacts]| !vms.iter().any(|vm| vm.id == id && !proxied && lacks_public_ip(vm));
+        let addressed = self.wait(settings.wait_public_ip, addressed).await;
+        let Some(vm) = self.facts(id).filter(|_| addressed) else {
+            return Err(Stop::Failed(format!("{text} Timeout waiting the VM to get a public IP.")));
         };
+        let ip = inventory::main_ip(&vm).unwrap_or_default();
+        let shut = |e: VmError| Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message));
         let seat = self.reach(&control, settings.wait_ssh).await.map_err(shut)?;
-        let proxied = seat.target.proxy.is_some();
-        let accessed = Accessed::prepare(&seat.target, &seat.session, proxied).await.map_err(shut)?;
+        let accessed = Accessed::prepare(&seat.target, &seat.session).await.map_err(shut)?;
         self.door_opened(&seat.control, &vm, &seat.target, &accessed).await?;
         Ok(seat)
     }
 
     /// Connects to the external hosts that some machine uses.
-    async fn ansible_hosts(&self) -> Result<Vec<Seat>, Stop> {
+    async fn ansible_hosts(&self) -> Result<Vec<Seat<'a>>, Stop> {
         let (job, recorder) = (self.driver.job, self.driver.recorder);
         let used: Vec<ControlNode> =
             self.participants().iter().filter_map(|vm| control_of(&job.radl, vm, None)).collect();
@@ -191,11 +190,11 @@ impl<'a> Stage<'_, 'a> {
     }
 
     /// Connects to a control node.
-    async fn reach(&self, control: &ControlNode, limit: Duration) -> Result<Seat, VmError> {
+    async fn reach(&self, control: &ControlNode, limit: Duration) -> Result<Seat<'a>, VmError> {
         let job = self.driver.job;
         let unknown = || error(ErrorCode::MasterLost, access::PHASE, format!("there is no {control} any more"));
         let target = match control {
-            ControlNode::Vm(id) => Target::of(&self.vm(*id).ok_or_else(unknown)?, &job.ansible_key)?,
+            ControlNode::Vm(id) => Target::of(&self.facts(*id).ok_or_else(unknown)?, &job.ansible_key)?,
             ControlNode::Host(id) => {
                 let host: &AnsibleHost =
                     job.radl.ansible_hosts.iter().find(|host| host.id == *id).ok_or_else(unknown)?;
@@ -204,11 +203,9 @@ impl<'a> Stage<'_, 'a> {
             }
         };
         let session = access::reach(self.driver.ssh, &target, &self.access(limit)).await?;
-        Ok(Seat { control: control.clone(), target, session })
-    }
-
-    fn vm(&self, id: u32) -> Option<VmFacts> {
-        self.vms().iter().find(|vm| vm.id == id).cloned()
+        let (check, conf_dir) = (job.settings.check_host_keys, self.driver.conf_dir.clone());
+        let link = Arc::new(Link::new(self.driver.ssh, target.clone(), check, session.clone(), conf_dir));
+        Ok(Seat { control: control.clone(), target, link, session })
     }
 
     /// Whether the control node is to open the door of this machine.

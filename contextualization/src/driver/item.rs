@@ -7,6 +7,7 @@ use super::{
     recorder::Recorder,
 };
 use crate::{
+    access::Proxy,
     contract::{Effect, ErrorCode, Job, VmError, VmFacts},
     journal::{
         demux::{Demux, Position},
@@ -15,7 +16,7 @@ use crate::{
     plan::{inventory, names},
     ssh::SshError,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, UNIX_EPOCH},
@@ -235,12 +236,27 @@ impl Runs<'_> {
             "forks": self.job.settings.forks.min(hosts.len() as u32).max(1),
             "vars": { "IM_HOST": im_host.join(",") },
             "secrets": secrets,
+            "proxies": self.proxies(&vms, &progress),
             "deadline": deadline,
         });
         match master.link.ask(&master.runtime, &["start"], &plan).await {
             Ok(_) => Ok(()),
             Err(e) => Err(Stop::Redo(format!("cannot start Ansible on the master: {e}"))),
         }
+    }
+
+    /// The proxy hosts that any machine may be reached through: a recipe may turn to machines that are not its own.
+    fn proxies(&self, vms: &[VmFacts], progress: &Progress) -> BTreeMap<String, Value> {
+        let mut proxies = BTreeMap::new();
+        for (vm, record) in &progress.hosts {
+            let Some((name, host_key)) = &record.proxy else { continue };
+            let Some(Ok(Some(proxy))) = vms.iter().find(|v| v.id == *vm).map(|v| Proxy::of(&v.info)) else { continue };
+            if proxy.name() == *name && !proxies.contains_key(name) {
+                let key = Some(host_key).filter(|_| self.job.settings.check_host_keys);
+                proxies.insert(name.clone(), proxy.for_runner(key.map(String::as_str)));
+            }
+        }
+        proxies
     }
 
     /// Reads the journal until the run or the stream ends.

@@ -30,6 +30,10 @@ impl<'a> Link<'a> {
         session: SshSession,
         conf_dir: String,
     ) -> Self {
+        let proxy_key = target.hop(&session).map(str::to_owned);
+        if let Some(proxy) = &mut target.proxy {
+            proxy.host_key = proxy_key;
+        }
         target.host_key = Some(session.host_key().to_owned());
         Self { limits, target, check_host_keys, session: Mutex::new(session), conf_dir }
     }
@@ -52,7 +56,7 @@ impl<'a> Link<'a> {
 
     /// Where it leads, for the log.
     fn name(&self) -> String {
-        self.target.outside.as_ref().map_or_else(String::new, ToString::to_string)
+        self.target.outside.to_string()
     }
 
     fn argv<'b>(&'b self, runtime: &'b Runtime, runner: &'b str, rest: &[&'b str]) -> Vec<&'b str> {

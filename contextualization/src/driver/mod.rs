@@ -20,13 +20,14 @@ mod stages;
 mod windows;
 
 use crate::{
+    access::Proxy,
     contract::{ErrorCode, Job, Journal, JournalClosed, Outcome, VmError},
     journal::text::Cleaner,
     plan::{
         self,
         decide::{Decision, decide},
     },
-    ssh::SshLimits,
+    ssh::{Login, SshLimits},
 };
 use control::Master;
 use futures::{FutureExt, StreamExt, future::join_all};
@@ -214,6 +215,12 @@ impl<'a> Driver<'a> {
     fn cleaner(&self) -> Cleaner {
         let mut secrets = vec![self.job.ansible_key.private.clone()];
         secrets.extend(self.job.exposed_auth.clone());
+        for vm in self.job.vms.borrow().iter() {
+            let proxy = Proxy::of(&vm.info).ok().flatten();
+            secrets.extend(proxy.into_iter().flat_map(|proxy| proxy.logins).map(|login| match login {
+                Login::Password(text) | Login::PrivateKey(text) => text,
+            }));
+        }
         for system in self.job.vms.borrow().iter().flat_map(|vm| &vm.info.systems) {
             for credentials in [system.credentials(), system.new_credentials()] {
                 secrets.extend(credentials.password);

@@ -89,6 +89,8 @@ pub struct HostRecord {
     pub sudo_asks: bool,
     /// Host key, none of a Windows machine.
     pub key: Option<String>,
+    /// The proxy host it was reached through: its name ([`crate::access::Proxy::name`]) and its host key.
+    pub proxy: Option<(String, String)>,
     /// Whether it is reached by WinRM.
     pub windows: bool,
     /// Where Ansible runs for it.
@@ -105,6 +107,7 @@ impl HostRecord {
             port: self.port,
             user: self.user.clone(),
             python: self.python.clone(),
+            proxy: self.proxy.as_ref().map(|(name, _)| name.clone()),
             sudo_password: password.clone().filter(|_| self.sudo_asks),
             windows: self.windows,
             login_password: password.filter(|_| self.windows),

@@ -39,6 +39,7 @@ impl Recorder {
             | Effect::VmResult { vm, .. }
             | Effect::CredentialsChanged { vm, .. }
             | Effect::HostKey { vm, .. }
+            | Effect::ProxyHostKey { vm, .. }
             | Effect::Master { vm } => live.contains(vm),
         };
         let effects = effects.into_iter().filter(wanted).collect();

@@ -6,7 +6,7 @@ use super::{
     progress::{HostRecord, Phase, Progress},
 };
 use crate::{
-    access::{self, AccessSettings, Accessed, Sudo, Target},
+    access::{self, AccessSettings, Accessed, Routes, Sudo, Target},
     bootstrap,
     contract::{Effect, ErrorCode, Installed, VmError, VmFacts, VmPower},
     plan::{
@@ -31,6 +31,11 @@ pub(super) struct Stage<'s, 'a> {
     pub(super) decision: &'s Decision,
 }
 
+/// Whether a machine on a public network has no address there.
+pub(super) fn lacks_public_ip(vm: &VmFacts) -> bool {
+    access::on_public_network(&vm.info) && access::public_ip(&vm.info).is_none()
+}
+
 pub(super) fn error(code: ErrorCode, phase: &str, message: impl Into<String>) -> VmError {
     VmError { code, phase: phase.to_owned(), message: message.into() }
 }
@@ -38,6 +43,10 @@ pub(super) fn error(code: ErrorCode, phase: &str, message: impl Into<String>) ->
 impl Stage<'_, '_> {
     pub(super) fn vms(&self) -> Arc<Vec<VmFacts>> {
         self.driver.job.vms.borrow().clone()
+    }
+
+    pub(super) fn facts(&self, id: u32) -> Option<VmFacts> {
+        self.vms().iter().find(|vm| vm.id == id).cloned()
     }
 
     pub(super) fn participants(&self) -> Vec<VmFacts> {
@@ -96,22 +105,26 @@ impl Stage<'_, '_> {
 
     /// Waits until the machines have an address.
     pub(super) async fn addresses(&self, participants_only: bool) -> Result<(), Stop> {
-        let limit = self.driver.job.settings.wait_running;
+        let settings = &self.driver.job.settings;
+        let limit = settings.wait_running;
         let lacks = |vm: &&VmFacts| self.counts(vm, participants_only) && inventory::main_ip(vm).is_none();
-        if self.wait(limit, |vms| !vms.iter().any(|vm| lacks(&vm))).await {
+        let nothing = |vm: &&VmFacts| lacks(vm) && !access::has_ipv6(&vm.info);
+        if self.wait(limit, |vms| !vms.iter().any(|vm| nothing(&vm))).await {
+            // Where IPv6 came first IPv4 may follow; without it the machine, not the infrastructure, fails.
+            self.wait(settings.wait_public_ip, |vms| !vms.iter().any(|vm| lacks(&vm))).await;
             return Ok(());
         }
-        let ids: Vec<String> = self.vms().iter().filter(lacks).map(|vm| vm.id.to_string()).collect();
+        let ids: Vec<String> = self.vms().iter().filter(nothing).map(|vm| vm.id.to_string()).collect();
         let text = format!("Error waiting for an IP of VM {}: none within {} s.", ids.join(", "), limit.as_secs());
         Err(Stop::Failed(text))
     }
 
     /// Waits until the machines on a public network have their public address.
     pub(super) async fn public_addresses(&self, participants_only: bool) -> Result<(), Stop> {
+        // One with an IPv6 address alone is told so when its door is to be opened.
         let lacks = |vm: &&VmFacts| {
-            let mut interfaces = vm.info.systems.iter().flat_map(|s| s.interfaces());
-            let wants = interfaces.any(|i| vm.info.network(i.connection).is_some_and(radl::Network::is_public));
-            self.counts(vm, participants_only) && wants && access::public_ip(&vm.info).is_none()
+            let ipv6_alone = inventory::main_ip(vm).is_none() && access::has_ipv6(&vm.info);
+            self.counts(vm, participants_only) && lacks_public_ip(vm) && !ipv6_alone
         };
         let limit = self.driver.job.settings.wait_public_ip;
         if self.wait(limit, |vms| !vms.iter().any(|vm| lacks(&vm))).await {
@@ -161,6 +174,9 @@ impl Stage<'_, '_> {
         accessed: &Accessed,
     ) -> Result<(), Stop> {
         let Some(name) = inventory::host_name(vm) else { return Ok(()) };
+        let proxy = target.proxy.as_ref().zip(accessed.proxy_host_key.as_ref());
+        // Whatever leads to the master concerns the daemon alone.
+        let is_control = *node == ControlNode::Vm(vm.id);
         let record = HostRecord {
             name,
             address: accessed.address.host.clone(),
@@ -169,12 +185,17 @@ impl Stage<'_, '_> {
             python: accessed.facts.python().map(|python| python.path.clone()),
             sudo_asks: accessed.facts.sudo == Sudo::Password,
             key: Some(accessed.host_key.clone()),
+            proxy: proxy.filter(|_| !is_control).map(|(proxy, key)| (proxy.name(), key.clone())),
             windows: false,
             control: node.clone(),
         };
         let mut effects = Vec::new();
         if vm.host_key.as_ref() != Some(&accessed.host_key) {
             effects.push(Effect::HostKey { vm: vm.id, key: accessed.host_key.clone() });
+        }
+        let proxy_key = proxy.map(|(proxy, key)| proxy.remember(key));
+        if let Some(key) = proxy_key.filter(|key| vm.proxy_host_key.as_ref() != Some(key)) {
+            effects.push(Effect::ProxyHostKey { vm: vm.id, key });
         }
         self.record_door(vm.id, record, effects, accessed.installed, &target.notes).await
     }
@@ -198,10 +219,11 @@ impl Stage<'_, '_> {
     }
 
     /// Opens the doors of all machines of a control node but itself; one that stays shut concerns nobody else.
-    pub(super) async fn doors(&self, node: &ControlNode, session: &SshSession) -> Result<(), Stop> {
+    pub(super) async fn doors(&self, node: &ControlNode, session: SshSession) -> Result<(), Stop> {
+        let routes = &Routes::from(session);
         let mut open = Vec::new();
         for vm in self.participants().into_iter().filter(|vm| self.in_charge(node, vm)) {
-            open.push(async move { self.door(node, &vm, session).await }.boxed());
+            open.push(async move { self.door(node, vm, routes).await }.boxed());
         }
         let opened: Vec<Result<(), Stop>> = futures::stream::iter(open).buffer_unordered(DOORS).collect().await;
         opened.into_iter().collect()
@@ -226,10 +248,17 @@ impl Stage<'_, '_> {
         }
     }
 
-    async fn door(&self, node: &ControlNode, vm: &VmFacts, session: &SshSession) -> Result<(), Stop> {
-        let (driver, recorder) = (self.driver, self.driver.recorder);
+    async fn door(&self, node: &ControlNode, vm: VmFacts, routes: &Routes) -> Result<(), Stop> {
+        let (driver, recorder, id) = (self.driver, self.driver.recorder, vm.id);
+        let limit = driver.job.settings.wait_running;
+        let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
+        if !self.wait(limit, up).await {
+            let text = format!("the machine was not running within {} s", limit.as_secs());
+            return self.door_shut(&vm, error(ErrorCode::NotRunning, "access", text), None).await;
+        }
+        // None: deleted meanwhile.
+        let Some(vm) = &self.facts(id) else { return Ok(()) };
         if vm.power == VmPower::Down {
-            let id = vm.id;
             let line =
                 format!("WARNING: The VM ID: {id} is not running, do not include in the contextualization agent.");
             return self
@@ -237,7 +266,7 @@ impl Stage<'_, '_> {
                 .await;
         }
         if is_windows(vm) {
-            return self.windows_door(node, vm, session).await;
+            return self.windows_door(node, vm, routes.master()).await;
         }
         let text = format!("Waiting SSH access to VM: {}\n", inventory::main_ip(vm).unwrap_or_default());
         recorder.record(vec![Effect::VmLog { vm: vm.id, text }], |_| {}).await?;
@@ -251,14 +280,9 @@ impl Stage<'_, '_> {
         }
         // As long as agents of the reference tried: twice as long as the daemon waits for the master.
         let settings = self.access(driver.job.settings.wait_ssh * 2);
-        let mut opened = std::pin::pin!(access::access_all(session, std::slice::from_ref(&target), &settings));
+        let mut opened = std::pin::pin!(access::access_all(routes, std::slice::from_ref(&target), &settings));
         tokio::select! {
             opened = opened.next() => match opened.map(|(_, accessed)| accessed) {
-                Some(Ok(accessed)) if accessed.through_proxy => {
-                    let text = "Ansible through a proxy host is not supported yet: give the machine a public address \
-                                or one that the master reaches";
-                    self.door_shut(vm, error(ErrorCode::ProxyFailed, "access", text), None).await
-                }
                 Some(Ok(accessed)) => self.door_opened(node, vm, &target, &accessed).await,
                 Some(Err(e)) if e.code == ErrorCode::MasterLost => Err(Stop::Redo(e.message)),
                 Some(Err(e)) => self.door_shut(vm, e, None).await,

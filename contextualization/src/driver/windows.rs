@@ -38,6 +38,7 @@ impl Stage<'_, '_> {
             python: None,
             sudo_asks: false,
             key: None,
+            proxy: None,
             windows: true,
             control: node.clone(),
         };

@@ -51,10 +51,8 @@ pub fn known_hosts(hosts: &[Host], keys: &BTreeMap<u32, String>) -> String {
     let mut text = String::new();
     for host in hosts {
         if let Some(key) = keys.get(&host.vm) {
-            let address = &host.address;
-            let place = if host.port == 22 { address.clone() } else { format!("[{address}]:{}", host.port) };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{place} {}", key.lines().next().unwrap_or_default());
+            let _ = writeln!(text, "{} {}", host.alias(), key.lines().next().unwrap_or_default());
         }
     }
     text

@@ -29,6 +29,8 @@ pub struct Host {
     pub user: String,
     /// Path of Python, none when it must be installed or found.
     pub python: Option<String>,
+    /// Name of the proxy host that leads there, none when the master reaches it.
+    pub proxy: Option<String>,
     /// Password that sudo asks for, none when it asks for none.
     pub sudo_password: Option<String>,
     /// Whether it is reached by WinRM.
@@ -52,6 +54,28 @@ pub struct Common {
     pub auth: Option<String>,
     /// Value of IM_INFRASTRUCTURE_RADL.
     pub radl: serde_json::Value,
+}
+
+impl Host {
+    /// The name that its host key is kept under: behind a proxy its address says nothing.
+    #[must_use]
+    pub fn alias(&self) -> String {
+        if self.proxy.is_some() {
+            format!("vm-{}", self.vm)
+        } else if self.port == 22 {
+            self.address.clone()
+        } else {
+            format!("[{}]:{}", self.address, self.port)
+        }
+    }
+}
+
+/// Arguments of ssh for a machine behind a proxy: through the connection that the runner keeps open. Of what a tenant
+/// wrote only the digest of the proxy is in them.
+fn proxy_args(alias: &str, proxy: &str) -> String {
+    let away = "ProxyCommand=echo the proxy host does not answer >&2";
+    let carrier = format!(r#"ssh -F /dev/null -S \"$IM_PROXIES/{proxy}\" -o '{away}' -W '[%h]:%p' proxy"#);
+    format!(r#"-o HostKeyAlias={alias} -o "ProxyCommand={carrier}""#)
 }
 
 /// Public address if any, else the private one.
@@ -87,6 +111,11 @@ fn host_vars(vm: &VmFacts, host: &Host, is_master: bool, settings: &Settings) ->
     }
     for key in ["ansible_user", "ansible_ssh_user"] {
         set(key, Node::inert(&host.user));
+    }
+    if let Some(proxy) = &host.proxy {
+        // Other machines may have the same address behind other proxies: neither host key nor connection is shared.
+        set("ansible_ssh_common_args", Node::text(&proxy_args(&host.alias(), proxy)));
+        set("ansible_control_path", Node::text(&format!("%(directory)s/%%r-{}", host.vm)));
     }
     if is_master {
         set("ansible_connection", Node::text("local"));

@@ -22,6 +22,7 @@ fn vm(id: u32, system: &str) -> VmFacts {
         power: VmPower::Running,
         info: Arc::new(Radl { systems: vec![system], ..Radl::default() }),
         host_key: None,
+        proxy_host_key: None,
         creation_id: id,
     }
 }

@@ -8,9 +8,9 @@
 //! finished before any other one sends. [`Connection::call`] sees to it.
 
 use super::{
-    Exit, SshError,
+    Exit, KeepAlive, Request, SshError,
     bridge::{Bridge, Buffer, Channel, Destination, Open, Stage},
-    login::{self, Accepted, Request, Transport, is_fatal, would_block},
+    login::{self, Accepted, Transport, is_fatal, would_block},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ssh2::{BlockDirections, Session};
@@ -24,13 +24,10 @@ use std::{
         Arc, OnceLock,
         mpsc::{self, Receiver, Sender, TryRecvError},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::oneshot;
 
-/// Silence after which the server is asked for a sign of life; four unanswered questions break the connection.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const MISSED: u32 = 4;
 const CHUNK: usize = 32 << 10;
 
 /// Orders to the thread. Dropping it ends the thread once its channels are done.
@@ -46,6 +43,7 @@ pub(super) struct Handle {
 pub(super) async fn start(
     transport: Transport,
     request: Request,
+    times: KeepAlive,
     keep: Box<dyn Send>,
 ) -> Result<(Handle, Accepted), SshError> {
     let target = request.endpoint.to_string();
@@ -65,7 +63,7 @@ pub(super) async fn start(
             match login::login(transport, &request, &|| report.is_closed()) {
                 Ok((session, socket, accepted)) => {
                     if report.send(Ok(accepted)).is_ok() {
-                        let connection = Connection::new(request.endpoint.to_string(), session, socket);
+                        let connection = Connection::new(request.endpoint.to_string(), session, socket, times);
                         connection.run(&inbox, &woken, &ended);
                     }
                 }
@@ -118,6 +116,7 @@ struct Connection {
     target: String,
     session: Session,
     socket: OwnedFd,
+    times: KeepAlive,
     heard: Instant,
     asked: Instant,
 }
@@ -126,10 +125,10 @@ struct Connection {
 struct Broken(String);
 
 impl Connection {
-    fn new(target: String, session: Session, socket: OwnedFd) -> Self {
+    fn new(target: String, session: Session, socket: OwnedFd, times: KeepAlive) -> Self {
         session.set_keepalive(true, 2);
         let now = Instant::now();
-        Self { target, session, socket, heard: now, asked: now }
+        Self { target, session, socket, times, heard: now, asked: now }
     }
 
     fn run(mut self, inbox: &Receiver<Open>, woken: &UnixStream, ended: &OnceLock<SshError>) {
@@ -155,6 +154,7 @@ impl Connection {
 
     fn serve(&mut self, inbox: &Receiver<Open>, woken: &UnixStream, bridges: &mut Vec<Bridge>) -> Result<(), Broken> {
         let mut orders_may_come = true;
+        let mut used = Instant::now();
         loop {
             while orders_may_come {
                 match inbox.try_recv() {
@@ -170,6 +170,11 @@ impl Connection {
             }
             if !orders_may_come && bridges.is_empty() {
                 return Ok(());
+            }
+            if !bridges.is_empty() {
+                used = Instant::now();
+            } else if used.elapsed() >= self.times.idle {
+                return Err(Broken("it was idle".to_owned()));
             }
             while self.step_all(bridges)? {}
             self.keep_alive(bridges)?;
@@ -381,7 +386,7 @@ impl Connection {
                     if !matches!(directions, BlockDirections::Outbound | BlockDirections::Both) {
                         return Ok(None);
                     }
-                    if start.elapsed() > KEEPALIVE * MISSED {
+                    if start.elapsed() > self.times.interval * self.times.missed {
                         return Err(e);
                     }
                     let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
@@ -421,13 +426,14 @@ impl Connection {
     /// then the kernel watches the TCP connection.)
     fn keep_alive(&mut self, bridges: &[Bridge]) -> Result<(), Broken> {
         let now = Instant::now();
+        let KeepAlive { interval, missed, .. } = self.times;
         if bridges.is_empty() || !bridges.iter().any(Bridge::wants_network) {
             self.heard = now;
         }
-        if now.duration_since(self.heard) >= KEEPALIVE * (MISSED + 1) {
-            return Err(Broken(format!("no sign of life for {} s", (KEEPALIVE * MISSED).as_secs())));
+        if now.duration_since(self.heard) >= interval * (missed + 1) {
+            return Err(Broken(format!("no sign of life for {} s", (interval * missed).as_secs())));
         }
-        if now.duration_since(self.heard.max(self.asked)) >= KEEPALIVE {
+        if now.duration_since(self.heard.max(self.asked)) >= interval {
             self.asked = now;
             self.call(|session| session.keepalive_send()).map_err(|e| Broken(e.message().to_owned()))?;
         }
@@ -457,7 +463,10 @@ impl Connection {
                     Some(i)
                 })
                 .collect();
-            let _ = poll(&mut fds, PollTimeout::try_from(KEEPALIVE).unwrap_or(PollTimeout::ZERO));
+            let _ = poll(
+                &mut fds,
+                PollTimeout::try_from(self.times.interval.min(self.times.idle)).unwrap_or(PollTimeout::ZERO),
+            );
             // None stands for flags that nix does not name, and this is the only one asked for.
             let answers = fds[0].revents().unwrap_or(HALF_CLOSED);
             let hung_up = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| r.intersects(GONE));

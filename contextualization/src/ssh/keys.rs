@@ -59,6 +59,8 @@ pub fn normalize(text: &str) -> Result<String, InvalidKey> {
 /// # Errors
 /// When OpenSSL has no randomness.
 pub fn generate() -> Result<KeyPair, ErrorStack> {
+    // Before OpenSSL starts by itself: then it would free its locks at exit under the threads of open sessions.
+    openssl::init();
     let key = PKey::generate_ed25519()?;
     let (seed, point) = (key.raw_private_key()?, key.raw_public_key()?);
     let mut check = [0; 4];

@@ -1,6 +1,6 @@
 //! How many connections the daemon holds and how fast it opens them (spec/contextualization.md 6.11).
 
-use super::{Endpoint, HostKeyPolicy, Login, SshError, SshSession};
+use super::{Endpoint, KeepAlive, Request, SshError, SshSession};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -16,6 +16,7 @@ use tokio::{
 pub struct SshLimits {
     connections: Arc<Semaphore>,
     interval: Duration,
+    keep_alive: KeepAlive,
     next: Arc<Mutex<HashMap<Endpoint, Instant>>>,
 }
 
@@ -30,8 +31,15 @@ impl SshLimits {
         Self {
             connections: Arc::new(Semaphore::new(connections.max(1))),
             interval: Duration::from_secs(1) / per_second.max(1),
+            keep_alive: KeepAlive::default(),
             next: Arc::default(),
         }
+    }
+
+    /// The same bounds with other times for silence.
+    #[must_use]
+    pub fn with_keep_alive(self, keep_alive: KeepAlive) -> Self {
+        Self { keep_alive, ..self }
     }
 
     /// Waits until one more connection to the endpoint is allowed.
@@ -51,19 +59,12 @@ impl SshLimits {
         start
     }
 
-    /// As [`SshSession::connect`], within these bounds; the waiting for admission is not part of `timeout`.
+    /// As [`SshSession::connect`], within these bounds; the waiting for admission is not part of its time.
     ///
     /// # Errors
     /// As [`SshSession::connect`].
-    pub async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        user: &str,
-        logins: &[Login],
-        host_key: HostKeyPolicy,
-        timeout: Duration,
-    ) -> Result<SshSession, SshError> {
-        let admission = self.admit(endpoint).await;
-        SshSession::connect_admitted(endpoint, user, logins, host_key, timeout, admission).await
+    pub async fn connect(&self, request: Request) -> Result<SshSession, SshError> {
+        let admission = self.admit(&request.endpoint).await;
+        SshSession::connect_admitted(request, self.keep_alive, admission).await
     }
 }

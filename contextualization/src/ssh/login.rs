@@ -3,7 +3,7 @@
 //! Runs in the session's own thread. libssh2 is in its non-blocking mode throughout, so that every wait has a limit and
 //! ends when nobody waits for the result any more.
 
-use super::{Endpoint, HostKeyPolicy, Login, SshError, keys};
+use super::{KeepAlive, Login, Request, SshError, keys};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ssh2::{BlockDirections, ErrorCode, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 use std::{
@@ -32,12 +32,12 @@ pub(super) const EAGAIN: i32 = -37;
 pub(super) struct Transport(OwnedFd);
 
 impl Transport {
-    /// A TCP connection. The kernel watches it while no channel is open (15 s, 4 probes).
-    pub(super) fn tcp(stream: TcpStream) -> std::io::Result<Self> {
+    /// A TCP connection. The kernel watches it while no channel is open.
+    pub(super) fn tcp(stream: TcpStream, watch: KeepAlive) -> std::io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        let quarter = Duration::from_secs(15);
-        let keepalive = socket2::TcpKeepalive::new().with_time(quarter).with_interval(quarter).with_retries(4);
+        let keepalive = socket2::TcpKeepalive::new().with_time(watch.interval).with_interval(watch.interval);
+        let keepalive = keepalive.with_retries(watch.missed);
         socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         Ok(Self(stream.into()))
     }
@@ -46,16 +46,6 @@ impl Transport {
     pub(super) fn local(stream: UnixStream) -> Self {
         Self(stream.into())
     }
-}
-
-/// What to log in with.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) endpoint: Endpoint,
-    pub(super) user: String,
-    pub(super) logins: Vec<Login>,
-    pub(super) policy: HostKeyPolicy,
-    pub(super) timeout: Duration,
 }
 
 /// What came of it.
@@ -98,12 +88,12 @@ pub(super) fn login(
     let deadline = Instant::now() + request.timeout;
     let wait = Wait { socket: &socket, deadline, abandoned };
 
-    prefer_host_key(&session, request.policy.expected.as_deref());
+    prefer_host_key(&session, request.host_key.expected.as_deref());
     session.set_tcp_stream(transport.0);
     wait.finish(&mut session, Session::handshake).map_err(|stop| unreachable(stop.text()))?;
 
     let seen = session.host_key().map(|(blob, _)| keys::public_text(blob)).unwrap_or_default();
-    if let (true, Some(expected)) = (request.policy.check, &request.policy.expected)
+    if let (true, Some(expected)) = (request.host_key.check, &request.host_key.expected)
         && !keys::same_public(expected, &seen)
     {
         return Err(SshError::HostKeyChanged { target, expected: expected.clone(), seen });

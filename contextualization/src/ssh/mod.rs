@@ -48,7 +48,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// A credential that may open the door.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Login {
     /// Password; also answered to keyboard-interactive prompts.
     Password(String),
@@ -85,6 +85,38 @@ impl HostKeyPolicy {
     #[must_use]
     pub fn off() -> Self {
         Self { expected: None, check: false }
+    }
+}
+
+/// Whom to connect to, as whom, and how long that may take.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// Login name.
+    pub user: String,
+    /// Credentials in the order to try.
+    pub logins: Vec<Login>,
+    /// What to make of its host key.
+    pub host_key: HostKeyPolicy,
+    /// Time for all of it.
+    pub timeout: Duration,
+}
+
+/// When a connection is asked for a sign of life, and when it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence after which the server is asked.
+    pub interval: Duration,
+    /// Unanswered questions that break the connection.
+    pub missed: u32,
+    /// A connection without channels for this time is closed.
+    pub idle: Duration,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(15), missed: 4, idle: Duration::from_secs(120) }
     }
 }
 

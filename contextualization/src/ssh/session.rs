@@ -1,10 +1,10 @@
 //! The session type that everything else sees: a handle on a connection and its channels.
 
 use super::{
-    Admission, Endpoint, ExecLimits, Exit, HostKeyPolicy, Login, Output, SshError,
+    Admission, Endpoint, ExecLimits, Exit, KeepAlive, Output, Request, SshError,
     actor::{self, Handle},
     bridge::{Channel, Destination},
-    login::{self, Transport},
+    login::Transport,
     quote,
 };
 use std::{
@@ -18,6 +18,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
 };
 
 /// Command channels open at once on one connection, and relays besides them; sshd's MaxSessions is 10 by default.
@@ -36,6 +37,9 @@ struct Inner {
     user: String,
     login: usize,
     host_key: String,
+    via: Option<SshSession>,
+    relayed: bool,
+    keep_alive: KeepAlive,
     channels: Arc<Semaphore>,
     relays: Arc<Semaphore>,
     actor: Handle,
@@ -59,90 +63,119 @@ impl std::fmt::Debug for TarEntry {
 }
 
 impl SshSession {
-    /// Connects, checks the host key, then tries the logins in order until one is accepted. `timeout` covers all of it.
+    /// Connects, checks the host key, then tries the logins in order until one is accepted.
     ///
     /// # Errors
     /// [`SshError::Unreachable`], [`SshError::HostKeyChanged`], [`SshError::AuthFailed`],
     /// [`SshError::InvalidPrivateKey`].
-    pub async fn connect(
-        endpoint: &Endpoint,
-        user: &str,
-        logins: &[Login],
-        host_key: HostKeyPolicy,
-        timeout: Duration,
-    ) -> Result<Self, SshError> {
-        Self::connect_admitted(endpoint, user, logins, host_key, timeout, None).await
+    pub async fn connect(request: Request) -> Result<Self, SshError> {
+        Self::connect_admitted(request, KeepAlive::default(), None).await
     }
 
     pub(super) async fn connect_admitted(
-        endpoint: &Endpoint,
-        user: &str,
-        logins: &[Login],
-        host_key: HostKeyPolicy,
-        timeout: Duration,
+        request: Request,
+        keep_alive: KeepAlive,
         admission: Option<Admission>,
     ) -> Result<Self, SshError> {
+        let Request { endpoint, timeout, .. } = &request;
         let unreachable = |reason: String| SshError::Unreachable { target: endpoint.to_string(), reason };
-        let start = tokio::time::Instant::now();
-        let stream = tokio::time::timeout(timeout, TcpStream::connect((endpoint.host.as_str(), endpoint.port)))
+        let start = Instant::now();
+        let stream = tokio::time::timeout(*timeout, TcpStream::connect((endpoint.host.as_str(), endpoint.port)))
             .await
             .map_err(|_| unreachable("no answer in time".to_owned()))?
             .and_then(TcpStream::into_std)
             .map_err(|e| unreachable(e.to_string()))?;
-        let transport = Transport::tcp(stream).map_err(|e| unreachable(e.to_string()))?;
-        let rest = timeout.saturating_sub(start.elapsed());
-        Self::over(transport, endpoint, user, logins, host_key, rest, Keep { admission, via: None, relay: None }).await
+        let transport = Transport::tcp(stream, keep_alive).map_err(|e| unreachable(e.to_string()))?;
+        let keep = Keep { admission, relay: None, keep_alive };
+        Self::over(transport, request, start, keep, None).await
     }
 
     /// Connects to a server behind this one, through a forwarded channel of this session; as many hops as wanted. When
-    /// the server forbids TCP forwarding a relay command takes its place.
+    /// the server forbids TCP forwarding a relay command takes its place; waiting for one is not part of the time.
     ///
     /// # Errors
-    /// As [`SshSession::connect`], [`SshError::ForwardingDenied`], and [`SshError::Disconnected`] of this session.
-    pub async fn connect_through(
-        &self,
-        endpoint: &Endpoint,
-        user: &str,
-        logins: &[Login],
-        host_key: HostKeyPolicy,
-        timeout: Duration,
-    ) -> Result<Self, SshError> {
-        let late = |_| SshError::Unreachable { target: endpoint.to_string(), reason: "no answer in time".to_owned() };
-        let start = tokio::time::Instant::now();
-        let (stream, relay) = tokio::time::timeout(timeout, self.forward(endpoint)).await.map_err(late)??;
-        let rest = timeout.saturating_sub(start.elapsed());
-        let keep = Keep { admission: None, via: Some(self.clone()), relay };
-        Self::over(Transport::local(stream), endpoint, user, logins, host_key, rest, keep).await
+    /// As [`SshSession::connect`], and [`SshError::Disconnected`] of this session.
+    pub async fn connect_through(&self, request: Request) -> Result<Self, SshError> {
+        let (Channel { stream, exit }, relay, start) = self.forward(&request.endpoint, request.timeout).await?;
+        let relayed = relay.is_some();
+        let keep = Keep { admission: None, relay, keep_alive: self.inner.keep_alive };
+        match Self::over(Transport::local(stream), request, start, keep, Some(self.clone())).await {
+            Err(SshError::Unreachable { target, reason }) if relayed => {
+                // The relay knows better why nothing came.
+                let exit = tokio::time::timeout(Duration::from_secs(1), self.exit(exit)).await;
+                let said = exit.ok().and_then(Result::ok).map(|exit| printable(&exit.stderr)).unwrap_or_default();
+                let reason = if said.is_empty() { reason } else { said };
+                Err(SshError::Unreachable { target, reason })
+            }
+            result => result,
+        }
     }
 
+    /// A channel to a TCP port on the other side, within `timeout` of the time returned; a relay's permit is to live as
+    /// long as the channel.
+    pub(super) async fn forward(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Duration,
+    ) -> Result<(Channel<StdUnixStream>, Option<OwnedSemaphorePermit>, Instant), SshError> {
+        let late = |_| SshError::Unreachable { target: endpoint.to_string(), reason: "no answer in time".to_owned() };
+        let start = Instant::now();
+        let direct = Destination::Tcp { host: endpoint.host.clone(), port: endpoint.port };
+        let opened = tokio::time::timeout(timeout, self.inner.actor.open(direct, Vec::new(), false));
+        match opened.await.map_err(late)? {
+            Ok(channel) => Ok((channel, None, start)),
+            Err(SshError::ForwardingDenied { .. }) => {
+                let permit = Arc::clone(&self.inner.relays).acquire_owned().await;
+                let permit = permit.map_err(|e| self.remote(e.to_string()))?;
+                let start = Instant::now();
+                let port = endpoint.port.to_string();
+                let line = quote(&["sh", "-c", RELAY, "relay", &endpoint.host, &port]);
+                let relay = Destination::Command { line, stderr: 4 << 10 };
+                let opened = tokio::time::timeout(timeout, self.inner.actor.open(relay, Vec::new(), false));
+                Ok((opened.await.map_err(late)??, Some(permit), start))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Logs in over an open transport, in what is left of the request's time since `start`.
     async fn over(
         transport: Transport,
-        endpoint: &Endpoint,
-        user: &str,
-        logins: &[Login],
-        policy: HostKeyPolicy,
-        timeout: Duration,
+        mut request: Request,
+        start: Instant,
         keep: Keep,
+        via: Option<Self>,
     ) -> Result<Self, SshError> {
-        let request = login::Request {
-            endpoint: endpoint.clone(),
-            user: user.to_owned(),
-            logins: logins.to_vec(),
-            policy,
-            timeout,
-        };
-        let (actor, accepted) = actor::start(transport, request, Box::new(keep)).await?;
+        request.timeout = request.timeout.saturating_sub(start.elapsed());
+        let (endpoint, user) = (request.endpoint.clone(), request.user.clone());
+        let (relayed, keep_alive) = (keep.relay.is_some(), keep.keep_alive);
+        let (actor, accepted) = actor::start(transport, request, keep_alive, Box::new((keep, via.clone()))).await?;
         Ok(Self {
             inner: Arc::new(Inner {
-                endpoint: endpoint.clone(),
-                user: user.to_owned(),
+                endpoint,
+                user,
                 login: accepted.login,
                 host_key: accepted.host_key,
+                via,
+                relayed,
+                keep_alive,
                 channels: Arc::new(Semaphore::new(CHANNELS)),
                 relays: Arc::new(Semaphore::new(RELAYS)),
                 actor,
             }),
         })
+    }
+
+    /// The session that this one goes through.
+    #[must_use]
+    pub fn via(&self) -> Option<&Self> {
+        self.inner.via.as_ref()
+    }
+
+    /// Whether that one forbids TCP forwarding, so that a relay command carries this one.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.inner.relayed
     }
 
     /// The server.
@@ -257,10 +290,7 @@ impl SshSession {
     /// [`SshError::Remote`] for a command that ended with a status other than 0.
     #[must_use]
     pub fn failed(&self, output: &Output) -> SshError {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let text: String = stderr.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let skip = text.chars().count().saturating_sub(500);
-        let tail: String = text.chars().skip(skip).collect();
+        let tail = printable(&output.stderr);
         self.remote(format!("status {} {tail}", output.status).trim_end().to_owned())
     }
 
@@ -311,26 +341,14 @@ impl SshSession {
     async fn exit(&self, exit: oneshot::Receiver<Result<Exit, SshError>>) -> Result<Exit, SshError> {
         exit.await.unwrap_or_else(|_| Err(self.inner.actor.broken()))
     }
+}
 
-    /// A byte stream to a TCP port on the other side; a relay's permit is to live as long as the stream.
-    pub(super) async fn forward(
-        &self,
-        endpoint: &Endpoint,
-    ) -> Result<(StdUnixStream, Option<OwnedSemaphorePermit>), SshError> {
-        let direct = Destination::Tcp { host: endpoint.host.clone(), port: endpoint.port };
-        match self.inner.actor.open(direct, Vec::new(), false).await {
-            Ok(channel) => Ok((channel.stream, None)),
-            Err(SshError::ForwardingDenied { .. }) => {
-                let permit =
-                    Arc::clone(&self.inner.relays).acquire_owned().await.map_err(|e| self.remote(e.to_string()))?;
-                let port = endpoint.port.to_string();
-                let line = quote(&["sh", "-c", RELAY, "relay", &endpoint.host, &port]);
-                let relay = Destination::Command { line, stderr: 4 << 10 };
-                Ok((self.inner.actor.open(relay, Vec::new(), false).await?.stream, Some(permit)))
-            }
-            Err(e) => Err(e),
-        }
-    }
+/// The end of what a command said on its standard error, in one line.
+fn printable(stderr: &[u8]) -> String {
+    let stderr = String::from_utf8_lossy(stderr);
+    let text: String = stderr.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let skip = text.chars().count().saturating_sub(500);
+    text.chars().skip(skip).collect()
 }
 
 /// What lives as long as the connection does.
@@ -338,9 +356,8 @@ struct Keep {
     #[allow(dead_code)]
     admission: Option<Admission>,
     #[allow(dead_code)]
-    via: Option<SshSession>,
-    #[allow(dead_code)]
     relay: Option<OwnedSemaphorePermit>,
+    keep_alive: KeepAlive,
 }
 
 /// Gives a command its first N bytes of input and ends it when the channel closes: without a terminal sshd shows that
@@ -355,7 +372,10 @@ const RELAY: &str = r#"h=$1; p=$2
 for n in nc ncat netcat; do if command -v "$n" >/dev/null 2>&1; then exec "$n" "$h" "$p"; fi; done
 for n in python3 python; do if command -v "$n" >/dev/null 2>&1; then exec "$n" -c '
 import os, socket, sys, threading
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+except Exception as e:
+    sys.exit(str(e))
 s.settimeout(None)
 def up():
     while True:

@@ -5,12 +5,16 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::UnixStream,
     sync::OwnedSemaphorePermit,
 };
+
+/// Time for the channel to open.
+const OPENING: Duration = Duration::from_secs(30);
 
 /// The stream. It keeps the session open that carries it.
 #[derive(Debug)]
@@ -27,8 +31,8 @@ impl SshSession {
     /// # Errors
     /// [`SshError::Unreachable`], and [`SshError::Disconnected`] of this session.
     pub async fn tunnel(&self, endpoint: &Endpoint) -> Result<Tunnel, SshError> {
-        let (stream, relay) = self.forward(endpoint).await?;
-        let stream = UnixStream::from_std(stream)
+        let (channel, relay, _) = self.forward(endpoint, OPENING).await?;
+        let stream = UnixStream::from_std(channel.stream)
             .map_err(|e| SshError::Unreachable { target: endpoint.to_string(), reason: e.to_string() })?;
         Ok(Tunnel { stream, _session: self.clone(), _relay: relay })
     }

@@ -4,10 +4,10 @@ use crate::sshd::{SOON, Sshd, USERS};
 use contextualization::{
     ErrorCode, Installed, KeyPair,
     access::{
-        AccessError, AccessSettings, Accessed, LoginKind, NodeTask, Proxy, Sudo, Target, WaitLimits, access_all,
-        prepare_node, reach, wait_ssh,
+        AccessError, AccessSettings, Accessed, LoginKind, NodeTask, Proxy, Routes, Sudo, Target, WaitLimits,
+        access_all, prepare_node, reach, wait_ssh,
     },
-    ssh::{Endpoint, HostKeyPolicy, Login, SshError, SshLimits, SshSession, keys},
+    ssh::{Endpoint, Login, SshError, SshLimits, SshSession, keys},
 };
 use futures::StreamExt;
 use std::{
@@ -28,7 +28,7 @@ fn target(vm: u32, sshd: &Sshd, user: &str, logins: Vec<(LoginKind, Login)>) -> 
         vm,
         user: user.to_owned(),
         addresses: vec![sshd.endpoint()],
-        outside: Some(sshd.endpoint()),
+        outside: sshd.endpoint(),
         logins,
         host_key: None,
         proxy: None,
@@ -46,6 +46,7 @@ fn password(kind: LoginKind, text: &str) -> (LoginKind, Login) {
     (kind, Login::Password(text.to_owned()))
 }
 
+/// Cases: M-23, M-24, M-25.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_says_what_it_is_and_who_may_be_root() {
     let sshd = Sshd::start(&[]);
@@ -102,20 +103,20 @@ async fn credentials_change_once_and_a_repetition_ends_the_same() {
         // As if the daemon had died each time before it could store what it did.
         for _ in 0..3 {
             let session = reach(&limits, &target, &settings).await.unwrap();
-            let done = Accessed::prepare(&target, &session, false).await.unwrap();
+            let done = Accessed::prepare(&target, &session).await.unwrap();
             assert!(done.installed == installs && sshd.host_key().starts_with(&done.host_key));
             seen.push(done.login);
         }
         assert_eq!(seen, [LoginKind::Initial, LoginKind::New, LoginKind::New], "{user}");
         let logins = [Login::PrivateKey(new.private.clone())];
-        let by_key = SshSession::connect(&sshd.endpoint(), user, &logins, HostKeyPolicy::off(), SOON).await.unwrap();
+        let by_key = SshSession::connect(sshd.request(user, logins.to_vec())).await.unwrap();
         let lines = by_key.exec(&["cat", ".ssh/authorized_keys"]).await.unwrap().stdout;
         let lines = String::from_utf8(lines).unwrap();
         for pair in [&own, &new] {
             assert_eq!(lines.matches(pair.public.as_str()).count(), 1, "{lines}");
         }
         let old = [Login::Password((*old).to_owned())];
-        let refused = SshSession::connect(&sshd.endpoint(), user, &old, HostKeyPolicy::off(), SOON).await;
+        let refused = SshSession::connect(sshd.request(user, old.to_vec())).await;
         assert!(matches!(refused, Err(SshError::AuthFailed { .. })));
     }
     let bad = NodeTask { new_password: Some("a\nroot:b".to_owned()), ..NodeTask::default() };
@@ -123,10 +124,12 @@ async fn credentials_change_once_and_a_repetition_ends_the_same() {
     assert_eq!(refused, Err(AccessError::NewlineInPassword));
 }
 
+/// Cases: M-10, M-13, M-14, M-17, M-29.
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_are_accessed_side_by_side_and_fail_alone() {
     let (master, worker) = (Sshd::start(&["AllowTcpForwarding=no"]), Sshd::start(&[]));
-    let down = Sshd::start(&[]);
+    let open = Sshd::start(&[]);
+    let (jump, shut) = (Sshd::start(&[]), Sshd::start(&["AllowTcpForwarding=no"]));
     let nowhere = Endpoint::new("127.0.0.1", 1);
     let mut targets: Vec<Target> = (0..12)
         .map(|vm| {
@@ -142,18 +145,23 @@ async fn machines_are_accessed_side_by_side_and_fail_alone() {
     targets[6].host_key = Some(keys::generate().unwrap().public);
     targets[7].logins = vec![(LoginKind::Initial, Login::PrivateKey("~/.ssh/id_rsa".to_owned()))];
     targets[8].addresses = vec![nowhere.clone()];
-    targets[8].proxy = Some(Proxy {
-        endpoint: down.endpoint(),
-        user: "easy".to_owned(),
-        logins: vec![Login::PrivateKey(keys.private.clone())],
-    });
-    targets[9].addresses = vec![nowhere];
-    targets[9].proxy =
-        Some(Proxy { endpoint: down.endpoint(), user: "easy".to_owned(), logins: vec![down.login().remove(0)] });
+    let proxy = |sshd: &Sshd, logins: Vec<Login>| {
+        Some(Proxy { endpoint: sshd.endpoint(), user: "easy".to_owned(), logins, host_key: None })
+    };
+    targets[8].proxy = proxy(&jump, vec![Login::PrivateKey(keys.private.clone())]);
+    for behind in &mut targets[9..] {
+        behind.addresses = vec![nowhere.clone()];
+        behind.proxy = proxy(&jump, jump.login());
+    }
+    targets[11].proxy = proxy(&shut, shut.login());
 
-    let session = master.session("root").await;
+    let (relays, routes) = (Routes::from(master.session("root").await), Routes::from(open.session("root").await));
     let settings = quick();
-    let mut results: Vec<_> = access_all(&session, &targets, &settings).collect().await;
+    let direct = access_all(&relays, &targets[..8], &settings).chain(access_all(&relays, &targets[9..10], &settings));
+    let (mut results, behind): (Vec<_>, Vec<_>) =
+        tokio::join!(direct.collect(), access_all(&routes, &targets[8..], &settings).collect());
+    assert_eq!(results.pop().unwrap().1.map(|a| a.proxy_host_key.is_some()), Ok(true));
+    results.extend(behind);
     results.sort_by_key(|(vm, _)| *vm);
     let codes: Vec<_> = results.iter().map(|(_, result)| result.as_ref().map(|_| ()).map_err(|e| e.code)).collect();
     let mut expected = vec![Ok(()); 12];
@@ -163,16 +171,46 @@ async fn machines_are_accessed_side_by_side_and_fail_alone() {
     expected[6] = Err(ErrorCode::HostkeyChanged);
     expected[7] = Err(ErrorCode::SshAuth);
     expected[8] = Err(ErrorCode::ProxyFailed);
+    expected[11] = Err(ErrorCode::ProxyFailed);
     assert_eq!(codes, expected, "{results:#?}");
-    assert!(results[9].1.as_ref().unwrap().through_proxy);
-    assert!(results[7].1.as_ref().unwrap_err().message.contains("invalid private key"));
+    let says = |vm: usize, text: &str| {
+        let message = &results[vm].1.as_ref().unwrap_err().message;
+        assert!(message.contains(text), "VM {vm}: {message}");
+    };
+    says(8, "the proxy host: ");
+    says(11, "AllowTcpForwarding");
+    // Both machines behind the proxy share one connection of their master to it (the other one is a relay's), and its host key is known from now on.
+    assert_eq!(jump.log().matches("Accepted publickey").count(), 2, "{}", jump.log());
+    let seen = results[9].1.as_ref().unwrap().proxy_host_key.clone().unwrap();
+    assert!(jump.host_key().starts_with(&seen));
+    assert_eq!(results[0].1.as_ref().unwrap().proxy_host_key, None);
+    says(7, "invalid private key");
+    says(6, "CTXT_HOSTKEY = off");
 
     // The daemon's own way through a proxy host.
     let limits = SshLimits::new(10, 100);
     assert!(reach(&limits, &targets[9], &settings).await.unwrap().exec(&["true"]).await.unwrap().success());
     assert_eq!(reach(&limits, &targets[8], &settings).await.unwrap_err().code, ErrorCode::ProxyFailed);
+
+    // A hop with another host key than before is not trusted.
+    let other = Some(keys::generate().unwrap().public);
+    for known in [Some(seen), other.clone()] {
+        targets[9].proxy.as_mut().unwrap().host_key = known.clone();
+        let (direct, through) =
+            (reach(&limits, &targets[9], &settings).await.map(drop), access_all(&routes, &targets[9..10], &settings));
+        let through = through.collect::<Vec<_>>().await.remove(0).1.map(drop);
+        for result in [direct, through] {
+            match result {
+                Ok(()) => assert_ne!(known, other),
+                Err(error) => assert_eq!((error.code, &known), (ErrorCode::HostkeyChanged, &other), "{error:?}"),
+            }
+        }
+    }
+    let unchecked = AccessSettings { check_host_keys: false, ..settings };
+    assert!(reach(&limits, &targets[9], &unchecked).await.is_ok());
 }
 
+/// Cases: M-06, M-07.
 #[tokio::test]
 async fn refusals_count_only_after_a_while() {
     let ms = Duration::from_millis;

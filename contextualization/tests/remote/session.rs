@@ -2,7 +2,7 @@
 
 use crate::sshd::{SOON, Sshd, run};
 use contextualization::ssh::{
-    ExecLimits, HostKeyPolicy, Login, SshError, SshLimits, SshSession, TarEntry, keys, quote,
+    ExecLimits, HostKeyPolicy, KeepAlive, Login, Request, SshError, SshLimits, SshSession, TarEntry, keys, quote,
 };
 
 use std::{
@@ -50,12 +50,12 @@ async fn commands_run_side_by_side_on_one_connection() {
     assert!(session.exec(&["true"]).await.unwrap().success());
 }
 
+/// Cases: M-08, M-09, M-10.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_opens_and_the_session_says_which() {
     let sshd = Sshd::start(&[]);
-    let connect = |user: &'static str, logins: Vec<Login>, policy: HostKeyPolicy| {
-        let endpoint = sshd.endpoint();
-        async move { SshSession::connect(&endpoint, user, &logins, policy, SOON).await }
+    let connect = |user: &'static str, logins: Vec<Login>, host_key: HostKeyPolicy| {
+        SshSession::connect(Request { host_key, ..sshd.request(user, logins) })
     };
     let password = |text: &str| Login::Password(text.to_owned());
     let dir = tempfile::tempdir().unwrap();
@@ -63,7 +63,14 @@ async fn a_credential_opens_and_the_session_says_which() {
     assert!(sshd.host_key().starts_with(session.host_key()), "{} {}", sshd.host_key(), session.host_key());
 
     // Every common key form, as users paste them.
-    for (kind, form) in [("rsa", "PEM"), ("rsa", "RFC4716"), ("rsa", "PKCS8"), ("ecdsa", "PEM"), ("ecdsa", "RFC4716")] {
+    for (kind, form) in [
+        ("rsa", "PEM"),
+        ("rsa", "RFC4716"),
+        ("rsa", "PKCS8"),
+        ("ecdsa", "PEM"),
+        ("ecdsa", "RFC4716"),
+        ("ed25519", "RFC4716"),
+    ] {
         let file = dir.path().join(format!("{kind}{form}"));
         run(Command::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-m", form, "-f"]).arg(&file));
         let public = fs::read(file.with_extension("pub")).unwrap();
@@ -109,11 +116,11 @@ async fn a_session_leads_to_further_machines_even_without_forwarding() {
     let (open, inner) = (Sshd::start(&[]), Sshd::start(&[]));
     let closed = Sshd::start(&["AllowTcpForwarding=no"]);
     let first = open.session("root").await;
-    let (limits, at) = (HostKeyPolicy::off(), inner.endpoint());
-    let second =
-        first.connect_through(&closed.endpoint(), "easy", &closed.login(), limits.clone(), SOON).await.unwrap();
+    let second = first.connect_through(closed.request("easy", closed.login())).await.unwrap();
+    assert!(!second.is_relayed() && second.via().unwrap().endpoint() == &open.endpoint());
     // The third hop goes through a relay command, since the second one forbids forwarding.
-    let third = second.connect_through(&at, "root", &inner.login(), limits.clone(), SOON).await.unwrap();
+    let third = second.connect_through(inner.request("root", inner.login())).await.unwrap();
+    assert!(third.is_relayed());
     drop((first, second));
     let big = vec![b'y'; 3 << 20];
     let all = ExecLimits { stdout: 4 << 20, ..ExecLimits::default() };
@@ -123,12 +130,16 @@ async fn a_session_leads_to_further_machines_even_without_forwarding() {
     }
     let nobody = contextualization::ssh::Endpoint::new("127.0.0.1", 1);
     for via in [&third, &closed.session("root").await] {
-        let lost = via.connect_through(&nobody, "root", &inner.login(), limits.clone(), SOON).await;
-        assert!(matches!(lost, Err(SshError::Unreachable { .. })), "{lost:?}");
+        let lost = via.connect_through(Request { endpoint: nobody.clone(), ..inner.request("root", vec![]) }).await;
+        assert!(
+            matches!(&lost, Err(SshError::Unreachable { reason, .. }) if reason.contains("efused") || reason.contains("connection failed")),
+            "{lost:?}"
+        );
         assert!(via.exec(&["true"]).await.unwrap().success());
     }
 }
 
+/// Cases: M-12.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_arrive_without_sftp() {
     let sshd = Sshd::start(&[]);
@@ -200,7 +211,7 @@ async fn a_lost_server_is_an_error_at_once() {
     assert!(matches!(command.await.unwrap(), Err(SshError::Disconnected { .. })));
     assert!(matches!(session.exec(&["true"]).await, Err(SshError::Disconnected { .. })));
     assert!(session.is_closed() && start.elapsed() < Duration::from_secs(5));
-    let gone = SshSession::connect(&sshd.endpoint(), "root", &sshd.login(), HostKeyPolicy::off(), SOON).await;
+    let gone = SshSession::connect(sshd.request("root", sshd.login())).await;
     assert!(matches!(gone, Err(SshError::Unreachable { .. })), "{gone:?}");
 
     // An idle session notices as well, without being asked.
@@ -215,7 +226,8 @@ async fn a_lost_server_is_an_error_at_once() {
     // A port that accepts and never speaks is given up in time.
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = contextualization::ssh::Endpoint::new("127.0.0.1", mute.local_addr().unwrap().port());
-    let silent = SshSession::connect(&at, "root", &[], HostKeyPolicy::off(), Duration::from_millis(300)).await;
+    let timeout = Duration::from_millis(300);
+    let silent = SshSession::connect(Request { endpoint: at, timeout, ..sshd.request("root", vec![]) }).await;
     assert!(matches!(silent, Err(SshError::Unreachable { .. })), "{silent:?}");
 }
 
@@ -223,14 +235,33 @@ async fn a_lost_server_is_an_error_at_once() {
 async fn the_daemon_keeps_its_bounds() {
     let sshd = Sshd::start(&[]);
     let limits = SshLimits::new(2, 20);
-    let (logins, endpoint) = (sshd.login(), sshd.endpoint());
-    assert!(limits.connect(&endpoint, "root", &[], HostKeyPolicy::off(), SOON).await.is_err());
-    let open = || limits.connect(&endpoint, "root", &logins, HostKeyPolicy::off(), SOON);
+    assert!(limits.connect(sshd.request("root", vec![])).await.is_err());
+    let open = || limits.connect(sshd.request("root", sshd.login()));
     let (first, second) = (open().await.unwrap(), open().await.unwrap());
     assert!(tokio::time::timeout(Duration::from_millis(500), open()).await.is_err(), "a third one was admitted");
     drop(first);
     assert!(open().await.is_ok());
     drop(second);
+
+    // New connections keep their distance, whoever asks.
+    let limits = SshLimits::new(20, 5);
+    let start = Instant::now();
+    let opened = (0..6).map(|_| limits.connect(sshd.request("root", sshd.login())));
+    assert!(futures::future::join_all(opened).await.iter().all(Result::is_ok));
+    assert!(start.elapsed() >= Duration::from_millis(1000), "six connections within {:?}", start.elapsed());
+
+    // An idle connection is closed, one in use is not.
+    let idle = Duration::from_millis(500);
+    let limits = SshLimits::new(1, 20).with_keep_alive(KeepAlive { idle, ..KeepAlive::default() });
+    let session = limits.connect(sshd.request("root", sshd.login())).await.unwrap();
+    assert!(session.exec(&["sleep", "1"]).await.unwrap().success());
+    let start = Instant::now();
+    while !session.is_closed() {
+        assert!(start.elapsed() < SOON, "an idle connection stays open");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Its place is free.
+    assert!(limits.connect(sshd.request("root", sshd.login())).await.is_ok());
 }
 
 #[test]

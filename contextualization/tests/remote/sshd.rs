@@ -3,7 +3,7 @@
 
 use contextualization::{
     KeyPair,
-    ssh::{Endpoint, HostKeyPolicy, Login, SshSession, keys},
+    ssh::{Endpoint, HostKeyPolicy, Login, Request, SshSession, keys},
 };
 use std::{
     fs,
@@ -122,11 +122,15 @@ impl Sshd {
         vec![Login::PrivateKey(self.key.private.clone())]
     }
 
+    /// A connection as a user, to any host key.
+    pub fn request(&self, user: &str, logins: Vec<Login>) -> Request {
+        let host_key = HostKeyPolicy::off();
+        Request { endpoint: self.endpoint(), user: user.to_owned(), logins, host_key, timeout: SOON }
+    }
+
     /// A session of a user, with the server's key.
     pub async fn session(&self, user: &str) -> SshSession {
-        SshSession::connect(&self.endpoint(), user, &self.login(), HostKeyPolicy::off(), SOON)
-            .await
-            .unwrap_or_else(|e| panic!("{e}: {}", self.log()))
+        SshSession::connect(self.request(user, self.login())).await.unwrap_or_else(|e| panic!("{e}: {}", self.log()))
     }
 
     /// Ends it and all its connections at once.

@@ -7,7 +7,7 @@ use crate::{
 };
 use contextualization::{
     Outcome,
-    ssh::{Endpoint, HostKeyPolicy, Login, SshError, SshSession, keys},
+    ssh::{Endpoint, HostKeyPolicy, Login, Request, SshError, SshSession, keys},
 };
 use std::time::Duration;
 
@@ -18,9 +18,14 @@ const RECIPE: &str =
 
 /// Whether a login opens the door.
 async fn opens(node: &Node, login: Login) -> bool {
-    let limit = Duration::from_secs(20);
-    let endpoint = Endpoint::new(node.ip(), node.port);
-    match SshSession::connect(&endpoint, node.user, &[login], HostKeyPolicy::off(), limit).await {
+    let request = Request {
+        endpoint: Endpoint::new(node.ip(), node.port),
+        user: node.user.to_owned(),
+        logins: vec![login],
+        host_key: HostKeyPolicy::off(),
+        timeout: Duration::from_secs(20),
+    };
+    match SshSession::connect(request).await {
         Ok(_) => true,
         Err(SshError::AuthFailed { .. }) => false,
         Err(error) => panic!("{}: {error}", node.name),

@@ -22,7 +22,6 @@ pub fn settings() -> Settings {
         wait_public_ip: Duration::from_secs(20),
         ansible_install_timeout: Duration::from_secs(120),
         forks: 10,
-        max_ssh: 50,
         bundle_dir: lab::bundle_dir(),
         allow_online: false,
         check_host_keys: true,

@@ -17,6 +17,8 @@ pub struct Seen {
     pub results: BTreeMap<u32, Result<(), VmError>>,
     pub master: Option<u32>,
     pub ansible_host_keys: BTreeMap<String, String>,
+    pub host_keys: BTreeMap<u32, String>,
+    pub proxy_host_keys: BTreeMap<u32, String>,
 }
 
 /// A journal in memory.
@@ -39,7 +41,9 @@ impl Journal for Memory {
                 }
                 Effect::Master { vm } => seen.master = Some(vm),
                 Effect::AnsibleHostKey { host, key } => drop(seen.ansible_host_keys.insert(host, key)),
-                Effect::CredentialsChanged { .. } | Effect::HostKey { .. } => {}
+                Effect::HostKey { vm, key } => drop(seen.host_keys.insert(vm, key)),
+                Effect::ProxyHostKey { vm, key } => drop(seen.proxy_host_keys.insert(vm, key)),
+                Effect::CredentialsChanged { .. } => {}
             }
         }
         Ok(())

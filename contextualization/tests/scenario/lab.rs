@@ -154,6 +154,19 @@ impl Lab {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// What a node's sshd has logged.
+    pub fn log(&self, node: &Node) -> String {
+        std::fs::read_to_string(self.dir.path().join(node.name).join("log")).unwrap()
+    }
+
+    /// Gives a running node another host key.
+    pub fn change_host_key(&self, node: &Node) {
+        let change = "cd /etc/ssh && rm ssh_host_ed25519_key && ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key \
+                      && kill -HUP $(cat /run/sshd.pid)";
+        let (changed, text) = self.shell(node, change);
+        assert!(changed, "{text}");
+    }
+
     /// Facts of a machine on such a node.
     pub fn facts(&self, id: u32, system: &str, node: &Node) -> VmFacts {
         let mut networks: Vec<Network> = Vec::new();
@@ -187,6 +200,7 @@ impl Lab {
             power: VmPower::Running,
             info: Arc::new(info),
             host_key: None,
+            proxy_host_key: None,
             creation_id: id,
         }
     }

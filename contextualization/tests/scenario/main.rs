@@ -11,6 +11,7 @@ mod journal;
 mod keeper;
 mod lab;
 
+mod access;
 mod lifecycle;
 mod main_job;
 mod windows;

@@ -141,6 +141,7 @@ pub fn add(
             configured: None,
             failure: None,
             host_key: None,
+            proxy_host_key: None,
             created: now,
             foreign: None,
             text: Default::default(),

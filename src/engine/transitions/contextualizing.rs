@@ -91,6 +91,11 @@ pub(super) fn context(draft: &mut Draft, generation: u64, entry: Entry) -> bool 
                     vm.host_key = Some(key);
                 }
             }
+            ContextEffect::ProxyHostKey { vm, key } => {
+                if let Some(vm) = draft.vm(vm) {
+                    vm.proxy_host_key = Some(key);
+                }
+            }
             ContextEffect::Master { vm } => draft.infrastructure().master = Some(vm),
             ContextEffect::AnsibleHostKey { host, key } => {
                 draft.infrastructure().ansible_host_keys.insert(host, key);

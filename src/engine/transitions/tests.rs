@@ -5,6 +5,7 @@
 use super::super::{
     draft::{Draft, Effect, Terms},
     model::*,
+    state::{Clock, vm_state},
     transitions::{self, Event, LaunchFailure, Placement, PlannedVm},
 };
 use connectors::{Endpoint, Observation, PowerState, ProviderId, SharedResources, VmUid};
@@ -251,6 +252,30 @@ impl World {
         let held = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_));
         self.model.vms.iter().filter(held).map(|vm| vm.uid.0.clone()).collect()
     }
+}
+
+/// A cloud that does not answer ends nothing. It shows after the grace period and is forgotten with the next answer.
+///
+/// Cases: M-28.
+#[test]
+fn a_silent_cloud_is_waited_for() {
+    let mut world = World::new();
+    world.step(Step::Add { number: 1, context: true });
+    while let Some(index) = world.tasks.iter().position(|task| *task != Effect::Contextualize) {
+        world.work(index.try_into().unwrap(), 0);
+    }
+    let waiting = |world: &World, now: i64| {
+        assert!(world.model.generation.as_ref().unwrap().open && world.tasks == [Effect::Contextualize]);
+        vm_state(&world.model, world.model.vm(0).unwrap(), Clock { now, grace: 120 })
+    };
+    assert_eq!(waiting(&world, 1000), State::Running);
+    world.report(Event::Observed { asked: vec![0], answer: Err(()) });
+    assert_eq!((waiting(&world, 120), waiting(&world, 121)), (State::Running, State::Unknown));
+    let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
+    let (state, addresses, features) = (PowerState::Running, Vec::new(), Features::new());
+    let answer = Ok(vec![Observation { id, state, addresses, features, fault: None }]);
+    world.report(Event::Observed { asked: vec![0], answer });
+    assert_eq!(waiting(&world, 1000), State::Running);
 }
 
 proptest! {
