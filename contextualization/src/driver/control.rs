@@ -92,7 +92,7 @@ impl<'a> Stage<'_, 'a> {
         };
         recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
         let ready = seats.iter().map(|seat| async move {
-            let installed = self.install(&seat.control, &seat.session);
+            let installed = self.install(&seat.control, &seat.target, &seat.session);
             let (installed, opened) = tokio::join!(installed, self.doors(&seat.control, &seat.session));
             installed.and(opened)
         });

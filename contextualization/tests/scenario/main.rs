@@ -10,7 +10,10 @@ mod documents;
 mod journal;
 mod keeper;
 mod lab;
+mod web;
 
+mod bootstrap;
+mod galaxy;
 mod lifecycle;
 mod main_job;
 mod windows;
