@@ -84,6 +84,7 @@ const DOCUMENTS: &[(&str, &str, &[&str])] = &[
     ("a port that is none", "network n ( outports = '99999999' )\n", &["Line 1:", "'outports'"]),
 ];
 
+/// Cases: R-16.
 #[tokio::test]
 async fn documents_are_refused_with_their_place_and_nothing_changes() {
     let bystander = Bystander::start().await;
