@@ -132,7 +132,7 @@ fn every_error_names_its_place_and_secrets_never_show() {
     assert!(errors.contains("im.cfg:3: DATA_DB") && errors.contains("GRACE_PERIOD must be greater"), "{errors}");
     assert!(errors.contains("im.cfg:5: ANSIBLE_VERSION: expected a version"), "{errors}");
     let shown: Vec<&str> = report.settings.iter().map(|setting| setting.shown.as_str()).collect();
-    assert_eq!(shown, ["mysql://im:***@db/im", "***", "500"]);
+    assert_eq!(shown, ["mysql://im:***@db/im", "***", "500", "newest"]);
     assert!(!format!("{report:?}").contains("sesame"));
 }
 
