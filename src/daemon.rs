@@ -38,6 +38,8 @@ const CONTRACT_VERSION: &str = "1.19.1";
 const DRAIN: Duration = Duration::from_secs(3);
 /// New SSH connections per second and machine; more are refused by sshd's MaxStartups.
 const SSH_RATE: u32 = 5;
+/// Time between two tries to install a role or collection.
+const GALAXY_DELAY: Duration = Duration::from_secs(10);
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -221,7 +223,18 @@ fn contextualization_settings(config: &Config) -> Settings {
         ansible_install_timeout: config.ansible_install_timeout,
         forks: config.ctxt_forks,
         bundle_dir: config.ctxt_bundle_dir.clone(),
+        ansible_version: config.ansible_version.clone(),
+        collections: match config.ctxt_collections {
+            config::Collections::Slim => "slim",
+            config::Collections::Default => "default",
+            config::Collections::Full => "full",
+        }
+        .to_owned(),
         allow_online: config.ctxt_allow_online,
+        pip_index: config.ctxt_pip_index.clone(),
+        galaxy_server: config.ctxt_galaxy_server.clone(),
+        galaxy_dir: config.ctxt_galaxy_dir.clone(),
+        galaxy_delay: GALAXY_DELAY,
         check_host_keys: config.ctxt_hostkey == config::HostKeys::Tofu,
         expose_secrets: config.ctxt_expose_auth == config::ExposeAuth::Full,
         inventory_integers: config.ctxt_inventory_types == config::InventoryTypes::R1,

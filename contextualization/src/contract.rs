@@ -87,8 +87,20 @@ pub struct Settings {
     pub forks: u32,
     /// CTXT_BUNDLE_DIR: where the offline Ansible bundles lie on the daemon's host.
     pub bundle_dir: PathBuf,
+    /// ANSIBLE_VERSION: what runs recipes when the document does not say.
+    pub ansible_version: String,
+    /// CTXT_COLLECTIONS: slim, default or full.
+    pub collections: String,
     /// CTXT_ALLOW_ONLINE
     pub allow_online: bool,
+    /// CTXT_PIP_INDEX: package index of masters, none: what their pip is configured to use.
+    pub pip_index: Option<String>,
+    /// CTXT_GALAXY_SERVER: none for the public one.
+    pub galaxy_server: Option<String>,
+    /// CTXT_GALAXY_DIR: archives of roles and collections on the daemon's host.
+    pub galaxy_dir: Option<PathBuf>,
+    /// Time between two tries to install a role or collection.
+    pub galaxy_delay: Duration,
     /// CTXT_HOSTKEY = tofu
     pub check_host_keys: bool,
     /// CTXT_EXPOSE_AUTH = full: secret features stay in IM_INFRASTRUCTURE_RADL.

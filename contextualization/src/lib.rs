@@ -11,6 +11,7 @@
 //! | [`plan`] | from a document to files, playbooks and steps |
 //! | [`yaml`] | YAML that keeps tags and styles |
 //! | [`bootstrap`] | bringing Ansible to the master |
+//! | [`galaxy`] | roles and collections that the document asks for |
 //! | [`driver`] | the state machine; its entry is [`run`] |
 //! | [`journal`] | from the runner's events to logs and results |
 #![deny(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod access;
 pub mod bootstrap;
 pub mod contract;
 pub mod driver;
+pub mod galaxy;
 pub mod journal;
 pub mod plan;
 pub mod ssh;

@@ -15,7 +15,8 @@ pub mod value;
 
 pub use options::{Config, Dummy, Local, OpenNebula};
 pub use value::{
-    AdminUser, BootMode, DatabaseUrl, ExposeAuth, HostKeys, InventoryTypes, LocalStorage, LogFormat, LogLevel, Secret,
+    AdminUser, BootMode, Collections, DatabaseUrl, ExposeAuth, HostKeys, InventoryTypes, LocalStorage, LogFormat,
+    LogLevel, Secret,
 };
 
 use options::{OptionRow, Status, rows};
@@ -121,7 +122,11 @@ pub fn search_path(program: &Path) -> Vec<PathBuf> {
 /// environment.
 #[must_use]
 pub fn load(file: Option<&Path>, program: &Path, environment: impl Iterator<Item = (String, String)>) -> Report {
-    let environment: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    // ANSIBLE_VERSION has a meaning of its own; it comes first, so that IM_ANSIBLE_VERSION wins.
+    let (mut own, others): (Vec<_>, Vec<_>) = environment.partition(|(name, _)| name.starts_with(PREFIX));
+    let version = others.into_iter().find(|(name, _)| name == "ANSIBLE_VERSION");
+    own.splice(0..0, version.map(|(name, text)| (format!("{PREFIX}{name}"), text)));
+    let environment = own;
     let required = file.is_some();
     let mut texts = Vec::new();
     let mut unreadable = Vec::new();
@@ -344,6 +349,10 @@ fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, err
     }
     if !config.activate_rest {
         errors.push(problem("activate_rest", "ACTIVATE_REST = False leaves the daemon without any API".into()));
+    }
+    if contextualization::bootstrap::Wish::new(None, &config.ansible_version).is_err() {
+        let text = "ANSIBLE_VERSION: expected a version of the Ansible package (9), of ansible-core (2.16), or latest";
+        errors.push(problem("ansible_version", text.into()));
     }
     if config.ctxt_expose_auth == ExposeAuth::Full {
         let text = "CTXT_EXPOSE_AUTH = full: every recipe can act as the owner of its infrastructure";

@@ -282,12 +282,18 @@ section! {
         playbook_retries: u32 = "3", Active;
         /// Seconds that making Ansible available on the master may take.
         ansible_install_timeout: Duration = "900", Active;
-        /// Version of the Ansible package, or of ansible-core (2.x), that runs the recipes.
-        ansible_version: String = "9", Later("the choice of an Ansible version");
+        /// Ansible that runs the recipes unless a document says otherwise: a version of the package (9) or of ansible-core
+        /// (2.16), the newest up to it that a master's Python can run; or latest. Also read from the variable
+        /// ANSIBLE_VERSION.
+        ansible_version: String = "9", Active;
         /// Directory of the offline Ansible bundles on this host.
         ctxt_bundle_dir: PathBuf = "/var/lib/imd/bundles", Active;
-        /// Whether Ansible may be installed from the network when there is neither a bundle nor an installed one.
-        ctxt_allow_online: bool = "False", Later("installing Ansible from the Internet");
+        /// Whether Ansible may be installed from the network when there is neither a bundle nor an installed one, and Python
+        /// from the distribution of the master.
+        ctxt_allow_online: bool = "False", Active;
+        /// Python package index that masters then use, e.g. https://pypi.example.org/simple; empty: what their pip is
+        /// configured to use.
+        ctxt_pip_index: Option<String> = "", Active;
         /// Machines Ansible works on at a time.
         ctxt_forks: u32 = "50", Active;
         /// SSH connections of the whole daemon.
@@ -303,10 +309,14 @@ section! {
         ctxt_log_ascii: bool = "False", Active;
         /// Types of IM_NODE_NUM and *_NUM_VMS: r2 (strings) or r1 (integers).
         ctxt_inventory_types: InventoryTypes = "r2", Active;
-        /// Ansible collections of the bundle: slim, default or full.
-        ctxt_collections: Collections = "default", Later("the choice of collections");
-        /// Galaxy server or mirror that roles come from.
-        ctxt_galaxy_server: Option<String> = "", Later("another Galaxy server");
+        /// Which archive of Ansible collections masters get from the directory of bundles: slim, default or full.
+        ctxt_collections: Collections = "default", Active;
+        /// Galaxy server or mirror that roles and collections come from; empty: the public one. Documents may name http://
+        /// URLs on it if it is http:// itself.
+        ctxt_galaxy_server: Option<String> = "", Active;
+        /// Directory on this host with archives of roles (NAMESPACE.NAME-VERSION.tar.gz) and collections
+        /// (NAMESPACE-NAME-VERSION.tar.gz) that are sent to masters instead of being downloaded there.
+        ctxt_galaxy_dir: Option<PathBuf> = "", Active;
         /// Whether stopping the daemon ends running contextualizations, which else go on by themselves.
         ctxt_kill_on_stop: bool = "False", Later("ending contextualizations with the daemon");
         /// Whether machines that cannot be reached from here connect back.

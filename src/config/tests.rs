@@ -124,14 +124,15 @@ fn every_error_names_its_place_and_secrets_never_show() {
     let report = read(
         &file(
             "[im]\nADMIN_USER = [{\"username\": \"u\", \"password\": \"sesame\"}]\nDATA_DB = mysql://im:sesame@db/im\n\
-                             VM_INFO_UPDATE_FREQUENCY = 500\n",
+                             VM_INFO_UPDATE_FREQUENCY = 500\nANSIBLE_VERSION = newest\n",
         ),
         &[],
     );
     let errors = texts(&report.errors);
     assert!(errors.contains("im.cfg:3: DATA_DB") && errors.contains("GRACE_PERIOD must be greater"), "{errors}");
+    assert!(errors.contains("im.cfg:5: ANSIBLE_VERSION: expected a version"), "{errors}");
     let shown: Vec<&str> = report.settings.iter().map(|setting| setting.shown.as_str()).collect();
-    assert_eq!(shown, ["mysql://im:***@db/im", "***", "500"]);
+    assert_eq!(shown, ["mysql://im:***@db/im", "***", "500", "newest"]);
     assert!(!format!("{report:?}").contains("sesame"));
 }
 
@@ -142,6 +143,12 @@ fn a_named_file_must_be_there_and_replaces_the_search() {
     std::fs::create_dir_all(directory.path().join("etc")).unwrap();
     std::fs::write(directory.path().join("im.cfg"), "[im]\nREST_PORT = 1\n").unwrap();
     std::fs::write(directory.path().join("etc/im.cfg"), "[im]\nREST_PORT = 2\n").unwrap();
+    let mut variables = vec![("ANSIBLE_VERSION".to_owned(), "11".to_owned())];
+    let version =
+        |variables: &[_]| load(None, &program, variables.to_vec().into_iter()).into_config().unwrap().ansible_version;
+    assert_eq!(version(&variables), "11");
+    variables.insert(0, ("IM_ANSIBLE_VERSION".to_owned(), "8".to_owned()));
+    assert_eq!(version(&variables), "8");
     let found = load(None, &program, std::iter::empty());
     assert!(found.files.starts_with(&[directory.path().join("im.cfg"), directory.path().join("etc/im.cfg")]));
     let missing = load(Some(&directory.path().join("none")), &program, std::iter::empty());

@@ -28,6 +28,7 @@ impl Engine {
     pub async fn create(&self, caller: &Caller, document: Radl, asynchronous: bool) -> Result<String, OperationError> {
         self.inner.allow(Access::Change)?;
         user_only(caller)?;
+        self.check_roles(&document)?;
         let id = uuid::Uuid::new_v4().to_string();
         let model = Infrastructure::new(id, self.inner.now() / 1_000_000, caller.owners());
         let id = model.id.clone();
@@ -76,6 +77,7 @@ impl Engine {
     ) -> Result<Vec<u32>, OperationError> {
         self.inner.allow(Access::Change)?;
         let (handle, model) = self.inner.keeper(caller, id).await?;
+        self.check_roles(&document)?;
         let credentials = caller.credentials.clone();
         let placement = placement::choose(&self.inner, &model, &document, &credentials).await?;
         if let Some(why) = placement.refusal() {
@@ -98,6 +100,12 @@ impl Engine {
             })
             .await?;
         result.map_err(OperationError::Cloud)
+    }
+
+    /// Refuses roles and collections that could never be installed.
+    fn check_roles(&self, document: &Radl) -> Result<(), OperationError> {
+        let mirror = self.inner.settings.contextualization.galaxy_server.as_deref();
+        contextualization::galaxy::check(document, mirror).map_err(|error| OperationError::Invalid(error.to_string()))
     }
 
     /// Deletes machines. All numbers are checked before any is touched. Returns how many went.
@@ -128,6 +136,7 @@ impl Engine {
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Change)?;
         let (handle, _) = self.inner.keeper(caller, id).await?;
+        document.as_ref().map_or(Ok(()), |document| self.check_roles(document))?;
         let credentials = caller.credentials.clone();
         handle.change(move |draft| transitions::reconfigure(draft, document.as_ref(), vms, credentials)).await
     }

@@ -56,9 +56,35 @@ const DOCUMENTS: &[(&str, &str, &[&str])] = &[
     ),
     ("a text where a number belongs", "system node (\n  cpu.count = 'many'\n)\n", &["Line 2:", "expected"]),
     ("an operating system that nobody knows", "system node (\n  disk.0.os.name = 'hurd'\n)\n", &["Line 2:", "LINUX"]),
+    (
+        "a role that is a command",
+        "system node ( disk.0.applications contains (name='ansible.roles.a.b;reboot') )\ndeploy node 1\n",
+        &["role", "a.b;reboot", "NAMESPACE.NAME"],
+    ),
+    (
+        "a role that adds a task",
+        "system node ( disk.0.applications contains (name='ansible.roles.a.b\n- hosts: localhost') )\ndeploy node 1\n",
+        &["role", "NAMESPACE.NAME"],
+    ),
+    (
+        "a role that is a template",
+        "system node ( disk.0.applications contains (name='ansible.modules.{{ lookup(1) }}') )\ndeploy node 1\n",
+        &["role", "NAMESPACE.NAME"],
+    ),
+    (
+        "a collection that is a path",
+        "system node ( disk.0.applications contains (name='ansible.collections.../../etc') )\ndeploy node 1\n",
+        &["collection", "NAMESPACE.NAME"],
+    ),
+    (
+        "a version of a role that is an option",
+        "system node ( disk.0.applications contains (name='ansible.roles.a.b' and version='--force') )\ndeploy node 1\n",
+        &["role", "a.b", "version"],
+    ),
     ("a port that is none", "network n ( outports = '99999999' )\n", &["Line 1:", "'outports'"]),
 ];
 
+/// Cases: R-16.
 #[tokio::test]
 async fn documents_are_refused_with_their_place_and_nothing_changes() {
     let bystander = Bystander::start().await;

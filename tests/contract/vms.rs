@@ -31,7 +31,7 @@ async fn info_and_properties() {
         let answer = server.get_json(&format!("{vm}/{name}")).await;
         assert_eq!((answer.header("content-type"), answer.json()), ("application/json", json!({ name: value })));
     }
-    let applications = json!({"ansible.modules.x": {"name": "ansible.modules.x", "preinstalled": "yes"}});
+    let applications = json!({"ansible.modules.acme.x": {"name": "ansible.modules.acme.x", "preinstalled": "yes"}});
     let answer = server.get_json(&format!("{vm}/disk.0.applications")).await;
     assert_eq!(answer.json(), json!({"disk.0.applications": applications}));
 

@@ -32,7 +32,7 @@ net_interface.0.dns_name = 'front' and
 net_interface.1.connection = 'inner' and
 disk.0.image.url = 'mock0://linux.for.ev.er/image1' and
 disk.0.os.name = 'linux' and
-disk.0.applications contains ( name = 'ansible.modules.x' and preinstalled = 'yes' )
+disk.0.applications contains ( name = 'ansible.modules.acme.x' and preinstalled = 'yes' )
 )
 system wn (
 cpu.count >= 1 and

@@ -35,7 +35,7 @@ memory.size >= 512m and
 net_interface.0.connection = 'pub' and
 disk.0.image.url = 'mock0://linux.for.ev.er/image1' and
 disk.0.os.name = 'linux' and
-disk.0.applications contains ( name = 'ansible.modules.x' and preinstalled = 'yes' )
+disk.0.applications contains ( name = 'ansible.modules.acme.x' and preinstalled = 'yes' )
 )
 contextualize ()
 deploy node {number}

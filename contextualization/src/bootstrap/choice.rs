@@ -1,189 +1,183 @@
 //! Which Ansible is used on a master. Pure.
 
-use super::Runtime;
+use super::{
+    Runtime,
+    probe::{Preinstalled, Probe, Python},
+    shelf::Bundle,
+    version::{Line, NEWEST, OLDEST, Wish},
+};
 use crate::contract::ErrorCode;
-use serde::Deserialize;
-use std::path::PathBuf;
 
-/// An offline bundle, as `scripts/make-bundle` describes it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Bundle {
-    /// Its name.
-    pub name: String,
-    /// Version of ansible-core.
-    pub core: String,
-    /// Minor version of Python it is for (`3.11`).
-    pub python: String,
-    /// Machine it is for (`x86_64`).
-    pub machine: String,
-    /// C library it is for (`glibc`, `musl`).
-    pub libc: String,
-    /// Hash of the archive, the name of the tree on the master.
-    pub sha256: String,
-    /// The archive on the daemon's host.
-    #[serde(skip)]
-    pub archive: PathBuf,
-}
-
-/// An interpreter on the master.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Python {
-    pub version: String,
-    pub machine: String,
-    pub libc: String,
-    pub path: String,
-}
-
-/// What the master has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Probe {
-    /// Directory of unpacked bundles.
-    pub runtime: String,
-    /// Hashes of unpacked bundles.
-    pub have: Vec<String>,
-    /// Interpreters, the usual one first.
-    pub pythons: Vec<Python>,
-    /// Path and core version of a preinstalled Ansible.
-    pub ansible: Option<(String, String)>,
-    /// Whether there is an SSH client.
-    pub ssh: bool,
-}
-
-impl Probe {
-    /// Reads what `probe.sh` printed.
-    ///
-    /// # Errors
-    /// What the script complained about.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut probe = Self { ssh: true, ..Self::default() };
-        for line in text.lines() {
-            let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
-            match kind {
-                "error" => return Err(format!("the master cannot be prepared: {rest}")),
-                "runtime" => probe.runtime = rest.to_owned(),
-                "have" => probe.have.push(rest.to_owned()),
-                "python" => {
-                    if let [version, machine, libc, path] = rest.splitn(4, ' ').collect::<Vec<_>>()[..] {
-                        let [version, machine, libc, path] = [version, machine, libc, path].map(str::to_owned);
-                        probe.pythons.push(Python { version, machine, libc, path });
-                    }
-                }
-                "ansible" => {
-                    if let Some((path, version)) = rest.rsplit_once(' ').filter(|(_, v)| !v.is_empty()) {
-                        probe.ansible = Some((path.to_owned(), version.to_owned()));
-                    }
-                }
-                "without" => probe.ssh = false,
-                _ => {}
-            }
-        }
-        if probe.runtime.is_empty() {
-            return Err("the master did not answer the first command as expected; is its shell a POSIX one?".to_owned());
-        }
-        Ok(probe)
-    }
-}
+/// Oldest Python that any bundle is for.
+const OLDEST_PYTHON: (u32, u32) = (3, 8);
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// Use the unpacked bundle.
-    Unpacked(Bundle, Python),
-    /// Use what is installed: path, core version.
-    Installed(String, String, Python),
-    /// Send the bundle.
-    Send {
+    /// Use what is installed.
+    Installed(Preinstalled),
+    /// Use the bundle; it has to be sent unless it is `there`.
+    Bundle {
         /// The bundle.
         bundle: Bundle,
         /// The interpreter it fits.
         python: Python,
+        /// Whether the master has it.
+        there: bool,
     },
+    /// Install a line from a package index, for this interpreter.
+    Online(Line, Python),
 }
 
-/// Line of ansible-core for a requested version of the community package or of the core, and a sentence when the wish
-/// is not met to the letter.
-#[must_use]
-pub fn wanted_core(version: Option<&str>) -> (Option<String>, Vec<String>) {
-    let Some(version) = version.map(str::trim).filter(|v| !v.is_empty() && *v != "latest") else {
-        return (None, Vec::new());
-    };
-    let mut parts = version.split('.').map(str::parse::<u32>);
-    match (parts.next(), parts.next()) {
-        (Some(Ok(2)), Some(Ok(minor))) if minor >= 11 => (Some(format!("2.{minor}")), Vec::new()),
-        // Package 4 brought core 2.11, and so on.
-        (Some(Ok(major)), _) if (4..=13).contains(&major) => (Some(format!("2.{}", major + 7)), Vec::new()),
-        _ => {
-            let note = format!("WARNING: Ansible {version} is too old or unknown: the default version is used.");
-            (None, vec![note])
-        }
-    }
-}
-
-fn line(core: &str) -> (u32, u32) {
-    let mut parts = core.split('.').map(|p| p.parse().unwrap_or(0));
-    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-}
-
-/// Chooses: an unpacked bundle, else a preinstalled Ansible (core 2.11 or newer), else a bundle to send.
+/// Chooses, in this order: the best bundle when the master has it already, an Ansible that somebody else installed there,
+/// the best bundle, and with `online` a package index.
 ///
 /// # Errors
 /// Why nothing fits, with what there is.
-pub fn choose(probe: &Probe, bundles: &[Bundle], core: Option<&str>) -> Result<Choice, (ErrorCode, String)> {
-    if probe.pythons.is_empty() {
-        let why = "the master has no Python 3; choose an image with python3, Ansible cannot run without it";
-        return Err((ErrorCode::NoPython, why.to_owned()));
-    }
-    let wanted = |version: &str| core.is_none_or(|core| line(core) == line(version));
+pub fn choose(probe: &Probe, bundles: &[Bundle], wish: Wish, online: bool) -> Result<Choice, (ErrorCode, String)> {
     let fits = |bundle: &&Bundle, python: &Python| {
         (&bundle.python, &bundle.machine, &bundle.libc) == (&python.version, &python.machine, &python.libc)
-            && wanted(&bundle.core)
+            && wish.accepts(Line::of(&bundle.core))
     };
-    let mut candidates: Vec<(&Bundle, &Python)> =
-        probe.pythons.iter().flat_map(|p| bundles.iter().filter(move |b| fits(b, p)).map(move |b| (b, p))).collect();
-    // The usual interpreter first, as probed; for each the newest core.
-    candidates.sort_by_key(|(bundle, python)| {
-        (probe.pythons.iter().position(|p| p == *python), std::cmp::Reverse(line(&bundle.core)))
-    });
-    if let Some((bundle, python)) = candidates.iter().find(|(bundle, _)| probe.have.contains(&bundle.sha256)) {
-        return Ok(Choice::Unpacked((*bundle).clone(), (*python).clone()));
+    let pairs = probe.pythons.iter().enumerate();
+    let pairs = pairs.flat_map(|(at, python)| bundles.iter().filter(move |b| fits(b, python)).map(move |b| (b, at)));
+    // The best version; on the first interpreter that runs it.
+    let best = pairs.min_by_key(|(bundle, at)| (wish.rank(Line::of(&bundle.core)), *at));
+    let there = |bundle: &Bundle| probe.have.contains(&bundle.sha256);
+    let choice = |(bundle, at): (&Bundle, usize)| Choice::Bundle {
+        there: there(bundle),
+        bundle: bundle.clone(),
+        python: probe.pythons[at].clone(),
+    };
+    if let Some(best) = best.filter(|(bundle, _)| there(bundle)) {
+        return Ok(choice(best));
     }
-    if let Some((path, version)) = probe.ansible.as_ref().filter(|(_, v)| line(v) >= (2, 11) && wanted(v)) {
-        return Ok(Choice::Installed(path.clone(), version.clone(), probe.pythons[0].clone()));
+    let newest = match (best, wish) {
+        (Some((bundle, _)), Wish::Latest) => Line::of(&bundle.core),
+        _ => OLDEST,
+    };
+    let usable = |found: &&Preinstalled| {
+        let line = Line::of(&found.version);
+        (newest..=NEWEST).contains(&line) && wish.accepts(line)
+    };
+    if let Some(found) = probe.preinstalled.iter().find(usable) {
+        return Ok(Choice::Installed(found.clone()));
     }
-    if let Some((bundle, python)) = candidates.first() {
-        return Ok(Choice::Send { bundle: (*bundle).clone(), python: (*python).clone() });
+    if let Some(best) = best {
+        return Ok(choice(best));
     }
-    let have = |p: &Python| format!("Python {} ({}, {})", p.version, p.machine, p.libc);
-    let pythons: Vec<String> = probe.pythons.iter().map(have).collect();
-    let names: Vec<&str> = bundles.iter().map(|b| b.name.as_str()).collect();
-    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let version = core.map_or(String::new(), |core| format!(" with ansible-core {core}"));
+    if online && let Some((line, python)) = installable(&probe.pythons, wish) {
+        return Ok(Choice::Online(line, python.clone()));
+    }
+    Err(nothing(probe, bundles, wish, online))
+}
+
+/// The best line that an interpreter of the master runs.
+fn installable(pythons: &[Python], wish: Wish) -> Option<(Line, &Python)> {
+    // Older lines are not on the index as wheels.
+    let lines = (13..=NEWEST.1).map(|minor| Line(2, minor)).filter(|line| wish.accepts(*line));
+    let pairs = lines.flat_map(|line| pythons.iter().enumerate().map(move |(at, python)| (line, at, python)));
+    pairs
+        .filter(|(line, _, python)| python.number() >= line.python())
+        .min_by_key(|(line, at, _)| (wish.rank(*line), *at))
+        .map(|(line, _, python)| (line, python))
+}
+
+fn nothing(probe: &Probe, bundles: &[Bundle], wish: Wish, online: bool) -> (ErrorCode, String) {
+    let remedy = "choose an image with Python 3.10 or newer, or set CTXT_ALLOW_ONLINE so that the distribution's is \
+                  installed";
+    if probe.pythons.is_empty() {
+        return (ErrorCode::NoPython, format!("the master has no Python 3, which Ansible needs: {remedy}"));
+    }
+    let newest = probe.pythons.iter().map(Python::number).max().unwrap_or_default();
+    if newest < OLDEST_PYTHON {
+        let (major, minor) = newest;
+        let why = format!("the newest Python of the master is {major}.{minor}, Ansible needs 3.8 or newer: {remedy}");
+        return (ErrorCode::PythonTooOld, why);
+    }
+    let pythons = probe.pythons.iter().map(|p| format!("Python {} ({}, {})", p.version, p.machine, p.libc));
+    let pythons: Vec<String> = pythons.collect();
+    let installed: Vec<String> = probe.preinstalled.iter().map(|p| format!("Ansible core {}", p.version)).collect();
+    let installed = if installed.is_empty() { "no Ansible of its own".to_owned() } else { installed.join(", ") };
+    let version = match wish {
+        Wish::Exactly(line) => format!(" with Ansible core {line}"),
+        Wish::UpTo(_) | Wish::Latest => String::new(),
+    };
+    let remedy = if online { "" } else { " or set CTXT_ALLOW_ONLINE," };
     let why = format!(
-        "no Ansible for the master: it has {} and no Ansible of its own, and no offline bundle{version} fits (there are: \
-         {names}); build one with make-bundle, or choose another image",
-        pythons.join(", ")
+        "no Ansible for the master: it has {} and {installed}, and no offline bundle{version} fits (there are: {}); build \
+         one with make-bundle,{remedy} or choose another image",
+        pythons.join(", "),
+        names(bundles)
     );
-    Err((ErrorCode::NoPython, why))
+    (ErrorCode::NoPython, why)
+}
+
+fn names(bundles: &[Bundle]) -> String {
+    let names: Vec<&str> = bundles.iter().map(|b| b.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// The sentence for a version that is none, with those that can be had.
+#[must_use]
+pub fn unknown_version(what: &str, bundles: &[Bundle]) -> String {
+    let (oldest, newest) = (OLDEST, NEWEST);
+    format!(
+        "{what} names no version of Ansible that is known: give a version of the package ({} to {}) or of ansible-core \
+         ({oldest} to {newest}), or latest; offline bundles there are: {}",
+        oldest.package(),
+        newest.package(),
+        names(bundles)
+    )
 }
 
 impl Choice {
-    /// How Ansible is started.
+    /// Line of ansible-core.
     #[must_use]
-    pub fn runtime(&self, probe: &Probe) -> Runtime {
+    pub fn line(&self) -> Line {
         match self {
-            Self::Installed(path, version, python) => Runtime {
-                python: python.path.clone(),
-                playbook: vec![path.clone()],
-                python_path: None,
-                description: format!("Using Ansible core {version} found at {path}."),
-            },
-            Self::Unpacked(bundle, python) | Self::Send { bundle, python } => Runtime {
-                python: python.path.clone(),
-                playbook: [&python.path, "-m", "ansible", "playbook"].map(str::to_owned).to_vec(),
-                python_path: Some(format!("{}/{}", probe.runtime, bundle.sha256)),
-                description: format!("Using Ansible core {} from the offline bundle {}.", bundle.core, bundle.name),
-            },
+            Self::Installed(found) => Line::of(&found.version),
+            Self::Bundle { bundle, .. } => Line::of(&bundle.core),
+            Self::Online(line, _) => *line,
         }
     }
+
+    /// Name of its tree among the unpacked ones; none when it has no tree.
+    #[must_use]
+    pub fn tree(&self) -> Option<String> {
+        match self {
+            Self::Installed(_) => None,
+            Self::Bundle { bundle, .. } => Some(bundle.sha256.clone()),
+            Self::Online(line, python) => Some(format!("online-{line}-py{}", python.version)),
+        }
+    }
+
+    /// How Ansible is started; `collections` is the path of further collections.
+    #[must_use]
+    pub fn runtime(&self, probe: &Probe, collections: Option<String>) -> Runtime {
+        let tree = self.tree().map(|tree| format!("{}/{tree}", probe.runtime));
+        let place = tree.clone().unwrap_or_default();
+        let (python, playbook, description) = match self {
+            Self::Installed(Preinstalled { path, version, python, .. }) => {
+                (python, vec![path.clone()], format!("Using Ansible core {version} found at {path}."))
+            }
+            Self::Bundle { bundle: Bundle { core, name, .. }, python, .. } => (
+                &python.path,
+                module(&python.path),
+                format!("Using Ansible core {core} of the offline bundle {name} at {place} with {}.", python.path),
+            ),
+            Self::Online(line, python) => (
+                &python.path,
+                module(&python.path),
+                format!("Using Ansible core {line} of the Python package index at {place} with {}.", python.path),
+            ),
+        };
+        let paths: Vec<String> = tree.into_iter().chain(collections).collect();
+        let python_path = (!paths.is_empty()).then(|| paths.join(":"));
+        Runtime { python: python.clone(), playbook, python_path, description }
+    }
+}
+
+fn module(python: &str) -> Vec<String> {
+    [python, "-m", "ansible", "playbook"].map(str::to_owned).to_vec()
 }

@@ -1,16 +1,32 @@
-//! Bringing Ansible to the master: a bundle that is already there, a preinstalled Ansible, or a bundle that is sent
-//! (spec/contextualization.md 6.6).
+//! Bringing Ansible to the master (spec/contextualization.md 6.6): what is there from us, what somebody else installed,
+//! an offline bundle, or a package index.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `version` | which version is wished for |
+//! | `shelf` | bundles and collections on the daemon's host |
+//! | `probe` | what the master has |
+//! | `choice` | what is used |
+//! | `deliver` | bringing it there |
 
 mod choice;
+mod deliver;
+mod probe;
+mod shelf;
+mod version;
 
-pub use choice::{Bundle, Choice, Probe, Python, choose, wanted_core};
+pub use choice::{Choice, choose};
+pub use deliver::{Privilege, packages};
+pub use probe::{Preinstalled, Probe, Python};
+pub use shelf::{Bundle, Collections, Shelf};
+pub use version::{Line, Wish};
 
 use crate::{
     contract::{ErrorCode, Settings},
     ssh::{ExecLimits, SshError, SshSession},
 };
+use deliver::send;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// How Ansible is started on the master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,10 +35,25 @@ pub struct Runtime {
     pub python: String,
     /// Argument list that stands for `ansible-playbook`.
     pub playbook: Vec<String>,
-    /// Directory for PYTHONPATH.
+    /// Value of PYTHONPATH.
     pub python_path: Option<String>,
     /// What it is, for the log.
     pub description: String,
+}
+
+impl Runtime {
+    /// Argument list that stands for `ansible-galaxy`.
+    #[must_use]
+    pub fn galaxy(&self) -> Vec<String> {
+        let mut command = self.playbook.clone();
+        if let Some(last) = command.last_mut() {
+            *last = match last.strip_suffix("ansible-playbook") {
+                Some(directory) => format!("{directory}ansible-galaxy"),
+                None => "galaxy".to_owned(),
+            };
+        }
+        command
+    }
 }
 
 /// Why Ansible cannot be had on the master.
@@ -36,26 +67,8 @@ pub enum BootstrapError {
     Unfit(ErrorCode, String),
 }
 
-/// The bundles in a directory; unreadable descriptions are left out with a warning in the daemon's log.
-pub async fn bundles(directory: &Path) -> Vec<Bundle> {
-    let mut bundles = Vec::new();
-    let Ok(mut entries) = tokio::fs::read_dir(directory).await else { return bundles };
-    while let Ok(Some(entry)) = entries.next_entry().await {
-        let path = entry.path();
-        if path.extension().is_none_or(|e| e != "json") {
-            continue;
-        }
-        let text = tokio::fs::read(&path).await.unwrap_or_default();
-        match serde_json::from_slice::<Bundle>(&text) {
-            Ok(bundle) => bundles.push(Bundle { archive: path.with_extension("tar.gz"), ..bundle }),
-            Err(error) => tracing::warn!(path = %path.display(), %error, "not the description of a bundle"),
-        }
-    }
-    bundles.sort_by(|a, b| a.name.cmp(&b.name));
-    bundles
-}
-
-/// Makes the conf dir on the master and sees to it that Ansible is there. `version` is the one the document asks for.
+/// Makes the conf dir on the master and sees to it that Ansible is there; the sentences are for the log. `version` is the
+/// one the document asks for.
 ///
 /// # Errors
 /// [`BootstrapError`].
@@ -64,56 +77,90 @@ pub async fn bootstrap(
     settings: &Settings,
     conf_dir: &str,
     version: Option<&str>,
+    privilege: &Privilege,
 ) -> Result<(Runtime, Vec<String>), BootstrapError> {
-    let argv = ["sh", "-s", "--", &settings.remote_conf_dir, conf_dir];
-    let output = session.exec_with_input(&argv, include_bytes!("../../assets/probe.sh"), ExecLimits::default()).await?;
-    let probe = Probe::parse(&String::from_utf8_lossy(&output.stdout))
-        .map_err(|reason| BootstrapError::Unfit(ErrorCode::Internal, reason))?;
-    let available = bundles(&settings.bundle_dir).await;
-    let (core, mut notes) = wanted_core(version);
-    let choice = choose(&probe, &available, core.as_deref()).map_err(|(code, mut why)| {
-        if settings.allow_online {
-            why.push_str("; CTXT_ALLOW_ONLINE is set, but installing Ansible from the Internet is not supported yet");
-        }
-        BootstrapError::Unfit(code, why)
-    })?;
-    if let Choice::Send { bundle, .. } = &choice {
-        send(session, settings, &probe.runtime, bundle).await?;
-    }
-    let runtime = choice.runtime(&probe);
-    notes.push(runtime.description.clone());
-    Ok((runtime, notes))
+    let limit = settings.ansible_install_timeout;
+    let work = prepare(session, settings, conf_dir, version, privilege);
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        let seconds = limit.as_secs();
+        let why = format!("Ansible could not be made available within {seconds} s (ANSIBLE_INSTALL_TIMEOUT)");
+        Err(BootstrapError::Unfit(ErrorCode::Timeout, why))
+    })
 }
 
-/// Sends a bundle as one stream; a damaged arrival is sent once more.
-async fn send(session: &SshSession, settings: &Settings, runtime: &str, bundle: &Bundle) -> Result<(), BootstrapError> {
-    let limits = ExecLimits::within(settings.ansible_install_timeout);
-    let argv = ["sh", "-c", include_str!("../../assets/unpack.sh"), "unpack", runtime, &bundle.sha256];
-    for last in [false, true] {
-        let archive = &bundle.archive;
-        let mut file = tokio::fs::File::open(archive).await.map_err(|e| {
-            BootstrapError::Unfit(ErrorCode::Internal, format!("cannot read the bundle {}: {e}", archive.display()))
-        })?;
-        let output = session.upload_stream(&argv, &mut file, limits).await?;
-        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        match output.status {
-            0 => return Ok(()),
-            81 if !last => {}
-            81 => {
-                let why = format!("the bundle {} does not have its checksum; run make-bundle --force", bundle.name);
-                return Err(BootstrapError::Unfit(ErrorCode::Internal, why));
-            }
-            _ if stderr.contains("No space left") => {
-                let why = format!("no space for Ansible below {runtime} on the master: {stderr}");
-                return Err(BootstrapError::Unfit(ErrorCode::DiskFull, why));
-            }
-            status => {
-                let why = format!("unpacking Ansible on the master failed with status {status}: {stderr}");
-                return Err(BootstrapError::Unfit(ErrorCode::Internal, why));
-            }
+async fn probe(session: &SshSession, settings: &Settings, conf_dir: &str) -> Result<Probe, BootstrapError> {
+    let argv = ["sh", "-s", "--", &settings.remote_conf_dir, conf_dir];
+    let output = session.exec_with_input(&argv, include_bytes!("../../assets/probe.sh"), ExecLimits::default()).await?;
+    Probe::parse(&String::from_utf8_lossy(&output.stdout))
+        .map_err(|why| BootstrapError::Unfit(ErrorCode::Internal, why))
+}
+
+async fn prepare(
+    session: &SshSession,
+    settings: &Settings,
+    conf_dir: &str,
+    version: Option<&str>,
+    privilege: &Privilege,
+) -> Result<(Runtime, Vec<String>), BootstrapError> {
+    let shelf = Shelf::read(&settings.bundle_dir).await;
+    let (wish, note) = Wish::new(version, &settings.ansible_version)
+        .map_err(|what| BootstrapError::Unfit(ErrorCode::Internal, choice::unknown_version(&what, &shelf.bundles)))?;
+    let mut notes: Vec<String> = note.into_iter().collect();
+    let mut found = probe(session, settings, conf_dir).await?;
+    let mut chosen = choose(&found, &shelf.bundles, wish, settings.allow_online);
+    if let Err((ErrorCode::NoPython | ErrorCode::PythonTooOld, _)) = &chosen
+        && settings.allow_online
+    {
+        notes.push("Installing Python from the distribution of the master VM.".to_owned());
+        if let Err(why) = packages(session, privilege, &["python"], settings.ansible_install_timeout).await? {
+            notes.push(format!("WARNING: Python cannot be installed from the distribution: {why}"));
         }
+        found = probe(session, settings, conf_dir).await?;
+        chosen = choose(&found, &shelf.bundles, wish, true);
     }
-    Ok(())
+    let chosen = chosen.map_err(|(code, mut why)| {
+        // What was tried in vain belongs to the reason.
+        why.extend(notes.iter().filter(|note| note.contains("cannot be installed")).flat_map(|note| ["; ", note]));
+        BootstrapError::Unfit(code, why)
+    })?;
+    let runtime = &found.runtime;
+    let fresh = match &chosen {
+        Choice::Bundle { there: true, .. } | Choice::Installed(_) => false,
+        Choice::Bundle { bundle, .. } => send(session, settings, runtime, &bundle.archive, &bundle.sha256).await?,
+        Choice::Online(..) => deliver::online(session, settings, privilege, (runtime, &chosen), &shelf).await?,
+    };
+    let (collections, note) = collections(session, settings, &shelf, &found, &chosen).await?;
+    let ready = chosen.runtime(&found, collections);
+    notes.push(format!("{}{}", ready.description, if fresh { " It was installed now." } else { "" }));
+    notes.extend(note);
+    Ok((ready, notes))
+}
+
+/// Sees to it that the collections for the chosen Ansible are there: their path, and a sentence for the log.
+async fn collections(
+    session: &SshSession,
+    settings: &Settings,
+    shelf: &Shelf,
+    found: &Probe,
+    chosen: &Choice,
+) -> Result<(Option<String>, Option<String>), BootstrapError> {
+    if matches!(chosen, Choice::Installed(installed) if installed.collections) {
+        return Ok((None, None));
+    }
+    let (line, wished) = (chosen.line(), &settings.collections);
+    let Some(set) = shelf.collections(line, wished) else {
+        let comes_along = matches!(chosen, Choice::Online(..));
+        let note = format!("There is no archive of collections for Ansible core {line}.");
+        return Ok((None, (!comes_along).then_some(note)));
+    };
+    if !found.have.contains(&set.sha256) {
+        send(session, settings, &found.runtime, &set.archive, &set.sha256).await?;
+    }
+    let mut note = format!("Using the {} collections of the Ansible package {}.", set.set, set.package);
+    if set.set != *wished {
+        note += &format!(" WARNING: the {wished} ones (CTXT_COLLECTIONS) are not there for Ansible core {line}.");
+    }
+    Ok((Some(format!("{}/{}", found.runtime, set.sha256)), Some(note)))
 }
 
 #[cfg(test)]

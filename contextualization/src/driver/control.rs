@@ -90,7 +90,7 @@ impl<'a> Stage<'_, 'a> {
         };
         recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
         let ready = seats.iter().map(|seat| async move {
-            let installed = self.install(&seat.control, &seat.session);
+            let installed = self.install(&seat.control, &seat.target, &seat.session);
             tokio::try_join!(installed, self.doors(&seat.control, seat.session.clone())).map(drop)
         });
         tokio::try_join!(try_join_all(ready), self.public_addresses(true))?;

@@ -8,6 +8,7 @@
 //! | `link` | the connection to the master |
 //! | `control` | the master, or external hosts in its place |
 //! | `windows` | the doors of Windows machines |
+//! | `roles` | roles and collections of the document |
 //! | `stages` | from machines to a master with everything on it |
 //! | `item` | one playbook over some machines |
 
@@ -16,6 +17,7 @@ mod item;
 mod link;
 mod progress;
 mod recorder;
+mod roles;
 mod stages;
 mod windows;
 

@@ -17,6 +17,8 @@ pub struct Progress {
     pub phase: Phase,
     /// Where Ansible runs: the master, or external hosts.
     pub controls: Vec<ControlRecord>,
+    /// Installed roles with tasks that need lock step.
+    pub lock_step_roles: Vec<String>,
     /// Machines that were reached.
     pub hosts: BTreeMap<u32, HostRecord>,
     /// Machines with a final result: none when fine.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     access::{self, AccessSettings, Accessed, Routes, Sudo, Target},
-    bootstrap,
+    bootstrap::{self, BootstrapError, Privilege},
     contract::{Effect, ErrorCode, Installed, VmError, VmFacts, VmPower},
     plan::{
         self, Files, Sources,
@@ -16,7 +16,7 @@ use crate::{
         inventory::{self, Common},
         limits, view,
     },
-    ssh::SshSession,
+    ssh::{SshError, SshSession},
 };
 use futures::{FutureExt, StreamExt};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -133,11 +133,12 @@ impl Stage<'_, '_> {
         Err(Stop::Failed("Error waiting all the VMs to have all the requested IPs".to_owned()))
     }
 
-    /// Brings Ansible to a control node.
-    pub(super) async fn install(&self, node: &ControlNode, session: &SshSession) -> Result<(), Stop> {
+    /// Brings Ansible, and the roles and collections of the document, to a control node.
+    pub(super) async fn install(&self, node: &ControlNode, target: &Target, session: &SshSession) -> Result<(), Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
         let version = option(&driver.job.radl, "ansible_version");
-        let what = version.map_or(String::new(), |v| format!(" (v. {v})"));
+        let plain = |v: &&str| v.len() <= 40 && v.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
+        let what = version.filter(plain).map_or(String::new(), |v| format!(" (v. {v})"));
         let place = match node {
             ControlNode::Vm(_) => "master VM".to_owned(),
             ControlNode::Host(_) => node.to_string(),
@@ -147,10 +148,13 @@ impl Stage<'_, '_> {
             format!("Configure Ansible{what} in the {place}."),
         ];
         recorder.log(lines).await?;
-        let settings = &driver.job.settings;
-        let (runtime, mut notes) = bootstrap::bootstrap(session, settings, &driver.conf_dir, version)
+        let (settings, privilege) = (&driver.job.settings, Privilege::of(target));
+        let (runtime, mut notes) = bootstrap::bootstrap(session, settings, &driver.conf_dir, version, &privilege)
             .await
-            .map_err(|e| Stop::Failed(format!("Error configuring master node: {node}: {e}")))?;
+            .map_err(|e| match e {
+                BootstrapError::Ssh(SshError::Disconnected { .. }) => Stop::Redo(e.to_string()),
+                e => Stop::Failed(format!("Error configuring master node: {node}: {e}")),
+            })?;
         notes.push(format!("Ansible successfully configured in the {place}."));
         let effects = notes.into_iter().map(Effect::InfrastructureLog).collect();
         let keep = |p: &mut Progress| {
@@ -158,7 +162,8 @@ impl Stage<'_, '_> {
                 record.runtime = Some(runtime.clone());
             }
         };
-        Ok(recorder.record(effects, keep).await?)
+        recorder.record(effects, keep).await?;
+        self.roles(node, &runtime, &privilege, session).await
     }
 
     pub(super) fn access(&self, limit: Duration) -> AccessSettings {
@@ -315,6 +320,7 @@ impl Stage<'_, '_> {
             conf_dir: &self.driver.conf_dir,
             generation: job.generation,
             settings: &job.settings,
+            lock_step_roles: &progress.lock_step_roles,
         };
         plan::files(&sources).map_err(|e| Stop::Failed(format!("Error generating playbooks: {e}")))
     }

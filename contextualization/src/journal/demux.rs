@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     contract::{Effect, ErrorCode, VmError},
+    galaxy,
     plan::builtin::INSTALL,
 };
 use serde::{Deserialize, Serialize};
@@ -278,7 +279,8 @@ impl Demux {
                 return error(failure.code, format!("task '{}': {}", failure.task, failure.message));
             }
             if self.position.stats.is_empty() {
-                return error(ErrorCode::RecipeInvalid, format!("Ansible did not run the recipe:\n{}", end.tail));
+                let hint = galaxy::hint(&end.tail).map(|hint| format!("\n{hint}")).unwrap_or_default();
+                return error(ErrorCode::RecipeInvalid, format!("Ansible did not run the recipe:\n{}{hint}", end.tail));
             }
             error(ErrorCode::TaskFailed, "the machine was not reached: the play ended before".to_owned())
         };

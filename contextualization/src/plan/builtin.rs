@@ -2,7 +2,10 @@
 //! (spec/contextualization.md 2.2, 2.3, 2.8, 6.12). Needs `ansible.builtin` only.
 
 use super::names;
-use crate::yaml::{self, Node, YamlError};
+use crate::{
+    galaxy,
+    yaml::{self, Node, YamlError},
+};
 use radl::{System, Value};
 
 /// A disk to prepare.
@@ -24,9 +27,6 @@ pub struct Extras {
     pub disks: Vec<Disk>,
 }
 
-/// Beginnings of application names that mean roles, collections or modules of Ansible Galaxy.
-const GALAXY: [&str; 3] = ["ansible.roles.", "ansible.collections.", "ansible.modules."];
-
 /// Names of the applications of a system.
 fn applications(system: &System) -> impl Iterator<Item = &str> {
     let groups = match system.features.get("disk.0.applications") {
@@ -36,16 +36,11 @@ fn applications(system: &System) -> impl Iterator<Item = &str> {
     groups.into_iter().flat_map(|groups| groups.keys()).map(String::as_str).filter(|name| !name.is_empty())
 }
 
-/// The Galaxy roles and collections a system asks for.
-pub fn galaxy(system: &System) -> impl Iterator<Item = &str> {
-    applications(system).filter(|name| GALAXY.iter().any(|prefix| name.starts_with(prefix)))
-}
-
 /// What `main` is to do for machines of a system; none when nothing.
 #[must_use]
 pub fn extras(system: &System) -> Option<Extras> {
     let applications: Vec<String> = applications(system)
-        .filter(|name| !GALAXY.iter().any(|prefix| name.starts_with(prefix)))
+        .filter(|name| galaxy::split(name).is_none())
         .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned())
         .collect();
     let text = |n: usize, key: &str| system.features.text(&format!("disk.{n}.{key}")).map(str::to_owned);

@@ -1,22 +1,11 @@
 //! What a document may ask for that is not offered yet: one sentence each, so that nothing is left out in silence.
 
-use super::builtin;
 use radl::Radl;
 
 /// Sentences on what this contextualization will not do, for the infrastructure's log.
 #[must_use]
 pub fn unsupported(radl: &Radl) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut roles: Vec<&str> = radl.systems.iter().flat_map(builtin::galaxy).collect();
-    roles.sort_unstable();
-    roles.dedup();
-    if !roles.is_empty() {
-        notes.push(format!(
-            "WARNING: Ansible Galaxy roles and collections are not installed yet: {}. Recipes that use them will fail \
-             unless they are on the master already.",
-            roles.join(", ")
-        ));
-    }
     let systems = || radl.systems.iter().map(|s| &s.features);
     if systems().any(|f| f.has("vault.password")) {
         notes.push("WARNING: vault.password is not used yet: encrypted recipes cannot run.".to_owned());

@@ -74,6 +74,8 @@ pub struct Sources<'a> {
     pub generation: u64,
     /// Options.
     pub settings: &'a Settings,
+    /// Installed roles with tasks that need lock step.
+    pub lock_step_roles: &'a [String],
 }
 
 /// Name of the playbook of a recipe for a system.
@@ -122,7 +124,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     }
     for (configure, system) in pairs(s.decision) {
         let on_windows = participants.iter().any(|vm| decide::system_of(vm) == system && is_windows(vm));
-        let merged = playbook(s.radl, &configure, !on_windows);
+        let merged = playbook(s.radl, &configure, !on_windows, s.lock_step_roles);
         let playbook = merged.map(|merged| {
             merged.map(|Playbook { text, notes }| {
                 let name = playbook_name(&configure, &system);
@@ -151,19 +153,24 @@ fn pairs(decision: &Decision) -> Vec<(String, String)> {
     pairs
 }
 
-fn playbook(radl: &Radl, configure: &str, become_root: bool) -> Result<Option<Playbook>, RecipeError> {
+fn playbook(
+    radl: &Radl,
+    configure: &str,
+    become_root: bool,
+    roles: &[String],
+) -> Result<Option<Playbook>, RecipeError> {
     let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
     let header = Header {
-        strategy: strategy(radl, recipe),
+        strategy: strategy(radl, recipe, roles),
         keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes"),
         become_root,
     };
     recipe::merge(configure, recipe, header)
 }
 
-/// Strategy of a recipe: as the document wishes, else free unless the recipe, or one that it may include, needs lock
-/// step.
-fn strategy(radl: &Radl, recipe: &str) -> Strategy {
+/// Strategy of a recipe: as the document wishes, else free unless the recipe, one that it may include, or one of `roles`
+/// that it names, needs lock step.
+fn strategy(radl: &Radl, recipe: &str, roles: &[String]) -> Strategy {
     match option(radl, "ctxt_strategy") {
         Some("linear") => return Strategy::Linear,
         Some("free") => return Strategy::Free,
@@ -171,7 +178,8 @@ fn strategy(radl: &Radl, recipe: &str) -> Strategy {
     }
     let includes = recipe.contains("include") || recipe.contains("import_");
     let others = radl.configures.iter().filter(|_| includes).filter_map(|c| c.recipe.as_deref());
-    let lock_step = std::iter::once(recipe).chain(others).any(recipe::needs_lock_step);
+    let mut texts = std::iter::once(recipe).chain(others);
+    let lock_step = texts.any(|text| recipe::needs_lock_step(text) || roles.iter().any(|role| text.contains(role)));
     if lock_step { Strategy::Linear } else { Strategy::Free }
 }
 

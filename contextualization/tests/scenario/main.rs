@@ -10,8 +10,11 @@ mod documents;
 mod journal;
 mod keeper;
 mod lab;
+mod web;
 
 mod access;
+mod bootstrap;
+mod galaxy;
 mod lifecycle;
 mod main_job;
 mod windows;

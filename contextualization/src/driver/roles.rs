@@ -1,0 +1,83 @@
+//! Roles and collections of the document come to the master; a failing one concerns the machines that need it.
+
+use super::{Stop, stages::Stage};
+use crate::{
+    bootstrap::{Privilege, Runtime},
+    contract::{Cause, Effect, ErrorCode, VmError, VmFacts},
+    galaxy::{self, Wanted, install::Installed},
+    plan::{control::ControlNode, decide::system_of},
+    ssh::SshSession,
+};
+use std::{collections::BTreeSet, time::SystemTime};
+
+/// Phase of these failures.
+const PHASE: &str = "galaxy";
+
+impl Stage<'_, '_> {
+    /// Installs on a control node what its machines need, records the failures, and remembers which roles need lock step.
+    pub(super) async fn roles(
+        &self,
+        node: &ControlNode,
+        runtime: &Runtime,
+        privilege: &Privilege,
+        session: &SshSession,
+    ) -> Result<(), Stop> {
+        let (driver, recorder) = (self.driver, self.driver.recorder);
+        let job = driver.job;
+        let mirror = job.settings.galaxy_server.as_deref();
+        if let Err(fault) = galaxy::check(&job.radl, mirror) {
+            recorder.log([format!("WARNING: not installed: {fault}")]).await?;
+        }
+        let mut wanted = galaxy::wanted(&job.radl, mirror);
+        if let ControlNode::Host(_) = node {
+            wanted.retain(|wanted| self.vms().iter().any(|vm| self.needs(node, vm, wanted)));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        recorder.log(wanted.iter().map(galaxy::install::announcement)).await?;
+        let time = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let again = job.cause == Cause::Reconfigure;
+        let places = (driver.conf_dir.as_str(), wanted.as_slice());
+        let installed = galaxy::install::install(session, &job.settings, runtime, privilege, places, again, time)
+            .await
+            .map_err(|e| Stop::Redo(format!("roles and collections cannot be installed: {e}")))?;
+
+        let (mut effects, mut results, mut lock_step) = (Vec::new(), Vec::new(), Vec::new());
+        for (wanted, Installed { fresh, error, lock_step: needs }) in wanted.iter().zip(installed) {
+            let (kind, requirement) = (wanted.requirement.kind, &wanted.requirement);
+            if needs {
+                lock_step.push(requirement.installed_name().to_owned());
+            }
+            let Some(error) = error else {
+                let state = if fresh { "installed" } else { "there already" };
+                effects.push(Effect::InfrastructureLog(format!("Galaxy {kind} {requirement}: {state}.")));
+                continue;
+            };
+            let error: String = error.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let message = format!(
+                "the {kind} {requirement} could not be installed: {error}; check its name and version and that the \
+                 master VM reaches its server"
+            );
+            effects.push(Effect::InfrastructureLog(format!("WARNING: {message}.")));
+            for vm in self.vms().iter().filter(|vm| self.needs(node, vm, wanted)) {
+                let text =
+                    format!("ERROR: Galaxy {kind} {requirement}\nCause: [{}] {message}\n", ErrorCode::RoleInstall);
+                effects.push(Effect::VmLog { vm: vm.id, text });
+                let code = ErrorCode::RoleInstall;
+                results.push((vm.id, Err(VmError { code, phase: PHASE.to_owned(), message: message.clone() })));
+            }
+        }
+        recorder.record(effects, |p| p.lock_step_roles.extend(lock_step)).await?;
+        // A machine that lacks two roles has one result.
+        let mut seen = BTreeSet::new();
+        results.retain(|(vm, _)| seen.insert(*vm));
+        Ok(recorder.results(results).await?)
+    }
+
+    /// Whether the machine, configured by this control node, needs it.
+    fn needs(&self, node: &ControlNode, vm: &VmFacts, wanted: &Wanted) -> bool {
+        let here = matches!(node, ControlNode::Vm(_)) || self.in_charge(node, vm);
+        here && wanted.systems.contains(system_of(vm))
+    }
+}

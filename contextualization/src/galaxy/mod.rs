@@ -1,0 +1,106 @@
+//! Roles and collections that a document asks for: `ansible.roles.X`, `ansible.modules.X` (the old word for roles) and
+//! `ansible.collections.X` among the applications of a system (spec/contextualization.md 1.15, 2.5, 5.4 SR5).
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`spec`] | the grammar of one of them |
+//! | [`sources`] | where it comes from: a directory of archives, or the network |
+//! | [`install`] | installing on the master |
+
+pub mod install;
+pub mod sources;
+pub mod spec;
+
+use radl::{Features, Radl, System, Value};
+use spec::{Kind, Requirement, SpecError};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Beginnings of application names and what they mean.
+const PREFIXES: [(&str, Kind); 3] =
+    [("ansible.roles.", Kind::Role), ("ansible.modules.", Kind::Role), ("ansible.collections.", Kind::Collection)];
+
+/// Kind and text of a role or collection; none for other applications.
+#[must_use]
+pub fn split(application: &str) -> Option<(Kind, &str)> {
+    PREFIXES.iter().find_map(|(prefix, kind)| Some((*kind, application.strip_prefix(prefix)?)))
+}
+
+/// Something to install, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// What.
+    pub requirement: Requirement,
+    /// Systems whose machines need it.
+    pub systems: BTreeSet<String>,
+}
+
+fn requirements<'a>(
+    system: &'a System,
+    mirror: Option<&'a str>,
+) -> impl Iterator<Item = Result<Requirement, SpecError>> + 'a {
+    let groups = match system.features.get("disk.0.applications") {
+        Some(Value::Contains(groups)) => Some(groups),
+        _ => None,
+    };
+    let parse = move |(name, group): (&'a String, &'a Features)| {
+        let (kind, text) = split(name)?;
+        Some(Requirement::parse(kind, text, group.text("version"), mirror))
+    };
+    groups.into_iter().flat_map(|groups| groups.iter()).filter_map(parse)
+}
+
+/// What the document asks for, each thing once, in its order. `mirror` is the Galaxy server of the operator. What the
+/// grammar refuses is left out: [`check`] refuses such documents.
+#[must_use]
+pub fn wanted(radl: &Radl, mirror: Option<&str>) -> Vec<Wanted> {
+    let mut all: Vec<Wanted> = Vec::new();
+    for system in &radl.systems {
+        for requirement in requirements(system, mirror).flatten() {
+            let systems = match all.iter_mut().find(|w| w.requirement == requirement) {
+                Some(known) => &mut known.systems,
+                None => {
+                    all.push(Wanted { requirement, systems: BTreeSet::new() });
+                    let last = all.len() - 1;
+                    &mut all[last].systems
+                }
+            };
+            systems.insert(system.name.clone());
+        }
+    }
+    all
+}
+
+/// Refuses what no grammar covers, and two versions under one name: there is one place for each.
+///
+/// # Errors
+/// The first fault, in words for the author of the document.
+pub fn check(radl: &Radl, mirror: Option<&str>) -> Result<(), SpecError> {
+    let mut names: BTreeMap<(Kind, String), Requirement> = BTreeMap::new();
+    for requirement in radl.systems.iter().flat_map(|system| requirements(system, mirror)) {
+        let requirement = requirement?;
+        let name = (requirement.kind, requirement.installed_name().to_owned());
+        if let Some(other) = names.insert(name, requirement.clone()).filter(|other| *other != requirement) {
+            return Err(SpecError::Twice(requirement.to_string(), other.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// What to add to a document whose recipe failed with this text of Ansible; none when nothing is missing.
+#[must_use]
+pub fn hint(text: &str) -> Option<String> {
+    let quoted = |before: &str| text.split_once(before)?.1.split_once('\'').map(|(name, _)| name);
+    let content = quoted("couldn't resolve module/action '").or_else(|| quoted("No filter named '"));
+    let collection = content.filter(|name| name.matches('.').count() >= 2).map(|name| {
+        let collection: Vec<&str> = name.splitn(3, '.').take(2).collect();
+        format!("ansible.collections.{}", collection.join("."))
+    });
+    let role = || quoted("the role '").filter(|_| text.contains("was not found")).map(|r| format!("ansible.roles.{r}"));
+    let application = collection
+        .or_else(role)
+        .filter(|name| split(name).is_some_and(|(kind, text)| Requirement::parse(kind, text, None, None).is_ok()))?;
+    Some(format!("it is not on the master: add {application} to disk.0.applications of the system"))
+}
+
+#[cfg(test)]
+mod tests;
