@@ -1,7 +1,11 @@
-//! The daemon as a whole: opens the store, the clouds, the engine and the API, and closes them in order.
+//! The daemon as a whole: opens the store, the clouds, the engine and the APIs, and closes them in order.
 
 use crate::{
-    api::rest::{self, RestSettings, RestState},
+    api::{
+        http::{Listener, Tls, TlsError},
+        rest::{self, RestSettings, RestState},
+        xmlrpc::{self, XmlRpcSettings, XmlRpcState},
+    },
     auth::{Authenticator, KeyedHash},
     config::{self, Config},
     engine::{
@@ -23,16 +27,15 @@ use connectors::{
 };
 use contextualization::{Settings, ssh::SshLimits};
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-/// Version of the contract that `/version` tells: clients compare it with that of the reference.
+/// Version of the contract that `/version` and GetVersion tell: clients compare it with that of the reference.
 const CONTRACT_VERSION: &str = "1.19.1";
 /// Time that running requests get after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -54,19 +57,32 @@ pub enum StartError {
     #[error("{0}")]
     Cloud(#[from] ConnectorError),
     /// Nothing to serve.
-    #[error("ACTIVATE_REST is False and there is no other API in this version: nothing to do")]
+    #[error("ACTIVATE_REST and ACTIVATE_XMLRPC are both False: there is nothing to serve")]
     NothingToServe,
     /// An address to listen on.
-    #[error("cannot listen on {address}: {source}; set REST_ADDRESS and REST_PORT to a free address of this host")]
+    #[error("cannot listen on {address}: {source}; set {api}_ADDRESS and {api}_PORT to a free address of this host")]
     Listen {
+        /// Start of the names of the options.
+        api: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
     },
-    /// The API.
+    /// Key or certificates of an API.
+    #[error("{source}; see {api}_SSL_KEYFILE, {api}_SSL_CERTFILE and {api}_SSL_CA_CERTS")]
+    Tls {
+        /// Start of the names of the options.
+        api: &'static str,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The REST API.
     #[error(transparent)]
-    Serve(#[from] rest::ServeError),
+    Rest(#[from] rest::ServeError),
+    /// The XML-RPC API.
+    #[error(transparent)]
+    XmlRpc(#[from] xmlrpc::ServeError),
     /// Metrics that cannot be registered.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -92,19 +108,89 @@ impl StartError {
 /// # Errors
 /// Whatever keeps it from starting.
 pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
-    if !config.activate_rest {
+    let signalled = stop_signal()?;
+    let rest = listen(Endpoint::rest(&config)).await?;
+    let xmlrpc = listen(Endpoint::xmlrpc(&config)).await?;
+    if rest.is_none() && xmlrpc.is_none() {
         return Err(StartError::NothingToServe);
     }
-    let stop = stop_signal()?;
-    let address = SocketAddr::new(config.rest_address, config.rest_port);
-    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-    let metrics = prometheus::Registry::new();
-    let (engine, authenticator) = open(&config, &metrics).await?;
-    let state = RestState { engine, authenticator, registry: metrics, settings: rest_settings(&config) };
-    tracing::info!(%address, "serving the REST API");
+    let registry = prometheus::Registry::new();
+    let (engine, authenticator) = open(&config, &registry).await?;
+    let stop = CancellationToken::new();
+    let serve_rest = async {
+        let Some(listener) = rest else { return Ok(()) };
+        tracing::info!(address = %listener.local_addr()?, encrypted = listener.is_encrypted(), "serving the REST API");
+        let (engine, authenticator, registry) = (engine.clone(), authenticator.clone(), registry.clone());
+        let state = RestState { engine, authenticator, registry, settings: rest_settings(&config) };
+        rest::serve(state, listener, stop.cancelled()).await.map_err(StartError::from)
+    };
+    let serve_xmlrpc = async {
+        let Some(listener) = xmlrpc else { return Ok(()) };
+        tracing::info!(address = %listener.local_addr()?, encrypted = listener.is_encrypted(), "serving the XML-RPC API");
+        let (engine, authenticator, registry) = (engine.clone(), authenticator.clone(), registry.clone());
+        let state = XmlRpcState { engine, authenticator, registry, settings: xmlrpc_settings(&config) };
+        xmlrpc::serve(state, listener, stop.cancelled()).await.map_err(StartError::from)
+    };
+    let signalled = async {
+        signalled.await;
+        stop.cancel();
+        Ok(())
+    };
     pages.give_back();
-    rest::serve(state, listener, stop).await?;
+    tokio::try_join!(serve_rest, serve_xmlrpc, signalled)?;
     Ok(())
+}
+
+/// Where an API is served, as the configuration says.
+struct Endpoint<'a> {
+    /// Start of the names of its options.
+    api: &'static str,
+    active: bool,
+    address: (IpAddr, u16),
+    encrypted: bool,
+    key: &'a Path,
+    certificate: &'a Path,
+    authorities: Option<&'a Path>,
+}
+
+impl<'a> Endpoint<'a> {
+    fn rest(config: &'a Config) -> Self {
+        Self {
+            api: "REST",
+            active: config.activate_rest,
+            address: (config.rest_address, config.rest_port),
+            encrypted: config.rest_ssl,
+            key: &config.rest_ssl_keyfile,
+            certificate: &config.rest_ssl_certfile,
+            authorities: config.rest_ssl_ca_certs.as_deref(),
+        }
+    }
+
+    fn xmlrpc(config: &'a Config) -> Self {
+        Self {
+            api: "XMLRCP",
+            active: config.activate_xmlrpc,
+            address: (config.xmlrcp_address, config.xmlrcp_port),
+            encrypted: config.xmlrcp_ssl,
+            key: &config.xmlrcp_ssl_keyfile,
+            certificate: &config.xmlrcp_ssl_certfile,
+            authorities: config.xmlrcp_ssl_ca_certs.as_deref(),
+        }
+    }
+}
+
+/// Listens where an API is served, none if it is not.
+async fn listen(endpoint: Endpoint<'_>) -> Result<Option<Listener>, StartError> {
+    let api = endpoint.api;
+    if !endpoint.active {
+        return Ok(None);
+    }
+    let load = || Tls::load(endpoint.key, endpoint.certificate, endpoint.authorities);
+    let tls = endpoint.encrypted.then(load).transpose().map_err(|source| StartError::Tls { api, source })?;
+    let address = SocketAddr::from(endpoint.address);
+    let listener = Listener::bind(address, tls).await;
+    let listener = listener.map_err(|source| StartError::Listen { api, address, source })?;
+    Ok(Some(listener))
 }
 
 /// The engine and who may use it, as the configuration says.
@@ -148,13 +234,24 @@ fn rest_settings(config: &Config) -> RestSettings {
         version: CONTRACT_VERSION.to_owned(),
         cors_origin: config.enable_cors.then(|| config.cors_origin.clone()),
         public_url: config.public_url.clone(),
-        https: false,
         max_body: usize::try_from(config.rest_max_body_size).unwrap_or(usize::MAX),
         max_head: config.rest_max_header_size,
         max_connections: config.rest_max_connections,
         max_streams: config.rest_max_event_streams,
         drain: DRAIN,
         ..RestSettings::default()
+    }
+}
+
+fn xmlrpc_settings(config: &Config) -> XmlRpcSettings {
+    XmlRpcSettings {
+        version: CONTRACT_VERSION.to_owned(),
+        vminfo_json: config.vminfo_json,
+        max_body: usize::try_from(config.xmlrcp_max_body_size).unwrap_or(usize::MAX),
+        max_head: config.xmlrcp_max_header_size,
+        max_connections: config.xmlrcp_max_connections,
+        drain: DRAIN,
+        ..XmlRpcSettings::default()
     }
 }
 

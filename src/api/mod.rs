@@ -4,8 +4,14 @@
 //! |---|---|
 //! | [`document`] | from the body of a request to a document |
 //! | [`owners`] | from credential items to new owners |
+//! | `parameters` | parameters that both read the same way |
+//! | [`http`] | connections, encryption and bodies of both |
 //! | [`rest`] | REST, port 8800 |
+//! | [`xmlrpc`] | XML-RPC, port 8899 |
 
 pub mod document;
+pub mod http;
 pub mod owners;
+mod parameters;
 pub mod rest;
+pub mod xmlrpc;

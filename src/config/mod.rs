@@ -330,14 +330,20 @@ fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, err
         ("ctxt_forks", config.ctxt_forks as usize),
         ("ctxt_max_ssh", config.ctxt_max_ssh),
         ("rest_max_connections", config.rest_max_connections),
+        ("xmlrcp_max_connections", config.xmlrcp_max_connections),
     ] {
         if value == 0 {
             errors.push(problem(key, format!("{} must be at least 1", key.to_uppercase())));
         }
     }
     // Below this the HTTP library cannot work, and no list of credentials fits.
-    if config.rest_max_header_size < 8192 {
-        errors.push(problem("rest_max_header_size", "REST_MAX_HEADER_SIZE must be at least 8192".into()));
+    for (key, size) in [
+        ("rest_max_header_size", config.rest_max_header_size),
+        ("xmlrcp_max_header_size", config.xmlrcp_max_header_size),
+    ] {
+        if size < 8192 {
+            errors.push(problem(key, format!("{} must be at least 8192", key.to_uppercase())));
+        }
     }
     match config.data_db.as_str().split_once("://").map(|(scheme, _)| scheme) {
         None | Some("sqlite" | "file") => {}
@@ -347,8 +353,9 @@ fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, err
         )),
         Some(_) => errors.push(problem("data_db", "DATA_DB: expected a path or sqlite:///path".into())),
     }
-    if !config.activate_rest {
-        errors.push(problem("activate_rest", "ACTIVATE_REST = False leaves the daemon without any API".into()));
+    if !config.activate_rest && !config.activate_xmlrpc {
+        let text = "ACTIVATE_REST = False and ACTIVATE_XMLRPC = False leave the daemon without any API";
+        errors.push(problem("activate_rest", text.into()));
     }
     if contextualization::bootstrap::Wish::new(None, &config.ansible_version).is_err() {
         let text = "ANSIBLE_VERSION: expected a version of the Ansible package (9), of ansible-core (2.16), or latest";

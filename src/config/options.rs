@@ -93,8 +93,6 @@ pub fn rows() -> impl Iterator<Item = &'static OptionRow> {
     [IM, OPENNEBULA, LOCAL, DUMMY].into_iter().flatten()
 }
 
-const XMLRPC: Status = Later("the XML-RPC API");
-const TLS: Status = Later("TLS; put a proxy in front");
 const OIDC: Status = Later("OpenID Connect; every token is refused");
 const VAULT: Status = Later("credentials from Vault");
 const OAI: Status = Later("the OAI-PMH repository");
@@ -131,13 +129,13 @@ section! {
         /// Event streams at the same time; further ones are refused.
         rest_max_event_streams: usize = "250", Active;
         /// Whether the REST API is served with TLS.
-        rest_ssl: bool = "False", TLS;
-        /// Private key of the REST API.
-        rest_ssl_keyfile: PathBuf = "/etc/im/pki/server-key.pem", TLS;
-        /// Certificate of the REST API.
-        rest_ssl_certfile: PathBuf = "/etc/im/pki/server-cert.pem", TLS;
-        /// Certificates of the authorities that sign the clients' ones.
-        rest_ssl_ca_certs: PathBuf = "/etc/im/pki/ca-chain.pem", TLS;
+        rest_ssl: bool = "False", Active;
+        /// Private key of the REST API, PEM.
+        rest_ssl_keyfile: PathBuf = "/etc/im/pki/server-key.pem", Active;
+        /// Certificate of the REST API and those between it and its root, PEM.
+        rest_ssl_certfile: PathBuf = "/etc/im/pki/server-cert.pem", Active;
+        /// Certificates of the authorities that sign the clients' ones, which clients may show; empty: none is asked for.
+        rest_ssl_ca_certs: Option<PathBuf> = "/etc/im/pki/ca-chain.pem", Active;
         /// Whether browsers may call the REST API from pages of other origins.
         enable_cors: bool = "False", Active;
         /// Origins that may.
@@ -148,21 +146,27 @@ section! {
 
     "XML-RPC API" {
         /// Whether the XML-RPC API is served.
-        activate_xmlrpc: bool = "False", XMLRPC;
+        activate_xmlrpc: bool = "True", Active;
         /// Port of the XML-RPC API (the names keep their historical spelling).
-        xmlrcp_port: u16 = "8899", XMLRPC;
+        xmlrcp_port: u16 = "8899", Active;
         /// Address the XML-RPC API listens on.
-        xmlrcp_address: IpAddr = "0.0.0.0", XMLRPC;
+        xmlrcp_address: IpAddr = "0.0.0.0", Active;
+        /// Largest body of a call, bytes, compressed or not.
+        xmlrcp_max_body_size: u64 = "16777216", Active;
+        /// Largest header of a call, bytes.
+        xmlrcp_max_header_size: usize = "131072", Active;
+        /// Connections at the same time; further ones wait.
+        xmlrcp_max_connections: usize = "1000", Active;
         /// Whether the XML-RPC API is served with TLS.
-        xmlrcp_ssl: bool = "False", XMLRPC;
-        /// Private key of the XML-RPC API.
-        xmlrcp_ssl_keyfile: PathBuf = "/etc/im/pki/server-key.pem", XMLRPC;
-        /// Certificate of the XML-RPC API.
-        xmlrcp_ssl_certfile: PathBuf = "/etc/im/pki/server-cert.pem", XMLRPC;
-        /// Certificates of the authorities that sign the clients' ones.
-        xmlrcp_ssl_ca_certs: PathBuf = "/etc/im/pki/ca-chain.pem", XMLRPC;
+        xmlrcp_ssl: bool = "False", Active;
+        /// Private key of the XML-RPC API, PEM.
+        xmlrcp_ssl_keyfile: PathBuf = "/etc/im/pki/server-key.pem", Active;
+        /// Certificate of the XML-RPC API and those between it and its root, PEM.
+        xmlrcp_ssl_certfile: PathBuf = "/etc/im/pki/server-cert.pem", Active;
+        /// Certificates of the authorities that sign the clients' ones, which clients may show; empty: none is asked for.
+        xmlrcp_ssl_ca_certs: Option<PathBuf> = "/etc/im/pki/ca-chain.pem", Active;
         /// Whether GetVMInfo of XML-RPC answers JSON.
-        vminfo_json: bool = "False", XMLRPC;
+        vminfo_json: bool = "False", Active;
     }
 
     "Operation" {

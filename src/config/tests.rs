@@ -19,6 +19,7 @@ fn defaults_are_valid_and_silent() {
     let config = report.into_config().unwrap();
     assert_eq!((config.rest_port, config.max_vm_fails, config.boot_mode), (8800, 3, BootMode::Normal));
     assert!(config.verifi_ssl && !config.local.enabled);
+    assert!(config.activate_rest && config.activate_xmlrpc && config.xmlrcp_port == 8899);
     assert_eq!(config.private_net_masks.len(), 7);
     assert_eq!(config.wait_ssh_acccess_timeout, Duration::from_secs(300));
 }

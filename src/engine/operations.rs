@@ -99,6 +99,15 @@ impl Engine {
         vm.text.get_or_try(state, render).unwrap_or_else(|never| match never {})
     }
 
+    /// One value of the machine's system, as [`radl::Features::value_json`] gives it; none if it has no such feature.
+    #[must_use]
+    pub fn vm_property(&self, infrastructure: &Infrastructure, vm: &Vm, name: &str) -> Option<serde_json::Value> {
+        if name == "state" {
+            return Some(self.vm_state(infrastructure, vm).name().into());
+        }
+        vm.info.systems.first()?.features.value_json(name)
+    }
+
     /// A rendering of the states of the infrastructure and all its machines, made at most once for a state.
     ///
     /// # Errors

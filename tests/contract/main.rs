@@ -1,4 +1,4 @@
-//! The REST contract, walked over real sockets: one module per resource.
+//! The contract of both APIs, walked over real sockets: one module per resource of REST, and those of XML-RPC.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod clouds;
@@ -15,3 +15,6 @@ mod strict;
 mod support;
 mod transport;
 mod vms;
+mod xmlrpc;
+mod xmlrpc_methods;
+mod xmlrpc_transport;

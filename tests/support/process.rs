@@ -1,4 +1,6 @@
-//! The daemon as a process of its own: started, asked over REST, stopped, killed, started again.
+//! The daemon as a process of its own: started, asked over REST, stopped, killed, started again. Shared by the test
+//! binaries, each of which uses a part of it.
+#![allow(dead_code)]
 
 use connectors::dummy::{Cloud, Inventory, Machine, system_clock};
 use nix::{
@@ -32,6 +34,8 @@ pub struct Setup {
     /// Program and arguments that the daemon is started by; the last program must `exec` it, so that its process is the
     /// daemon's.
     pub wrapper: Vec<String>,
+    /// Whether XML-RPC is served, on a port of its own.
+    pub xmlrpc: bool,
     /// Where `im.cfg`, the database and the log are; none for a directory that goes with the daemon.
     pub directory: Option<PathBuf>,
 }
@@ -41,6 +45,7 @@ pub struct Daemon {
     setup: Setup,
     directory: PathBuf,
     address: String,
+    xmlrpc_address: String,
     authorization: String,
     client: reqwest::Client,
     process: Option<Child>,
@@ -57,8 +62,8 @@ impl Daemon {
         let user = "type = InfrastructureManager; username = user; password = pass";
         let authorization = std::iter::once(user).chain(setup.clouds.lines()).collect::<Vec<_>>().join("\\n");
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        let address = String::new();
-        Self { setup, directory, address, authorization, client, process: None, _temporary: temporary }
+        let (address, xmlrpc_address) = (String::new(), String::new());
+        Self { setup, directory, address, xmlrpc_address, authorization, client, process: None, _temporary: temporary }
     }
 
     /// One whose simulated cloud outlives it.
@@ -135,12 +140,17 @@ impl Daemon {
     }
 
     fn spawn(&mut self) {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Both sockets are open at the same time, so that the ports differ.
+        let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, xmlrpc_port] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());
+        drop(sockets);
         self.address = format!("127.0.0.1:{port}");
+        self.xmlrpc_address = format!("127.0.0.1:{xmlrpc_port}");
+        let xmlrpc = if self.setup.xmlrpc { "True" } else { "False" };
         let place = self.directory.display();
         let options = format!(
             "[im]\nREST_ADDRESS = 127.0.0.1\nREST_PORT = {port}\nDATA_DB = {place}/db/inf.dat\nDATA_KEY_FILE = {place}/key\n\
-             LOG_FILE =\n{}\n",
+             ACTIVATE_XMLRPC = {xmlrpc}\nXMLRCP_ADDRESS = 127.0.0.1\nXMLRCP_PORT = {xmlrpc_port}\nLOG_FILE =\n{}\n",
             self.setup.options
         );
         fs::write(self.directory.join("im.cfg"), options).unwrap();
@@ -185,6 +195,11 @@ impl Daemon {
         self.process.take().unwrap().wait().unwrap();
     }
 
+    /// URL of its XML-RPC API.
+    pub fn xmlrpc_url(&self) -> String {
+        format!("http://{}/RPC2", self.xmlrpc_address)
+    }
+
     /// What it logged so far, the last lines of it.
     pub fn log(&self) -> String {
         let text = fs::read_to_string(self.directory.join("im.log")).unwrap_or_default();
@@ -192,7 +207,8 @@ impl Daemon {
         text.lines().skip(from).collect::<Vec<_>>().join("\n")
     }
 
-    fn url(&self, path: &str) -> String {
+    /// URL of a path of its REST API.
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 

@@ -1,9 +1,13 @@
-//! A daemon's REST API on a loopback port, over the real engine, and a client that keeps no state. Shared by the test
+//! A daemon's APIs on loopback ports, over the real engine, and a client of REST that keeps no state. Shared by the test
 //! binaries, each of which uses a part of it.
 #![allow(dead_code)]
 
 use imd::{
-    api::rest::{self, RestSettings, RestState},
+    api::{
+        http::{Listener, Tls},
+        rest::{self, RestSettings, RestState},
+        xmlrpc::{self, XmlRpcSettings, XmlRpcState},
+    },
     config, daemon,
 };
 use reqwest::{Method, StatusCode, header};
@@ -12,11 +16,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     runtime::Runtime,
-    sync::oneshot,
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Credentials of the user most tests are.
 pub const USER: &str = "type = InfrastructureManager; username = user; password = pass\\nid = dummy; type = Dummy";
@@ -43,11 +47,23 @@ deploy node {number}
     )
 }
 
+/// What the APIs of a server are like.
+#[derive(Default)]
+pub struct Apis {
+    pub rest: RestSettings,
+    pub xmlrpc: XmlRpcSettings,
+    /// Encryption of both.
+    pub tls: Option<Tls>,
+}
+
 /// A server of its own, stopped when dropped.
 pub struct Server {
+    /// Address of REST.
     pub address: String,
+    /// Address of XML-RPC.
+    pub xmlrpc: String,
     pub client: reqwest::Client,
-    stop: Option<oneshot::Sender<()>>,
+    stop: CancellationToken,
     task: Option<JoinHandle<()>>,
     /// The daemon's own, so that it can end as a process does.
     runtime: Option<Runtime>,
@@ -68,12 +84,17 @@ impl Server {
     }
 
     pub async fn with(settings: RestSettings) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), "", settings).await
+        Self::configured(settings, "").await
+    }
+
+    /// With settings of both APIs.
+    pub async fn serving(apis: Apis) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), "", apis).await
     }
 
     /// With further lines of `im.cfg`; they begin in section `[im]`.
     pub async fn configured(settings: RestSettings, options: &str) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), options, settings).await
+        Self::open(tempfile::tempdir().unwrap(), options, Apis { rest: settings, ..Apis::default() }).await
     }
 
     /// Stops it and starts another one over its database.
@@ -81,10 +102,10 @@ impl Server {
         self.stop().await;
         let runtime = self.runtime.take().unwrap();
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5))).await.unwrap();
-        Self::open(self.files.take().unwrap(), options, RestSettings::default()).await
+        Self::open(self.files.take().unwrap(), options, Apis::default()).await
     }
 
-    async fn open(files: TempDir, options: &str, settings: RestSettings) -> Self {
+    async fn open(files: TempDir, options: &str, apis: Apis) -> Self {
         let place = files.path().display();
         let text = format!(
             "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n\
@@ -92,17 +113,34 @@ impl Server {
         );
         let config = config::read(&[(files.path().join("im.cfg"), text)], &[]).into_config().unwrap();
         let registry = prometheus::Registry::new();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (stop, stopped) = oneshot::channel::<()>();
+        let anywhere = || Listener::bind(([127, 0, 0, 1], 0).into(), apis.tls.clone());
+        let (rest, xmlrpc) = (anywhere().await.unwrap(), anywhere().await.unwrap());
+        let address = |listener: &Listener| listener.local_addr().unwrap().to_string();
+        let (address, rpc_address) = (address(&rest), address(&xmlrpc));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let task = runtime.spawn(async move {
             let (engine, authenticator) = daemon::open(&config, &registry).await.unwrap();
-            let state = RestState { engine, authenticator, registry, settings };
-            rest::serve(state, listener, async { drop(stopped.await) }).await.unwrap();
+            let (rest_state, xmlrpc_state) = (
+                RestState {
+                    engine: engine.clone(),
+                    authenticator: authenticator.clone(),
+                    registry: registry.clone(),
+                    settings: apis.rest,
+                },
+                XmlRpcState { engine, authenticator, registry, settings: apis.xmlrpc },
+            );
+            let (rest, xmlrpc) = tokio::join!(
+                rest::serve(rest_state, rest, stopped.cancelled()),
+                xmlrpc::serve(xmlrpc_state, xmlrpc, stopped.cancelled()),
+            );
+            rest.unwrap();
+            xmlrpc.unwrap();
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, stop: Some(stop), task: Some(task), runtime: Some(runtime), files: Some(files) }
+        let (task, runtime, files) = (Some(task), Some(runtime), Some(files));
+        Self { address, xmlrpc: rpc_address, client, stop, task, runtime, files }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -182,26 +220,31 @@ impl Server {
         }
     }
 
-    /// Sends bytes as they are and reads until the server closes.
+    /// Sends bytes to REST as they are and reads until the server closes.
     pub async fn raw(&self, bytes: &[u8]) -> String {
-        let mut stream = TcpStream::connect(&self.address).await.unwrap();
-        stream.write_all(bytes).await.unwrap();
-        let mut answer = Vec::new();
-        // A reset after the answer is as good as an end.
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
-        let _ = read.expect("the server did not close the connection");
-        String::from_utf8_lossy(&answer).into_owned()
+        exchange(&self.address, bytes).await
     }
 
     /// Stops the server; returns how long that took.
     pub async fn stop(&mut self) -> Duration {
         let started = Instant::now();
-        drop(self.stop.take());
+        self.stop.cancel();
         if let Some(task) = self.task.take() {
             task.await.unwrap();
         }
         started.elapsed()
     }
+}
+
+/// Sends bytes as they are and reads until the server closes.
+pub async fn exchange(address: &str, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset after the answer is as good as an end.
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    let _ = read.expect("the server did not close the connection");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// An answer, read to its end.

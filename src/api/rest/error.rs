@@ -2,11 +2,14 @@
 
 use super::{
     negotiation::{UnsupportedMedia, mentions},
-    query::IncorrectParameter,
     reply::{self, Response},
     routes::Operation,
 };
-use crate::{auth::AuthError, engine::error::OperationError};
+use crate::{
+    api::{http::body::BodyError, parameters::IncorrectParameter},
+    auth::AuthError,
+    engine::error::OperationError,
+};
 use serde::Serialize;
 use warp::http::{HeaderValue, StatusCode, header};
 
@@ -54,6 +57,17 @@ impl From<UnsupportedMedia> for Failure {
 impl From<IncorrectParameter> for Failure {
     fn from(error: IncorrectParameter) -> Self {
         Self::Request(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        let status = match error {
+            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::Request(status, error.to_string())
     }
 }
 

@@ -8,12 +8,12 @@
 use super::{
     Shared,
     error::Failure,
-    json, negotiation,
-    query::{self, IncorrectParameter},
+    json, negotiation, query,
     reply::Response,
     request::{Request, accept},
 };
 use crate::{
+    api::parameters::IncorrectParameter,
     auth::Caller,
     engine::error::OperationError,
     store::{EventKind, StoredEvent},
@@ -73,7 +73,7 @@ pub(super) async fn events(request: Request) -> Result<Response, Failure> {
 
 fn after(request: &Request) -> Result<u64, IncorrectParameter> {
     match request.header(&LAST_EVENT_ID).map(str::trim).filter(|id| !id.is_empty()) {
-        Some(id) => id.parse().map_err(|_| IncorrectParameter("Last-Event-ID".to_owned())),
+        Some(id) => id.parse().map_err(|_| IncorrectParameter::Value("Last-Event-ID".to_owned())),
         None => Ok(query::number(&request.query, "after")?.unwrap_or(0)),
     }
 }

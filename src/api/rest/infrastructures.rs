@@ -9,7 +9,7 @@ use super::{
     request::Request,
 };
 use crate::{
-    api::owners,
+    api::{owners, parameters::filter},
     auth::Item,
     engine::{
         Engine,
@@ -22,24 +22,15 @@ use connectors::PowerOperation;
 use serde::{Serialize, Serializer};
 use warp::http::StatusCode;
 
-/// Size that a compiled filter may have, bytes.
-const FILTER_SIZE: usize = 1 << 20;
-
 /// `GET /infrastructures`
 pub(super) async fn list(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let form = request.form(Media::UriList)?;
-    let filter = query::first(&request.query, "filter").filter(|pattern| !pattern.is_empty());
-    let filter = filter.map(|pattern| compile(&pattern)).transpose()?;
-    let ids = request.engine().list(&caller, filter.as_ref()).await?;
+    let pattern = query::first(&request.query, "filter").unwrap_or_default();
+    let ids = request.engine().list(&caller, filter(&pattern)?.as_ref()).await?;
     let base = request.base_url();
     let uris: Vec<String> = ids.iter().map(|id| infrastructure_uri(&base, id)).collect();
     Ok(reply::uris(form, &uris)?)
-}
-
-fn compile(pattern: &str) -> Result<regex::Regex, OperationError> {
-    let compiled = regex::RegexBuilder::new(pattern).size_limit(FILTER_SIZE).build();
-    compiled.map_err(|error| OperationError::Invalid(format!("Invalid filter: {error}")))
 }
 
 /// `POST /infrastructures`

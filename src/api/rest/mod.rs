@@ -2,7 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`server`] | connections: accepting, limits, shutdown |
+//! | [`server`] | from connections to requests |
 //! | `routes` | the table from method and path to an operation |
 //! | `dispatch` | the way every request goes |
 //! | `request`, `query`, `negotiation`, `base_url` | reading a request |
@@ -65,8 +65,6 @@ pub struct RestSettings {
     pub cors_origin: Option<String>,
     /// The address clients use; none takes it from each request.
     pub public_url: Option<String>,
-    /// Whether connections are encrypted, so that answers name `https`.
-    pub https: bool,
     /// Largest body of a request, bytes.
     pub max_body: usize,
     /// Largest head of a request (line and headers), bytes; at least 8192.
@@ -91,7 +89,6 @@ impl Default for RestSettings {
             version: "1.19.2".to_owned(),
             cors_origin: None,
             public_url: None,
-            https: false,
             max_body: 16 << 20,
             max_head: 128 << 10,
             max_connections: 1000,
@@ -110,6 +107,8 @@ struct Shared {
     metrics: Metrics,
     /// Host and port that the server listens on.
     local: String,
+    /// Whether connections are encrypted, so that answers name `https`.
+    https: bool,
     cors_origin: Option<HeaderValue>,
     streams: Arc<Semaphore>,
     /// Cancelled when the server is to stop: streams end.

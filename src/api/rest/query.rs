@@ -1,11 +1,7 @@
 //! Query parameters: the first value of a name counts; truth values are words (spec/api.md 0 and 10.1).
 
+use crate::api::parameters::{IncorrectParameter, truth};
 use std::borrow::Cow;
-
-/// A query parameter with a value that it cannot have; the text is the whole message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("Incorrect value in {0} parameter")]
-pub(super) struct IncorrectParameter(pub(super) String);
 
 /// The first value of `name`, decoded.
 #[must_use]
@@ -21,7 +17,8 @@ pub(super) fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 /// # Errors
 /// Any other word, the empty one too.
 pub(super) fn flag(query: &str, name: &str, default: bool) -> Result<bool, IncorrectParameter> {
-    first(query, name).map_or(Ok(default), |word| truth(&word).ok_or_else(|| IncorrectParameter(name.to_owned())))
+    first(query, name)
+        .map_or(Ok(default), |word| truth(&word).ok_or_else(|| IncorrectParameter::Value(name.to_owned())))
 }
 
 /// The whole number of `name`.
@@ -29,19 +26,8 @@ pub(super) fn flag(query: &str, name: &str, default: bool) -> Result<bool, Incor
 /// # Errors
 /// Anything else.
 pub(super) fn number(query: &str, name: &str) -> Result<Option<u64>, IncorrectParameter> {
-    let parse = |word: Cow<'_, str>| word.trim().parse().map_err(|_| IncorrectParameter(name.to_owned()));
+    let parse = |word: Cow<'_, str>| word.trim().parse().map_err(|_| IncorrectParameter::Value(name.to_owned()));
     first(query, name).map(parse).transpose()
-}
-
-fn truth(word: &str) -> Option<bool> {
-    let is = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
-    if is(&["yes", "true", "1", "on", "t", "y"]) {
-        Some(true)
-    } else if is(&["no", "false", "0", "off", "f", "n"]) {
-        Some(false)
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

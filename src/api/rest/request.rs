@@ -4,15 +4,19 @@ use super::{
     Shared, base_url,
     error::Failure,
     negotiation::{self, Form, Media},
-    query::{self, IncorrectParameter},
+    query,
     routes::Parameters,
 };
 use crate::{
-    api::document::{self, DocumentKind},
+    api::{
+        document::{self, DocumentKind},
+        http::body,
+        parameters::{IncorrectParameter, machine_number},
+    },
     auth::Caller,
     engine::{Engine, error::OperationError},
 };
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt};
 use radl::Radl;
 use std::{borrow::Cow, collections::BTreeSet, pin::Pin, sync::Arc};
@@ -22,7 +26,7 @@ use warp::http::{HeaderMap, HeaderName, StatusCode, header};
 pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
 
 /// The chunks of a body as warp gives them.
-pub(super) fn body<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {
+pub(super) fn chunks<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {
     Box::pin(stream.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))))
 }
 
@@ -121,8 +125,9 @@ impl Request {
 
     /// The address that URIs of the answer start with.
     pub(super) fn base_url(&self) -> String {
-        let settings = &self.shared.state.settings;
-        base_url::base_url(settings.public_url.as_deref(), settings.https, &self.headers, &self.shared.local)
+        let shared = &self.shared;
+        let public_url = shared.state.settings.public_url.as_deref();
+        base_url::base_url(public_url, shared.https, &self.headers, &shared.local)
     }
 
     /// The kind of document that the body is said to be.
@@ -174,36 +179,7 @@ impl Request {
     /// The whole body.
     async fn read(&mut self) -> Result<Bytes, Failure> {
         let settings = &self.shared.state.settings;
-        let limit = settings.max_body;
-        let refuse = |status, text: String| Failure::Request(status, text);
-        let too_large =
-            || refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("The request body is larger than {limit} bytes."));
-        let announced = self.header(&header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > limit as u64) {
-            return Err(too_large());
-        }
-        let Some(body) = &mut self.body else { return Ok(Bytes::new()) };
-        let collect = async {
-            let mut whole = BytesMut::new();
-            while let Some(chunk) = body.next().await {
-                let chunk = chunk.map_err(|error| {
-                    refuse(StatusCode::BAD_REQUEST, format!("The request body cannot be read: {error}"))
-                })?;
-                if whole.len() + chunk.len() > limit {
-                    return Err(too_large());
-                }
-                whole.extend_from_slice(&chunk);
-            }
-            Ok(whole.freeze())
-        };
-        tokio::time::timeout(settings.body_timeout, collect).await.unwrap_or_else(|_| {
-            let text = format!("The request body did not arrive within {} s.", settings.body_timeout.as_secs());
-            Err(refuse(StatusCode::REQUEST_TIMEOUT, text))
-        })
+        let Some(chunks) = &mut self.body else { return Ok(Bytes::new()) };
+        Ok(body::collect(&self.headers, chunks, settings.max_body, settings.body_timeout).await?)
     }
-}
-
-/// The number of a machine: an integer, blanks around it allowed.
-fn machine_number(text: &str) -> Result<u32, OperationError> {
-    text.trim().parse().map_err(|_| OperationError::UnknownVm)
 }

@@ -7,9 +7,11 @@ use super::{
     reply::{self, Named, Response},
     request::{Request, accept},
 };
-use crate::engine::statistics::StatisticsRow;
+use crate::{
+    api::parameters::{self, IncorrectParameter},
+    engine::statistics::StatisticsRow,
+};
 use chrono::NaiveDate;
-use warp::http::StatusCode;
 
 /// `GET /stats`
 pub(super) async fn statistics(request: Request) -> Result<Response, Failure> {
@@ -23,15 +25,9 @@ pub(super) async fn statistics(request: Request) -> Result<Response, Failure> {
     Ok(if csv { reply::with_type("text/csv", table(&rows)?) } else { reply::value(&Named("stats", &rows))? })
 }
 
-/// A day, `YYYY-MM-DD` or with `/`.
-fn day(request: &Request, name: &str) -> Result<Option<NaiveDate>, Failure> {
-    let Some(text) = query::first(&request.query, name).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let day = NaiveDate::parse_from_str(&text.replace('/', "-"), "%Y-%m-%d");
-    let incorrect = |_| {
-        let text = format!("Incorrect format in {name} parameter: YYYY/MM/dd");
-        Failure::Request(StatusCode::BAD_REQUEST, text)
-    };
-    day.map(Some).map_err(incorrect)
+/// A day of the query.
+fn day(request: &Request, name: &str) -> Result<Option<NaiveDate>, IncorrectParameter> {
+    parameters::day(&query::first(&request.query, name).unwrap_or_default(), name)
 }
 
 /// A line of names, then a line for each row; a single empty line without rows.

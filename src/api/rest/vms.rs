@@ -65,11 +65,9 @@ pub(super) async fn property(request: Request) -> Result<Response, Failure> {
     let engine = request.engine();
     let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
     let [_, number, name] = &request.parameters;
-    let state = (name == "state").then(|| serde_json::Value::from(engine.vm_state(&infrastructure, &vm).name()));
-    let feature = || vm.info.systems.first().and_then(|system| system.features.value_json(name));
     let incorrect =
         || Failure::Request(StatusCode::NOT_FOUND, format!("Incorrect property {name} for VM ID {}", number.trim()));
-    let value = state.or_else(feature).ok_or_else(incorrect)?;
+    let value = engine.vm_property(&infrastructure, &vm, name).ok_or_else(incorrect)?;
     Ok(match (form, value) {
         (Form::Json, value) => reply::value(&Named(name, &value))?,
         (Form::Text, serde_json::Value::String(text)) => reply::text(text),

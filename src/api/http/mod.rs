@@ -1,0 +1,18 @@
+//! HTTP as both APIs need it, whatever they say over it.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`listener`] | the socket, and the encryption of what comes over it |
+//! | [`tls`] | keys and certificates |
+//! | `connections` | accepting connections, bounding them, and ending them in order |
+//! | `body` | reading a body within its bounds |
+//! | `gzip` | bodies that are compressed |
+
+pub(crate) mod body;
+pub(crate) mod connections;
+pub(crate) mod gzip;
+pub mod listener;
+pub mod tls;
+
+pub use listener::Listener;
+pub use tls::{Tls, TlsError};

@@ -1,0 +1,84 @@
+//! From a call to its answer: the way that every call goes.
+
+use super::{
+    Shared, clouds,
+    fault::{self, Failure},
+    infrastructures,
+    methods::{self, Operation},
+    metrics::End,
+    statistics, values, vms,
+    wire::{self, Call},
+};
+use connectors::PowerOperation;
+use dxr::Value;
+use std::{sync::Arc, time::Instant};
+
+/// Answers the body of a request with the body of its answer.
+pub(super) async fn answer(shared: Arc<Shared>, body: &[u8]) -> String {
+    let started = Instant::now();
+    let (method, result) = match wire::read(body).map_err(Failure::from).and_then(called) {
+        Ok((name, operation, arguments)) => (Some(name), make(shared.clone(), name, operation, arguments).await),
+        Err(failure) => (None, Err(failure)),
+    };
+    let end = match &result {
+        Ok(_) => End::Success,
+        Err(Failure::Refused(_)) => End::Refusal,
+        Err(Failure::Protocol(_)) => End::Fault,
+    };
+    shared.metrics.count(method, end, started.elapsed());
+    wire::write(fault::outcome(result))
+}
+
+/// What is called, and with what.
+fn called(call: Call) -> Result<(&'static str, Operation, Vec<Value>), Failure> {
+    let method = methods::find(&call.name)?;
+    Ok((method.name, method.operation, method.complete(call.arguments)?))
+}
+
+/// Makes a call. It goes on when the client hangs up, and a defect ends in an answer.
+async fn make(
+    shared: Arc<Shared>,
+    name: &'static str,
+    what: Operation,
+    arguments: Vec<Value>,
+) -> Result<Value, Failure> {
+    tokio::spawn(async move { run(&shared, what, arguments).await }).await.unwrap_or_else(|error| {
+        tracing::error!(method = name, %error, "a call ended in a panic");
+        Err(fault::internal())
+    })
+}
+
+async fn run(shared: &Shared, operation: Operation, arguments: Vec<Value>) -> Result<Value, Failure> {
+    use Operation as O;
+    match operation {
+        O::Version => Ok(values::text(shared.state.settings.version.as_str())),
+        O::List => infrastructures::list(shared, arguments).await,
+        O::Create => infrastructures::create(shared, arguments).await,
+        O::Machines => infrastructures::machines(shared, arguments).await,
+        O::Log => infrastructures::log(shared, arguments).await,
+        O::State => infrastructures::state(shared, arguments).await,
+        O::Document => infrastructures::document(shared, arguments).await,
+        O::Owners => infrastructures::owners(shared, arguments).await,
+        O::ChangeOwners => infrastructures::change_owners(shared, arguments).await,
+        O::Destroy => infrastructures::destroy(shared, arguments).await,
+        O::Add => infrastructures::add(shared, arguments).await,
+        O::Remove => infrastructures::remove(shared, arguments).await,
+        O::StartAll => infrastructures::power(shared, arguments, PowerOperation::Start).await,
+        O::StopAll => infrastructures::power(shared, arguments, PowerOperation::Stop).await,
+        O::Reconfigure => infrastructures::reconfigure(shared, arguments).await,
+        O::Export => infrastructures::export(shared, arguments).await,
+        O::Import => infrastructures::import(shared, arguments).await,
+        O::Machine => vms::info(shared, arguments).await,
+        O::MachineProperty => vms::property(shared, arguments).await,
+        O::MachineLog => vms::log(shared, arguments).await,
+        O::Alter => vms::alter(shared, arguments).await,
+        O::Start => vms::power(shared, arguments, PowerOperation::Start).await,
+        O::Stop => vms::power(shared, arguments, PowerOperation::Stop).await,
+        O::Reboot => vms::power(shared, arguments, PowerOperation::Reboot).await,
+        O::Snapshot => vms::snapshot(shared, arguments).await,
+        O::CloudImages => clouds::images(shared, arguments).await,
+        O::CloudQuotas => clouds::quotas(shared, arguments).await,
+        O::Estimate => infrastructures::estimate(shared, arguments).await,
+        O::Statistics => statistics::statistics(shared, arguments).await,
+    }
+}

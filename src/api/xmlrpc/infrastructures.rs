@@ -1,0 +1,154 @@
+//! Infrastructures.
+
+use super::{
+    Shared,
+    arguments::{self, flag, places},
+    fault::Failure,
+    values,
+};
+use crate::{
+    api::{owners::identities, parameters::filter},
+    auth::AuthError,
+};
+use connectors::PowerOperation;
+use dxr::Value;
+
+/// `GetInfrastructureList(auth, [filter])`
+pub(super) async fn list(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [auth, pattern] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let filter = filter(&arguments::text(&pattern, "filter")?)?;
+    let ids = shared.engine().list(&caller, filter.as_ref()).await?;
+    Ok(values::list(ids.into_iter().map(values::text)))
+}
+
+/// `CreateInfrastructure(radl, auth, [async])`
+pub(super) async fn create(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [radl, auth, asynchronous] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let asynchronous = flag(&asynchronous, "async", false)?;
+    let id = shared.engine().create(&caller, arguments::document(&radl)?, asynchronous).await?;
+    Ok(values::text(id))
+}
+
+/// `GetInfrastructureInfo(inf, auth)`
+pub(super) async fn machines(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
+    Ok(values::list(infrastructure.live_vms().map(|vm| values::text(vm.number.to_string()))))
+}
+
+/// `GetInfrastructureContMsg(inf, auth, [headeronly])`
+pub(super) async fn log(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, auth, header_only] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let (id, header_only) = (arguments::infrastructure(&id)?, flag(&header_only, "headeronly", false)?);
+    Ok(values::text(shared.engine().contextualization_log(&caller, &id, header_only).await?))
+}
+
+/// `GetInfrastructureState(inf, auth)`
+pub(super) async fn state(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let engine = shared.engine();
+    let infrastructure = engine.infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
+    let vm_state = |vm| values::text(engine.vm_state(&infrastructure, vm).name());
+    let states = infrastructure.live_vms().map(|vm| (vm.number.to_string(), vm_state(vm)));
+    let state = values::text(engine.state(&infrastructure).name());
+    Ok(values::structure([("state", state), ("vm_states", values::structure(states))]))
+}
+
+/// `GetInfrastructureRADL(inf, auth)`
+pub(super) async fn document(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
+    Ok(values::text(shared.engine().document(&infrastructure).to_text()))
+}
+
+/// `GetInfrastructureOwners(inf, auth)`
+pub(super) async fn owners(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
+    Ok(values::list(infrastructure.owners.iter().map(|owner| values::text(owner.username.as_str()))))
+}
+
+/// `ChangeInfrastructureAuth(inf, newAuth, overwrite, auth)`
+pub(super) async fn change_owners(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, new_auth, overwrite, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let (id, overwrite) = (arguments::infrastructure(&id)?, flag(&overwrite, "overwrite", false)?);
+    let unreadable = |error: AuthError| Failure::Refused(format!("Invalid new infrastructure data provided: {error}"));
+    let items = arguments::items(new_auth).map_err(unreadable)?;
+    let owners = identities(&shared.state.authenticator, items)?;
+    shared.engine().change_owners(&caller, &id, owners, overwrite).await?;
+    Ok(values::nothing())
+}
+
+/// `DestroyInfrastructure(inf, auth, [force], [async])`
+pub(super) async fn destroy(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, auth, force, asynchronous] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let (force, asynchronous) = (flag(&force, "force", false)?, flag(&asynchronous, "async", false)?);
+    shared.engine().destroy(&caller, &arguments::infrastructure(&id)?, force, asynchronous).await?;
+    Ok(values::nothing())
+}
+
+/// `AddResource(inf, radl, auth, [context])`
+pub(super) async fn add(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, radl, auth, context] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let (id, context) = (arguments::infrastructure(&id)?, flag(&context, "context", true)?);
+    let numbers = shared.engine().add(&caller, &id, arguments::document(&radl)?, context).await?;
+    Ok(values::list(numbers.into_iter().map(|number| values::integer(number.into()))))
+}
+
+/// `RemoveResource(inf, vms, auth, [context])`
+pub(super) async fn remove(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, vms, auth, context] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let (id, context) = (arguments::infrastructure(&id)?, flag(&context, "context", true)?);
+    let gone = shared.engine().remove(&caller, &id, &arguments::machines(&vms)?, context).await?;
+    Ok(values::integer(i64::try_from(gone).unwrap_or(i64::MAX)))
+}
+
+/// `StartInfrastructure(inf, auth)` and `StopInfrastructure`
+pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: PowerOperation) -> Result<Value, Failure> {
+    let [id, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    shared.engine().power(&caller, &arguments::infrastructure(&id)?, None, operation).await?;
+    Ok(values::nothing())
+}
+
+/// `Reconfigure(inf, radl, auth, [vmList])`
+pub(super) async fn reconfigure(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, radl, auth, vms] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let (id, vms) = (arguments::infrastructure(&id)?, arguments::machine_list(&vms)?);
+    shared.engine().reconfigure(&caller, &id, arguments::optional_document(&radl)?, vms).await?;
+    Ok(values::nothing())
+}
+
+/// `ExportInfrastructure(inf, delete, auth)`
+pub(super) async fn export(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [id, delete, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    let (id, delete) = (arguments::infrastructure(&id)?, flag(&delete, "delete", false)?);
+    Ok(values::text(shared.engine().export(&caller, &id, delete).await?))
+}
+
+/// `ImportInfrastructure(data, auth)`
+pub(super) async fn import(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [data, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    Ok(values::text(shared.engine().import(&caller, &arguments::text(&data, "data")?).await?))
+}
+
+/// `EstimateResources(radl, auth)`
+pub(super) async fn estimate(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+    let [radl, auth] = places(arguments);
+    let caller = shared.caller(auth)?;
+    Ok(values::json(shared.engine().estimate(&caller, arguments::document(&radl)?).await?))
+}
