@@ -13,4 +13,5 @@ mod lab;
 
 mod lifecycle;
 mod main_job;
+mod strategies;
 mod windows;
