@@ -40,6 +40,15 @@ def shortened(value, limit):
     return str(value), False
 
 
+def is_of_mitogen(raw):
+    """Whether not the task failed but what carries it: then mitogen's code is what raised the error."""
+    if "The task worker cannot connect" in str(raw.get("msg", "")):
+        return True
+    text = "%s\n%s" % (raw.get("exception") or "", raw.get("module_stderr") or "")
+    places = [line for line in text.splitlines() if line.startswith('  File "')]
+    return bool(places) and "mitogen" in places[-1].split('"')[1]
+
+
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
@@ -89,6 +98,7 @@ class CallbackModule(CallbackBase):
             "ignored": ignored or None,
             "trunc": cut or None,
             "loop": bool(task.loop and "results" in raw) or None,
+            "mitogen": (kind in ("failed", "item_failed") and is_of_mitogen(raw)) or None,
         }
         if kind.startswith("item_"):
             fields["loop_item"] = str(shortened(self._get_item_label(raw), 512)[0])

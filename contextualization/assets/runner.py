@@ -84,7 +84,8 @@ def is_alive(directory):
     return False
 
 
-def session_members(session):
+def processes():
+    """Of every living process: number, parent, session, start."""
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -93,13 +94,31 @@ def session_members(session):
                 fields = f.read().rpartition(")")[2].split()
         except (OSError, IndexError):
             continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            yield int(name)
+        if fields[0] != "Z":
+            yield int(name), int(fields[1]), int(fields[3]), fields[19]
 
 
-def kill_session(session, number):
+def session_members(session):
+    return [pid for pid, _, other, _ in processes() if other == session]
+
+
+def strays(session):
+    """Number and start of processes that come from the session and left it, as sudo does with a terminal of its own."""
+    everything = list(processes())
+    family = {pid for pid, _, other, _ in everything if other == session}
+    while True:
+        more = {pid for pid, parent, _, _ in everything if parent in family and pid not in family}
+        if not more:
+            return {(pid, start) for pid, _, other, start in everything if pid in family and other != session}
+        family |= more
+
+
+def kill_session(session, number, others=frozenset()):
+    """Sends a signal to what lives of a session and of other processes; whether there was anything."""
     found, forbidden = False, []
-    for pid in list(session_members(session)):
+    for pid, _, other, start in list(processes()):
+        if other != session and (pid, start) not in others:
+            continue
         try:
             os.kill(pid, number)
             found = True
@@ -119,12 +138,13 @@ def kill_session(session, number):
 
 
 def end_session(session):
-    """SIGTERM to everything in the session, SIGKILL to what is left after the grace time."""
-    kill_session(session, signal.SIGTERM)
+    """SIGTERM to everything that belongs to the session, SIGKILL to what is left after the grace time."""
+    others = strays(session)
+    kill_session(session, signal.SIGTERM, others)
     limit = time.time() + GRACE
-    while time.time() < limit and any(session_members(session)):
+    while time.time() < limit and any(s == session or (p, start) in others for p, _, s, start in processes()):
         time.sleep(0.05)
-    while kill_session(session, signal.SIGKILL):
+    while kill_session(session, signal.SIGKILL, others):
         time.sleep(0.05)
 
 

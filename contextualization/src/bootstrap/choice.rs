@@ -174,7 +174,8 @@ impl Choice {
         };
         let paths: Vec<String> = tree.into_iter().chain(collections).collect();
         let python_path = (!paths.is_empty()).then(|| paths.join(":"));
-        Runtime { python: python.clone(), playbook, python_path, description }
+        let mitogen = matches!(self, Self::Bundle { .. });
+        Runtime { python: python.clone(), playbook, python_path, mitogen, description }
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Runtime {
     pub playbook: Vec<String>,
     /// Value of PYTHONPATH.
     pub python_path: Option<String>,
+    /// Whether mitogen is beside it: bundles bring both.
+    #[serde(default)]
+    pub mitogen: bool,
     /// What it is, for the log.
     pub description: String,
 }

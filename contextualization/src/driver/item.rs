@@ -3,6 +3,7 @@
 use super::{
     Stop,
     control::Master,
+    engine,
     progress::{OpenRun, Progress},
     recorder::Recorder,
 };
@@ -13,7 +14,11 @@ use crate::{
         demux::{Demux, Position},
         text::Cleaner,
     },
-    plan::{inventory, names},
+    plan::{
+        Runnable,
+        engine::{Engine, PLUGINS},
+        inventory, names,
+    },
     ssh::SshError,
 };
 use serde_json::{Value, json};
@@ -35,10 +40,18 @@ pub struct Item {
     pub task: String,
     /// Where errors happened.
     pub phase: String,
-    /// File in the conf dir.
-    pub playbook: String,
+    /// The playbook.
+    pub playbook: Runnable,
     /// Its machines.
     pub vms: Vec<u32>,
+}
+
+/// How a run ended.
+pub(super) struct Ended {
+    /// The result of each machine.
+    pub results: BTreeMap<u32, Result<(), VmError>>,
+    /// Machines whose failure, if they failed, would be mitogen's own.
+    pub mitogen_failed: BTreeSet<u32>,
 }
 
 /// What all runs of a contextualization share.
@@ -119,7 +132,12 @@ impl Runs<'_> {
             }
         };
         loop {
-            let results = self.attempt(master, item, &mut open).await?;
+            let ended = self.attempt(master, item, &mut open).await?;
+            if let Some(plain) = self.without_mitogen(master, item, &open, &ended).await? {
+                open = plain;
+                continue;
+            }
+            let results = engine::with_carried(ended, &open);
             let failures: BTreeMap<u32, VmError> =
                 results.iter().filter_map(|(vm, r)| Some((*vm, r.as_ref().err()?.clone()))).collect();
             let most = self.attempts(&failures);
@@ -157,7 +175,7 @@ impl Runs<'_> {
         }
     }
 
-    fn open(
+    pub(super) fn open(
         &self,
         master: &Master<'_>,
         item: &Item,
@@ -167,19 +185,24 @@ impl Runs<'_> {
     ) -> OpenRun {
         let live = self.recorder.live();
         let hosts = progress.hosts.iter().filter(|(vm, _)| vms.contains(vm) && live.contains(vm));
-        let hosts = hosts.map(|(vm, host)| (host.name.clone(), *vm)).collect();
+        let hosts: BTreeMap<String, u32> = hosts.map(|(vm, host)| (host.name.clone(), *vm)).collect();
         let key: String = names::safe(&item.key).chars().take(60).collect();
         let run = format!("{}-{key}-{attempt}-{:08x}", self.job.generation, rand::random::<u32>());
-        OpenRun { run, attempt, hosts, control: master.control.clone(), position: Position::default() }
+        let engine = engine::of(master, item, hosts.values().filter_map(|vm| progress.hosts.get(vm)), progress);
+        OpenRun {
+            run,
+            attempt,
+            hosts,
+            control: master.control.clone(),
+            position: Position::default(),
+            strategy: item.playbook.strategy,
+            engine,
+            carried: BTreeMap::new(),
+        }
     }
 
     /// One run: started unless it was, followed to its end.
-    async fn attempt(
-        &self,
-        master: &Master<'_>,
-        item: &Item,
-        open: &mut OpenRun,
-    ) -> Result<BTreeMap<u32, Result<(), VmError>>, Stop> {
+    async fn attempt(&self, master: &Master<'_>, item: &Item, open: &mut OpenRun) -> Result<Ended, Stop> {
         if open.position.offset == 0 {
             self.start(master, item, open).await?;
         }
@@ -194,7 +217,7 @@ impl Runs<'_> {
                 }
                 let live = self.recorder.live();
                 results.retain(|vm, _| live.contains(vm));
-                return Ok(results);
+                return Ok(Ended { results, mitogen_failed: demux.mitogen_failed() });
             }
             let before = demux.position.offset;
             match self.follow(master, item, &mut demux).await {
@@ -228,13 +251,22 @@ impl Runs<'_> {
         if let Some(path) = &master.runtime.python_path {
             env.insert("PYTHONPATH", path.clone());
         }
+        let mut vars = json!({ "IM_HOST": im_host.join(",") });
+        env.insert("ANSIBLE_STRATEGY", open.engine.plugin(open.strategy));
+        if open.engine == Engine::Mitogen {
+            env.insert("ANSIBLE_STRATEGY_PLUGINS", format!("{}/{PLUGINS}", self.conf_dir));
+            // It counts the start of interpreters, too, of all machines at once.
+            env.insert("ANSIBLE_TIMEOUT", "60".to_owned());
+            // What it sends is compressed already.
+            vars["mitogen_ssh_compression"] = false.into();
+        }
         let plan = json!({
             "run": open.run,
             "command": command,
-            "playbook": item.playbook,
+            "playbook": item.playbook.playbook,
             "env": env,
             "forks": self.job.settings.forks.min(hosts.len() as u32).max(1),
-            "vars": { "IM_HOST": im_host.join(",") },
+            "vars": vars,
             "secrets": secrets,
             "proxies": self.proxies(&vms, &progress),
             "deadline": deadline,

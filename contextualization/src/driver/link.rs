@@ -60,7 +60,8 @@ impl<'a> Link<'a> {
     }
 
     fn argv<'b>(&'b self, runtime: &'b Runtime, runner: &'b str, rest: &[&'b str]) -> Vec<&'b str> {
-        let mut argv = vec![runtime.python.as_str(), runner, self.conf_dir.as_str()];
+        // The runner needs the standard library only: it starts twice as fast without the rest.
+        let mut argv = vec![runtime.python.as_str(), "-IS", runner, self.conf_dir.as_str()];
         argv.extend_from_slice(rest);
         argv
     }

@@ -11,8 +11,10 @@
 //! | `roles` | roles and collections of the document |
 //! | `stages` | from machines to a master with everything on it |
 //! | `item` | one playbook over some machines |
+//! | `engine` | with mitogen, and without it when it fails |
 
 mod control;
+mod engine;
 mod item;
 mod link;
 mod progress;
@@ -26,7 +28,7 @@ use crate::{
     contract::{ErrorCode, Job, Journal, JournalClosed, Outcome, VmError},
     journal::text::Cleaner,
     plan::{
-        self,
+        self, Runnable,
         decide::{Decision, decide},
     },
     ssh::{Login, SshLimits},
@@ -181,13 +183,19 @@ impl<'a> Driver<'a> {
             conf_dir: &self.conf_dir,
             cleaner: self.cleaner(),
         };
-        let built_in = |windows: bool, key: &str, task: &str, phase: &str, playbook: &str| {
+        let built_in = |windows: bool, key: &str, task: &str, phase: &str, playbook: Runnable| {
             let family = progress.hosts.iter().filter(|(_, host)| host.windows == windows);
-            let [key, task, phase, playbook] = [key, task, phase, playbook].map(str::to_owned);
+            let [key, task, phase] = [key, task, phase].map(str::to_owned);
             Item { key, task, phase, playbook, vms: family.map(|(vm, _)| *vm).collect() }
         };
-        let basic = built_in(false, BASIC_KEY, "basic", "basic", plan::BASIC);
-        let windows = built_in(true, WINDOWS_KEY, "main_windows", "main", plan::windows::PLAYBOOK);
+        let basic = built_in(false, BASIC_KEY, "basic", "basic", Runnable::built_in(&self.job.radl, plan::BASIC));
+        let windows = built_in(
+            true,
+            WINDOWS_KEY,
+            "main_windows",
+            "main",
+            Runnable::built_in(&self.job.radl, plan::windows::PLAYBOOK),
+        );
         let (basic, windows) = tokio::join!(runs.run(&basic), runs.run(&windows));
         basic.and(windows)?;
         let steps: Vec<_> = decision.steps.iter().collect();

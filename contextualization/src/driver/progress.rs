@@ -4,7 +4,7 @@ use crate::{
     bootstrap::Runtime,
     contract::VmError,
     journal::demux::Position,
-    plan::{control::ControlNode, inventory::Host},
+    plan::{control::ControlNode, engine::Engine, inventory::Host, recipe::Strategy},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,8 @@ pub struct Progress {
     pub controls: Vec<ControlRecord>,
     /// Installed roles with tasks that need lock step.
     pub lock_step_roles: Vec<String>,
+    /// Whether mitogen failed, so that plain Ansible does the rest.
+    pub without_mitogen: bool,
     /// Machines that were reached.
     pub hosts: BTreeMap<u32, HostRecord>,
     /// Machines with a final result: none when fine.
@@ -130,4 +132,14 @@ pub struct OpenRun {
     pub control: ControlNode,
     /// How far its journal was read.
     pub position: Position,
+    /// How its machines advance.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// What carries its tasks.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Failures of machines in the same attempt that are not in this run: those of an attempt that goes on without
+    /// mitogen for other machines.
+    #[serde(default)]
+    pub carried: BTreeMap<u32, VmError>,
 }

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// Exit status of Ansible after an exception that it did not expect.
+const UNEXPECTED: i64 = 250;
+
 /// Where the reading of a run's journal stands; kept with the effects, so that nothing is shown twice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,6 +45,9 @@ pub struct Failure {
     pub task: String,
     /// What the module said.
     pub message: String,
+    /// Whether not the task failed but what carries it.
+    #[serde(default)]
+    pub mitogen: bool,
 }
 
 /// End of a run.
@@ -255,7 +261,24 @@ impl Demux {
         } else {
             ErrorCode::TaskFailed
         };
-        self.position.failures.insert(vm, Failure { code, task: task.to_owned(), message });
+        self.position.failures.insert(vm, Failure { code, task: task.to_owned(), message, mitogen: event.mitogen });
+    }
+
+    /// Machines where a run with mitogen failed because of mitogen, if it failed: those that could not be reached with it,
+    /// those where it broke a task, and all without a result when it broke the whole run.
+    #[must_use]
+    pub fn mitogen_failed(&self) -> BTreeSet<u32> {
+        let Some(end) = self.position.end.as_ref().filter(|end| end.state == "finished") else {
+            return BTreeSet::new();
+        };
+        // Without counts Ansible came to no end: it was killed, met an exception of its own, or says who is to blame.
+        let blames = end.rc > 0 && end.tail.contains("mitogen");
+        let broke = self.position.stats.is_empty() && (end.rc < 0 || end.rc == UNEXPECTED || blames);
+        let failed = |vm: &u32| match self.position.failures.get(vm) {
+            Some(failure) => failure.mitogen || failure.code == ErrorCode::Unreachable,
+            None => broke,
+        };
+        self.hosts.values().copied().filter(failed).collect()
     }
 
     /// The result of each machine once the run ended; none before. `phase` names the place in errors.

@@ -30,6 +30,8 @@ pub struct Event {
     #[serde(rename = "loop")]
     pub looped: bool,
     pub handler: bool,
+    /// Whether not the task failed but what carries it.
+    pub mitogen: bool,
     pub loop_item: Option<String>,
     pub text: Option<String>,
     pub left: Option<i64>,

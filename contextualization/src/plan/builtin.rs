@@ -77,7 +77,6 @@ fn play(name: &str, hosts: Node, more: Vec<(&str, Node)>, tasks: Vec<Node>) -> N
         ("hosts", hosts),
         ("gather_facts", Node::plain("no")),
         ("become", Node::plain("yes")),
-        ("strategy", Node::plain("free")),
     ];
     play.extend(more);
     play.push(("tasks", Node::list(tasks)));

@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`decide`] | whether, for whom, in which steps |
+//! | [`engine`] | whether mitogen carries the tasks |
 //! | [`names`] | host names; safe names of files and groups |
 //! | [`inventory`] | inventory, variables, host table |
 //! | [`recipe`] | header of user recipes |
@@ -17,6 +18,7 @@ pub mod builtin;
 pub mod config;
 pub mod control;
 pub mod decide;
+pub mod engine;
 pub mod inventory;
 pub mod limits;
 pub mod names;
@@ -31,6 +33,7 @@ use crate::{
 };
 use control::ControlNode;
 use decide::{Decision, Lane, is_windows, option};
+use engine::Engine;
 use inventory::{Common, Host};
 use radl::Radl;
 use recipe::{Header, Playbook, RecipeError, Strategy};
@@ -44,10 +47,30 @@ pub const BASIC: &str = "basic_task_all.yml";
 pub struct Files {
     /// The files.
     pub entries: Vec<TarEntry>,
-    /// Playbooks of the recipes by (configure, system): file name, none when the recipe is empty, or what is wrong.
-    pub playbooks: HashMap<(String, String), Result<Option<String>, RecipeError>>,
+    /// The recipes by (configure, system): none when one is empty, or what is wrong.
+    pub playbooks: HashMap<(String, String), Result<Option<Runnable>, RecipeError>>,
     /// Sentences for the user.
     pub notes: Vec<String>,
+}
+
+/// A recipe that can be run for a system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runnable {
+    /// Its playbook in the conf dir.
+    pub playbook: String,
+    /// How its hosts advance.
+    pub strategy: Strategy,
+    /// What may carry its tasks.
+    pub engine: Engine,
+}
+
+impl Runnable {
+    /// A built-in playbook.
+    #[must_use]
+    pub fn built_in(radl: &Radl, playbook: &str) -> Self {
+        let engine = engine::choose(option(radl, "ctxt_strategy"), std::iter::empty());
+        Self { playbook: playbook.to_owned(), strategy: Strategy::Free, engine }
+    }
 }
 
 /// What the files are made from.
@@ -101,6 +124,10 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     put("ansible_key.pub", 0o644, &s.key.public);
     put(".im/runner.py", 0o700, include_str!("../../assets/runner.py"));
     put(".im/callback/im_journal.py", 0o600, include_str!("../../assets/im_journal.py"));
+    for strategy in [Strategy::Free, Strategy::Linear] {
+        let path = format!("{}/{}.py", engine::PLUGINS, Engine::Mitogen.plugin(strategy));
+        put(&path, 0o600, include_str!("../../assets/mitogen_strategy.py"));
+    }
 
     let with_windows = participants.iter().any(|vm| is_windows(vm));
     if with_windows {
@@ -124,17 +151,17 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     }
     for (configure, system) in pairs(s.decision) {
         let on_windows = participants.iter().any(|vm| decide::system_of(vm) == system && is_windows(vm));
-        let merged = playbook(s.radl, &configure, !on_windows, s.lock_step_roles);
+        let merged = playbook(s.radl, &configure, !on_windows);
         let playbook = merged.map(|merged| {
             merged.map(|Playbook { text, notes }| {
-                let name = playbook_name(&configure, &system);
-                put(&name, 0o600, &text);
+                let runnable = runnable(s.radl, &configure, &system, s.lock_step_roles);
+                put(&runnable.playbook, 0o600, &text);
                 for note in notes {
                     if !files.notes.contains(&note) {
                         files.notes.push(note);
                     }
                 }
-                name
+                runnable
             })
         });
         files.playbooks.insert((configure, system), playbook);
@@ -153,19 +180,25 @@ fn pairs(decision: &Decision) -> Vec<(String, String)> {
     pairs
 }
 
-fn playbook(
-    radl: &Radl,
-    configure: &str,
-    become_root: bool,
-    roles: &[String],
-) -> Result<Option<Playbook>, RecipeError> {
+fn playbook(radl: &Radl, configure: &str, become_root: bool) -> Result<Option<Playbook>, RecipeError> {
     let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
-    let header = Header {
+    recipe::merge(configure, recipe, Header { keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes"), become_root })
+}
+
+fn runnable(radl: &Radl, configure: &str, system: &str, roles: &[String]) -> Runnable {
+    let recipe = radl.configure(configure).and_then(|c| c.recipe.as_deref()).unwrap_or_default();
+    Runnable {
+        playbook: playbook_name(configure, system),
         strategy: strategy(radl, recipe, roles),
-        keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes"),
-        become_root,
-    };
-    recipe::merge(configure, recipe, header)
+        engine: engine::choose(option(radl, "ctxt_strategy"), with_included(radl, recipe)),
+    }
+}
+
+/// A recipe and those that it may include.
+fn with_included<'a>(radl: &'a Radl, recipe: &'a str) -> impl Iterator<Item = &'a str> {
+    let includes = recipe.contains("include") || recipe.contains("import_");
+    let others = radl.configures.iter().filter(move |_| includes).filter_map(|c| c.recipe.as_deref());
+    std::iter::once(recipe).chain(others)
 }
 
 /// Strategy of a recipe: as the document wishes, else free unless the recipe, one that it may include, or one of `roles`
@@ -176,10 +209,8 @@ fn strategy(radl: &Radl, recipe: &str, roles: &[String]) -> Strategy {
         Some("free") => return Strategy::Free,
         _ => {}
     }
-    let includes = recipe.contains("include") || recipe.contains("import_");
-    let others = radl.configures.iter().filter(|_| includes).filter_map(|c| c.recipe.as_deref());
-    let mut texts = std::iter::once(recipe).chain(others);
-    let lock_step = texts.any(|text| recipe::needs_lock_step(text) || roles.iter().any(|role| text.contains(role)));
+    let names_one = |text: &str| roles.iter().any(|role| text.contains(role));
+    let lock_step = with_included(radl, recipe).any(|text| recipe::needs_lock_step(text) || names_one(text));
     if lock_step { Strategy::Linear } else { Strategy::Free }
 }
 

@@ -1,6 +1,7 @@
 //! User recipes: the daemon's header merged into each play (spec/contextualization.md 1.14, 6.4, 6.5).
 
 use crate::yaml::{self, Kind, Node};
+use serde::{Deserialize, Serialize};
 
 /// Beginning of a text encrypted with `ansible-vault`.
 pub const VAULT: &str = "$ANSIBLE_VAULT";
@@ -17,20 +18,31 @@ const LOCK_STEP: [&str; 9] = [
     "throttle",
 ];
 
-/// How the hosts of a play advance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the hosts of a play advance, where the play itself does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// Each on its own; a failing one stops nobody.
+    #[default]
     Free,
     /// Task by task.
     Linear,
 }
 
+impl Strategy {
+    /// Its name in Ansible.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Linear => "linear",
+        }
+    }
+}
+
 /// What the header depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Strategy of plays that name none.
-    pub strategy: Strategy,
     /// Whether `hosts` of a recipe counts besides the machines of the run.
     pub keep_hosts: bool,
     /// Whether plays that do not say run as root; there is none on Windows.
@@ -118,9 +130,8 @@ fn add_header(name: &str, pairs: &mut Vec<(Node, Node)>, header: Header) -> Opti
             run_hosts
         }
     };
-    let strategy = if header.strategy == Strategy::Free { "free" } else { "linear" };
     let mut first = vec![(Node::plain("hosts"), hosts)];
-    for (key, value) in [("gather_facts", "no"), ("become", "yes"), ("strategy", strategy)] {
+    for (key, value) in [("gather_facts", "no"), ("become", "yes")] {
         if !has(pairs, key) && (header.become_root || key != "become") {
             pairs.retain(|(k, _)| k.scalar() != Some(key));
             first.push((Node::plain(key), Node::plain(value)));

@@ -2,15 +2,16 @@
 
 use super::{
     decide::{decide, system_of},
+    engine::{self, Engine},
     names,
-    recipe::{Header, RecipeError, Strategy, merge, needs_lock_step},
+    recipe::{Header, RecipeError, merge, needs_lock_step},
 };
 use crate::{VmFacts, VmPower, yaml};
 use proptest::prelude::*;
 use radl::{Radl, System};
 use std::sync::Arc;
 
-const HEADER: Header = Header { strategy: Strategy::Free, keep_hosts: false, become_root: true };
+const HEADER: Header = Header { keep_hosts: false, become_root: true };
 
 fn vm(id: u32, system: &str) -> VmFacts {
     let system = System { name: system.to_owned(), ..System::default() };
@@ -37,7 +38,7 @@ fn header_keeps_tags_styles_and_own_keys() {
                   secret: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n  tasks:\n  - debug: {msg: 'a', msg: 'b'}\n- vars: *shared\n  \
                   strategy: linear\n- import_playbook: other.yml\n";
     let merged = merge("web", recipe, HEADER).unwrap().unwrap();
-    let expected = "---\n- hosts: \"{{ IM_HOST }}\"\n  gather_facts: no\n  strategy: free\n  become: no\n  vars: &shared\n    \
+    let expected = "---\n- hosts: \"{{ IM_HOST }}\"\n  gather_facts: no\n  become: no\n  vars: &shared\n    \
                     text: |\n      two\n      lines\n    raw: !unsafe '{{ x }}'\n    secret: !vault |\n      \
                     $ANSIBLE_VAULT;1.1;AES256\n  tasks:\n  - debug:\n      msg: 'a'\n      msg: 'b'\n- hosts: \"{{ IM_HOST \
                     }}\"\n  gather_facts: no\n  become: yes\n  vars: *shared\n  strategy: linear\n- import_playbook: other.yml\n";
@@ -51,6 +52,19 @@ fn header_keeps_tags_styles_and_own_keys() {
     assert!(matches!(merge("web", "$ANSIBLE_VAULT;1.1;AES256\n00", HEADER), Err(RecipeError::Vault(_))));
     assert!(needs_lock_step("- tasks:\n  - block:\n    - add_host: {name: x}"));
     assert!(!needs_lock_step("- tasks:\n  - name: pause and add_host"));
+}
+
+#[test]
+fn mitogen_unless_something_speaks_against_it() {
+    let usual = "- tasks:\n  - command: raw\n    delegate_to: localhost\n    become_user: nobody\n";
+    let raw = "- tasks:\n  - block:\n    - raw: 'true'\n";
+    let of = |wish, recipes: &[&str]| engine::choose(wish, recipes.iter().copied());
+    assert_eq!(of(None, &[usual]), Engine::Mitogen);
+    assert_eq!(of(None, &[usual, raw]), Engine::Plain);
+    assert_eq!(of(Some("mitogen"), &[raw]), Engine::Mitogen);
+    for wish in ["free", "linear", "per_vm"] {
+        assert_eq!(of(Some(wish), &[usual]), Engine::Plain);
+    }
 }
 
 #[test]

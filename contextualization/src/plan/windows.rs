@@ -47,7 +47,6 @@ pub fn playbook() -> Result<String, YamlError> {
         ("name", Node::text("main_windows")),
         ("hosts", Node::text("{{ IM_HOST }}")),
         ("gather_facts", Node::plain("no")),
-        ("strategy", Node::plain("free")),
         ("vars", Node::map([("im_hosts", Node::text(text)), ("im_pieces", Node::text(pieces))])),
         ("tasks", Node::list(vec![task])),
     ]);

@@ -17,4 +17,5 @@ mod bootstrap;
 mod galaxy;
 mod lifecycle;
 mod main_job;
+mod strategies;
 mod windows;
