@@ -290,6 +290,15 @@ impl Features {
         self.softs.push(group);
     }
 
+    /// Keeps the features whose name is wanted, in soft groups too.
+    pub fn retain(&mut self, wanted: &impl Fn(&str) -> bool) {
+        let unwanted: Vec<String> = self.values.keys().filter(|name| !wanted(name)).cloned().collect();
+        for name in unwanted {
+            self.remove(&name);
+        }
+        self.softs.iter_mut().for_each(|group| group.features.retain(wanted));
+    }
+
     /// The same features without soft groups.
     #[must_use]
     pub fn without_softs(&self) -> Self {
