@@ -12,13 +12,13 @@ use crate::{
         demux::{Demux, Position},
         text::Cleaner,
     },
-    plan::{inventory, names},
+    plan::{Runnable, control::ControlNode, inventory, names, recipe::Strategy},
     ssh::SshError,
 };
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{io::AsyncReadExt, time::Instant};
 
@@ -34,10 +34,18 @@ pub struct Item {
     pub task: String,
     /// Where errors happened.
     pub phase: String,
-    /// File in the conf dir.
-    pub playbook: String,
+    /// The playbook.
+    pub playbook: Runnable,
     /// Its machines.
     pub vms: Vec<u32>,
+}
+
+/// How a run ended.
+struct Ended {
+    /// The result of each machine.
+    results: BTreeMap<u32, Result<(), VmError>>,
+    /// Whether the recipe has to run in lock step, which nobody saw beforehand.
+    needs_lock_step: bool,
 }
 
 /// What all runs of a contextualization share.
@@ -102,7 +110,10 @@ impl Runs<'_> {
             None => {
                 let vms: BTreeSet<u32> =
                     item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
-                let open = self.open(master, item, &vms, 1, &progress);
+                if self.is_late() {
+                    return Err(Stop::Late);
+                }
+                let open = self.open(master, item, &vms, (1, item.playbook.strategy), &progress);
                 if open.hosts.is_empty() {
                     self.recorder
                         .record(Vec::new(), |p| {
@@ -118,11 +129,20 @@ impl Runs<'_> {
             }
         };
         loop {
-            let results = self.attempt(master, item, &mut open).await?;
+            let Ended { results, needs_lock_step } = self.attempt(master, item, &mut open).await?;
+            if needs_lock_step && open.strategy == Strategy::Free {
+                let text = "This recipe needs its machines to go task by task: it starts again that way.\n";
+                let effects = open.hosts.values().map(|vm| log(*vm, text)).collect();
+                let vms = open.hosts.values().copied().collect();
+                let how = (open.attempt, Strategy::Linear);
+                open = self.open(master, item, &vms, how, &self.recorder.progress().await);
+                self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
+                continue;
+            }
             let failures: BTreeMap<u32, VmError> =
                 results.iter().filter_map(|(vm, r)| Some((*vm, r.as_ref().err()?.clone()))).collect();
             let most = self.attempts(&failures);
-            let again = open.attempt < most && !failures.is_empty();
+            let again = open.attempt < most && !failures.is_empty() && !self.is_late();
             let mut effects = Vec::new();
             for (vm, result) in &results {
                 let text = match result {
@@ -150,10 +170,16 @@ impl Runs<'_> {
                 failures.keys().map(|vm| log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))),
             );
             let vms = failures.into_keys().collect();
-            open = self.open(master, item, &vms, open.attempt + 1, &self.recorder.progress().await);
+            let how = (open.attempt + 1, open.strategy);
+            open = self.open(master, item, &vms, how, &self.recorder.progress().await);
             self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Whether the time of the whole contextualization is over.
+    fn is_late(&self) -> bool {
+        SystemTime::now() >= self.job.deadline
     }
 
     fn open(
@@ -161,7 +187,7 @@ impl Runs<'_> {
         master: &Master<'_>,
         item: &Item,
         vms: &BTreeSet<u32>,
-        attempt: u32,
+        (attempt, strategy): (u32, Strategy),
         progress: &Progress,
     ) -> OpenRun {
         let live = self.recorder.live();
@@ -169,16 +195,11 @@ impl Runs<'_> {
         let hosts = hosts.map(|(vm, host)| (host.name.clone(), *vm)).collect();
         let key: String = names::safe(&item.key).chars().take(60).collect();
         let run = format!("{}-{key}-{attempt}-{:08x}", self.job.generation, rand::random::<u32>());
-        OpenRun { run, attempt, hosts, control: master.control.clone(), position: Position::default() }
+        OpenRun { run, attempt, hosts, control: master.control.clone(), position: Position::default(), strategy }
     }
 
     /// One run: started unless it was, followed to its end.
-    async fn attempt(
-        &self,
-        master: &Master<'_>,
-        item: &Item,
-        open: &mut OpenRun,
-    ) -> Result<BTreeMap<u32, Result<(), VmError>>, Stop> {
+    async fn attempt(&self, master: &Master<'_>, item: &Item, open: &mut OpenRun) -> Result<Ended, Stop> {
         if open.position.offset == 0 {
             self.start(master, item, open).await?;
         }
@@ -193,7 +214,8 @@ impl Runs<'_> {
                 }
                 let live = self.recorder.live();
                 results.retain(|vm, _| live.contains(vm));
-                return Ok(results);
+                results.values_mut().filter_map(|result| result.as_mut().err()).for_each(|e| self.explain(item, e));
+                return Ok(Ended { results, needs_lock_step: demux.needs_lock_step() });
             }
             let before = demux.position.offset;
             match self.follow(master, item, &mut demux).await {
@@ -213,12 +235,48 @@ impl Runs<'_> {
         }
     }
 
+    /// Says in an error what only the daemon knows.
+    fn explain(&self, item: &Item, error: &mut VmError) {
+        // Whoever ends the runs when time is over may be faster than the master's own clock.
+        if error.code == ErrorCode::Cancelled && self.is_late() {
+            (error.code, error.message) = (ErrorCode::Timeout, "time is over".to_owned());
+        }
+        if error.code == ErrorCode::Vault {
+            let name = &item.playbook.configure;
+            error.message =
+                format!("configure {name}: the vault.password of the system does not open it ({})", error.message);
+        }
+    }
+
+    /// Password that sudo asks for where Ansible runs.
+    fn local_password(&self, control: &ControlNode, progress: &Progress, vms: &[VmFacts]) -> Option<String> {
+        match control {
+            ControlNode::Vm(vm) => progress.hosts.get(vm)?.host(*vm, password(vms, *vm)).sudo_password,
+            ControlNode::Host(id) => {
+                let host = self.job.radl.ansible_hosts.iter().find(|host| host.id == *id)?;
+                host.features.text("credentials.password").map(str::to_owned)
+            }
+        }
+    }
+
     async fn start(&self, master: &Master<'_>, item: &Item, open: &OpenRun) -> Result<(), Stop> {
         let progress = self.recorder.progress().await;
         let vms = self.job.vms.borrow().clone();
         let hosts: Vec<_> =
             open.hosts.values().filter_map(|vm| Some(progress.hosts.get(vm)?.host(*vm, password(&vms, *vm)))).collect();
         let secrets = inventory::secrets(&hosts).map_err(|e| Stop::Failed(e.to_string()))?;
+        let local = self.local_password(&master.control, &progress, &vms);
+        let local = local.map(|password| inventory::local_secrets(&password)).transpose();
+        let local = local.map_err(|e| Stop::Failed(e.to_string()))?;
+        let vault = item.playbook.vault.as_ref().map(|vault| {
+            json!({
+                "password": vault.password,
+                "recipe": vault.recipe,
+                "keep_hosts": vault.header.keep_hosts,
+                "become_root": vault.header.become_root,
+                "end": crate::plan::recipe::DONE,
+            })
+        });
         let im_host: Vec<&str> = open.hosts.keys().map(String::as_str).collect();
         let deadline = self.job.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut command = master.runtime.playbook.clone();
@@ -227,14 +285,17 @@ impl Runs<'_> {
         if let Some(path) = &master.runtime.python_path {
             env.insert("PYTHONPATH", path.clone());
         }
+        env.insert("ANSIBLE_STRATEGY", open.strategy.name().to_owned());
         let plan = json!({
             "run": open.run,
             "command": command,
-            "playbook": item.playbook,
+            "playbook": item.playbook.playbook,
             "env": env,
             "forks": self.job.settings.forks.min(hosts.len() as u32).max(1),
             "vars": { "IM_HOST": im_host.join(",") },
             "secrets": secrets,
+            "local_secrets": local,
+            "vault": vault,
             "deadline": deadline,
         });
         match master.link.ask(&master.runtime, &["start"], &plan).await {

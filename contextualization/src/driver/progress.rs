@@ -4,7 +4,7 @@ use crate::{
     bootstrap::Runtime,
     contract::VmError,
     journal::demux::Position,
-    plan::{control::ControlNode, inventory::Host},
+    plan::{control::ControlNode, inventory::Host, recipe::Strategy},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,4 +125,7 @@ pub struct OpenRun {
     pub control: ControlNode,
     /// How far its journal was read.
     pub position: Position,
+    /// How its machines advance.
+    #[serde(default)]
+    pub strategy: Strategy,
 }

@@ -1,4 +1,4 @@
-//! The built-in playbook: basic for every machine, main for systems with disks or applications
+//! The built-in playbook: basic for every machine, then address translation, disks and applications of systems
 //! (spec/contextualization.md 2.2, 2.3, 2.8, 6.12). Needs `ansible.builtin` only.
 
 use super::names;
@@ -22,6 +22,8 @@ pub struct Extras {
     pub applications: Vec<String>,
     /// Disks to prepare.
     pub disks: Vec<Disk>,
+    /// Whether private machines reach out through its machines.
+    pub nat: bool,
 }
 
 /// Beginnings of application names that mean roles, collections or modules of Ansible Galaxy.
@@ -45,6 +47,7 @@ pub fn galaxy(system: &System) -> impl Iterator<Item = &str> {
 #[must_use]
 pub fn extras(system: &System) -> Option<Extras> {
     let applications: Vec<String> = applications(system)
+        .filter(|name| !is_preinstalled(system, name))
         .filter(|name| !GALAXY.iter().any(|prefix| name.starts_with(prefix)))
         .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned())
         .collect();
@@ -60,8 +63,16 @@ pub fn extras(system: &System) -> Option<Extras> {
             Some(Disk { device: text(n, "device")?, fstype, path })
         })
         .collect();
+    let nat = system.features.text("nat_instance").is_some_and(|nat| nat.eq_ignore_ascii_case("yes"));
     let system = system.name.clone();
-    (!applications.is_empty() || !disks.is_empty()).then_some(Extras { system, applications, disks })
+    (nat || !applications.is_empty() || !disks.is_empty()).then_some(Extras { system, applications, disks, nat })
+}
+
+/// Whether the image has the application, as the document says.
+fn is_preinstalled(system: &System, application: &str) -> bool {
+    let Some(Value::Contains(groups)) = system.features.get("disk.0.applications") else { return false };
+    let said = groups.get(application).and_then(|group| group.text("preinstalled"));
+    said.is_some_and(|said| said.eq_ignore_ascii_case("yes"))
 }
 
 fn script(name: &str, text: &str, environment: Vec<(&str, Node)>, more: Vec<(&str, Node)>) -> Node {
@@ -74,6 +85,11 @@ fn script(name: &str, text: &str, environment: Vec<(&str, Node)>, more: Vec<(&st
     ];
     task.extend(more);
     Node::map(task)
+}
+
+/// Scripts as one, each ending for itself.
+fn one_after_the_other(scripts: &[&str]) -> String {
+    scripts.iter().map(|script| format!("(\n{script}\n)\n")).collect()
 }
 
 fn play(name: &str, hosts: Node, more: Vec<(&str, Node)>, tasks: Vec<Node>) -> Node {
@@ -108,8 +124,12 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
     }
     let mut tasks = vec![
         script(
-            "Set the host name",
-            include_str!("../../assets/set_hostname.sh"),
+            "Prepare the machine",
+            &one_after_the_other(&[
+                include_str!("../../assets/requiretty.sh"),
+                include_str!("../../assets/python_link.sh"),
+                include_str!("../../assets/set_hostname.sh"),
+            ]),
             vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))],
             vec![("ignore_errors", Node::plain("yes"))],
         ),
@@ -130,6 +150,18 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
     ];
     if token {
         tasks.push(Node::map([
+            ("name", Node::text("Forget former access tokens")),
+            (
+                "ansible.builtin.lineinfile",
+                Node::map([
+                    ("path", Node::text("/etc/environment")),
+                    ("regexp", Node::text("^BEARER_TOKEN=(?!{{ IM_INFRASTRUCTURE_AUTH | regex_escape }}$)")),
+                    ("state", Node::plain("absent")),
+                ]),
+            ),
+            ("no_log", Node::plain("yes")),
+        ]));
+        tasks.push(Node::map([
             ("name", Node::text("Keep the access token in /etc/environment")),
             (
                 "ansible.builtin.lineinfile",
@@ -147,13 +179,24 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
     // After the host name is set, so that the facts tell it. The cache serves all later runs.
     tasks.push(Node::map([("name", Node::text("Gather the facts")), ("ansible.builtin.setup", Node::map::<&str>([]))]));
     plays.push(play("basic", all(), vec![], tasks));
-    plays.extend(extras.iter().map(main));
+    // Before anything that needs the way out.
+    plays.extend(extras.iter().filter(|extras| extras.nat).map(nat));
+    plays.extend(extras.iter().filter(|e| !e.disks.is_empty() || !e.applications.is_empty()).map(main));
     yaml::emit(&Node::list(plays))
 }
 
+/// Those of the run's machines that are of a system.
+fn hosts_of(system: &str) -> Node {
+    Node::list(vec![Node::text("{{ IM_HOST }}"), Node::text(&format!("&{}", names::safe(system)))])
+}
+
+fn nat(extras: &Extras) -> Node {
+    let task = script("Let private machines reach out", include_str!("../../assets/nat.sh"), vec![], vec![]);
+    play(&format!("nat_{}", extras.system), hosts_of(&extras.system), vec![], vec![task])
+}
+
 fn main(extras: &Extras) -> Node {
-    let group = names::safe(&extras.system);
-    let hosts = Node::list(vec![Node::text("{{ IM_HOST }}"), Node::text(&format!("&{group}"))]);
+    let hosts = hosts_of(&extras.system);
     let disks = extras.disks.iter().map(|disk| {
         let pairs = [("device", &disk.device), ("fstype", &disk.fstype), ("path", &disk.path)];
         Node::map(pairs.map(|(key, value)| (key, Node::inert(value))))
@@ -166,7 +209,7 @@ fn main(extras: &Extras) -> Node {
     if !extras.disks.is_empty() {
         tasks.push(script(
             "Prepare the data disks",
-            include_str!("../../assets/mount_disk.sh"),
+            concat!(include_str!("../../assets/install_package.sh"), include_str!("../../assets/mount_disk.sh")),
             vec![
                 ("IM_DEVICE", Node::text("{{ item.device }}")),
                 ("IM_FSTYPE", Node::text("{{ item.fstype }}")),
@@ -176,24 +219,15 @@ fn main(extras: &Extras) -> Node {
         ));
     }
     if !extras.applications.is_empty() {
-        let task = |module: &str, arguments: Vec<(&str, Node)>, when: &str| {
-            let mut all = vec![("name", Node::text("{{ item }}")), ("state", Node::plain("present"))];
-            all.extend(arguments);
-            Node::map([
-                ("name", Node::text(INSTALL)),
-                (module, Node::map(all)),
-                ("loop", Node::text("{{ im_applications }}")),
-                ("when", Node::text(when)),
-                ("ignore_errors", Node::plain("yes")),
-            ])
-        };
-        let apt = vec![
-            ("update_cache", Node::plain("yes")),
-            ("cache_valid_time", Node::plain("3600")),
-            ("lock_timeout", Node::plain("300")),
-        ];
-        tasks.push(task("ansible.builtin.apt", apt, "ansible_pkg_mgr == 'apt'"));
-        tasks.push(task("ansible.builtin.package", vec![], "ansible_pkg_mgr != 'apt'"));
+        tasks.push(script(
+            INSTALL,
+            concat!(
+                include_str!("../../assets/install_package.sh"),
+                include_str!("../../assets/install_application.sh")
+            ),
+            vec![("IM_APPLICATION", Node::text("{{ item }}"))],
+            vec![("loop", Node::text("{{ im_applications }}")), ("ignore_errors", Node::plain("yes"))],
+        ));
     }
     play(&format!("main_{}", extras.system), hosts, vec![("vars", Node::map(vars))], tasks)
 }

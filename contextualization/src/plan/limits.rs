@@ -17,13 +17,5 @@ pub fn unsupported(radl: &Radl) -> Vec<String> {
             roles.join(", ")
         ));
     }
-    let systems = || radl.systems.iter().map(|s| &s.features);
-    if systems().any(|f| f.has("vault.password")) {
-        notes.push("WARNING: vault.password is not used yet: encrypted recipes cannot run.".to_owned());
-    }
-    if systems().any(|f| f.text("nat_instance") == Some("yes")) {
-        notes
-            .push("WARNING: nat_instance is not set up yet: configure the address translation in a recipe.".to_owned());
-    }
     notes
 }

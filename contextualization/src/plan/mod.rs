@@ -44,10 +44,49 @@ pub const BASIC: &str = "basic_task_all.yml";
 pub struct Files {
     /// The files.
     pub entries: Vec<TarEntry>,
-    /// Playbooks of the recipes by (configure, system): file name, none when the recipe is empty, or what is wrong.
-    pub playbooks: HashMap<(String, String), Result<Option<String>, RecipeError>>,
+    /// The recipes by (configure, system): none when one is empty, or what is wrong.
+    pub playbooks: HashMap<(String, String), Result<Option<Runnable>, RecipeError>>,
     /// Sentences for the user.
     pub notes: Vec<String>,
+}
+
+/// A recipe that can be run for a system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runnable {
+    /// Its playbook in the conf dir.
+    pub playbook: String,
+    /// How its hosts advance.
+    pub strategy: Strategy,
+    /// Name of the configure.
+    pub configure: String,
+    /// Password of the system for what is encrypted with `ansible-vault`.
+    pub vault: Option<Vault>,
+}
+
+impl Runnable {
+    /// A built-in playbook.
+    #[must_use]
+    pub fn built_in(playbook: &str) -> Self {
+        Self { playbook: playbook.to_owned(), strategy: Strategy::Free, configure: String::new(), vault: None }
+    }
+}
+
+/// What opens encrypted recipes and values. Never part of a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Vault {
+    /// The password.
+    pub password: String,
+    /// File of the recipe in the conf dir when it is encrypted as a whole: the master makes the playbook of it, as
+    /// encrypted as it was.
+    pub recipe: Option<String>,
+    /// Its header.
+    pub header: Header,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").field("recipe", &self.recipe).finish_non_exhaustive()
+    }
 }
 
 /// What the files are made from.
@@ -91,6 +130,12 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
         files.entries.push(TarEntry { path: path.to_owned(), mode, content: content.as_bytes().to_vec() });
     };
     let participants: Vec<&VmFacts> = s.vms.iter().filter(|vm| s.decision.participants.contains(&vm.id)).collect();
+    // First, so that one with the name of a file of ours does not take its place.
+    for configure in &s.radl.configures {
+        if let Some(recipe) = configure.recipe.as_deref().filter(|r| !r.trim().is_empty()) {
+            put(&recipe_name(&configure.name), 0o600, recipe);
+        }
+    }
     put("hosts", 0o600, &inventory::inventory(s)?);
     put("etc_hosts", 0o644, &inventory::etc_hosts(&participants, s.settings));
     put("ansible.cfg", 0o644, &config::ansible_cfg(s.conf_dir, s.generation, s.settings.check_host_keys));
@@ -98,6 +143,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     put("ansible_key", 0o600, &s.key.private);
     put("ansible_key.pub", 0o644, &s.key.public);
     put(".im/runner.py", 0o700, include_str!("../../assets/runner.py"));
+    put(".im/open_recipe.py", 0o600, include_str!("../../assets/open_recipe.py"));
     put(".im/callback/im_journal.py", 0o600, include_str!("../../assets/im_journal.py"));
 
     let with_windows = participants.iter().any(|vm| is_windows(vm));
@@ -115,27 +161,24 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     let token = s.common.auth.as_deref().is_some_and(|auth| !auth.contains(':') && !auth.is_empty());
     put(BASIC, 0o600, &builtin::playbook(&extras, &without_python, token)?);
 
-    for configure in &s.radl.configures {
-        if let Some(recipe) = configure.recipe.as_deref().filter(|r| !r.trim().is_empty()) {
-            put(&format!("{}.yml", names::safe(&configure.name)), 0o600, recipe);
-        }
-    }
     for (configure, system) in pairs(s.decision) {
         let on_windows = participants.iter().any(|vm| decide::system_of(vm) == system && is_windows(vm));
-        let merged = playbook(s.radl, &configure, !on_windows);
-        let playbook = merged.map(|merged| {
-            merged.map(|Playbook { text, notes }| {
-                let name = playbook_name(&configure, &system);
-                put(&name, 0o600, &text);
-                for note in notes {
-                    if !files.notes.contains(&note) {
-                        files.notes.push(note);
+        let runnable = match runnable(s.radl, &configure, &system, !on_windows) {
+            Ok(None) => Ok(None),
+            Ok(Some((runnable, merged))) => {
+                if let Some(Playbook { text, notes }) = merged {
+                    put(&runnable.playbook, 0o600, &text);
+                    for note in notes {
+                        if !files.notes.contains(&note) {
+                            files.notes.push(note);
+                        }
                     }
                 }
-                name
-            })
-        });
-        files.playbooks.insert((configure, system), playbook);
+                Ok(Some(runnable))
+            }
+            Err(fault) => Err(fault),
+        };
+        files.playbooks.insert((configure, system), runnable);
     }
     Ok(files)
 }
@@ -151,20 +194,39 @@ fn pairs(decision: &Decision) -> Vec<(String, String)> {
     pairs
 }
 
-fn playbook(radl: &Radl, configure: &str, become_root: bool) -> Result<Option<Playbook>, RecipeError> {
+/// A recipe for a system and its playbook, which an encrypted one gets on the master only.
+fn runnable(
+    radl: &Radl,
+    configure: &str,
+    system: &str,
+    become_root: bool,
+) -> Result<Option<(Runnable, Option<Playbook>)>, RecipeError> {
     let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
-    let header = Header {
-        strategy: strategy(radl, recipe),
-        keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes"),
-        become_root,
+    let keep_hosts = option(radl, "ctxt_keep_hosts").is_some_and(|keep| keep.eq_ignore_ascii_case("yes"));
+    let header = Header { keep_hosts, become_root };
+    let password = radl.system(system).and_then(|s| s.features.text("vault.password"));
+    let mut vault = password.map(|password| Vault { password: password.to_owned(), recipe: None, header });
+    let merged = if let (true, Some(vault)) = (recipe::is_encrypted(recipe), &mut vault) {
+        vault.recipe = Some(recipe_name(configure));
+        None
+    } else {
+        let Some(merged) = recipe::merge(configure, recipe, header)? else { return Ok(None) };
+        Some(merged)
     };
-    recipe::merge(configure, recipe, header)
+    let playbook = playbook_name(configure, system);
+    let runnable = Runnable { playbook, strategy: strategy(radl, recipe), configure: configure.to_owned(), vault };
+    Ok(Some((runnable, merged)))
+}
+
+/// Name of a recipe's own text in the conf dir, by which others include it.
+fn recipe_name(configure: &str) -> String {
+    format!("{}.yml", names::safe(configure))
 }
 
 /// Strategy of a recipe: as the document wishes, else free unless the recipe, or one that it may include, needs lock
 /// step.
 fn strategy(radl: &Radl, recipe: &str) -> Strategy {
-    match option(radl, "ctxt_strategy") {
+    match option(radl, decide::STRATEGY) {
         Some("linear") => return Strategy::Linear,
         Some("free") => return Strategy::Free,
         _ => {}

@@ -3,14 +3,14 @@
 use super::{
     decide::{decide, system_of},
     names,
-    recipe::{Header, RecipeError, Strategy, merge, needs_lock_step},
+    recipe::{Header, RecipeError, merge, needs_lock_step},
 };
 use crate::{VmFacts, VmPower, yaml};
 use proptest::prelude::*;
 use radl::{Radl, System};
 use std::sync::Arc;
 
-const HEADER: Header = Header { strategy: Strategy::Free, keep_hosts: false, become_root: true };
+const HEADER: Header = Header { keep_hosts: false, become_root: true };
 
 fn vm(id: u32, system: &str) -> VmFacts {
     let system = System { name: system.to_owned(), ..System::default() };
@@ -36,7 +36,7 @@ fn header_keeps_tags_styles_and_own_keys() {
                   secret: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n  tasks:\n  - debug: {msg: 'a', msg: 'b'}\n- vars: *shared\n  \
                   strategy: linear\n- import_playbook: other.yml\n";
     let merged = merge("web", recipe, HEADER).unwrap().unwrap();
-    let expected = "---\n- hosts: \"{{ IM_HOST }}\"\n  gather_facts: no\n  strategy: free\n  become: no\n  vars: &shared\n    \
+    let expected = "---\n- hosts: \"{{ IM_HOST }}\"\n  gather_facts: no\n  become: no\n  vars: &shared\n    \
                     text: |\n      two\n      lines\n    raw: !unsafe '{{ x }}'\n    secret: !vault |\n      \
                     $ANSIBLE_VAULT;1.1;AES256\n  tasks:\n  - debug:\n      msg: 'a'\n      msg: 'b'\n- hosts: \"{{ IM_HOST \
                     }}\"\n  gather_facts: no\n  become: yes\n  vars: *shared\n  strategy: linear\n- import_playbook: other.yml\n";
