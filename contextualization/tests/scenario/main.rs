@@ -11,6 +11,10 @@ mod journal;
 mod keeper;
 mod lab;
 
+mod deciding;
+mod disks;
 mod lifecycle;
 mod main_job;
+mod recipes;
+mod variables;
 mod windows;
