@@ -52,6 +52,20 @@ def add_header(play, keep_hosts, become_root):
             take(play, key)
             first.append((scalar(key), scalar(value)))
     play.value = first + play.value
+    connection = get(play, "connection")
+    if connection is not None and connection.value == "local":
+        add_local_password(play)
+
+
+def add_local_password(play):
+    name, value = "ansible_become_password", "{{ hostvars['localhost'].ansible_become_password | default('') }}"
+    variables = get(play, "vars")
+    if variables is None:
+        take(play, "vars")
+        variables = yaml.MappingNode("tag:yaml.org,2002:map", [], flow_style=False)
+        play.value.append((scalar("vars"), variables))
+    if isinstance(variables, yaml.MappingNode) and get(variables, name) is None:
+        variables.value.append((scalar(name), scalar(value, '"')))
 
 
 def add_end(play, name):

@@ -78,7 +78,8 @@ fn is_preinstalled(system: &System, application: &str) -> bool {
 fn script(name: &str, text: &str, environment: Vec<(&str, Node)>, more: Vec<(&str, Node)>) -> Node {
     let mut task = vec![
         ("name", Node::text(name)),
-        ("ansible.builtin.shell", Node::inert(text)),
+        // Not in the free form, in which Ansible would look for quotes that match.
+        ("ansible.builtin.shell", Node::map([("cmd", Node::inert(text))])),
         ("environment", Node::map(environment)),
         ("register", Node::plain("im_done")),
         ("changed_when", Node::text("'changed' in (im_done.stdout | default('', true))")),
@@ -123,16 +124,7 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
         plays.push(play("python", hosts, vec![], vec![task]));
     }
     let mut tasks = vec![
-        script(
-            "Prepare the machine",
-            &one_after_the_other(&[
-                include_str!("../../assets/requiretty.sh"),
-                include_str!("../../assets/python_link.sh"),
-                include_str!("../../assets/set_hostname.sh"),
-            ]),
-            vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))],
-            vec![("ignore_errors", Node::plain("yes"))],
-        ),
+        // First: once a machine has its name, sudo looks it up, and waits for a name server where there is none.
         Node::map([
             ("name", Node::text("Name all machines in the hosts file")),
             (
@@ -147,6 +139,16 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
                 ]),
             ),
         ]),
+        script(
+            "Prepare the machine",
+            &one_after_the_other(&[
+                include_str!("../../assets/requiretty.sh"),
+                include_str!("../../assets/python_link.sh"),
+                include_str!("../../assets/set_hostname.sh"),
+            ]),
+            vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))],
+            vec![("ignore_errors", Node::plain("yes"))],
+        ),
     ];
     if token {
         tasks.push(Node::map([

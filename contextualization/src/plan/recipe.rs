@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Name of the task at the end of a recipe that says which machines have come that far. It runs nothing: a skipped
 /// `meta` task costs no process.
 pub const DONE: &str = "im: end of the recipe";
+const BECOME_PASSWORD: &str = "ansible_become_password";
+const LOCAL_PASSWORD: &str = "{{ hostvars['localhost'].ansible_become_password | default('') }}";
 /// Actions that the free strategy cannot run, and play keywords whose meaning needs lock step.
 const LOCK_STEP: [&str; 9] = [
     "add_host",
@@ -157,7 +159,24 @@ fn add_header(name: &str, pairs: &mut Vec<(Node, Node)>, header: Header) -> Opti
         }
     }
     pairs.splice(0..0, first);
+    if pairs.iter().any(|(k, v)| k.scalar() == Some("connection") && v.scalar() == Some("local")) {
+        add_local_password(pairs);
+    }
     note
+}
+
+/// What runs on the master with the variables of a machine needs the master's password where sudo asks for one.
+fn add_local_password(pairs: &mut Vec<(Node, Node)>) {
+    let password = || (Node::plain(BECOME_PASSWORD), Node::text(LOCAL_PASSWORD));
+    if !has(pairs, "vars") {
+        pairs.retain(|(k, _)| k.scalar() != Some("vars"));
+        pairs.push((Node::plain("vars"), Node { kind: Kind::Mapping(vec![password()]), ..Node::plain("") }));
+    } else if let Some((_, own)) = pairs.iter_mut().find(|(k, _)| k.scalar() == Some("vars"))
+        && own.get(BECOME_PASSWORD).is_none()
+        && let (Kind::Mapping(vars), None) = (&mut own.kind, &own.anchor)
+    {
+        vars.push(password());
+    }
 }
 
 /// Adds the task that says which machines are done.

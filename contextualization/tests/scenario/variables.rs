@@ -29,7 +29,7 @@ const DUMP: &str = r#"
 "#;
 
 fn dump(sum: &str) -> String {
-    DUMP.replace("SUM", sum)
+    DUMP.replace("{{ SUM }}", sum)
 }
 
 const EVIL: &str = "{{ lookup('pipe', 'touch /var/tmp/owned') }} = # \"x\" 'y'";
