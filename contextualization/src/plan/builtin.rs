@@ -119,7 +119,13 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
                        DEBIAN_FRONTEND=noninteractive apt-get install -qy python3) || (command -v dnf && dnf install -qy \
                        python3) || (command -v yum && yum install -qy python3) || (command -v zypper && zypper -n \
                        install python3) || (command -v apk && apk add python3); }";
-        let task = Node::map([("name", Node::text("Install Python")), ("ansible.builtin.raw", Node::text(install))]);
+        // Where it fails, the next play does: a play that fails on all its machines would end the playbook for all others.
+        let task = Node::map([
+            ("name", Node::text("Install Python")),
+            ("ansible.builtin.raw", Node::text(install)),
+            ("ignore_errors", Node::plain("yes")),
+            ("ignore_unreachable", Node::plain("yes")),
+        ]);
         let hosts = Node::list(without_python.iter().map(|h| Node::text(h)).collect());
         plays.push(play("python", hosts, vec![], vec![task]));
     }
@@ -180,35 +186,42 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
     }
     // After the host name is set, so that the facts tell it. The cache serves all later runs.
     tasks.push(Node::map([("name", Node::text("Gather the facts")), ("ansible.builtin.setup", Node::map::<&str>([]))]));
-    plays.push(play("basic", all(), vec![], tasks));
-    // Before anything that needs the way out.
-    plays.extend(extras.iter().filter(|extras| extras.nat).map(nat));
-    plays.extend(extras.iter().filter(|e| !e.disks.is_empty() || !e.applications.is_empty()).map(main));
+    let gates: Vec<Node> = extras.iter().filter(|e| e.nat).map(|e| Node::text(&names::safe(&e.system))).collect();
+    let mut vars = Vec::new();
+    if !gates.is_empty() {
+        // Before the next play, which may need the way out.
+        vars.push(("vars", Node::map([("im_gates", Node::list(gates))])));
+        let when = Node::text("group_names | intersect(im_gates) | length > 0");
+        let nat = include_str!("../../assets/nat.sh");
+        tasks.push(script("Let private machines reach out", nat, vec![], vec![("when", when)]));
+    }
+    plays.push(play("basic", all(), vars, tasks));
+    plays.extend(main(extras));
     yaml::emit(&Node::list(plays))
 }
 
-/// Those of the run's machines that are of a system.
-fn hosts_of(system: &str) -> Node {
-    Node::list(vec![Node::text("{{ IM_HOST }}"), Node::text(&format!("&{}", names::safe(system)))])
-}
-
-fn nat(extras: &Extras) -> Node {
-    let task = script("Let private machines reach out", include_str!("../../assets/nat.sh"), vec![], vec![]);
-    play(&format!("nat_{}", extras.system), hosts_of(&extras.system), vec![], vec![task])
-}
-
-fn main(extras: &Extras) -> Node {
-    let hosts = hosts_of(&extras.system);
-    let disks = extras.disks.iter().map(|disk| {
+/// Disks and applications: one play for all systems that have some, so that one that fails keeps nobody from theirs.
+fn main(extras: &[Extras]) -> Option<Node> {
+    let own: Vec<&Extras> = extras.iter().filter(|e| !e.disks.is_empty() || !e.applications.is_empty()).collect();
+    if own.is_empty() {
+        return None;
+    }
+    let disk = |disk: &Disk| {
         let pairs = [("device", &disk.device), ("fstype", &disk.fstype), ("path", &disk.path)];
         Node::map(pairs.map(|(key, value)| (key, Node::inert(value))))
+    };
+    let disks = own.iter().map(|e| (names::safe(&e.system), Node::list(e.disks.iter().map(disk).collect())));
+    let applications = own.iter().map(|e| {
+        let names = e.applications.iter().map(|name| Node::inert(name)).collect();
+        (names::safe(&e.system), Node::list(names))
     });
     let vars = vec![
-        ("im_disks", Node::list(disks.collect())),
-        ("im_applications", Node::list(extras.applications.iter().map(|a| Node::inert(a)).collect())),
+        ("im_disks", Node::map(disks)),
+        ("im_applications", Node::map(applications)),
+        ("im_system", Node::text("{{ group_names | intersect(im_disks.keys()) | first }}")),
     ];
     let mut tasks = Vec::new();
-    if !extras.disks.is_empty() {
+    if own.iter().any(|e| !e.disks.is_empty()) {
         tasks.push(script(
             "Prepare the data disks",
             concat!(include_str!("../../assets/install_package.sh"), include_str!("../../assets/mount_disk.sh")),
@@ -217,10 +230,10 @@ fn main(extras: &Extras) -> Node {
                 ("IM_FSTYPE", Node::text("{{ item.fstype }}")),
                 ("IM_PATH", Node::text("{{ item.path }}")),
             ],
-            vec![("loop", Node::text("{{ im_disks }}"))],
+            vec![("loop", Node::text("{{ im_disks[im_system] }}"))],
         ));
     }
-    if !extras.applications.is_empty() {
+    if own.iter().any(|e| !e.applications.is_empty()) {
         tasks.push(script(
             INSTALL,
             concat!(
@@ -228,10 +241,13 @@ fn main(extras: &Extras) -> Node {
                 include_str!("../../assets/install_application.sh")
             ),
             vec![("IM_APPLICATION", Node::text("{{ item }}"))],
-            vec![("loop", Node::text("{{ im_applications }}")), ("ignore_errors", Node::plain("yes"))],
+            vec![("loop", Node::text("{{ im_applications[im_system] }}")), ("ignore_errors", Node::plain("yes"))],
         ));
     }
-    play(&format!("main_{}", extras.system), hosts, vec![("vars", Node::map(vars))], tasks)
+    // A pattern that is an expression over names of groups.
+    let groups: Vec<String> = own.iter().map(|e| names::safe(&e.system).replace('.', "\\.")).collect();
+    let hosts = Node::list(vec![Node::text("{{ IM_HOST }}"), Node::text(&format!("&~^({})$", groups.join("|")))]);
+    Some(play("main", hosts, vec![("vars", Node::map(vars))], tasks))
 }
 
 /// Name of the tasks that install applications; their failures are warnings.

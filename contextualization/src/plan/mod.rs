@@ -231,9 +231,16 @@ fn strategy(radl: &Radl, recipe: &str) -> Strategy {
         Some("free") => return Strategy::Free,
         _ => {}
     }
-    let includes = recipe.contains("include") || recipe.contains("import_");
-    let others = radl.configures.iter().filter(|_| includes).filter_map(|c| c.recipe.as_deref());
-    let lock_step = std::iter::once(recipe).chain(others).any(recipe::needs_lock_step);
+    // The recipe and those it names, directly or through others.
+    let (mut texts, mut others) = (vec![recipe], radl.configures.iter().collect::<Vec<_>>());
+    let mut at = 0;
+    while let Some(text) = texts.get(at).copied() {
+        let (named, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|c| text.contains(&recipe_name(&c.name)));
+        texts.extend(named.iter().filter_map(|c| c.recipe.as_deref()));
+        others = rest;
+        at += 1;
+    }
+    let lock_step = texts.into_iter().any(recipe::needs_lock_step);
     if lock_step { Strategy::Linear } else { Strategy::Free }
 }
 

@@ -114,15 +114,15 @@ fn data_disks() {
         run("mount", &[&precious.device, mounted.path().to_str().unwrap()]);
         fs::write(mounted.path().join("kept"), "here").unwrap();
         run("umount", &[mounted.path().to_str().unwrap()]);
-        let places = |lab: &Lab| {
-            let dev = |node: &Node| lab.path(node, "/dev");
+        let devs: Vec<PathBuf> = nodes.iter().map(|node| lab.path(node, "/dev")).collect();
+        let places = || {
             for n in 0..4 {
-                disks[n].appear(&dev(&nodes[n]), names[n]);
+                disks[n].appear(&devs[n], names[n]);
             }
-            disks[4].appear(&dev(&nodes[0]), "sdc");
-            precious.appear(&dev(&nodes[0]), "vdd");
+            disks[4].appear(&devs[0], "sdc");
+            precious.appear(&devs[0], "vdd");
         };
-        places(&lab);
+        places();
         let key = keys::generate().unwrap();
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
         let swaps = |lab: &Lab| lab.shell(&nodes[0], "grep -c /dev/sdc1 /proc/swaps; grep -c swap /etc/fstab").1;
@@ -131,7 +131,7 @@ fn data_disks() {
             let memory = Arc::new(Memory::default());
             let udev = async {
                 loop {
-                    places(&lab);
+                    places();
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             };
@@ -150,7 +150,8 @@ fn data_disks() {
             assert!(error.message.contains("hdz"), "{error:?}");
             for (node, name) in nodes.iter().zip(names) {
                 let (_, mounts) = lab.shell(node, &format!("findmnt -no FSTYPE '{PATH}'; grep -c '^UUID=.* /data/{{{{\\\\040' /etc/fstab"));
-                assert_eq!(mounts, "ext4\n1\n", "{name}");
+                let state = || lab.shell(node, "cat /etc/fstab /proc/mounts").1;
+                assert_eq!(mounts, "ext4\n1\n", "{name}: {}\n{:?}", state(), seen.logs);
             }
             assert_eq!(swaps(&lab), "1\n1\n");
             assert_eq!(fs::read_to_string(lab.path(&nodes[0], "/precious/kept")).unwrap(), "here");
