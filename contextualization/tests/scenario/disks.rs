@@ -11,6 +11,7 @@ use radl::Features;
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -22,6 +23,17 @@ fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Whether a partition table is being written on some node.
+fn is_partitioning() -> bool {
+    let names = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("comm")).ok());
+    names.into_iter().any(|name| name == b"sfdisk\n")
+}
+
+/// Minor number of a device, as /sys writes it.
+fn minor_of(device: u64) -> String {
+    nix::sys::stat::minor(device).to_string()
 }
 
 /// A disk of 32 MiB behind a loop device.
@@ -44,16 +56,23 @@ impl Disk {
         let make = |sys: &Path, name: &str| {
             let path = dev.join(name);
             if let Ok(number) = fs::read_to_string(sys.join("dev"))
-                && !path.exists()
+                && let Some((major, minor)) = number.trim().split_once(':')
+                && fs::metadata(&path).map(|file| minor_of(file.rdev())).ok().as_deref() != Some(minor)
             {
-                let (major, minor) = number.trim().split_once(':').unwrap();
+                let _ = fs::remove_file(&path);
                 run("mknod", &[path.to_str().unwrap(), "b", major, minor]);
             }
         };
         make(&sys, name);
-        let separator = if name.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+        // Kernels that do not read partition tables of their own accord are told about them.
         let base = sys.file_name().unwrap().to_str().unwrap().to_owned();
-        make(&sys.join(format!("{base}p1")), &format!("{name}{separator}1"));
+        let partition = sys.join(format!("{base}p1"));
+        // While its tool is at work it makes the kernel forget them again.
+        if !partition.exists() && !is_partitioning() {
+            let _ = Command::new("partx").args(["--add", &self.device]).stderr(std::process::Stdio::null()).status();
+        }
+        let separator = if name.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+        make(&partition, &format!("{name}{separator}1"));
     }
 }
 
