@@ -17,5 +17,14 @@ pub fn unsupported(radl: &Radl) -> Vec<String> {
             roles.join(", ")
         ));
     }
+    let items = radl.contextualize.iter().flat_map(|section| &section.items);
+    let data: Vec<&str> =
+        items.filter(|item| item.tool() == Some(radl::Tool::CloudInit)).map(|item| item.configure.as_str()).collect();
+    if !data.is_empty() {
+        notes.push(format!(
+            "WARNING: no cloud of this version runs cloud-init: the configure {} is left out.",
+            data.join(", ")
+        ));
+    }
     notes
 }
