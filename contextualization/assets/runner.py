@@ -29,6 +29,8 @@ GRACE = 5.0
 POLL = 0.1
 PROXY_WAIT = 30.0
 PROXY_AGAIN = (5.0, 300.0)
+# Parts of a plan that are secret, or stand elsewhere.
+NOT_KEPT = ("secrets", "local_secrets", "proxies", "vault", "vars")
 
 
 def boot_id():
@@ -245,6 +247,49 @@ class Proxy:
             self.pid = None
 
 
+def write_text(path, text):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def readable_once(text):
+    """A descriptor whose reader gets the text; nothing of it is left then."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", encoding="utf-8") as f:
+        f.write(text)
+    return reader
+
+
+def interpreter(command):
+    """The Python that runs Ansible: of `python -m ansible`, or of a script's first line."""
+    if command[1:2] == ["-m"]:
+        return command[0]
+    try:
+        with open(command[0], "rb") as f:
+            line = f.readline(256).decode("utf-8", "replace")
+        words = line[2:].split() if line.startswith("#!") else []
+    except OSError:
+        words = []
+    if words and os.path.basename(words[0]) == "env":
+        words = [shutil.which(words[-1])]
+    return words[0] if words and words[0] else sys.executable
+
+
+def available_memory():
+    """In MB."""
+    try:
+        with open("/proc/meminfo") as f:
+            return [int(line.split()[1]) for line in f if line.startswith("MemAvailable:")][0] // 1024
+    except (OSError, IndexError, ValueError):
+        return 1024
+
+
+def forks(wish, available):
+    """As many as wished for, as far as memory goes: 30 MB each after 256 MB for the rest, but two."""
+    return max(2, min(wish, (available - 256) // 30))
+
+
 class Supervisor:
     """One run: starts ansible-playbook, watches it, writes the last event."""
 
@@ -278,16 +323,20 @@ class Supervisor:
         self.beat()
         return path
 
-    def secrets_file(self):
-        """The secrets inventory: in memory where possible, readable by its owner alone, deleted after the run."""
-        text = self.plan.get("secrets")
-        if not text:
+    def secrets_inventory(self):
+        """Passwords that sudo asks for, as an inventory of its own: in memory where possible, readable by its owner alone,
+        deleted after the run. Those of localhost stand beside it, so that localhost is not in a group."""
+        files = {"hosts": self.plan.get("secrets"), "host_vars/localhost.yml": self.plan.get("local_secrets")}
+        if not any(files.values()):
             return []
-        path = self.secret_path()
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as f:
-            f.write(text)
-        return ["-i", path]
+        files["hosts"] = files["hosts"] or "all: {}\n"
+        directory = self.secret_path()
+        os.mkdir(directory, 0o700)
+        os.mkdir(os.path.join(directory, "host_vars"), 0o700)
+        for name, text in files.items():
+            if text:
+                write_text(os.path.join(directory, name), text)
+        return ["-i", os.path.join(directory, "hosts")]
 
     def open_proxies(self):
         """A private directory for the proxy hosts, deleted after the run, and their connections."""
@@ -318,14 +367,19 @@ class Supervisor:
             proxy.close()
 
     def forks(self):
-        """As many as wished for, as far as memory goes: 30 MB each after 256 MB for the rest."""
-        wish = int(self.plan.get("forks", 5))
-        try:
-            with open("/proc/meminfo") as f:
-                available = [int(l.split()[1]) for l in f if l.startswith("MemAvailable:")][0] // 1024
-        except (OSError, IndexError, ValueError):
-            available = 1024
-        return str(max(2, min(wish, (available - 256) // 30)))
+        return str(forks(int(self.plan.get("forks", 5)), available_memory()))
+
+    def open_recipe(self, vault, environment):
+        """Makes the playbook of a recipe that is encrypted as a whole: opened, given its header and closed again by one
+        process, so that its text is in no file."""
+        question = dict(vault, conf_dir=self.plan["conf_dir"], playbook=self.plan["playbook"])
+        command = [interpreter(self.plan["command"]), os.path.join(self.plan["conf_dir"], ".im", "open_recipe.py")]
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        said = child.communicate(json.dumps(question).encode())[0].decode("utf-8", "replace").strip()
+        if child.returncode:
+            raise OSError(said)
 
     def run(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -337,13 +391,21 @@ class Supervisor:
         environment.update(self.plan.get("env", {}))
         environment["IM_RUN"] = self.plan["run"]
         environment["IM_EVENTS"] = self.path("events.jsonl")
+        vault, inherited = self.plan.pop("vault", None), []
         command = list(self.plan["command"])
         rc, state = 255, "failed"
         try:
             environment.update(self.open_proxies())
-            command += self.secrets_file() + ["--forks", self.forks(), "-e", "@" + self.path("vars.json")]
+            if vault:
+                if vault.get("recipe"):
+                    self.open_recipe(vault, environment)
+                inherited.append(readable_once(vault["password"]))
+                command += ["--vault-password-file", "/proc/self/fd/%d" % inherited[0]]
+            vault = None
+            command += self.secrets_inventory() + ["--forks", self.forks(), "-e", "@" + self.path("vars.json")]
             command += [os.path.join(self.plan["conf_dir"], self.plan["playbook"])]
             self.plan.pop("secrets", None)
+            self.plan.pop("local_secrets", None)
             with open(self.path("runner.log"), "ab") as log:
                 child = subprocess.Popen(
                     command,
@@ -353,14 +415,17 @@ class Supervisor:
                     cwd=self.plan["conf_dir"],
                     env=environment,
                     start_new_session=True,
+                    pass_fds=inherited,
                 )
             self.status["session"] = child.pid
             self.beat()
             rc, state = self.watch(child)
         except OSError as e:
             with open(self.path("runner.log"), "a") as log:
-                log.write("cannot start Ansible: %s\n" % e)
+                log.write("%s\n" % e if str(e).startswith("VAULT: ") else "cannot start Ansible: %s\n" % e)
         finally:
+            for fd in inherited:
+                os.close(fd)
             self.close_proxies()
             delete_secrets(self.status)
         self.finish(rc, state)
@@ -433,7 +498,7 @@ def start(conf_dir):
     if read_json(os.path.join(directory, "status.json")):
         return dict(status(conf_dir, plan["run"]), already=True)
     plan["conf_dir"] = conf_dir
-    write_atomically(os.path.join(directory, "plan.json"), {k: v for k, v in plan.items() if k not in ("secrets", "proxies", "vars")})
+    write_atomically(os.path.join(directory, "plan.json"), {k: v for k, v in plan.items() if k not in NOT_KEPT})
     write_atomically(os.path.join(directory, "vars.json"), plan.get("vars", {}))
     with open(os.path.join(directory, "events.jsonl"), "ab"):
         pass

@@ -3,8 +3,8 @@
 use crate::error::RadlError;
 use crate::features::{Amount, Constraint, Features, Operator, Value};
 use crate::json::RESERVED;
-use crate::model::{AnsibleHost, Configure, Contextualize, Deploy, Network, Radl};
-use crate::{outports, units, yaml};
+use crate::model::{AnsibleHost, Configure, Contextualize, Deploy, Network, Radl, Tool};
+use crate::{outports, recipes, units};
 use std::collections::{BTreeSet, HashSet};
 
 const YES_NO: &[&str] = &["YES", "NO"];
@@ -53,7 +53,7 @@ impl Radl {
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), RadlError> {
-        self.check_with(check_configure)
+        self.check_with(recipes::check)
     }
 
     /// As [`Radl::check`] for a document put together from checked ones, whose recipes need not be read again.
@@ -73,10 +73,12 @@ impl Radl {
         let configures: HashSet<&str> = self.configures.iter().map(|configure| configure.name.as_str()).collect();
         self.networks.iter().try_for_each(|network| check_network(network, &known))?;
         self.ansible_hosts.iter().try_for_each(|host| check_ansible_host(host, &known))?;
+        self.systems.iter().try_for_each(|system| check_system_name(&system.name, system.line))?;
         self.systems.iter().try_for_each(|system| check_system(&system.features, &known))?;
         self.deploys.iter().try_for_each(|deploy| check_deploy(deploy, &systems))?;
         self.configures.iter().try_for_each(recipe)?;
         self.contextualize.iter().try_for_each(|c| check_contextualize(c, &systems, &configures))?;
+        recipes::check_use(self)?;
         if systems.len() < self.systems.len() {
             return Err(RadlError::without_line("Some System name duplicated."));
         }
@@ -148,6 +150,15 @@ fn check_ansible_host(host: &AnsibleHost, known: &Known<'_>) -> Result<(), RadlE
     }
     if !has("credentials.password") && !has("credentials.private_key") {
         return missing("credentials.password or credentials.private_key");
+    }
+    Ok(())
+}
+
+/// System names are groups of the inventory, where these three mean something else.
+fn check_system_name(name: &str, line: u32) -> Result<(), RadlError> {
+    if matches!(name, "all" | "ungrouped" | "localhost") {
+        let text = format!("Invalid system id '{name}'; it has another meaning for Ansible");
+        return Err(RadlError::at_line(line, text).about(name));
     }
     Ok(())
 }
@@ -387,15 +398,6 @@ fn check_deploy(deploy: &Deploy, systems: &HashSet<&str>) -> Result<(), RadlErro
     Ok(())
 }
 
-fn check_configure(configure: &Configure) -> Result<(), RadlError> {
-    let Some(recipe) = &configure.recipe else {
-        return Ok(());
-    };
-    yaml::check(recipe).map_err(|reason| {
-        RadlError::at_line(configure.line, format!("Invalid YAML code: {reason}.")).about(&configure.name)
-    })
-}
-
 fn check_contextualize(
     contextualize: &Contextualize,
     systems: &HashSet<&str>,
@@ -414,6 +416,9 @@ fn check_contextualize(
         }
         if item.step < 0 {
             return fail("Invalid step; expected a whole number from 0".to_owned(), &item.system);
+        }
+        if let (None, Some(tool)) = (item.tool(), &item.tool) {
+            return fail(format!("Invalid tool '{tool}'; expected one of {}", python_list(&Tool::NAMES)), tool);
         }
     }
     Ok(())

@@ -295,6 +295,16 @@ impl Features {
         self.values.share(&with.values);
     }
 
+    /// Keeps the features whose name is wanted, in soft groups too.
+    pub fn retain(&mut self, wanted: &impl Fn(&str) -> bool) {
+        let names = self.iter().map(|(name, _)| name.to_owned());
+        let unwanted: Vec<String> = names.filter(|name| !wanted(name)).collect();
+        for name in unwanted {
+            self.remove(&name);
+        }
+        self.softs.iter_mut().for_each(|group| group.features.retain(wanted));
+    }
+
     /// The same features without soft groups.
     #[must_use]
     pub fn without_softs(&self) -> Self {

@@ -350,7 +350,13 @@ impl<'a> Source<'a> {
                     system: source.name("system")?,
                     configure: source.name("configure")?,
                     step: source.whole("step"),
-                    tool: object.get("ctxt_tool").map(|_| source.name("ctxt_tool")).transpose()?,
+                    tool: match object.get("ctxt_tool").map(Json::as_str) {
+                        None => None,
+                        // A word of the language that may stand here.
+                        Some(Some("ansible")) => Some("ansible".to_owned()),
+                        Some(_) => Some(source.name("ctxt_tool")?),
+                    },
+                    replaced_step: None,
                     line: 0,
                 })
             };

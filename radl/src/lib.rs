@@ -9,7 +9,7 @@
 //! | [`mod@print`] | documents to text |
 //! | [`json`] | the JSON form, both ways |
 //! | [`check`] | semantic rules on a whole document |
-//! | [`yaml`] | syntax of recipes |
+//! | [`recipes`], [`yaml`] | rules on recipes, their syntax |
 //! | [`constraints`] | combining features |
 //! | [`units`], [`versions`] | arithmetic and order of amounts and versions |
 //! | [`merge`] | what AddResource and Reconfigure do to the stored document |
@@ -43,6 +43,7 @@ pub mod outports;
 pub mod parser;
 pub mod placement;
 pub mod print;
+pub mod recipes;
 pub mod selection;
 pub mod units;
 pub mod versions;
@@ -53,7 +54,7 @@ pub use error::{ErrorKind, Position, RadlError};
 pub use features::{Amount, Constraint, Features, Operator, SoftGroup, Value, VersionBound};
 pub use model::{
     AnsibleHost, Configure, Contextualize, ContextualizeItem, Credentials, Deploy, Description, Interface, Network,
-    Radl, System,
+    Radl, System, Tool,
 };
 pub use outports::Outport;
 

@@ -2,7 +2,7 @@
 
 use crate::error::RadlError;
 use crate::model::{AnsibleHost, Configure, Contextualize, Deploy, NOT_WHOLE, Network, Radl, System};
-use crate::yaml;
+use crate::{recipes, yaml};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A sentence with an id that is unique in its class.
@@ -66,6 +66,18 @@ pub(crate) fn contextualize(sentences: impl IntoIterator<Item = Contextualize>) 
         items.extend(added.items);
     }
     merged.add_items(items);
+    Some(merged)
+}
+
+/// Merges the sentences of a new document into the stored ones. That an item took another one's place is worth a word
+/// within one document only.
+fn sections(stored: Option<Contextualize>, added: Option<Contextualize>) -> Option<Contextualize> {
+    let known: Vec<_> = added.iter().chain(&stored).flat_map(|section| section.items.clone()).collect();
+    let mut merged = contextualize(stored.into_iter().chain(added))?;
+    for item in &mut merged.items {
+        let own = known.iter().find(|own| own.system == item.system && own.configure == item.configure);
+        item.replaced_step = own.and_then(|own| own.replaced_step);
+    }
     Some(merged)
 }
 
@@ -156,7 +168,7 @@ fn merge(stored: &mut Radl, added: Radl) {
     add_new(&mut stored.ansible_hosts, added.ansible_hosts);
     replace(&mut stored.systems, added.systems);
     replace(&mut stored.configures, added.configures);
-    stored.contextualize = contextualize(stored.contextualize.take().into_iter().chain(added.contextualize));
+    stored.contextualize = sections(stored.contextualize.take(), added.contextualize);
     if !added.deploys.is_empty() {
         stored.deploys = added.deploys;
     }
@@ -169,12 +181,15 @@ fn merge(stored: &mut Radl, added: Radl) {
 /// A recipe that is not YAML, or a broken rule in the result.
 pub fn reconfigure(stored: &Radl, new: &Radl) -> Result<Radl, RadlError> {
     let mut result = stored.clone();
-    let recipes: Vec<Configure> = new.configures.iter().filter(|configure| !configure.reference).cloned().collect();
-    for recipe in recipes.iter().filter_map(|configure| configure.recipe.as_ref()) {
-        yaml::check(recipe).map_err(|reason| RadlError::plain(format!("Error parsing YAML: {reason}")))?;
+    let new_recipes: Vec<Configure> = new.configures.iter().filter(|configure| !configure.reference).cloned().collect();
+    for configure in &new_recipes {
+        recipes::check_size(configure)?;
+        yaml::check(configure.recipe.as_deref().unwrap_or_default()).map_err(|reason| {
+            RadlError::plain(format!("Error parsing YAML: {reason} (configure {})", configure.name))
+        })?;
     }
-    replace(&mut result.configures, recipes);
-    result.contextualize = contextualize(result.contextualize.take().into_iter().chain(new.contextualize.clone()));
+    replace(&mut result.configures, new_recipes);
+    result.contextualize = sections(result.contextualize.take(), new.contextualize.clone());
     let changes: HashMap<&str, &System> = new.systems.iter().map(|system| (system.name.as_str(), system)).collect();
     for system in &mut result.systems {
         if let Some(change) = changes.get(system.name.as_str()) {

@@ -125,6 +125,9 @@ pub struct ContextualizeItem {
     pub step: i64,
     /// `Ansible` when absent, or `cloud_init`.
     pub tool: Option<String>,
+    /// Step of an item of the same pair that this one took the place of, when it was another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_step: Option<i64>,
     /// Line of the item (from 1); 0 when unknown.
     #[serde(default)]
     pub line: u32,
@@ -144,6 +147,39 @@ pub struct Deploy {
     pub line: u32,
 }
 
+/// Who a contextualize item is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// A recipe that Ansible runs.
+    Ansible,
+    /// Data that the cloud gives the machine for its first boot.
+    CloudInit,
+}
+
+impl Tool {
+    /// The names, as documents spell them.
+    pub const NAMES: [&str; 2] = ["Ansible", "cloud_init"];
+
+    /// The tool of a name, in any case; none when there is no such tool.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let [ansible, cloud_init] = Self::NAMES;
+        match name {
+            _ if name.eq_ignore_ascii_case(ansible) => Some(Self::Ansible),
+            _ if name.eq_ignore_ascii_case(cloud_init) => Some(Self::CloudInit),
+            _ => None,
+        }
+    }
+}
+
+impl ContextualizeItem {
+    /// The tool; none when the item names an unknown one, which `check` refuses.
+    #[must_use]
+    pub fn tool(&self) -> Option<Tool> {
+        self.tool.as_deref().filter(|name| !name.is_empty()).map_or(Some(Tool::Ansible), Tool::named)
+    }
+}
+
 impl Contextualize {
     /// Whether contextualization is switched off: a sentence without items and options. Options alone do not.
     #[must_use]
@@ -154,8 +190,13 @@ impl Contextualize {
     /// Adds items in order; one for a known pair (system, configure) replaces the known one in place.
     pub fn add_items(&mut self, items: impl IntoIterator<Item = ContextualizeItem>) {
         let known = std::mem::take(&mut self.items);
-        let keyed = |item: ContextualizeItem| ((item.system.clone(), item.configure.clone()), item);
-        let merged: IndexMap<_, _> = known.into_iter().chain(items).map(keyed).collect();
+        let mut merged: IndexMap<(String, String), ContextualizeItem> = IndexMap::new();
+        for mut item in known.into_iter().chain(items) {
+            let pair = (item.system.clone(), item.configure.clone());
+            let former = merged.get(&pair).map(|former| former.step).filter(|step| *step != item.step);
+            item.replaced_step = former.or(item.replaced_step);
+            merged.insert(pair, item);
+        }
         self.items = merged.into_values().collect();
     }
 }
@@ -222,6 +263,18 @@ impl Radl {
     pub(crate) fn is_description_only(&self) -> bool {
         let described = Self { description: self.description.clone(), ..Self::default() };
         self.description.is_some() && *self == described
+    }
+
+    /// The pairs (system, configure) whose recipe Ansible runs: those of the items, or, where there are none, every
+    /// system with a configure of its name.
+    pub fn ansible_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let items = self.contextualize.as_ref().map(|section| section.items.as_slice()).unwrap_or_default();
+        let explicit = items.iter().filter(|item| item.tool() == Some(Tool::Ansible));
+        let implicit = items.is_empty() && !self.contextualize.as_ref().is_some_and(Contextualize::is_disabled);
+        let own = self.systems.iter().filter(move |system| implicit && self.configure(&system.name).is_some());
+        explicit
+            .map(|item| (item.system.as_str(), item.configure.as_str()))
+            .chain(own.map(|system| (system.name.as_str(), system.name.as_str())))
     }
 
     /// The configure with this name.

@@ -255,14 +255,28 @@ impl<R: Rng> Parser<'_, R> {
         self.keyword("configure")?;
         let configure = self.name()?;
         let mut item = ContextualizeItem { system, configure, line, ..ContextualizeItem::default() };
-        if self.at_keyword("step") {
-            self.take()?;
-            item.step = self.whole()?;
-        } else if self.at_keyword("with") {
-            self.take()?;
-            item.tool = Some(self.name()?);
+        // Each at most once, in either order.
+        let (mut step, mut tool) = (false, false);
+        loop {
+            if !step && self.at_keyword("step") {
+                self.take()?;
+                item.step = self.whole()?;
+                step = true;
+            } else if !tool && self.at_keyword("with") {
+                self.take()?;
+                // In lower case the name is a word of the language.
+                let named = if self.at_keyword("ansible") {
+                    self.take()?;
+                    "ansible".to_owned()
+                } else {
+                    self.name()?
+                };
+                item.tool = Some(named);
+                tool = true;
+            } else {
+                return Ok(item);
+            }
         }
-        Ok(item)
     }
 
     /// `( features )`, with the constraints combined.

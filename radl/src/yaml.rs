@@ -59,6 +59,59 @@ fn check_events(recipe: &str) -> Result<(), String> {
     }
 }
 
+/// What a recipe is, as far as it matters before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Nothing in it.
+    Empty,
+    /// A list: plays, or tasks to be included.
+    Plays {
+        /// Whether a value has the tag `!vault`.
+        has_vault: bool,
+    },
+    /// Encrypted as a whole with `ansible-vault`.
+    Vault,
+    /// Anything else.
+    Other,
+}
+
+/// Beginning of a text encrypted with `ansible-vault`.
+pub const VAULT: &str = "$ANSIBLE_VAULT";
+
+/// The shape of a recipe. What is not YAML is [`Shape::Other`].
+#[must_use]
+pub fn shape(recipe: &str) -> Shape {
+    if recipe.trim_start().starts_with(VAULT) {
+        return Shape::Vault;
+    }
+    std::panic::catch_unwind(|| shape_of_events(recipe)).unwrap_or(Shape::Other)
+}
+
+fn shape_of_events(recipe: &str) -> Shape {
+    let mut input = recipe.as_bytes();
+    let mut parser = Parser::new();
+    parser.set_input_string(&mut input);
+    let (mut shape, mut is_known) = (Shape::Empty, false);
+    loop {
+        let Ok(event) = parser.parse() else { return Shape::Other };
+        match event.data {
+            EventData::StreamEnd => return shape,
+            EventData::SequenceStart { .. } if !is_known => shape = Shape::Plays { has_vault: false },
+            EventData::Scalar { ref value, plain_implicit: true, .. }
+                if !is_known && matches!(value.as_str(), "" | "~" | "null") => {}
+            EventData::Scalar { tag: Some(tag), .. } if is_known && tag == "!vault" => {
+                return Shape::Plays { has_vault: true };
+            }
+            EventData::Scalar { .. } | EventData::MappingStart { .. } | EventData::Alias { .. } if !is_known => {
+                return Shape::Other;
+            }
+            EventData::StreamStart { .. } | EventData::DocumentStart { .. } | EventData::DocumentEnd { .. } => continue,
+            _ => {}
+        }
+        is_known = true;
+    }
+}
+
 fn reason(error: &libyaml_safer::Error) -> String {
     let mut reason = String::new();
     if let Some(context) = error.context().filter(|c| !c.is_empty()) {

@@ -29,7 +29,7 @@ need_packages() {
 }
 
 # Packages that nodes of the local cloud and the offline Ansible bundle need on this host.
-LOCAL_CLOUD_PACKAGES=(openssh-server openssh-client sudo tini iproute2 iputils-ping nftables python3 python3-venv curl ca-certificates)
+LOCAL_CLOUD_PACKAGES=(openssh-server openssh-client sudo tini iproute2 iputils-ping nftables fdisk python3 python3-venv curl ca-certificates)
 
 need_rust() { command -v cargo > /dev/null || die "no Rust toolchain: install one with rustup (stable) and run this again"; }
 

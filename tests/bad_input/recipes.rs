@@ -41,13 +41,16 @@ async fn what_is_not_yaml_is_refused_at_creation_addition_and_reconfiguration() 
     bystander.still_works().await;
 }
 
-/// Nobody needs ten megabytes of recipe, but they are legal: stored, shown and deleted, while others are served.
+/// A recipe may have a mebibyte: such a one is stored, shown and deleted while others are served. A larger one is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_recipe_of_ten_megabytes_holds_nothing_up() {
+async fn a_recipe_of_a_megabyte_holds_nothing_up() {
     let bystander = Bystander::start().await;
     let server = &bystander.server;
     let play = "- tasks:\n  - debug: msg='0123456789012345678901234567890123456789'\n";
-    let recipe = play.repeat(10_000_000 / play.len());
+    let recipe = |size: usize| play.repeat(size / play.len());
+    let words = ["Line ", "The recipe of the configure 'broken' has more than 1048576 bytes"];
+    bystander.refuses(Sent::create(with_recipe(&recipe(10_000_000))), 400, &words).await;
+    let recipe = recipe(1_000_000);
     let create = bystander.send(Sent::create(with_recipe(&recipe)));
     let others = async {
         loop {

@@ -155,3 +155,25 @@ async fn what_belongs_to_somebody_else() {
     }
     server.wait_for(&path, "configured").await;
 }
+
+/// Cases: D-16.
+#[tokio::test]
+async fn machines_added_without_context_wait_for_a_reconfigure() {
+    let server = Server::start().await;
+    // With something to do, so that a machine that waits differs from one that has nothing to wait for.
+    let wanted =
+        |number| document(number).replace("contextualize ()", "configure node (\n@begin\n- tasks: []\n@end\n)");
+    let created = server.post("/infrastructures", wanted(1)).await;
+    let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
+    server.wait_for(&path, "configured").await;
+    let added = server.post(&format!("{path}?context=0"), wanted(1)).await;
+    assert_eq!(added.status, 200, "{}", added.text);
+    let states = || async { server.get_json(&format!("{path}/state")).await.json()["state"]["vm_states"].clone() };
+    for _ in 0..10 {
+        assert_eq!(states().await, json!({"0": "configured", "1": "running"}));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.put(&format!("{path}/reconfigure")).await.status, 200);
+    server.wait_for(&path, "configured").await;
+    assert_eq!(states().await, json!({"0": "configured", "1": "configured"}));
+}

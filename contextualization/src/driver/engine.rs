@@ -37,7 +37,7 @@ impl Runs<'_> {
         if open.engine != Engine::Mitogen || ended.mitogen_failed.is_empty() {
             return Ok(None);
         }
-        let (mut effects, mut carried) = (Vec::new(), BTreeMap::new());
+        let (mut effects, mut carried) = (Vec::new(), open.carried.clone());
         let mut vms = BTreeSet::new();
         let mut why = String::new();
         for (vm, result) in &ended.results {
@@ -67,7 +67,7 @@ impl Runs<'_> {
         tracing::warn!(run = open.run, why, "mitogen failed, Ansible goes on without it");
         let mut progress = self.recorder.progress().await;
         progress.without_mitogen = true;
-        let mut plain = self.open(master, item, &vms, open.attempt, &progress);
+        let mut plain = self.open(master, item, &vms, (open.attempt, open.strategy), &progress);
         plain.carried = carried;
         let note = |p: &mut Progress| {
             p.without_mitogen = true;

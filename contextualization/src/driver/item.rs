@@ -16,15 +16,17 @@ use crate::{
     },
     plan::{
         Runnable,
+        control::ControlNode,
         engine::{Engine, PLUGINS},
         inventory, names,
+        recipe::Strategy,
     },
     ssh::SshError,
 };
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{io::AsyncReadExt, time::Instant};
 
@@ -52,6 +54,8 @@ pub(super) struct Ended {
     pub results: BTreeMap<u32, Result<(), VmError>>,
     /// Machines whose failure, if they failed, would be mitogen's own.
     pub mitogen_failed: BTreeSet<u32>,
+    /// Whether the recipe has to run in lock step, which nobody saw beforehand.
+    needs_lock_step: bool,
 }
 
 /// What all runs of a contextualization share.
@@ -116,7 +120,10 @@ impl Runs<'_> {
             None => {
                 let vms: BTreeSet<u32> =
                     item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
-                let open = self.open(master, item, &vms, 1, &progress);
+                if self.is_late() {
+                    return Err(Stop::Late);
+                }
+                let open = self.open(master, item, &vms, (1, item.playbook.strategy), &progress);
                 if open.hosts.is_empty() {
                     self.recorder
                         .record(Vec::new(), |p| {
@@ -133,6 +140,17 @@ impl Runs<'_> {
         };
         loop {
             let ended = self.attempt(master, item, &mut open).await?;
+            if ended.needs_lock_step && open.strategy == Strategy::Free {
+                let text = "This recipe needs its machines to go task by task: it starts again that way.\n";
+                let effects = open.hosts.values().map(|vm| log(*vm, text)).collect();
+                let vms = open.hosts.values().copied().collect();
+                let how = (open.attempt, Strategy::Linear);
+                let carried = std::mem::take(&mut open.carried);
+                open = self.open(master, item, &vms, how, &self.recorder.progress().await);
+                open.carried = carried;
+                self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
+                continue;
+            }
             if let Some(plain) = self.without_mitogen(master, item, &open, &ended).await? {
                 open = plain;
                 continue;
@@ -141,7 +159,7 @@ impl Runs<'_> {
             let failures: BTreeMap<u32, VmError> =
                 results.iter().filter_map(|(vm, r)| Some((*vm, r.as_ref().err()?.clone()))).collect();
             let most = self.attempts(&failures);
-            let again = open.attempt < most && !failures.is_empty();
+            let again = open.attempt < most && !failures.is_empty() && !self.is_late();
             let mut effects = Vec::new();
             for (vm, result) in &results {
                 let text = match result {
@@ -169,10 +187,16 @@ impl Runs<'_> {
                 failures.keys().map(|vm| log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))),
             );
             let vms = failures.into_keys().collect();
-            open = self.open(master, item, &vms, open.attempt + 1, &self.recorder.progress().await);
+            let how = (open.attempt + 1, open.strategy);
+            open = self.open(master, item, &vms, how, &self.recorder.progress().await);
             self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Whether the time of the whole contextualization is over.
+    fn is_late(&self) -> bool {
+        SystemTime::now() >= self.job.deadline
     }
 
     pub(super) fn open(
@@ -180,7 +204,7 @@ impl Runs<'_> {
         master: &Master<'_>,
         item: &Item,
         vms: &BTreeSet<u32>,
-        attempt: u32,
+        (attempt, strategy): (u32, Strategy),
         progress: &Progress,
     ) -> OpenRun {
         let live = self.recorder.live();
@@ -195,7 +219,7 @@ impl Runs<'_> {
             hosts,
             control: master.control.clone(),
             position: Position::default(),
-            strategy: item.playbook.strategy,
+            strategy,
             engine,
             carried: BTreeMap::new(),
         }
@@ -217,7 +241,9 @@ impl Runs<'_> {
                 }
                 let live = self.recorder.live();
                 results.retain(|vm, _| live.contains(vm));
-                return Ok(Ended { results, mitogen_failed: demux.mitogen_failed() });
+                results.values_mut().filter_map(|result| result.as_mut().err()).for_each(|e| self.explain(item, e));
+                let (mitogen_failed, needs_lock_step) = (demux.mitogen_failed(), demux.needs_lock_step());
+                return Ok(Ended { results, mitogen_failed, needs_lock_step });
             }
             let before = demux.position.offset;
             match self.follow(master, item, &mut demux).await {
@@ -237,12 +263,48 @@ impl Runs<'_> {
         }
     }
 
+    /// Says in an error what only the daemon knows.
+    fn explain(&self, item: &Item, error: &mut VmError) {
+        // Whoever ends the runs when time is over may be faster than the master's own clock.
+        if error.code == ErrorCode::Cancelled && self.is_late() {
+            (error.code, error.message) = (ErrorCode::Timeout, "time is over".to_owned());
+        }
+        if error.code == ErrorCode::Vault {
+            let name = &item.playbook.configure;
+            error.message =
+                format!("configure {name}: the vault.password of the system does not open it ({})", error.message);
+        }
+    }
+
+    /// Password that sudo asks for where Ansible runs.
+    fn local_password(&self, control: &ControlNode, progress: &Progress, vms: &[VmFacts]) -> Option<String> {
+        match control {
+            ControlNode::Vm(vm) => progress.hosts.get(vm)?.host(*vm, password(vms, *vm)).sudo_password,
+            ControlNode::Host(id) => {
+                let host = self.job.radl.ansible_hosts.iter().find(|host| host.id == *id)?;
+                host.features.text("credentials.password").map(str::to_owned)
+            }
+        }
+    }
+
     async fn start(&self, master: &Master<'_>, item: &Item, open: &OpenRun) -> Result<(), Stop> {
         let progress = self.recorder.progress().await;
         let vms = self.job.vms.borrow().clone();
         let hosts: Vec<_> =
             open.hosts.values().filter_map(|vm| Some(progress.hosts.get(vm)?.host(*vm, password(&vms, *vm)))).collect();
         let secrets = inventory::secrets(&hosts).map_err(|e| Stop::Failed(e.to_string()))?;
+        let local = self.local_password(&master.control, &progress, &vms);
+        let local = local.map(|password| inventory::local_secrets(&password)).transpose();
+        let local = local.map_err(|e| Stop::Failed(e.to_string()))?;
+        let vault = item.playbook.vault.as_ref().map(|vault| {
+            json!({
+                "password": vault.password,
+                "recipe": vault.recipe,
+                "keep_hosts": vault.header.keep_hosts,
+                "become_root": vault.header.become_root,
+                "end": crate::plan::recipe::DONE,
+            })
+        });
         let im_host: Vec<&str> = open.hosts.keys().map(String::as_str).collect();
         let deadline = self.job.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut command = master.runtime.playbook.clone();
@@ -269,6 +331,8 @@ impl Runs<'_> {
             "vars": vars,
             "secrets": secrets,
             "proxies": self.proxies(&vms, &progress),
+            "local_secrets": local,
+            "vault": vault,
             "deadline": deadline,
         });
         match master.link.ask(&master.runtime, &["start"], &plan).await {

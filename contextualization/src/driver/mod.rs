@@ -66,6 +66,8 @@ pub(crate) enum Stop {
     Failed(String),
     /// The master is gone or lost its files: choose and prepare one again.
     Redo(String),
+    /// Time is over.
+    Late,
     /// The connection broke in the middle of something that can be repeated.
     Broken,
 }
@@ -85,13 +87,29 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
         format!("{}/{}", job.settings.remote_conf_dir.trim_end_matches('/'), plan::names::safe(&job.infrastructure));
     let driver = Driver { job: &job, recorder: &recorder, ssh: &ssh, conf_dir, masters: Mutex::default() };
     let time_left = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
-    let outcome = tokio::select! {
+    let mut drive = std::pin::pin!(driver.drive());
+    let mut outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Outcome::Cancelled,
-        outcome = driver.drive() => return outcome,
+        outcome = &mut drive => match outcome {
+            Outcome::TimedOut => outcome,
+            outcome => return outcome,
+        },
         () = tokio::time::sleep(time_left) => Outcome::TimedOut,
     };
-    driver.end_runs().await;
+    let is_running = !recorder.progress().await.open.is_empty();
+    if outcome == Outcome::TimedOut && is_running {
+        // The runs are ended, and what their machines did until now still counts.
+        let listen = async { tokio::join!(tokio::time::timeout(CANCEL, &mut drive), driver.end_runs()).0 };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => outcome = Outcome::Cancelled,
+            heard = listen => outcome = heard.unwrap_or(outcome),
+        }
+    }
+    if outcome == Outcome::Cancelled {
+        driver.end_runs().await;
+    }
     if outcome == Outcome::TimedOut && driver.time_over().await.is_err() {
         return Outcome::Cancelled;
     }
@@ -120,6 +138,7 @@ impl<'a> Driver<'a> {
             };
             match stop {
                 Stop::Closed => return Outcome::Cancelled,
+                Stop::Late => return Outcome::TimedOut,
                 Stop::Redo(why) if redos < REDOS => {
                     redos += 1;
                     let reset = |p: &mut Progress| {
@@ -183,19 +202,14 @@ impl<'a> Driver<'a> {
             conf_dir: &self.conf_dir,
             cleaner: self.cleaner(),
         };
-        let built_in = |windows: bool, key: &str, task: &str, phase: &str, playbook: Runnable| {
+        let built_in = |windows: bool, key: &str, task: &str, phase: &str, playbook: &str| {
             let family = progress.hosts.iter().filter(|(_, host)| host.windows == windows);
             let [key, task, phase] = [key, task, phase].map(str::to_owned);
+            let playbook = Runnable::built_in(&self.job.radl, playbook);
             Item { key, task, phase, playbook, vms: family.map(|(vm, _)| *vm).collect() }
         };
-        let basic = built_in(false, BASIC_KEY, "basic", "basic", Runnable::built_in(&self.job.radl, plan::BASIC));
-        let windows = built_in(
-            true,
-            WINDOWS_KEY,
-            "main_windows",
-            "main",
-            Runnable::built_in(&self.job.radl, plan::windows::PLAYBOOK),
-        );
+        let basic = built_in(false, BASIC_KEY, "basic", "basic", plan::BASIC);
+        let windows = built_in(true, WINDOWS_KEY, "main_windows", "main", plan::windows::PLAYBOOK);
         let (basic, windows) = tokio::join!(runs.run(&basic), runs.run(&windows));
         basic.and(windows)?;
         let steps: Vec<_> = decision.steps.iter().collect();
@@ -206,8 +220,14 @@ impl<'a> Driver<'a> {
                 work.push(stage.lane(&runs, &files, **step, lane).boxed());
             }
             let results: Vec<Result<(), Stop>> = futures::stream::iter(work).buffer_unordered(LANES).collect().await;
-            results.into_iter().collect::<Result<(), Stop>>()?;
+            let (late, others): (Vec<_>, Vec<_>) =
+                results.into_iter().partition(|result| matches!(result, Err(Stop::Late)));
+            others.into_iter().collect::<Result<(), Stop>>()?;
             self.settle(&decision, done + 1).await?;
+            let is_late = |e: &VmError| e.code == ErrorCode::Timeout;
+            if !late.is_empty() || self.recorder.progress().await.results.values().flatten().any(is_late) {
+                return Err(Stop::Late);
+            }
         }
         stage.finish().await
     }
@@ -236,12 +256,13 @@ impl<'a> Driver<'a> {
                 secrets.extend(credentials.password);
                 secrets.extend(credentials.private_key);
             }
-            secrets.extend(system.features.text("vault.password").map(str::to_owned));
         }
         for host in &self.job.radl.ansible_hosts {
             let texts = ["credentials.password", "credentials.private_key"].map(|name| host.features.text(name));
             secrets.extend(texts.into_iter().flatten().map(str::to_owned));
         }
+        let passwords = self.job.radl.systems.iter().filter_map(|system| system.features.text("vault.password"));
+        secrets.extend(passwords.map(str::to_owned));
         Cleaner::new(secrets, self.job.settings.log_ascii)
     }
 

@@ -84,8 +84,10 @@ impl Stage<'_, '_> {
             recorder.record(off.iter().map(log).collect(), |p| p.phase = Phase::WaitIps).await?;
             recorder.results(off.iter().map(|vm| (*vm, Ok(())))).await?;
         } else {
-            let line = Effect::InfrastructureText(format!("{DISABLED}\n\n"));
-            recorder.record(vec![line], |p| p.phase = Phase::WaitIps).await?;
+            let mut lines: Vec<Effect> =
+                limits::unsupported(&job.radl).into_iter().map(Effect::InfrastructureLog).collect();
+            lines.push(Effect::InfrastructureText(format!("{DISABLED}\n\n")));
+            recorder.record(lines, |p| p.phase = Phase::WaitIps).await?;
         }
         Ok(())
     }

@@ -15,6 +15,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Exit status of Ansible after an exception that it did not expect.
 const UNEXPECTED: i64 = 250;
+/// What Ansible says of encrypted text that it cannot open.
+const NO_SECRET: &str = "no vault secrets";
+const NOT_DECRYPTED: &str = "Decryption failed";
+/// What the free strategy says of an action that it cannot run.
+const LOCK_STEP: &str = "bypasses the host loop";
 
 /// Where the reading of a run's journal stands; kept with the effects, so that nothing is shown twice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +37,8 @@ pub struct Position {
     pub failures: BTreeMap<u32, Failure>,
     /// Machines whose counts were seen, and whether these are fine.
     pub stats: BTreeMap<u32, bool>,
+    /// Machines that came to the end of the recipe.
+    pub done: BTreeSet<u32>,
     /// How the run ended.
     pub end: Option<End>,
 }
@@ -151,6 +158,10 @@ impl Demux {
                 let changed = event.res.get("changed").and_then(Value::as_bool).unwrap_or(false);
                 let word = if changed { "changed" } else { "ok" };
                 let text = match kind {
+                    "done" => {
+                        self.position.done.insert(vm);
+                        return;
+                    }
                     "host_start" => {
                         let title = if event.handler { "RUNNING HANDLER" } else { "TASK" };
                         format!("{}{}", text::banner(&format!("{title} [{name}]")), text::moment(event.ts))
@@ -256,6 +267,8 @@ impl Demux {
         }
         let code = if kind == "unreachable" {
             ErrorCode::Unreachable
+        } else if message.contains(NO_SECRET) || message.contains(NOT_DECRYPTED) {
+            ErrorCode::Vault
         } else if message.contains("DISK_NOT_FOUND") {
             ErrorCode::DiskNotFound
         } else {
@@ -281,6 +294,13 @@ impl Demux {
         self.hosts.values().copied().filter(failed).collect()
     }
 
+    /// Whether the run ended because the recipe has to go task by task.
+    #[must_use]
+    pub fn needs_lock_step(&self) -> bool {
+        let end = self.position.end.as_ref();
+        end.is_some_and(|end| end.state == "finished" && end.rc != 0 && end.tail.contains(LOCK_STEP))
+    }
+
     /// The result of each machine once the run ended; none before. `phase` names the place in errors.
     #[must_use]
     pub fn results(&self, phase: &str) -> Option<BTreeMap<u32, Result<(), VmError>>> {
@@ -290,6 +310,10 @@ impl Demux {
             match self.position.stats.get(&vm) {
                 Some(true) => return Ok(()),
                 None if end.state == "finished" && end.rc == 0 => return Ok(()),
+                // It did all its work before another machine held up the run.
+                None if self.position.done.contains(&vm) && matches!(end.state.as_str(), "timeout" | "cancelled") => {
+                    return Ok(());
+                }
                 _ => {}
             }
             match end.state.as_str() {
@@ -302,6 +326,11 @@ impl Demux {
                 return error(failure.code, format!("task '{}': {}", failure.task, failure.message));
             }
             if self.position.stats.is_empty() {
+                let is_vault = ["VAULT: ", NO_SECRET, NOT_DECRYPTED].iter().any(|words| end.tail.contains(words));
+                if is_vault {
+                    let last = end.tail.lines().rev().find(|line| !line.trim().is_empty());
+                    return error(ErrorCode::Vault, last.unwrap_or_default().trim_start_matches("VAULT: ").to_owned());
+                }
                 let hint = galaxy::hint(&end.tail).map(|hint| format!("\n{hint}")).unwrap_or_default();
                 return error(ErrorCode::RecipeInvalid, format!("Ansible did not run the recipe:\n{}{hint}", end.tail));
             }

@@ -1,4 +1,4 @@
-//! The built-in playbook: basic for every machine, main for systems with disks or applications
+//! The built-in playbook: basic for every machine, then address translation, disks and applications of systems
 //! (spec/contextualization.md 2.2, 2.3, 2.8, 6.12). Needs `ansible.builtin` only.
 
 use super::names;
@@ -25,6 +25,8 @@ pub struct Extras {
     pub applications: Vec<String>,
     /// Disks to prepare.
     pub disks: Vec<Disk>,
+    /// Whether private machines reach out through its machines.
+    pub nat: bool,
 }
 
 /// Names of the applications of a system.
@@ -40,6 +42,7 @@ fn applications(system: &System) -> impl Iterator<Item = &str> {
 #[must_use]
 pub fn extras(system: &System) -> Option<Extras> {
     let applications: Vec<String> = applications(system)
+        .filter(|name| !is_preinstalled(system, name))
         .filter(|name| galaxy::split(name).is_none())
         .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned())
         .collect();
@@ -55,20 +58,34 @@ pub fn extras(system: &System) -> Option<Extras> {
             Some(Disk { device: text(n, "device")?, fstype, path })
         })
         .collect();
+    let nat = system.features.text("nat_instance").is_some_and(|nat| nat.eq_ignore_ascii_case("yes"));
     let system = system.name.clone();
-    (!applications.is_empty() || !disks.is_empty()).then_some(Extras { system, applications, disks })
+    (nat || !applications.is_empty() || !disks.is_empty()).then_some(Extras { system, applications, disks, nat })
+}
+
+/// Whether the image has the application, as the document says.
+fn is_preinstalled(system: &System, application: &str) -> bool {
+    let Some(Value::Contains(groups)) = system.features.get("disk.0.applications") else { return false };
+    let said = groups.get(application).and_then(|group| group.text("preinstalled"));
+    said.is_some_and(|said| said.eq_ignore_ascii_case("yes"))
 }
 
 fn script(name: &str, text: &str, environment: Vec<(&str, Node)>, more: Vec<(&str, Node)>) -> Node {
     let mut task = vec![
         ("name", Node::text(name)),
-        ("ansible.builtin.shell", Node::inert(text)),
+        // Not in the free form, in which Ansible would look for quotes that match.
+        ("ansible.builtin.shell", Node::map([("cmd", Node::inert(text))])),
         ("environment", Node::map(environment)),
         ("register", Node::plain("im_done")),
         ("changed_when", Node::text("'changed' in (im_done.stdout | default('', true))")),
     ];
     task.extend(more);
     Node::map(task)
+}
+
+/// Scripts as one, each ending for itself.
+fn one_after_the_other(scripts: &[&str]) -> String {
+    scripts.iter().map(|script| format!("(\n{script}\n)\n")).collect()
 }
 
 fn play(name: &str, hosts: Node, more: Vec<(&str, Node)>, tasks: Vec<Node>) -> Node {
@@ -96,17 +113,18 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
                        DEBIAN_FRONTEND=noninteractive apt-get install -qy python3) || (command -v dnf && dnf install -qy \
                        python3) || (command -v yum && yum install -qy python3) || (command -v zypper && zypper -n \
                        install python3) || (command -v apk && apk add python3); }";
-        let task = Node::map([("name", Node::text("Install Python")), ("ansible.builtin.raw", Node::text(install))]);
+        // Where it fails, the next play does: a play that fails on all its machines would end the playbook for all others.
+        let task = Node::map([
+            ("name", Node::text("Install Python")),
+            ("ansible.builtin.raw", Node::text(install)),
+            ("ignore_errors", Node::plain("yes")),
+            ("ignore_unreachable", Node::plain("yes")),
+        ]);
         let hosts = Node::list(without_python.iter().map(|h| Node::text(h)).collect());
         plays.push(play("python", hosts, vec![], vec![task]));
     }
     let mut tasks = vec![
-        script(
-            "Set the host name",
-            include_str!("../../assets/set_hostname.sh"),
-            vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))],
-            vec![("ignore_errors", Node::plain("yes"))],
-        ),
+        // First: once a machine has its name, sudo looks it up, and waits for a name server where there is none.
         Node::map([
             ("name", Node::text("Name all machines in the hosts file")),
             (
@@ -121,8 +139,30 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
                 ]),
             ),
         ]),
+        script(
+            "Prepare the machine",
+            &one_after_the_other(&[
+                include_str!("../../assets/requiretty.sh"),
+                include_str!("../../assets/python_link.sh"),
+                include_str!("../../assets/set_hostname.sh"),
+            ]),
+            vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))],
+            vec![("ignore_errors", Node::plain("yes"))],
+        ),
     ];
     if token {
+        tasks.push(Node::map([
+            ("name", Node::text("Forget former access tokens")),
+            (
+                "ansible.builtin.lineinfile",
+                Node::map([
+                    ("path", Node::text("/etc/environment")),
+                    ("regexp", Node::text("^BEARER_TOKEN=(?!{{ IM_INFRASTRUCTURE_AUTH | regex_escape }}$)")),
+                    ("state", Node::plain("absent")),
+                ]),
+            ),
+            ("no_log", Node::plain("yes")),
+        ]));
         tasks.push(Node::map([
             ("name", Node::text("Keep the access token in /etc/environment")),
             (
@@ -140,56 +180,68 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
     }
     // After the host name is set, so that the facts tell it. The cache serves all later runs.
     tasks.push(Node::map([("name", Node::text("Gather the facts")), ("ansible.builtin.setup", Node::map::<&str>([]))]));
-    plays.push(play("basic", all(), vec![], tasks));
-    plays.extend(extras.iter().map(main));
+    let gates: Vec<Node> = extras.iter().filter(|e| e.nat).map(|e| Node::text(&names::safe(&e.system))).collect();
+    let mut vars = Vec::new();
+    if !gates.is_empty() {
+        // Before the next play, which may need the way out.
+        vars.push(("vars", Node::map([("im_gates", Node::list(gates))])));
+        let when = Node::text("group_names | intersect(im_gates) | length > 0");
+        let nat = include_str!("../../assets/nat.sh");
+        tasks.push(script("Let private machines reach out", nat, vec![], vec![("when", when)]));
+    }
+    plays.push(play("basic", all(), vars, tasks));
+    plays.extend(main(extras));
     yaml::emit(&Node::list(plays))
 }
 
-fn main(extras: &Extras) -> Node {
-    let group = names::safe(&extras.system);
-    let hosts = Node::list(vec![Node::text("{{ IM_HOST }}"), Node::text(&format!("&{group}"))]);
-    let disks = extras.disks.iter().map(|disk| {
+/// Disks and applications: one play for all systems that have some, so that one that fails keeps nobody from theirs.
+fn main(extras: &[Extras]) -> Option<Node> {
+    let own: Vec<&Extras> = extras.iter().filter(|e| !e.disks.is_empty() || !e.applications.is_empty()).collect();
+    if own.is_empty() {
+        return None;
+    }
+    let disk = |disk: &Disk| {
         let pairs = [("device", &disk.device), ("fstype", &disk.fstype), ("path", &disk.path)];
         Node::map(pairs.map(|(key, value)| (key, Node::inert(value))))
+    };
+    let disks = own.iter().map(|e| (names::safe(&e.system), Node::list(e.disks.iter().map(disk).collect())));
+    let applications = own.iter().map(|e| {
+        let names = e.applications.iter().map(|name| Node::inert(name)).collect();
+        (names::safe(&e.system), Node::list(names))
     });
     let vars = vec![
-        ("im_disks", Node::list(disks.collect())),
-        ("im_applications", Node::list(extras.applications.iter().map(|a| Node::inert(a)).collect())),
+        ("im_disks", Node::map(disks)),
+        ("im_applications", Node::map(applications)),
+        ("im_system", Node::text("{{ group_names | intersect(im_disks.keys()) | first }}")),
     ];
     let mut tasks = Vec::new();
-    if !extras.disks.is_empty() {
+    if own.iter().any(|e| !e.disks.is_empty()) {
         tasks.push(script(
             "Prepare the data disks",
-            include_str!("../../assets/mount_disk.sh"),
+            concat!(include_str!("../../assets/install_package.sh"), include_str!("../../assets/mount_disk.sh")),
             vec![
                 ("IM_DEVICE", Node::text("{{ item.device }}")),
                 ("IM_FSTYPE", Node::text("{{ item.fstype }}")),
                 ("IM_PATH", Node::text("{{ item.path }}")),
             ],
-            vec![("loop", Node::text("{{ im_disks }}"))],
+            vec![("loop", Node::text("{{ im_disks[im_system] }}"))],
         ));
     }
-    if !extras.applications.is_empty() {
-        let task = |module: &str, arguments: Vec<(&str, Node)>, when: &str| {
-            let mut all = vec![("name", Node::text("{{ item }}")), ("state", Node::plain("present"))];
-            all.extend(arguments);
-            Node::map([
-                ("name", Node::text(INSTALL)),
-                (module, Node::map(all)),
-                ("loop", Node::text("{{ im_applications }}")),
-                ("when", Node::text(when)),
-                ("ignore_errors", Node::plain("yes")),
-            ])
-        };
-        let apt = vec![
-            ("update_cache", Node::plain("yes")),
-            ("cache_valid_time", Node::plain("3600")),
-            ("lock_timeout", Node::plain("300")),
-        ];
-        tasks.push(task("ansible.builtin.apt", apt, "ansible_pkg_mgr == 'apt'"));
-        tasks.push(task("ansible.builtin.package", vec![], "ansible_pkg_mgr != 'apt'"));
+    if own.iter().any(|e| !e.applications.is_empty()) {
+        tasks.push(script(
+            INSTALL,
+            concat!(
+                include_str!("../../assets/install_package.sh"),
+                include_str!("../../assets/install_application.sh")
+            ),
+            vec![("IM_APPLICATION", Node::text("{{ item }}"))],
+            vec![("loop", Node::text("{{ im_applications[im_system] }}")), ("ignore_errors", Node::plain("yes"))],
+        ));
     }
-    play(&format!("main_{}", extras.system), hosts, vec![("vars", Node::map(vars))], tasks)
+    // A pattern that is an expression over names of groups.
+    let groups: Vec<String> = own.iter().map(|e| names::safe(&e.system).replace('.', "\\.")).collect();
+    let hosts = Node::list(vec![Node::text("{{ IM_HOST }}"), Node::text(&format!("&~^({})$", groups.join("|")))]);
+    Some(play("main", hosts, vec![("vars", Node::map(vars))], tasks))
 }
 
 /// Name of the tasks that install applications; their failures are warnings.

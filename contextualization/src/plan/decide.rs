@@ -2,7 +2,7 @@
 
 use crate::{access::master::takes_part, contract::VmFacts};
 use indexmap::IndexMap;
-use radl::{ContextualizeItem, Radl};
+use radl::{ContextualizeItem, Radl, Tool};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be done.
@@ -44,8 +44,27 @@ pub fn is_windows(vm: &VmFacts) -> bool {
     os.is_some_and(|os| os.eq_ignore_ascii_case("windows"))
 }
 
+/// Option of the contextualize section that says how hosts of a recipe advance.
+pub const STRATEGY: &str = "ctxt_strategy";
+
 fn is_ansible(item: &ContextualizeItem) -> bool {
-    item.tool.as_deref().is_none_or(|tool| tool.is_empty() || tool.eq_ignore_ascii_case("ansible"))
+    item.tool() == Some(Tool::Ansible)
+}
+
+/// Warnings on options of the contextualize section.
+fn option_notes(radl: &Radl) -> Vec<String> {
+    let options = radl.contextualize.iter().flat_map(|section| &section.options);
+    let note = |(name, _): (&String, &radl::Value)| {
+        let value = option(radl, name);
+        match name.as_str() {
+            STRATEGY if !matches!(value, Some("auto" | "free" | "linear" | "per_vm")) => Some(format!(
+                "WARNING: option {STRATEGY}: '{}' is none of auto, free, linear, per_vm: auto is used.",
+                value.unwrap_or("(not a text)")
+            )),
+            _ => None,
+        }
+    };
+    options.filter_map(note).collect()
 }
 
 /// The text of an option of the contextualize section.
@@ -83,13 +102,14 @@ pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) ->
     if !decision.enabled {
         return decision;
     }
-    // (system, configure) -> step; the last of a repeated pair wins.
+    decision.notes.extend(option_notes(radl));
+    // (system, configure) -> step.
     let mut items: IndexMap<(&str, &str), i64> = IndexMap::new();
     match explicit {
         Some(explicit) => {
             for item in explicit {
-                let before = items.insert((&item.system, &item.configure), item.step);
-                if before.is_some_and(|step| step != item.step) {
+                items.insert((&item.system, &item.configure), item.step);
+                if item.replaced_step.is_some() {
                     let (s, c, n) = (&item.system, &item.configure, item.step);
                     decision
                         .notes
@@ -126,7 +146,7 @@ pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) ->
             }
         }
     }
-    if option(radl, "ctxt_strategy") == Some("per_vm") {
+    if option(radl, STRATEGY) == Some("per_vm") {
         for lanes in decision.steps.values_mut() {
             let each = |lane: &Lane| {
                 let lane = lane.clone();

@@ -54,11 +54,11 @@ impl Engine {
 /// What may carry a recipe, given with those that it may include: as `option ctxt_strategy` wishes, else mitogen unless
 /// something in them keeps it away. Texts that no parser accepts never run, so they do not matter.
 #[must_use]
-pub fn choose<'a>(wish: Option<&str>, mut recipes: impl Iterator<Item = &'a str>) -> Engine {
+pub fn choose(wish: Option<&str>, recipes: &[&str]) -> Engine {
     match wish {
         Some("mitogen") => Engine::Mitogen,
         Some("free" | "linear" | "per_vm") => Engine::Plain,
-        _ if recipes.any(keeps_away) => Engine::Plain,
+        _ if recipes.iter().any(|recipe| keeps_away(recipe)) => Engine::Plain,
         _ => Engine::Mitogen,
     }
 }

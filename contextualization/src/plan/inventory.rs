@@ -249,6 +249,14 @@ pub fn secrets(hosts: &[Host]) -> Result<Option<String>, YamlError> {
     yaml::emit(&Node::map([("all", Node::map([("hosts", Node::map(secret))]))])).map(Some)
 }
 
+/// Variables of `localhost`, which recipes delegate to: the password that sudo asks for where Ansible runs.
+///
+/// # Errors
+/// [`YamlError`] when it cannot be written.
+pub fn local_secrets(password: &str) -> Result<String, YamlError> {
+    yaml::emit(&Node::map([("ansible_become_password", Node::inert(password))]))
+}
+
 /// The host table: `<ip> <fqdn> <hostname>` for each requested name of each machine with an address.
 #[must_use]
 pub fn etc_hosts(vms: &[&VmFacts], settings: &Settings) -> String {

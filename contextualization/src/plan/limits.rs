@@ -6,13 +6,14 @@ use radl::Radl;
 #[must_use]
 pub fn unsupported(radl: &Radl) -> Vec<String> {
     let mut notes = Vec::new();
-    let systems = || radl.systems.iter().map(|s| &s.features);
-    if systems().any(|f| f.has("vault.password")) {
-        notes.push("WARNING: vault.password is not used yet: encrypted recipes cannot run.".to_owned());
-    }
-    if systems().any(|f| f.text("nat_instance") == Some("yes")) {
-        notes
-            .push("WARNING: nat_instance is not set up yet: configure the address translation in a recipe.".to_owned());
+    let items = radl.contextualize.iter().flat_map(|section| &section.items);
+    let data: Vec<&str> =
+        items.filter(|item| item.tool() == Some(radl::Tool::CloudInit)).map(|item| item.configure.as_str()).collect();
+    if !data.is_empty() {
+        notes.push(format!(
+            "WARNING: no cloud of this version runs cloud-init: the configure {} is left out.",
+            data.join(", ")
+        ));
     }
     notes
 }

@@ -62,14 +62,37 @@ pub struct Runnable {
     pub strategy: Strategy,
     /// What may carry its tasks.
     pub engine: Engine,
+    /// Name of the configure.
+    pub configure: String,
+    /// Password of the system for what is encrypted with `ansible-vault`.
+    pub vault: Option<Vault>,
 }
 
 impl Runnable {
     /// A built-in playbook.
     #[must_use]
     pub fn built_in(radl: &Radl, playbook: &str) -> Self {
-        let engine = engine::choose(option(radl, "ctxt_strategy"), std::iter::empty());
-        Self { playbook: playbook.to_owned(), strategy: Strategy::Free, engine }
+        let engine = engine::choose(option(radl, decide::STRATEGY), &[]);
+        let (playbook, strategy) = (playbook.to_owned(), Strategy::Free);
+        Self { playbook, strategy, engine, configure: String::new(), vault: None }
+    }
+}
+
+/// What opens encrypted recipes and values. Never part of a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Vault {
+    /// The password.
+    pub password: String,
+    /// File of the recipe in the conf dir when it is encrypted as a whole: the master makes the playbook of it, as
+    /// encrypted as it was.
+    pub recipe: Option<String>,
+    /// Its header.
+    pub header: Header,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").field("recipe", &self.recipe).finish_non_exhaustive()
     }
 }
 
@@ -116,6 +139,12 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
         files.entries.push(TarEntry { path: path.to_owned(), mode, content: content.as_bytes().to_vec() });
     };
     let participants: Vec<&VmFacts> = s.vms.iter().filter(|vm| s.decision.participants.contains(&vm.id)).collect();
+    // First, so that one with the name of a file of ours does not take its place.
+    for configure in &s.radl.configures {
+        if let Some(recipe) = configure.recipe.as_deref().filter(|r| !r.trim().is_empty()) {
+            put(&recipe_name(&configure.name), 0o600, recipe);
+        }
+    }
     put("hosts", 0o600, &inventory::inventory(s)?);
     put("etc_hosts", 0o644, &inventory::etc_hosts(&participants, s.settings));
     put("ansible.cfg", 0o644, &config::ansible_cfg(s.conf_dir, s.generation, s.settings.check_host_keys));
@@ -123,6 +152,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     put("ansible_key", 0o600, &s.key.private);
     put("ansible_key.pub", 0o644, &s.key.public);
     put(".im/runner.py", 0o700, include_str!("../../assets/runner.py"));
+    put(".im/open_recipe.py", 0o600, include_str!("../../assets/open_recipe.py"));
     put(".im/callback/im_journal.py", 0o600, include_str!("../../assets/im_journal.py"));
     for strategy in [Strategy::Free, Strategy::Linear] {
         let path = format!("{}/{}.py", engine::PLUGINS, Engine::Mitogen.plugin(strategy));
@@ -144,27 +174,24 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     let token = s.common.auth.as_deref().is_some_and(|auth| !auth.contains(':') && !auth.is_empty());
     put(BASIC, 0o600, &builtin::playbook(&extras, &without_python, token)?);
 
-    for configure in &s.radl.configures {
-        if let Some(recipe) = configure.recipe.as_deref().filter(|r| !r.trim().is_empty()) {
-            put(&format!("{}.yml", names::safe(&configure.name)), 0o600, recipe);
-        }
-    }
     for (configure, system) in pairs(s.decision) {
         let on_windows = participants.iter().any(|vm| decide::system_of(vm) == system && is_windows(vm));
-        let merged = playbook(s.radl, &configure, !on_windows);
-        let playbook = merged.map(|merged| {
-            merged.map(|Playbook { text, notes }| {
-                let runnable = runnable(s.radl, &configure, &system, s.lock_step_roles);
-                put(&runnable.playbook, 0o600, &text);
-                for note in notes {
-                    if !files.notes.contains(&note) {
-                        files.notes.push(note);
+        let runnable = match runnable(s.radl, &configure, &system, !on_windows, s.lock_step_roles) {
+            Ok(None) => Ok(None),
+            Ok(Some((runnable, merged))) => {
+                if let Some(Playbook { text, notes }) = merged {
+                    put(&runnable.playbook, 0o600, &text);
+                    for note in notes {
+                        if !files.notes.contains(&note) {
+                            files.notes.push(note);
+                        }
                     }
                 }
-                runnable
-            })
-        });
-        files.playbooks.insert((configure, system), playbook);
+                Ok(Some(runnable))
+            }
+            Err(fault) => Err(fault),
+        };
+        files.playbooks.insert((configure, system), runnable);
     }
     Ok(files)
 }
@@ -180,37 +207,67 @@ fn pairs(decision: &Decision) -> Vec<(String, String)> {
     pairs
 }
 
-fn playbook(radl: &Radl, configure: &str, become_root: bool) -> Result<Option<Playbook>, RecipeError> {
+/// A recipe for a system and its playbook, which an encrypted one gets on the master only.
+fn runnable(
+    radl: &Radl,
+    configure: &str,
+    system: &str,
+    become_root: bool,
+    roles: &[String],
+) -> Result<Option<(Runnable, Option<Playbook>)>, RecipeError> {
     let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
-    recipe::merge(configure, recipe, Header { keep_hosts: option(radl, "ctxt_keep_hosts") == Some("yes"), become_root })
-}
-
-fn runnable(radl: &Radl, configure: &str, system: &str, roles: &[String]) -> Runnable {
-    let recipe = radl.configure(configure).and_then(|c| c.recipe.as_deref()).unwrap_or_default();
-    Runnable {
+    let keep_hosts = option(radl, "ctxt_keep_hosts").is_some_and(|keep| keep.eq_ignore_ascii_case("yes"));
+    let header = Header { keep_hosts, become_root };
+    let password = radl.system(system).and_then(|s| s.features.text("vault.password"));
+    let mut vault = password.map(|password| Vault { password: password.to_owned(), recipe: None, header });
+    let merged = if let (true, Some(vault)) = (recipe::is_encrypted(recipe), &mut vault) {
+        vault.recipe = Some(recipe_name(configure));
+        None
+    } else {
+        let Some(merged) = recipe::merge(configure, recipe, header)? else { return Ok(None) };
+        Some(merged)
+    };
+    let texts = with_named(radl, recipe);
+    // What an encrypted recipe does cannot be seen: nothing unusual carries it unless the document says so.
+    let hidden = merged.is_none() && option(radl, decide::STRATEGY) != Some("mitogen");
+    let runnable = Runnable {
         playbook: playbook_name(configure, system),
-        strategy: strategy(radl, recipe, roles),
-        engine: engine::choose(option(radl, "ctxt_strategy"), with_included(radl, recipe)),
+        strategy: strategy(radl, &texts, roles),
+        engine: if hidden { Engine::Plain } else { engine::choose(option(radl, decide::STRATEGY), &texts) },
+        configure: configure.to_owned(),
+        vault,
+    };
+    Ok(Some((runnable, merged)))
+}
+
+/// Name of a recipe's own text in the conf dir, by which others include it.
+fn recipe_name(configure: &str) -> String {
+    format!("{}.yml", names::safe(configure))
+}
+
+/// A recipe and those it names, directly or through others.
+fn with_named<'a>(radl: &'a Radl, recipe: &'a str) -> Vec<&'a str> {
+    let (mut texts, mut others) = (vec![recipe], radl.configures.iter().collect::<Vec<_>>());
+    let mut at = 0;
+    while let Some(text) = texts.get(at).copied() {
+        let (named, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|c| text.contains(&recipe_name(&c.name)));
+        texts.extend(named.iter().filter_map(|c| c.recipe.as_deref()));
+        others = rest;
+        at += 1;
     }
+    texts
 }
 
-/// A recipe and those that it may include.
-fn with_included<'a>(radl: &'a Radl, recipe: &'a str) -> impl Iterator<Item = &'a str> {
-    let includes = recipe.contains("include") || recipe.contains("import_");
-    let others = radl.configures.iter().filter(move |_| includes).filter_map(|c| c.recipe.as_deref());
-    std::iter::once(recipe).chain(others)
-}
-
-/// Strategy of a recipe: as the document wishes, else free unless the recipe, one that it may include, or one of `roles`
-/// that it names, needs lock step.
-fn strategy(radl: &Radl, recipe: &str, roles: &[String]) -> Strategy {
-    match option(radl, "ctxt_strategy") {
+/// Strategy of a recipe, given with those that it names: as the document wishes, else free unless one of them, or one of
+/// `roles` that they name, needs lock step.
+fn strategy(radl: &Radl, texts: &[&str], roles: &[String]) -> Strategy {
+    match option(radl, decide::STRATEGY) {
         Some("linear") => return Strategy::Linear,
         Some("free") => return Strategy::Free,
         _ => {}
     }
     let names_one = |text: &str| roles.iter().any(|role| text.contains(role));
-    let lock_step = with_included(radl, recipe).any(|text| recipe::needs_lock_step(text) || names_one(text));
+    let lock_step = texts.iter().any(|text| recipe::needs_lock_step(text) || names_one(text));
     if lock_step { Strategy::Linear } else { Strategy::Free }
 }
 

@@ -1,10 +1,14 @@
 //! User recipes: the daemon's header merged into each play (spec/contextualization.md 1.14, 6.4, 6.5).
 
 use crate::yaml::{self, Kind, Node};
+use radl::yaml::VAULT;
 use serde::{Deserialize, Serialize};
 
-/// Beginning of a text encrypted with `ansible-vault`.
-pub const VAULT: &str = "$ANSIBLE_VAULT";
+/// Name of the task at the end of a recipe that says which machines have come that far. It runs nothing: a skipped
+/// `meta` task costs no process.
+pub const DONE: &str = "im: end of the recipe";
+const BECOME_PASSWORD: &str = "ansible_become_password";
+const LOCAL_PASSWORD: &str = "{{ hostvars['localhost'].ansible_become_password | default('') }}";
 /// Actions that the free strategy cannot run, and play keywords whose meaning needs lock step.
 const LOCK_STEP: [&str; 9] = [
     "add_host",
@@ -67,9 +71,15 @@ pub enum RecipeError {
     /// Not a list of maps.
     #[error("configure {0}: expected a list of plays")]
     NotPlays(String),
-    /// Encrypted.
-    #[error("configure {0}: recipes encrypted with ansible-vault are not supported yet; give the recipe in clear")]
+    /// Encrypted, and nobody told the password.
+    #[error("configure {0}: it is encrypted with ansible-vault, and its system has no vault.password")]
     Vault(String),
+}
+
+/// Whether a recipe is encrypted as a whole.
+#[must_use]
+pub fn is_encrypted(recipe: &str) -> bool {
+    recipe.trim_start().starts_with(VAULT)
 }
 
 /// Whether a recipe must run in lock step. Texts that no parser accepts never run, so they do not matter.
@@ -82,33 +92,44 @@ pub fn needs_lock_step(recipe: &str) -> bool {
     found
 }
 
-/// The recipe of configure `name` with the header merged into each play; none when there is nothing to run.
+/// The recipe of configure `name` with the header merged into each play; none when there is nothing to run. The same is
+/// done on the master, by `assets/open_recipe.py`, to recipes that are encrypted.
 ///
 /// # Errors
 /// [`RecipeError`].
 pub fn merge(name: &str, recipe: &str, header: Header) -> Result<Option<Playbook>, RecipeError> {
-    if recipe.trim_start().starts_with(VAULT) {
+    if is_encrypted(recipe) {
         return Err(RecipeError::Vault(name.to_owned()));
     }
     let parsed = yaml::parse(recipe).map_err(|e| RecipeError::Yaml(name.to_owned(), e))?;
     let Some(mut root) = parsed.filter(|node| !node.is_empty()) else { return Ok(None) };
     let mut notes = Vec::new();
     let Kind::Sequence(plays) = &mut root.kind else { return Err(RecipeError::NotPlays(name.to_owned())) };
-    for play in plays {
-        let passes = play.get("import_playbook").is_some()
-            || play.get("ansible.builtin.import_playbook").is_some()
-            || play.get("include").is_some();
+    let last = plays.len().saturating_sub(1);
+    for (at, play) in plays.iter_mut().enumerate() {
+        let passes = ["import_playbook", "ansible.builtin.import_playbook", "include"];
+        let passes = passes.iter().any(|key| play.get(key).is_some());
+        // A play that is written once and repeated has its header already.
+        if matches!(play.kind, Kind::Alias(_)) {
+            continue;
+        }
         let Kind::Mapping(pairs) = &mut play.kind else { return Err(RecipeError::NotPlays(name.to_owned())) };
         if !passes {
             notes.extend(add_header(name, pairs, header));
+            if at == last {
+                add_end(pairs);
+            }
         }
     }
     let text = yaml::emit(&root).map_err(|e| RecipeError::Yaml(name.to_owned(), e))?;
     Ok(Some(Playbook { text, notes }))
 }
 
+fn has(pairs: &[(Node, Node)], key: &str) -> bool {
+    pairs.iter().any(|(k, v)| k.scalar() == Some(key) && !v.is_empty())
+}
+
 fn add_header(name: &str, pairs: &mut Vec<(Node, Node)>, header: Header) -> Option<String> {
-    let has = |pairs: &[(Node, Node)], key: &str| pairs.iter().any(|(k, v)| k.scalar() == Some(key) && !v.is_empty());
     let own_hosts = pairs.iter().rposition(|(k, _)| k.scalar() == Some("hosts")).map(|at| pairs.remove(at).1);
     pairs.retain(|(k, _)| k.scalar() != Some("hosts"));
     let run_hosts = Node::text("{{ IM_HOST }}");
@@ -138,5 +159,36 @@ fn add_header(name: &str, pairs: &mut Vec<(Node, Node)>, header: Header) -> Opti
         }
     }
     pairs.splice(0..0, first);
+    if pairs.iter().any(|(k, v)| k.scalar() == Some("connection") && v.scalar() == Some("local")) {
+        add_local_password(pairs);
+    }
     note
+}
+
+/// What runs on the master with the variables of a machine needs the master's password where sudo asks for one.
+fn add_local_password(pairs: &mut Vec<(Node, Node)>) {
+    let password = || (Node::plain(BECOME_PASSWORD), Node::text(LOCAL_PASSWORD));
+    if !has(pairs, "vars") {
+        pairs.retain(|(k, _)| k.scalar() != Some("vars"));
+        pairs.push((Node::plain("vars"), Node { kind: Kind::Mapping(vec![password()]), ..Node::plain("") }));
+    } else if let Some((_, own)) = pairs.iter_mut().find(|(k, _)| k.scalar() == Some("vars"))
+        && own.get(BECOME_PASSWORD).is_none()
+        && let (Kind::Mapping(vars), None) = (&mut own.kind, &own.anchor)
+    {
+        vars.push(password());
+    }
+}
+
+/// Adds the task that says which machines are done.
+fn add_end(pairs: &mut Vec<(Node, Node)>) {
+    let end = [("name", Node::text(DONE)), ("meta", Node::plain("end_host")), ("when", Node::plain("false"))];
+    let end = Node::map(end);
+    if !has(pairs, "post_tasks") {
+        pairs.retain(|(k, _)| k.scalar() != Some("post_tasks"));
+        pairs.push((Node::plain("post_tasks"), Node::list(vec![end])));
+    } else if let Some((_, own)) = pairs.iter_mut().find(|(k, _)| k.scalar() == Some("post_tasks"))
+        && let (Kind::Sequence(tasks), None) = (&mut own.kind, &own.anchor)
+    {
+        tasks.push(end);
+    }
 }

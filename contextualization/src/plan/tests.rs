@@ -50,6 +50,10 @@ fn header_keeps_tags_styles_and_own_keys() {
     assert!(matches!(merge("web", "tasks: []", HEADER), Err(RecipeError::NotPlays(_))));
     assert!(matches!(merge("web", "- [", HEADER), Err(RecipeError::Yaml(..))));
     assert!(matches!(merge("web", "$ANSIBLE_VAULT;1.1;AES256\n00", HEADER), Err(RecipeError::Vault(_))));
+    // What runs on the master needs its password; the end of the last play says who has come that far.
+    let local = merge("web", "- connection: local\n  post_tasks: [{debug: {}}]\n", HEADER).unwrap().unwrap().text;
+    assert!(local.contains("ansible_become_password: \"{{ hostvars['localhost']"), "{local}");
+    assert!(local.ends_with("  post_tasks:\n  - debug: {}\n  - \"name\": \"im: end of the recipe\"\n    \"meta\": end_host\n    \"when\": false\n  vars:\n    ansible_become_password: \"{{ hostvars['localhost'].ansible_become_password | default('') }}\"\n"), "{local}");
     assert!(needs_lock_step("- tasks:\n  - block:\n    - add_host: {name: x}"));
     assert!(!needs_lock_step("- tasks:\n  - name: pause and add_host"));
 }
@@ -58,7 +62,7 @@ fn header_keeps_tags_styles_and_own_keys() {
 fn mitogen_unless_something_speaks_against_it() {
     let usual = "- tasks:\n  - command: raw\n    delegate_to: localhost\n    become_user: nobody\n";
     let raw = "- tasks:\n  - block:\n    - raw: 'true'\n";
-    let of = |wish, recipes: &[&str]| engine::choose(wish, recipes.iter().copied());
+    let of = |wish, recipes: &[&str]| engine::choose(wish, recipes);
     assert_eq!(of(None, &[usual]), Engine::Mitogen);
     assert_eq!(of(None, &[usual, raw]), Engine::Plain);
     assert_eq!(of(Some("mitogen"), &[raw]), Engine::Mitogen);

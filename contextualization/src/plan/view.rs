@@ -20,8 +20,5 @@ fn strip(features: &mut Features) {
         let credential = name.contains("credentials.") && !name.ends_with(".username");
         credential || matches!(name, "vault.password" | "proxy_key" | "proxy_host")
     };
-    let names: Vec<String> = features.iter().map(|(name, _)| name.to_owned()).filter(|name| secret(name)).collect();
-    for name in names {
-        features.remove(&name);
-    }
+    features.retain(&|name| !secret(name));
 }

@@ -113,6 +113,20 @@ impl Lab {
 
     /// Starts a node.
     pub fn start(&self, node: &Node) {
+        self.boot(node, false);
+    }
+
+    /// Ends everything on a node at once and boots it again, with the same disk.
+    pub fn reboot(&self, node: &Node) {
+        let pid = nix::unistd::Pid::from_raw(self.pid(node));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        while nix::sys::signal::kill(pid, None).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        self.boot(node, true);
+    }
+
+    fn boot(&self, node: &Node, again: bool) {
         let links: Vec<String> = node.links.iter().map(|(net, octet)| format!("{net}.{octet}")).collect();
         let output = Command::new("bash")
             .args(["-c", include_str!("node.sh")])
@@ -126,6 +140,7 @@ impl Lab {
             .env("PORT", node.port.to_string())
             .env("SSHD", node.sshd)
             .env("SETUP", node.setup)
+            .env("AGAIN", if again { "yes" } else { "" })
             .output()
             .unwrap();
         assert!(output.status.success(), "node {}: {}", node.name, String::from_utf8_lossy(&output.stderr));

@@ -14,8 +14,12 @@ mod web;
 
 mod access;
 mod bootstrap;
+mod deciding;
+mod disks;
 mod galaxy;
 mod lifecycle;
 mod main_job;
+mod recipes;
 mod strategies;
+mod variables;
 mod windows;

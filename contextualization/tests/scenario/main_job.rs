@@ -84,7 +84,8 @@ fn front_and_workers() {
             assert!(log.contains("\"msg\": \"peer worker-1\""), "{log}");
             assert!(log.contains("Launch task: front_front\n") && log.contains("TASK [Shared task] **"), "{log}");
             for (vm, log) in &seen.logs {
-                for once in ["Launch task: work_worker\n", "TASK [Slow] **", "PLAY RECAP", "TASK [Set the host name]"] {
+                for once in ["Launch task: work_worker\n", "TASK [Slow] **", "PLAY RECAP", "TASK [Prepare the machine]"]
+                {
                     let of_worker = once.contains("work_worker") || once.contains("Slow");
                     let expected = if once == "PLAY RECAP" { 2 } else { usize::from(*vm != 0 || !of_worker) };
                     assert_eq!(log.matches(once).count(), expected, "{once} in the log of VM {vm}:\n{log}");

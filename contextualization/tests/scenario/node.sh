@@ -5,12 +5,14 @@
 #   LOGIN KEY PASSWORD SUDOERS   its user, public key, password (either may be empty), line of sudoers
 #   PORT SSHD     port of sshd, further lines of sshd_config
 #   SETUP         shell commands run before it starts, with its files below $root
+#   AGAIN         not empty: it was made before and only boots again
 set -e
 dir=$DIR/$NAME name=$NAME
+root=$dir/root
+if [ -z "$AGAIN" ]; then
 mkdir -p "$dir"
 mount -t tmpfs -o size=1g,mode=755 "node-$name" "$dir"
 mkdir "$dir/up" "$dir/work" "$dir/root"
-root=$dir/root
 mount -t overlay -o "lowerdir=/,upperdir=$dir/up,workdir=$dir/work" "node-$name" "$root"
 ip netns add "$name"
 ip -n "$name" link set lo up
@@ -48,11 +50,14 @@ ssh-keygen -q -t ed25519 -N '' -f "$root/etc/ssh/ssh_host_ed25519_key"
 # The first value of an option counts.
 printf '%s\nPort %s\nHostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthentication yes\nPermitRootLogin yes\nKbdInteractiveAuthentication no\nUsePAM no\nUseDNS no\nMaxStartups 100:30:200\n' "$SSHD" "$PORT" > "$root/etc/ssh/sshd_config"
 eval "$SETUP"
+fi
+cat /proc/sys/kernel/random/uuid > "$dir/boot_id"
 cat > "$dir/init" <<'S'
 set -e
 root=$1; name=$2; key=$3
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
+mount --bind "$4" "$root/proc/sys/kernel/random/boot_id"
 mount -t tmpfs -o mode=755,size=16m dev "$root/dev"
 for d in null zero full random urandom tty; do touch "$root/dev/$d"; mount --bind "/dev/$d" "$root/dev/$d"; done
 mkdir "$root/dev/pts" "$root/dev/shm"
@@ -76,7 +81,7 @@ cd /
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/tini -- /usr/sbin/sshd -D -e
 S
 ip netns exec "$name" setsid unshare --mount --uts --ipc --pid --fork --kill-child bash "$dir/init" "$root" "$name" \
-    "$([ "$LOGIN" != root ] || echo "$KEY")" > "$dir/log" 2>&1 < /dev/null &
+    "$([ "$LOGIN" != root ] || echo "$KEY")" "$dir/boot_id" > "$dir/log" 2>&1 < /dev/null &
 for _ in $(seq 200); do
     if ip netns exec "$name" bash -c "exec 3<> /dev/tcp/127.0.0.1/$PORT" 2> /dev/null; then exit 0; fi
     sleep 0.05

@@ -114,6 +114,10 @@ enum Document {
 }
 use Document::{Check, JsonOnly, Parse, Text};
 
+/// Documents that the reference takes, or refuses, and where we decided otherwise though it is no defect: a tool that does
+/// not exist is an error (157), and an item may have both a step and a tool (165).
+pub const DECIDED: [&str; 2] = ["157", "165"];
+
 fn documents() -> BTreeMap<&'static str, Document> {
     let system = |features: &str| -> Json {
         let mut object = json!({"class": "system", "id": "s"});
@@ -144,7 +148,15 @@ fn documents() -> BTreeMap<&'static str, Document> {
         ("104", Text("system s (\nmemory.size >= 1Ti\n)\n\n")),
         ("124", Check("Line 1: Invalid type; expected <class 'str'>")),
         ("152", Text("configure web (\n@begin\n\n- a: !vault 12\n\n@end\n)\n")),
+        ("157", Check("Line 8: Invalid tool 'puppet'; expected one of ['Ansible', 'cloud_init']")),
         ("163", Text("contextualize 900 ()")),
+        (
+            "165",
+            Text(
+                "system a (\n\n)\n\nsystem b (\n\n)\n\nconfigure c ()\nconfigure d ()\n\
+             contextualize  (\nsystem a configure c step 1 with Ansible\n)",
+            ),
+        ),
         ("169", Check("Line 5: Invalid step")),
         ("175", Check("Line 2: Invalid number of virtual machines to deploy.")),
         ("187", Parse("Line 1: Illegal character '@'")),
@@ -153,7 +165,12 @@ fn documents() -> BTreeMap<&'static str, Document> {
         ("200", Parse("The feature 'tags' has to be a list of objects")),
         ("201", Parse("The feature 'tags' has to be a list of objects")),
         ("203", Parse("Missing key 'recipes' in configure object (0)")),
-        ("206", JsonOnly),
+        (
+            "206",
+            Text(
+                "system s (\n\n)\n\nconfigure c (\n@begin\n- a\n\n@end\n)\ncontextualize  (\nsystem s configure c step 2 with cloud_init\n)",
+            ),
+        ),
         ("207", Parse("Missing key 'configure' in item 0")),
         ("210", Check("Invalid number of virtual machines to deploy.")),
         ("212", Parse("The feature 'x' cannot be true")),
@@ -174,7 +191,9 @@ fn every_defect_of_a_document_is_done_right() {
     let wanted = documents();
     for place in places() {
         let index = read_json(&place.join("index.json"));
-        for case in index["cases"].as_array().unwrap().iter().filter(|case| case["binding"] == false) {
+        let decided = |case: &&Json| DECIDED.contains(&&case["id"].as_str().unwrap()[..3]);
+        let not_binding = |case: &&Json| case["binding"] == false || decided(case);
+        for case in index["cases"].as_array().unwrap().iter().filter(not_binding) {
             let id = case["id"].as_str().unwrap();
             let text = std::fs::read_to_string(place.join(case["input"].as_str().unwrap())).unwrap();
             let parsed = parse(&text, case["input_kind"] == "json");
