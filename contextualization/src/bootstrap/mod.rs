@@ -36,6 +36,20 @@ pub enum BootstrapError {
     Unfit(ErrorCode, String),
 }
 
+impl BootstrapError {
+    /// The kind of failure.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Ssh(SshError::AuthFailed { .. }) => ErrorCode::SshAuth,
+            Self::Ssh(SshError::HostKeyChanged { .. }) => ErrorCode::HostkeyChanged,
+            Self::Ssh(SshError::CommandTimeout { .. }) => ErrorCode::Timeout,
+            Self::Ssh(_) => ErrorCode::Unreachable,
+            Self::Unfit(code, _) => *code,
+        }
+    }
+}
+
 /// The bundles in a directory; unreadable descriptions are left out with a warning in the daemon's log.
 pub async fn bundles(directory: &Path) -> Vec<Bundle> {
     let mut bundles = Vec::new();

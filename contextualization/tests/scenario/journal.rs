@@ -19,6 +19,13 @@ pub struct Seen {
     pub ansible_host_keys: BTreeMap<String, String>,
 }
 
+impl Seen {
+    /// Whether a line of the infrastructure's log has this text.
+    pub fn said(&self, text: &str) -> bool {
+        self.infrastructure.iter().any(|line| line.contains(text))
+    }
+}
+
 /// A journal in memory.
 #[derive(Default)]
 pub struct Memory(pub Mutex<Seen>);

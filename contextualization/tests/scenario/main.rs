@@ -11,6 +11,9 @@ mod journal;
 mod keeper;
 mod lab;
 
+mod journal_faults;
 mod lifecycle;
 mod main_job;
+mod many;
+mod security;
 mod windows;
