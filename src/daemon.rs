@@ -84,7 +84,7 @@ impl StartError {
 }
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP. Running work is left as it is, to be gone on with at the next
-/// start; everything acknowledged is durable already.
+/// start (contextualizations end with the daemon where CTXT_KILL_ON_STOP says so); everything acknowledged is durable already.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
@@ -97,9 +97,13 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
     let metrics = prometheus::Registry::new();
     let (engine, authenticator) = open(&config, &metrics).await?;
+    let kept = config.ctxt_kill_on_stop.then(|| engine.clone());
     let state = RestState { engine, authenticator, registry: metrics, settings: rest_settings(&config) };
     tracing::info!(%address, "serving the REST API");
     rest::serve(state, listener, stop).await?;
+    if let Some(engine) = kept {
+        engine.end_contextualizations().await;
+    }
     Ok(())
 }
 

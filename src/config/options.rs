@@ -308,7 +308,7 @@ section! {
         /// Galaxy server or mirror that roles come from.
         ctxt_galaxy_server: Option<String> = "", Later("another Galaxy server");
         /// Whether stopping the daemon ends running contextualizations, which else go on by themselves.
-        ctxt_kill_on_stop: bool = "False", Later("ending contextualizations with the daemon");
+        ctxt_kill_on_stop: bool = "False", Active;
         /// Whether machines that cannot be reached from here connect back.
         ssh_reverse_tunnels: bool = "True", Later("reverse tunnels");
         /// Seconds between two looks at a running configuration.
