@@ -61,6 +61,7 @@ pub(super) async fn log(request: Request) -> Result<Response, Failure> {
 /// `GET /infrastructures/<inf>/vms/<vm>/error`: why it failed, null when it did not.
 pub(super) async fn error(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
+    request.json_only()?;
     let (_, vm) = request.engine().vm(&caller, request.infrastructure(), request.machine()?).await?;
     Ok(reply::value(&Named("error", &render::vm_error(&vm)))?)
 }
