@@ -301,7 +301,8 @@ impl Stage<'_, '_> {
         let text = files.entries.iter().find(|entry| entry.path == playbook).map(|entry| entry.content.as_slice());
         let facts = self.vms();
         let mark = |vm: &u32| {
-            let host = serde_json::to_string(hosts.get(vm)?).ok()?;
+            let host = hosts.get(vm)?;
+            let host = format!("{} {} {} {}", host.name, host.address, host.port, host.user);
             let info = facts.iter().find(|facts| facts.id == *vm)?.info.to_text();
             let mut hash = openssl::sha::Sha256::new();
             for part in [text.unwrap_or_default(), host.as_bytes(), info.as_bytes()] {
