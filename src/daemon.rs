@@ -103,7 +103,8 @@ impl StartError {
 }
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP. Running work is left as it is, to be gone on with at the next
-/// start; everything acknowledged is durable already. `pages` are given back when the start is over.
+/// start (contextualizations end with the daemon where CTXT_KILL_ON_STOP says so); everything acknowledged is durable
+/// already. `pages` are given back when the start is over.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
@@ -138,6 +139,9 @@ pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
     };
     pages.give_back();
     tokio::try_join!(serve_rest, serve_xmlrpc, signalled)?;
+    if config.ctxt_kill_on_stop {
+        engine.end_contextualizations().await;
+    }
     Ok(())
 }
 

@@ -29,6 +29,8 @@ def shortened(value, limit):
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
+        # Bytes that were no UTF-8 are halves of surrogate pairs here.
+        value = value.encode("utf-8", "backslashreplace").decode("utf-8")
         if len(value) <= limit:
             return str(value), False
         return value[: limit // 2] + "\n... cut ...\n" + value[-limit // 2 :], True
@@ -78,6 +80,9 @@ class CallbackModule(CallbackBase):
             event["res"], _ = shortened(event.get("res"), limit)
             event["trunc"] = True
             line = json.dumps(event)
+        if len(line) > LINE:
+            event["res"] = {"msg": "the result is too long for the log"}
+            line = json.dumps(event)
         os.write(self.fd, line.encode("utf-8", "replace") + b"\n")
 
     def result(self, kind, result, ignored=None):
@@ -87,7 +92,9 @@ class CallbackModule(CallbackBase):
             hidden = ("invocation", "ansible_facts", "warnings", "deprecations", "results", "exception")
             kept = {k: v for k, v in raw.items() if not k.startswith("_ansible_") and k not in hidden}
             if kind.endswith("ok") and result._task.action in ("debug", "ansible.builtin.debug"):
-                kept.pop("changed", None)
+                # What it was asked to show, alone.
+                beside = ("changed", "failed", "item", raw.get("ansible_loop_var"), "ansible_loop_var", "ansible_loop")
+                kept = {k: v for k, v in kept.items() if (k == "msg" if "msg" in kept else k not in beside)}
         else:
             kept = {k: raw[k] for k in ("changed", "rc") if k in raw}
         res, cut = shortened(kept, TEXT)

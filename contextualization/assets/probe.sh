@@ -3,12 +3,19 @@ base=$1 conf=$2
 umask 077
 PATH=$PATH:/usr/local/bin:/usr/libexec:$HOME/.local/bin
 mkdir -p "$base" 2>/dev/null; [ -O "$base" ] && chmod 711 "$base"
+# Who may rename in it could put another directory in the place of ours.
+[ -L "$base" ] && { echo "error $base is a link; set REMOTE_CONF_DIR to a directory of your own"; exit 0; }
+[ -O "$base" ] || [ "$(stat -c %u "$base" 2>/dev/null)" = 0 ] ||
+    { echo "error $base belongs to another user of the master; set REMOTE_CONF_DIR to another directory"; exit 0; }
+[ -z "$(find "$base" -prune ! -user "$(id -u)" -perm -002 ! -perm -1000)" ] ||
+    { echo "error others may rename in $base; set REMOTE_CONF_DIR to another directory"; exit 0; }
+[ -L "$conf" ] && { echo "error $conf is a link"; exit 0; }
 mkdir -p "$conf/runs" && chmod 700 "$conf" || { echo "error cannot make $conf"; exit 0; }
 [ -O "$conf" ] || { echo "error $conf belongs to somebody else"; exit 0; }
 runtime=$base/.runtime
 (umask 022; mkdir -p "$runtime" 2>/dev/null)
-[ -O "$runtime" ] || { runtime=$base/.runtime-$(id -u); (umask 022; mkdir -p "$runtime"); }
-[ -O "$runtime" ] || { echo "error $runtime belongs to somebody else"; exit 0; }
+[ -O "$runtime" ] && [ ! -L "$runtime" ] || { runtime=$base/.runtime-$(id -u); (umask 022; mkdir -p "$runtime"); }
+[ -O "$runtime" ] && [ ! -L "$runtime" ] || { echo "error $runtime belongs to somebody else"; exit 0; }
 echo "runtime $runtime"
 for have in "$runtime"/*; do [ -e "$have/.complete" ] && echo "have ${have##*/}"; done
 for python in python3 python3.16 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 platform-python; do

@@ -536,7 +536,8 @@ def status(conf_dir, run):
         # The end may have been written between the two looks.
         answer = read_json(os.path.join(directory, "status.json")) or answer
         if answer.get("state") == "running":
-            answer["state"] = "lost"
+            same = answer.get("boot_id") == boot_id() and answer.get("init_id") == init_id()
+            answer["state"] = "lost" if same else "rebooted"
     return answer
 
 
@@ -562,8 +563,9 @@ def tail(conf_dir, run, offset):
                 quiet = 0
                 continue
             if not alive:
-                if status(conf_dir, run)["state"] in ("lost", "none"):
-                    out.write(b'\n{"v":1,"e":"lost"}\n')
+                state = status(conf_dir, run)["state"]
+                if state in ("lost", "none", "rebooted"):
+                    out.write(b"\n" + json.dumps({"v": 1, "e": "lost", "state": state}).encode() + b"\n")
                 return
             quiet += 1
             time.sleep(min(POLL, 0.02 * quiet))

@@ -4,6 +4,8 @@
 //! an [`Entry`], stored in one transaction, so that after a crash the job is started again with the last progress and
 //! nothing is done or logged twice.
 
+pub use crate::failure::{Attempt, Details, ErrorCode, VmError};
+
 use async_trait::async_trait;
 use radl::Radl;
 use serde::{Deserialize, Serialize};
@@ -111,53 +113,6 @@ pub struct Settings {
     pub log_max: usize,
     /// CTXT_LOG_ASCII
     pub log_ascii: bool,
-}
-
-/// Why a VM is not configured; shown in its log and by the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VmError {
-    /// The kind of failure.
-    pub code: ErrorCode,
-    /// Phase it happened in (`access`, `basic`, `main`, `step 1`, ...).
-    pub phase: String,
-    /// One clear sentence.
-    pub message: String,
-}
-
-/// Kinds of failure (spec/contextualization.md 6.10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[allow(missing_docs)]
-pub enum ErrorCode {
-    NoIp,
-    NotRunning,
-    SshTimeout,
-    SshAuth,
-    HostkeyChanged,
-    ProxyFailed,
-    SudoDenied,
-    NoPython,
-    PythonTooOld,
-    DiskNotFound,
-    TaskFailed,
-    Unreachable,
-    RecipeInvalid,
-    Vault,
-    RoleInstall,
-    RunnerLost,
-    MasterLost,
-    OutOfMemory,
-    DiskFull,
-    Timeout,
-    Cancelled,
-    Internal,
-}
-
-impl std::fmt::Display for ErrorCode {
-    /// The name as logs show it: `TASK_FAILED`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.serialize(f)
-    }
 }
 
 /// Which of the requested new credentials a machine has now.

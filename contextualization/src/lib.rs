@@ -20,6 +20,7 @@ pub mod access;
 pub mod bootstrap;
 pub mod contract;
 pub mod driver;
+mod failure;
 pub mod galaxy;
 pub mod journal;
 pub mod plan;
@@ -28,7 +29,7 @@ pub mod winrm;
 pub mod yaml;
 
 pub use contract::{
-    Cause, Effect, Entry, ErrorCode, Installed, Job, Journal, JournalClosed, KeyPair, Outcome, Settings, VmError,
-    VmFacts, VmPower,
+    Attempt, Cause, Details, Effect, Entry, ErrorCode, Installed, Job, Journal, JournalClosed, KeyPair, Outcome,
+    Settings, VmError, VmFacts, VmPower,
 };
 pub use driver::run;

@@ -322,7 +322,7 @@ section! {
         /// (NAMESPACE-NAME-VERSION.tar.gz) that are sent to masters instead of being downloaded there.
         ctxt_galaxy_dir: Option<PathBuf> = "", Active;
         /// Whether stopping the daemon ends running contextualizations, which else go on by themselves.
-        ctxt_kill_on_stop: bool = "False", Later("ending contextualizations with the daemon");
+        ctxt_kill_on_stop: bool = "False", Active;
         /// Whether machines that cannot be reached from here connect back.
         ssh_reverse_tunnels: bool = "True", Later("reverse tunnels");
         /// Seconds between two looks at a running configuration.

@@ -18,7 +18,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// How long a cancelled contextualization may take to end its remote runs.
-const LET_GO: Duration = Duration::from_secs(15);
+pub const LET_GO: Duration = Duration::from_secs(15);
 
 /// The running contextualization of a keeper.
 #[derive(Default)]
@@ -47,9 +47,10 @@ impl Running {
         let cancel = CancellationToken::new();
         let number = generation.number;
         let former = former.map(|former| former.task);
+        let contexts = inner.contexts.clone();
         let task = run(inner, handle, number, watched, cancel.clone(), former);
         let span = tracing::info_span!("contextualization", generation = number);
-        let task = tokio::spawn(tracing::Instrument::instrument(task, span.or_current()));
+        let task = contexts.spawn(tracing::Instrument::instrument(task, span.or_current()));
         self.current = Some(Current { generation: number, cancel, facts, vms: model.vms.clone(), task });
     }
 

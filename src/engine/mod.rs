@@ -30,7 +30,7 @@ mod owners;
 mod placement;
 mod refresh;
 mod removal;
-mod render;
+pub mod render;
 mod rows;
 mod secrets;
 pub mod settings;
@@ -56,6 +56,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
+use tokio_util::task::TaskTracker;
 
 /// The time now; passed in so that tests can set it.
 pub type Now = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -68,6 +69,8 @@ pub struct Inner {
     ssh: contextualization::ssh::SshLimits,
     identity_key: KeyedHash,
     directory: Directory,
+    /// The tasks of contextualizations.
+    contexts: TaskTracker,
     /// Infrastructures with changes that the store refused and that are tried again, and why.
     unsaved: Mutex<BTreeMap<String, StoreError>>,
     now: Now,
@@ -105,8 +108,8 @@ impl Engine {
         let pending: Vec<String> =
             index.iter().filter(|row| row.pending && !row.deleted).map(|row| row.id.clone()).collect();
         let directory = Directory::new(index);
-        let inner =
-            Arc::new(Inner { settings, store, registry, ssh, identity_key, directory, unsaved: Mutex::default(), now });
+        let (contexts, unsaved) = (TaskTracker::new(), Mutex::default());
+        let inner = Arc::new(Inner { settings, store, registry, ssh, identity_key, directory, contexts, unsaved, now });
         for id in pending {
             match inner.load(&id).await {
                 Ok(_) => tracing::info!(inf = %id, "going on with the work of an earlier daemon"),
@@ -114,6 +117,27 @@ impl Engine {
             }
         }
         Ok(Self { inner })
+    }
+}
+
+impl Engine {
+    /// Ends all contextualizations, with their runs on the masters (CTXT_KILL_ON_STOP); machines without a result are
+    /// unconfigured. For a daemon about to stop.
+    pub async fn end_contextualizations(&self) {
+        let end = async {
+            for handle in self.inner.directory.loaded() {
+                if handle.snapshot().generation.as_ref().is_some_and(|generation| generation.open) {
+                    handle.report_and_wait(transitions::Event::ContextStopped).await;
+                }
+            }
+            self.inner.contexts.close();
+            self.inner.contexts.wait().await;
+        };
+        if tokio::time::timeout(context::LET_GO, end).await.is_err() {
+            tracing::warn!(
+                "some contextualizations do not end; the next one of their infrastructures ends what is left"
+            );
+        }
     }
 }
 

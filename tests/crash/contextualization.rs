@@ -1,6 +1,6 @@
 //! The daemon dies while Ansible runs on real nodes: the runs go on without it and are followed again at the next start.
 
-use crate::{local::Lab, sandbox};
+use crate::{lab::Lab, sandbox};
 use regex::Regex;
 use reqwest::Method;
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -41,14 +41,24 @@ deploy worker 2
 enum Moment {
     /// When it knows its work.
     Accepted,
+    /// When the log says so.
+    Log(&'static str),
     /// When a task has begun on a machine.
     Task(u32, &'static str),
 }
 
+/// How the daemon ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Killed,
+    Stopped,
+}
+
+/// Cases: L-12, L-13.
 #[tokio::test]
 async fn runs_survive_the_daemon_and_happen_once() {
     let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bundles");
-    if std::env::var_os("IMD_CRASH_SANDBOX").is_none() {
+    if !sandbox::is_inside() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-bundle");
         assert!(Command::new(script).arg("--output").arg(&bundles).status().unwrap().success());
     }
@@ -57,14 +67,19 @@ async fn runs_survive_the_daemon_and_happen_once() {
     }
     let mut lab = Lab::with(&format!("CTXT_BUNDLE_DIR = {}\nCTXT_ALLOW_ONLINE = False", bundles.display()));
     let undisturbed = story(&mut lab, &[]).await;
-    // Dead for a moment before Ansible is there and in the first step; then until a step is over.
-    let (moment, long) = (Duration::from_millis(100), Duration::from_secs(7));
+    // In every phase: access, bootstrap, built-in playbook, recipes, between steps. Dead for a moment, or until a step or
+    // everything is over.
+    let (moment, long, end) = (Duration::from_millis(100), Duration::from_secs(7), Duration::from_secs(20));
     let deaths = [
-        (Moment::Accepted, moment),
-        (Moment::Task(0, "first"), moment),
-        (Moment::Task(0, "second"), long),
-        (Moment::Task(1, "first"), moment),
-        (Moment::Task(2, "second"), long),
+        (Moment::Accepted, End::Killed, moment),
+        (Moment::Log("Wait master VM to have the SSH active."), End::Killed, moment),
+        (Moment::Log("Configure Ansible in the master VM."), End::Killed, moment),
+        (Moment::Log("Launch task: basic"), End::Killed, moment),
+        (Moment::Log("Task basic finished successfully"), End::Stopped, moment),
+        (Moment::Task(0, "first"), End::Killed, moment),
+        (Moment::Task(0, "second"), End::Killed, long),
+        (Moment::Task(1, "first"), End::Stopped, moment),
+        (Moment::Task(2, "second"), End::Stopped, end),
     ];
     let disturbed = story(&mut lab, &deaths).await;
     assert!(disturbed == undisturbed, "{disturbed}\n--- and undisturbed:\n{undisturbed}");
@@ -72,14 +87,26 @@ async fn runs_survive_the_daemon_and_happen_once() {
 
 /// Configures new machines while the daemon dies at these moments for these times. The log of the infrastructure and
 /// that of every machine, without what differs from run to run.
-async fn story(lab: &mut Lab, deaths: &[(Moment, Duration)]) -> String {
+async fn story(lab: &mut Lab, deaths: &[(Moment, End, Duration)]) -> String {
     lab.daemon.start().await;
     let path = lab.daemon.create(DOCUMENT, "?async=true").await;
-    for (moment, time) in deaths {
-        if let Moment::Task(machine, task) = moment {
-            lab.daemon.until(task, async |_| executed(lab, *machine).contains(task)).await;
+    for (moment, end, time) in deaths {
+        match moment {
+            Moment::Accepted => {}
+            Moment::Log(text) => {
+                let log = format!("{path}/contmsg");
+                lab.daemon.until(text, async |daemon| daemon.get(&log).await.text.contains(text)).await;
+            }
+            Moment::Task(machine, task) => {
+                lab.daemon.until(task, async |_| executed(lab, *machine).contains(task)).await;
+            }
         }
-        lab.daemon.kill();
+        if let End::Stopped = end {
+            lab.daemon.terminate().await;
+            lab.daemon.reap();
+        } else {
+            lab.daemon.kill();
+        }
         tokio::time::sleep(*time).await;
         lab.daemon.start().await;
     }

@@ -5,8 +5,12 @@
 mod contextualization;
 mod database;
 mod dummy;
+#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
+#[path = "../support/lab.rs"]
+mod lab;
 mod local;
 mod sandbox;
 mod stop;
+#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/process.rs"]
 mod support;

@@ -12,9 +12,14 @@ const INSIDE: &str = "IMD_CRASH_SANDBOX";
 /// What is mounted inside, and the loopback interface.
 const PREPARE: &str = "mount -t sysfs none /sys && ip link set lo up && exec \"$@\"";
 
+/// Whether this is the run in a sandbox.
+pub fn is_inside() -> bool {
+    env::var_os(INSIDE).is_some()
+}
+
 /// Runs the test of this name again in a sandbox, unless this is that run. False in the outer one, which is done.
 pub fn inside(test: &str) -> bool {
-    if env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return true;
     }
     let output = Command::new("unshare")

@@ -221,6 +221,14 @@ impl Daemon {
         Some(Answer { status, text: response.text().await.ok()? })
     }
 
+    /// GET whose answer goes on: its body is read piece by piece.
+    pub async fn stream(&self, path: &str) -> reqwest::Response {
+        let request = self.client.get(self.url(path)).header(header::AUTHORIZATION, &self.authorization);
+        let response = request.header(header::ACCEPT, "text/event-stream").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response
+    }
+
     /// GET of a daemon that runs.
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, String::new()).await.unwrap_or_else(|| panic!("GET {path}: {}", self.log()))

@@ -11,7 +11,7 @@ pub const PHASE: &str = "access";
 
 /// A failure of this phase.
 pub(super) fn failure(code: ErrorCode, message: impl Into<String>) -> VmError {
-    VmError { code, phase: PHASE.to_owned(), message: message.into() }
+    VmError::new(code, PHASE, message)
 }
 
 impl From<SshError> for VmError {

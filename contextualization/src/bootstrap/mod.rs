@@ -70,6 +70,20 @@ pub enum BootstrapError {
     Unfit(ErrorCode, String),
 }
 
+impl BootstrapError {
+    /// The kind of failure.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Ssh(SshError::AuthFailed { .. }) => ErrorCode::SshAuth,
+            Self::Ssh(SshError::HostKeyChanged { .. }) => ErrorCode::HostkeyChanged,
+            Self::Ssh(SshError::CommandTimeout { .. }) => ErrorCode::Timeout,
+            Self::Ssh(_) => ErrorCode::Unreachable,
+            Self::Unfit(code, _) => *code,
+        }
+    }
+}
+
 /// Makes the conf dir on the master and sees to it that Ansible is there; the sentences are for the log. `version` is the
 /// one the document asks for.
 ///

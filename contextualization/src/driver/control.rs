@@ -58,8 +58,8 @@ impl<'a> Stage<'_, 'a> {
 
     /// The links to control nodes that were prepared before; none when one of them is no more.
     async fn attach(&self, progress: &Progress) -> Result<Option<(Vec<Master<'a>>, Files)>, Stop> {
-        let limit = self.driver.job.deadline.duration_since(std::time::SystemTime::now()).unwrap_or_default();
-        let lost = |e: VmError| Stop::Redo(format!("the master VM is lost: {}", e.message));
+        let limit = self.driver.patience();
+        let lost = |e: VmError| Stop::Dead(format!("the master VM is lost: {}", e.message));
         let vms = self.vms();
         let gone = |node: &ControlNode| matches!(node, ControlNode::Vm(id) if vms.iter().all(|vm| vm.id != *id));
         let Some(first) = progress.controls.first() else { return Ok(None) };
@@ -96,7 +96,7 @@ impl<'a> Stage<'_, 'a> {
         tokio::try_join!(try_join_all(ready), self.public_addresses(true))?;
 
         let lines = ["Creating and copying Ansible playbook files", "Copying YAML, hosts and inventory files."];
-        recorder.log(lines.map(str::to_owned)).await?;
+        recorder.log_once(lines.map(str::to_owned)).await?;
         let progress = recorder.progress().await;
         let mut files = Files::default();
         for seat in &seats {
@@ -105,7 +105,7 @@ impl<'a> Stage<'_, 'a> {
             let sent = seat.link.session().await.upload_tar(&driver.conf_dir, &files.entries).await;
             sent.map_err(|e| Stop::Redo(format!("cannot copy files to the master: {e}")))?;
         }
-        recorder.log(files.notes.clone()).await?;
+        recorder.log_once(files.notes.clone()).await?;
         let masters = Self::masters(seats, &progress);
         let generation = driver.job.generation.to_string();
         for master in &masters {
@@ -113,7 +113,11 @@ impl<'a> Stage<'_, 'a> {
             let ended = master.link.ask(&master.runtime, &["gc", &generation], &serde_json::Value::Null).await;
             ended.map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
         }
-        recorder.record(Vec::new(), |p| p.phase = Phase::Running).await?;
+        let running = |p: &mut Progress| {
+            p.phase = Phase::Running;
+            p.said.clear();
+        };
+        recorder.record(Vec::new(), running).await?;
         Ok((masters, files))
     }
 
@@ -122,9 +126,8 @@ impl<'a> Stage<'_, 'a> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
         let settings = &driver.job.settings;
         let select = |p: &mut Progress| p.phase = Phase::SelectMaster;
-        recorder.record(vec![Effect::InfrastructureLog("Select master VM".to_owned())], select).await?;
-        let participants = self.participants();
-        let id = master::select(&participants, &driver.job.radl).ok_or_else(|| Stop::Failed(NO_MASTER.to_owned()))?;
+        recorder.once(vec![Effect::InfrastructureLog("Select master VM".to_owned())], select).await?;
+        let id = self.choose().await?;
         let control = ControlNode::Vm(id);
         let wait = |p: &mut Progress| {
             p.phase = Phase::WaitMaster;
@@ -133,25 +136,36 @@ impl<'a> Stage<'_, 'a> {
         let lines = ["Wait master VM to boot", "Wait master VM to have the SSH active."];
         let mut effects = vec![Effect::Master { vm: id }];
         effects.extend(lines.map(|l| Effect::InfrastructureLog(l.to_owned())));
-        recorder.record(effects, wait).await?;
+        recorder.once(effects, wait).await?;
         let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
         let booted = self.wait(settings.wait_running, up).await;
         let Some(vm) = self.facts(id).filter(|vm| booted && vm.power == VmPower::Running) else {
-            return Err(Stop::Failed("Contextualization Error: Error Waiting the Master VM to boot".to_owned()));
+            let text = "Contextualization Error: Error Waiting the Master VM to boot";
+            return Err(Stop::Refused(ErrorCode::NotRunning, text.to_owned()));
         };
         let text = "Contextualization Error: Error Waiting the Master VM to have the SSH active:";
         let proxied = access::Proxy::of(&vm.info) != Ok(None);
         let addressed = |vms: &[VmFacts]| !vms.iter().any(|vm| vm.id == id && !proxied && lacks_public_ip(vm));
         let addressed = self.wait(settings.wait_public_ip, addressed).await;
         let Some(vm) = self.facts(id).filter(|_| addressed) else {
-            return Err(Stop::Failed(format!("{text} Timeout waiting the VM to get a public IP.")));
+            let text = format!("{text} Timeout waiting the VM to get a public IP.");
+            return Err(Stop::Refused(ErrorCode::NoIp, text));
         };
         let ip = inventory::main_ip(&vm).unwrap_or_default();
-        let shut = |e: VmError| Stop::Failed(format!("{text} {} [{}]", access::wait_text(&e, ip), e.message));
+        let shut = |e: VmError| Stop::Refused(e.code, format!("{text} {} [{}]", access::wait_text(&e, ip), e.message));
         let seat = self.reach(&control, settings.wait_ssh).await.map_err(shut)?;
         let accessed = Accessed::prepare(&seat.target, &seat.session).await.map_err(shut)?;
         self.door_opened(&seat.control, &vm, &seat.target, &accessed).await?;
         Ok(seat)
+    }
+
+    /// The machine that becomes the master: one that did not die before, if there is one.
+    async fn choose(&self) -> Result<u32, Stop> {
+        let radl = &self.driver.job.radl;
+        let (participants, lost) = (self.participants(), self.driver.recorder.progress().await.lost);
+        let others: Vec<VmFacts> = participants.iter().filter(|vm| !lost.contains(&vm.id)).cloned().collect();
+        let chosen = master::select(&others, radl).or_else(|| master::select(&participants, radl));
+        chosen.ok_or_else(|| Stop::Failed(NO_MASTER.to_owned()))
     }
 
     /// Connects to the external hosts that some machine uses.
@@ -171,11 +185,11 @@ impl<'a> Stage<'_, 'a> {
             p.controls = used.iter().map(|node| ControlRecord { node: node.clone(), runtime: None }).collect();
         };
         let line = |node: &ControlNode| Effect::InfrastructureLog(format!("Connecting to the {node}."));
-        recorder.record(used.iter().map(line).collect(), wait).await?;
+        recorder.once(used.iter().map(line).collect(), wait).await?;
         let seats = used.iter().map(|node| async move {
             let reached = self.reach(node, job.settings.wait_ssh).await;
             let text = |e: VmError| format!("Contextualization Error: the {node} cannot be used: {}", e.message);
-            reached.map_err(|e| Stop::Failed(text(e)))
+            reached.map_err(|e| Stop::Refused(e.code, text(e)))
         });
         let seats = try_join_all(seats).await?;
         let keys = seats.iter().filter_map(|seat| match &seat.control {
@@ -204,7 +218,14 @@ impl<'a> Stage<'_, 'a> {
         };
         let session = access::reach(self.driver.ssh, &target, &self.access(limit)).await?;
         let (check, conf_dir) = (job.settings.check_host_keys, self.driver.conf_dir.clone());
-        let link = Arc::new(Link::new(self.driver.ssh, target.clone(), check, session.clone(), conf_dir));
+        let link = Arc::new(Link::new(
+            self.driver.ssh,
+            target.clone(),
+            check,
+            session.clone(),
+            conf_dir,
+            self.driver.patience(),
+        ));
         Ok(Seat { control: control.clone(), target, link, session })
     }
 

@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     access::Proxy,
-    contract::{Effect, ErrorCode, Job, VmError, VmFacts},
+    contract::{Details, Effect, ErrorCode, Job, VmError, VmFacts},
     journal::{
         demux::{Demux, Position},
         text::Cleaner,
+        verdict::Place,
     },
     plan::{
         Runnable,
@@ -42,10 +43,26 @@ pub struct Item {
     pub task: String,
     /// Where errors happened.
     pub phase: String,
+    /// The user's step, none for the built-in playbook.
+    pub step: Option<i64>,
     /// The playbook.
     pub playbook: Runnable,
     /// Its machines.
     pub vms: Vec<u32>,
+    /// What it is done with, by machine; it is not done again with the same for a machine when the master was lost.
+    pub marks: BTreeMap<u32, String>,
+}
+
+impl Item {
+    fn place(&self) -> Place {
+        Place { phase: self.phase.clone(), step: self.step, recipe: Some(self.task.clone()) }
+    }
+
+    /// The lines of the log about an attempt that failed.
+    pub(super) fn failed(task: &str, number: u32, of: u32, error: &VmError) -> String {
+        let cause = if number >= of { error.final_cause() } else { error.cause() };
+        format!("ERROR executing task {task}: ({number}/{of})\n{cause}")
+    }
 }
 
 /// How a run ended.
@@ -88,10 +105,27 @@ async fn sweep(master: &Master<'_>, run: &str) -> Result<(), Stop> {
 }
 
 impl Runs<'_> {
-    fn attempts(&self, failures: &BTreeMap<u32, VmError>) -> u32 {
-        // A fault of the machinery is worth a second try even when recipes get one only.
-        let infrastructure = failures.values().all(|e| matches!(e.code, ErrorCode::RunnerLost | ErrorCode::MasterLost));
+    /// Attempts that an item gets: a fault of the machinery is worth a second one even when recipes get one only.
+    fn most(&self, infrastructure: bool) -> u32 {
         self.job.settings.playbook_retries.max(1 + u32::from(infrastructure))
+    }
+
+    /// Ends an item whose every attempt took the master with it.
+    async fn give_up(&self, item: &Item, vms: BTreeSet<u32>, attempts: u32) -> Result<(), Stop> {
+        let error = VmError {
+            details: Some(Box::new(Details { step: item.step, recipe: Some(item.task.clone()), ..Details::default() })),
+            ..VmError::new(ErrorCode::MasterLost, &item.phase, "the master was lost in every attempt")
+        };
+        let error = error.in_attempt(attempts, attempts);
+        let results = |vm: &u32| Effect::VmResult { vm: *vm, result: Err(error.clone()) };
+        let finish = |p: &mut Progress| {
+            p.attempts.remove(&item.key);
+            p.finished.insert(item.key.clone());
+            p.results.extend(vms.iter().map(|vm| (*vm, Some(error.clone()))));
+        };
+        let text = Item::failed(&item.task, attempts, attempts, &error);
+        let effects = vms.iter().map(|vm| log(*vm, text.clone())).chain(vms.iter().map(results)).collect();
+        Ok(self.recorder.record(effects, finish).await?)
     }
 
     /// Runs the item to its end, on each master for the machines it is in charge of, going on with runs that are under
@@ -118,12 +152,16 @@ impl Runs<'_> {
         let mut open = match progress.open.get(&item.key) {
             Some(open) => open.clone(),
             None => {
-                let vms: BTreeSet<u32> =
-                    item.vms.iter().copied().filter(|vm| !progress.results.contains_key(vm)).collect();
+                let waits = |vm: &u32| !progress.results.contains_key(vm) && !progress.is_done(item, *vm);
+                let vms: BTreeSet<u32> = item.vms.iter().copied().filter(waits).collect();
                 if self.is_late() {
                     return Err(Stop::Late);
                 }
-                let open = self.open(master, item, &vms, (1, item.playbook.strategy), &progress);
+                let former = progress.attempts.get(&item.key).copied().unwrap_or_default();
+                if former >= self.most(true) && !vms.is_empty() {
+                    return self.give_up(item, vms, former).await;
+                }
+                let open = self.open(master, item, &vms, (former + 1, item.playbook.strategy), &progress);
                 if open.hosts.is_empty() {
                     self.recorder
                         .record(Vec::new(), |p| {
@@ -134,7 +172,7 @@ impl Runs<'_> {
                 }
                 let text = format!("Launch task: {}\n", item.task);
                 let effects = open.hosts.values().map(|vm| log(*vm, text.clone())).collect();
-                self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
+                self.begin(item, &open, effects).await?;
                 open
             }
         };
@@ -156,25 +194,31 @@ impl Runs<'_> {
                 continue;
             }
             let results = engine::with_carried(ended, &open);
-            let failures: BTreeMap<u32, VmError> =
+            let mut failures: BTreeMap<u32, VmError> =
                 results.iter().filter_map(|(vm, r)| Some((*vm, r.as_ref().err()?.clone()))).collect();
-            let most = self.attempts(&failures);
+            let most = self.most(failures.values().all(|e| e.code.is_infrastructure()));
+            let most = most.max(if failures.is_empty() { 1 } else { open.attempt });
             let again = open.attempt < most && !failures.is_empty() && !self.is_late();
+            failures = failures.into_iter().map(|(vm, e)| (vm, e.in_attempt(open.attempt, most))).collect();
             let mut effects = Vec::new();
             for (vm, result) in &results {
                 let text = match result {
                     Ok(()) => format!("Task {} finished successfully\n", item.task),
-                    Err(e) => {
-                        let (task, n, code) = (&item.task, open.attempt, e.code);
-                        format!("ERROR executing task {task}: ({n}/{most})\nCause: [{code}] {}\n", e.message)
-                    }
+                    Err(e) => Item::failed(&item.task, open.attempt, most, e),
                 };
                 effects.push(log(*vm, text));
             }
+            let done: Vec<u32> = results.iter().filter(|(_, result)| result.is_ok()).map(|(vm, _)| *vm).collect();
+            let marks = |p: &mut Progress| {
+                let marks = done.iter().filter_map(|vm| Some((*vm, item.marks.get(vm)?.clone())));
+                p.done.entry(item.key.clone()).or_default().extend(marks);
+            };
             if !again {
                 effects.extend(failures.iter().map(|(vm, e)| Effect::VmResult { vm: *vm, result: Err(e.clone()) }));
                 let finish = |p: &mut Progress| {
                     p.open.remove(&item.key);
+                    p.attempts.remove(&item.key);
+                    p.done.remove(&item.key);
                     p.finished.insert(item.key.clone());
                     p.results.extend(failures.into_iter().map(|(vm, e)| (vm, Some(e))));
                 };
@@ -189,9 +233,19 @@ impl Runs<'_> {
             let vms = failures.into_keys().collect();
             let how = (open.attempt + 1, open.strategy);
             open = self.open(master, item, &vms, how, &self.recorder.progress().await);
-            self.recorder.record(effects, |p| drop(p.open.insert(item.key.clone(), open.clone()))).await?;
+            self.recorder.record(Vec::new(), marks).await?;
+            self.begin(item, &open, effects).await?;
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Records that an attempt begins.
+    async fn begin(&self, item: &Item, open: &OpenRun, effects: Vec<Effect>) -> Result<(), Stop> {
+        let begin = |p: &mut Progress| {
+            p.attempts.insert(item.key.clone(), open.attempt);
+            p.open.insert(item.key.clone(), open.clone());
+        };
+        Ok(self.recorder.record(effects, begin).await?)
     }
 
     /// Whether the time of the whole contextualization is over.
@@ -215,6 +269,7 @@ impl Runs<'_> {
         let engine = engine::of(master, item, hosts.values().filter_map(|vm| progress.hosts.get(vm)), progress);
         OpenRun {
             run,
+            task: item.task.clone(),
             attempt,
             hosts,
             control: master.control.clone(),
@@ -235,7 +290,7 @@ impl Runs<'_> {
         let mut demux = Demux::new(&open.run, hosts, self.cleaner.clone(), log_max, open.position.clone());
         let mut silent = 0;
         loop {
-            if let Some(mut results) = demux.results(&item.phase) {
+            if let Some(mut results) = demux.results(&item.place()) {
                 if demux.position.end.as_ref().is_some_and(|end| end.state == "lost") {
                     sweep(master, &open.run).await?;
                 }

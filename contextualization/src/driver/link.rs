@@ -7,18 +7,26 @@ use crate::{
 };
 use serde_json::Value;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{Mutex, Notify},
+    time::Instant,
+};
 
-/// Time for one try to connect again; there are as many tries as the deadline allows.
+/// Longest time for one try to connect again.
 const AGAIN: Duration = Duration::from_secs(60);
+/// Pause between two tries.
+const AGAIN_PAUSE: Duration = Duration::from_secs(5);
 
-/// The link. Its methods wait until the master answers; who calls them bounds the time.
+/// The link. Its methods wait until the master answers; [`Link::dead`] tells when that will not happen.
 pub struct Link<'a> {
     limits: &'a SshLimits,
     target: Target,
     check_host_keys: bool,
     session: Mutex<SshSession>,
     conf_dir: String,
+    /// How long the master may be silent.
+    patience: Duration,
+    dead: Notify,
 }
 
 impl<'a> Link<'a> {
@@ -29,25 +37,38 @@ impl<'a> Link<'a> {
         check_host_keys: bool,
         session: SshSession,
         conf_dir: String,
+        patience: Duration,
     ) -> Self {
         let proxy_key = target.hop(&session).map(str::to_owned);
         if let Some(proxy) = &mut target.proxy {
             proxy.host_key = proxy_key;
         }
         target.host_key = Some(session.host_key().to_owned());
-        Self { limits, target, check_host_keys, session: Mutex::new(session), conf_dir }
+        let (session, dead) = (Mutex::new(session), Notify::new());
+        Self { limits, target, check_host_keys, session, conf_dir, patience, dead }
+    }
+
+    /// Resolves when the master has been silent for too long.
+    pub async fn dead(&self) {
+        self.dead.notified().await;
     }
 
     /// An open session, made again with back-off when the former one broke.
     pub async fn session(&self) -> SshSession {
         let mut session = self.session.lock().await;
+        let since = Instant::now();
         while session.is_closed() {
-            let settings = AccessSettings::new(AGAIN, self.check_host_keys);
+            let left = self.patience.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                self.dead.notify_one();
+                std::future::pending::<()>().await;
+            }
+            let settings = AccessSettings::new(AGAIN.min(left), self.check_host_keys);
             match access::reach(self.limits, &self.target, &settings).await {
                 Ok(new) => *session = new,
                 Err(error) => {
                     tracing::debug!(master = %self.name(), error = error.message, "the master does not answer");
-                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    tokio::time::sleep(AGAIN_PAUSE.min(left)).await;
                 }
             }
         }

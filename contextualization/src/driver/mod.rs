@@ -25,10 +25,10 @@ mod windows;
 
 use crate::{
     access::Proxy,
-    contract::{ErrorCode, Job, Journal, JournalClosed, Outcome, VmError},
+    contract::{ErrorCode, Job, Journal, JournalClosed, Outcome, VmError, VmPower},
     journal::text::Cleaner,
     plan::{
-        self, Runnable,
+        self, Files, Runnable,
         decide::{Decision, decide},
     },
     ssh::{Login, SshLimits},
@@ -40,10 +40,11 @@ use progress::{Phase, Progress};
 use recorder::Recorder;
 use stages::Stage;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The log line of an infrastructure whose contextualization is switched off.
@@ -56,6 +57,8 @@ const LANES: usize = 4;
 const REDOS: u32 = 5;
 /// Time for ending the runs of a cancelled job.
 const CANCEL: Duration = Duration::from_secs(12);
+/// How long the master may be off, as its cloud says, before another one is chosen.
+const DOWN: Duration = Duration::from_secs(10);
 
 /// Why the work does not simply go on.
 #[derive(Debug)]
@@ -64,10 +67,14 @@ pub(crate) enum Stop {
     Closed,
     /// The infrastructure cannot be contextualized.
     Failed(String),
-    /// The master is gone or lost its files: choose and prepare one again.
+    /// The same for a reason that its machines share.
+    Refused(ErrorCode, String),
+    /// The master lost its files or its runner: choose and prepare one again.
     Redo(String),
     /// Time is over.
     Late,
+    /// The master is gone or does not answer any more: the same with another one.
+    Dead(String),
     /// The connection broke in the middle of something that can be repeated.
     Broken,
 }
@@ -127,58 +134,108 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     async fn drive(&self) -> Outcome {
-        let mut redos = 0;
         loop {
             let stop = tokio::select! {
                 passed = self.pass() => match passed {
                     Ok(()) => return Outcome::Done,
                     Err(stop) => stop,
                 },
-                () = self.master_gone() => Stop::Redo("the master VM was deleted".to_owned()),
+                why = self.master_gone() => Stop::Dead(why),
             };
-            match stop {
+            let again = self.recorder.progress().await.redos < REDOS;
+            let ended = match stop {
                 Stop::Closed => return Outcome::Cancelled,
                 Stop::Late => return Outcome::TimedOut,
-                Stop::Redo(why) if redos < REDOS => {
-                    redos += 1;
-                    let reset = |p: &mut Progress| {
-                        p.phase = Phase::WaitIps;
-                        p.controls.clear();
-                        p.open.clear();
-                        // The keys of the user's steps begin with a number.
-                        p.finished.retain(|key| !key.starts_with(BASIC_KEY) && !key.starts_with(WINDOWS_KEY));
-                    };
-                    let line = format!("WARNING: {why}: a master is prepared again.");
-                    let effects = vec![crate::Effect::InfrastructureLog(line)];
-                    if self.recorder.record(effects, reset).await.is_err() {
-                        return Outcome::Cancelled;
-                    }
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                Stop::Failed(why) | Stop::Redo(why) => {
-                    if self.recorder.log([why.clone()]).await.is_err() {
-                        return Outcome::Cancelled;
-                    }
-                    return Outcome::Failed(why);
-                }
-                Stop::Broken => {}
+                Stop::Broken => continue,
+                Stop::Redo(why) if again => self.redo(&why, false).await.map(|()| None),
+                Stop::Dead(why) if again => self.redo(&why, true).await.map(|()| None),
+                Stop::Redo(why) | Stop::Dead(why) => self.failed(ErrorCode::MasterLost, why).await.map(Some),
+                Stop::Refused(code, why) => self.failed(code, why).await.map(Some),
+                Stop::Failed(why) => self.failed(ErrorCode::Internal, why).await.map(Some),
+            };
+            match ended {
+                Ok(None) => tokio::time::sleep(Duration::from_secs(1)).await,
+                Ok(Some(outcome)) => return outcome,
+                Err(JournalClosed) => return Outcome::Cancelled,
             }
         }
     }
 
-    /// Resolves when the chosen master is no longer among the machines.
-    async fn master_gone(&self) {
+    /// Back to the choice of the master, another one when this one is `dead`.
+    async fn redo(&self, why: &str, dead: bool) -> Result<(), JournalClosed> {
+        let progress = self.recorder.progress().await;
+        let error = VmError::new(ErrorCode::MasterLost, progress.phase.name(), why);
+        let most = self.job.settings.playbook_retries.max(2);
+        let mut effects =
+            vec![crate::Effect::InfrastructureLog(format!("WARNING: {why}: a master is prepared again."))];
+        for open in progress.open.values() {
+            let text = format!("ERROR executing task {}: ({}/{most})\n{}", open.task, open.attempt, error.cause());
+            effects.extend(open.hosts.values().map(|vm| crate::Effect::VmLog { vm: *vm, text: text.clone() }));
+        }
+        let change = |p: &mut Progress| {
+            p.lost.extend(p.master().filter(|_| dead));
+            p.redo();
+        };
+        self.recorder.record(effects, change).await
+    }
+
+    /// The infrastructure as a whole failed: machines without a result share the reason.
+    async fn failed(&self, code: ErrorCode, why: String) -> Result<Outcome, JournalClosed> {
+        self.recorder.log([why.clone()]).await?;
+        let phase = self.recorder.progress().await.phase.name();
+        self.undecided(&VmError::new(code, phase, &why)).await?;
+        Ok(Outcome::Failed(why))
+    }
+
+    /// The same failure for all machines without a result, in their logs too.
+    async fn undecided(&self, error: &VmError) -> Result<(), JournalClosed> {
+        let known = self.recorder.progress().await.results;
+        let vms: Vec<u32> = self.recorder.live().into_iter().filter(|vm| !known.contains_key(vm)).collect();
+        let log = |vm: &u32| crate::Effect::VmLog { vm: *vm, text: error.final_cause() };
+        let result = |vm: &u32| crate::Effect::VmResult { vm: *vm, result: Err(error.clone()) };
+        let effects = vms.iter().map(log).chain(vms.iter().map(result)).collect();
+        let results = vms.iter().map(|vm| (*vm, Some(error.clone())));
+        self.recorder.record(effects, |p| p.results.extend(results)).await
+    }
+
+    /// Resolves when the chosen master is no longer among the machines, or off for good.
+    async fn master_gone(&self) -> String {
         let mut vms = self.job.vms.clone();
+        let mut down: Option<Instant> = None;
         loop {
             let master = self.recorder.progress().await.master();
-            let gone = master.is_some_and(|master| vms.borrow_and_update().iter().all(|vm| vm.id != master));
-            if gone {
-                return;
+            let all = vms.borrow_and_update().clone();
+            match master.map(|master| all.iter().find(|vm| vm.id == master)) {
+                Some(None) => return "the master VM was deleted".to_owned(),
+                Some(Some(vm)) if vm.power == VmPower::Down => {
+                    if down.get_or_insert_with(Instant::now).elapsed() >= DOWN {
+                        return "the master VM was switched off".to_owned();
+                    }
+                }
+                _ => down = None,
             }
-            if vms.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            let look = async {
+                match down {
+                    Some(since) => tokio::time::sleep_until(since + DOWN).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let news = async {
+                if vms.changed().await.is_err() {
+                    // No news will ever come.
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = look => {}
+                () = news => {}
             }
         }
+    }
+
+    /// How long the master may be silent before another one is chosen: as long as machines are waited for.
+    fn patience(&self) -> Duration {
+        self.job.settings.wait_ssh * 2
     }
 
     /// From where it stands to the end.
@@ -193,37 +250,45 @@ impl<'a> Driver<'a> {
             return stage.disabled().await;
         }
         let (masters, files) = stage.prepared().await?;
-        self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&masters);
+        let silent = masters.iter().map(|master| master.link.dead().boxed());
+        tokio::select! {
+            worked = self.work(&stage, &masters, &files) => worked,
+            _ = futures::future::select_all(silent) => {
+                Err(Stop::Dead("the master VM does not answer any more".to_owned()))
+            }
+        }
+    }
+
+    /// The runs.
+    async fn work(&self, stage: &Stage<'_, 'a>, masters: &[Master<'a>], files: &Files) -> Result<(), Stop> {
+        let decision = stage.decision;
+        self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&masters.to_vec());
         let progress = self.recorder.progress().await;
-        let runs = Runs {
-            job: self.job,
-            recorder: self.recorder,
-            masters: &masters,
-            conf_dir: &self.conf_dir,
-            cleaner: self.cleaner(),
-        };
+        let runs =
+            Runs { job: self.job, recorder: self.recorder, masters, conf_dir: &self.conf_dir, cleaner: self.cleaner() };
         let built_in = |windows: bool, key: &str, task: &str, phase: &str, playbook: &str| {
             let family = progress.hosts.iter().filter(|(_, host)| host.windows == windows);
             let [key, task, phase] = [key, task, phase].map(str::to_owned);
             let playbook = Runnable::built_in(&self.job.radl, playbook);
-            Item { key, task, phase, playbook, vms: family.map(|(vm, _)| *vm).collect() }
+            let vms = family.map(|(vm, _)| *vm).collect();
+            Item { key, task, phase, step: None, playbook, vms, marks: BTreeMap::new() }
         };
         let basic = built_in(false, BASIC_KEY, "basic", "basic", plan::BASIC);
         let windows = built_in(true, WINDOWS_KEY, "main_windows", "main", plan::windows::PLAYBOOK);
         let (basic, windows) = tokio::join!(runs.run(&basic), runs.run(&windows));
         basic.and(windows)?;
         let steps: Vec<_> = decision.steps.iter().collect();
-        self.settle(&decision, 0).await?;
+        self.settle(decision, 0).await?;
         for (done, (step, lanes)) in steps.iter().enumerate() {
             let mut work = Vec::new();
             for lane in *lanes {
-                work.push(stage.lane(&runs, &files, **step, lane).boxed());
+                work.push(stage.lane(&runs, files, **step, lane).boxed());
             }
             let results: Vec<Result<(), Stop>> = futures::stream::iter(work).buffer_unordered(LANES).collect().await;
             let (late, others): (Vec<_>, Vec<_>) =
                 results.into_iter().partition(|result| matches!(result, Err(Stop::Late)));
             others.into_iter().collect::<Result<(), Stop>>()?;
-            self.settle(&decision, done + 1).await?;
+            self.settle(decision, done + 1).await?;
             let is_late = |e: &VmError| e.code == ErrorCode::Timeout;
             if !late.is_empty() || self.recorder.progress().await.results.values().flatten().any(is_late) {
                 return Err(Stop::Late);
@@ -288,8 +353,8 @@ impl<'a> Driver<'a> {
 
     async fn time_over(&self) -> Result<(), JournalClosed> {
         self.recorder.log([TIME_OVER.to_owned()]).await?;
-        let error = VmError { code: ErrorCode::Timeout, phase: "deadline".to_owned(), message: TIME_OVER.to_owned() };
-        self.recorder.results(self.recorder.live().into_iter().map(|vm| (vm, Err(error.clone())))).await
+        let phase = self.recorder.progress().await.phase.name();
+        self.undecided(&VmError::new(ErrorCode::Timeout, phase, "time is over")).await
     }
 }
 

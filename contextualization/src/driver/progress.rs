@@ -25,13 +25,41 @@ pub struct Progress {
     pub hosts: BTreeMap<u32, HostRecord>,
     /// Machines with a final result: none when fine.
     pub results: BTreeMap<u32, Option<VmError>>,
+    /// What the logs say already of the master that is being prepared.
+    pub said: BTreeSet<String>,
     /// Finished items.
     pub finished: BTreeSet<String>,
     /// Items with a run under way.
     pub open: BTreeMap<String, OpenRun>,
+    /// Attempts begun of items that are not finished: an attempt that took the master with it counts.
+    pub attempts: BTreeMap<String, u32>,
+    /// Machines for which an item of the user is done, with the mark of what it was done with.
+    pub done: BTreeMap<String, BTreeMap<u32, String>>,
+    /// Machines that were the master and died: others are preferred.
+    pub lost: BTreeSet<u32>,
+    /// How often a master was prepared again.
+    pub redos: u32,
 }
 
 impl Progress {
+    /// Back to the choice of the master. What is done for the machines stays done.
+    pub fn redo(&mut self) {
+        self.phase = Phase::WaitIps;
+        self.controls.clear();
+        self.open.clear();
+        self.hosts.clear();
+        self.said.clear();
+        // The keys of the user's steps begin with a number.
+        self.finished.retain(|key| !key.starts_with(super::BASIC_KEY) && !key.starts_with(super::WINDOWS_KEY));
+        self.redos += 1;
+    }
+
+    /// Whether the item is done for the machine, and nothing changed since.
+    pub fn is_done(&self, item: &super::item::Item, vm: u32) -> bool {
+        let done = self.done.get(&item.key).and_then(|vms| vms.get(&vm));
+        done.is_some() && done == item.marks.get(&vm)
+    }
+
     /// The machine of the infrastructure that is the master.
     pub fn master(&self) -> Option<u32> {
         self.controls.iter().find_map(|record| match record.node {
@@ -74,6 +102,19 @@ pub enum Phase {
     Running,
     /// All done.
     Done,
+}
+
+impl Phase {
+    /// Its name in errors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle | Self::WaitIps => "addresses",
+            Self::SelectMaster | Self::WaitMaster => "master",
+            Self::Bootstrap => "bootstrap",
+            Self::Running => "run",
+            Self::Done => "end",
+        }
+    }
 }
 
 /// A machine that was reached. Its password is not kept here but taken from the machine's facts.
@@ -124,6 +165,9 @@ impl HostRecord {
 pub struct OpenRun {
     /// Its id.
     pub run: String,
+    /// What it runs, as the log names it.
+    #[serde(default)]
+    pub task: String,
     /// Which attempt it is, from 1.
     pub attempt: u32,
     /// Its machines by inventory name.

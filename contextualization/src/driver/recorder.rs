@@ -47,6 +47,30 @@ impl Recorder {
         self.journal.record(Entry { progress: Some(value), effects }).await
     }
 
+    /// As [`Recorder::record`], without lines that this preparation of a master said before: a daemon that goes on with
+    /// it begins it again.
+    pub async fn once(&self, effects: Vec<Effect>, change: impl FnOnce(&mut Progress)) -> Result<(), JournalClosed> {
+        let mark = |effect: &Effect| match effect {
+            Effect::InfrastructureLog(line) => Some(line.clone()),
+            Effect::VmLog { vm, text } => Some(format!("{vm} {text}")),
+            _ => None,
+        };
+        let said = self.progress.lock().await.said.clone();
+        let is_new = |effect: &Effect| mark(effect).is_none_or(|mark| !said.contains(&mark));
+        let effects: Vec<Effect> = effects.into_iter().filter(is_new).collect();
+        let marks: Vec<String> = effects.iter().filter_map(mark).collect();
+        let change = |p: &mut Progress| {
+            p.said.extend(marks);
+            change(p);
+        };
+        self.record(effects, change).await
+    }
+
+    /// Lines for the infrastructure's log, once in a preparation.
+    pub async fn log_once(&self, lines: impl IntoIterator<Item = String>) -> Result<(), JournalClosed> {
+        self.once(lines.into_iter().map(Effect::InfrastructureLog).collect(), |_| {}).await
+    }
+
     /// Lines for the infrastructure's log.
     pub async fn log(&self, lines: impl IntoIterator<Item = String>) -> Result<(), JournalClosed> {
         let effects: Vec<Effect> = lines.into_iter().map(Effect::InfrastructureLog).collect();

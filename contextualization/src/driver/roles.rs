@@ -61,11 +61,10 @@ impl Stage<'_, '_> {
             );
             effects.push(Effect::InfrastructureLog(format!("WARNING: {message}.")));
             for vm in self.vms().iter().filter(|vm| self.needs(node, vm, wanted)) {
-                let text =
-                    format!("ERROR: Galaxy {kind} {requirement}\nCause: [{}] {message}\n", ErrorCode::RoleInstall);
+                let error = VmError::new(ErrorCode::RoleInstall, PHASE, message.clone());
+                let text = format!("ERROR: Galaxy {kind} {requirement}\n{}", error.final_cause());
                 effects.push(Effect::VmLog { vm: vm.id, text });
-                let code = ErrorCode::RoleInstall;
-                results.push((vm.id, Err(VmError { code, phase: PHASE.to_owned(), message: message.clone() })));
+                results.push((vm.id, Err(error)));
             }
         }
         recorder.record(effects, |p| p.lock_step_roles.extend(lock_step)).await?;

@@ -10,7 +10,7 @@ use crate::{
     bootstrap::{self, BootstrapError, Privilege},
     contract::{Effect, ErrorCode, Installed, VmError, VmFacts, VmPower},
     plan::{
-        self, Files, Sources,
+        self, Files, Runnable, Sources,
         control::ControlNode,
         decide::{Decision, Lane, is_windows, option},
         inventory::{self, Common},
@@ -37,7 +37,7 @@ pub(super) fn lacks_public_ip(vm: &VmFacts) -> bool {
 }
 
 pub(super) fn error(code: ErrorCode, phase: &str, message: impl Into<String>) -> VmError {
-    VmError { code, phase: phase.to_owned(), message: message.into() }
+    VmError::new(code, phase, message)
 }
 
 impl Stage<'_, '_> {
@@ -118,7 +118,7 @@ impl Stage<'_, '_> {
         }
         let ids: Vec<String> = self.vms().iter().filter(nothing).map(|vm| vm.id.to_string()).collect();
         let text = format!("Error waiting for an IP of VM {}: none within {} s.", ids.join(", "), limit.as_secs());
-        Err(Stop::Failed(text))
+        Err(Stop::Refused(ErrorCode::NoIp, text))
     }
 
     /// Waits until the machines on a public network have their public address.
@@ -132,7 +132,7 @@ impl Stage<'_, '_> {
         if self.wait(limit, |vms| !vms.iter().any(|vm| lacks(&vm))).await {
             return Ok(());
         }
-        Err(Stop::Failed("Error waiting all the VMs to have all the requested IPs".to_owned()))
+        Err(Stop::Refused(ErrorCode::NoIp, "Error waiting all the VMs to have all the requested IPs".to_owned()))
     }
 
     /// Brings Ansible, and the roles and collections of the document, to a control node.
@@ -149,13 +149,13 @@ impl Stage<'_, '_> {
             "Performing preliminary steps to configure Ansible.".to_owned(),
             format!("Configure Ansible{what} in the {place}."),
         ];
-        recorder.log(lines).await?;
+        recorder.log_once(lines).await?;
         let (settings, privilege) = (&driver.job.settings, Privilege::of(target));
         let (runtime, mut notes) = bootstrap::bootstrap(session, settings, &driver.conf_dir, version, &privilege)
             .await
             .map_err(|e| match e {
                 BootstrapError::Ssh(SshError::Disconnected { .. }) => Stop::Redo(e.to_string()),
-                e => Stop::Failed(format!("Error configuring master node: {node}: {e}")),
+                e => Stop::Refused(e.code(), format!("Error configuring master node: {node}: {e}")),
             })?;
         notes.push(format!("Ansible successfully configured in the {place}."));
         let effects = notes.into_iter().map(Effect::InfrastructureLog).collect();
@@ -164,7 +164,7 @@ impl Stage<'_, '_> {
                 record.runtime = Some(runtime.clone());
             }
         };
-        recorder.record(effects, keep).await?;
+        recorder.once(effects, keep).await?;
         self.roles(node, &runtime, &privilege, session).await
     }
 
@@ -222,7 +222,7 @@ impl Stage<'_, '_> {
         let mut text = format!("Remote access to VM: {} Open!\n", record.address);
         notes.iter().for_each(|note| text.extend([note, "\n"]));
         effects.push(Effect::VmLog { vm, text });
-        Ok(self.driver.recorder.record(effects, |p| drop(p.hosts.insert(vm, record))).await?)
+        Ok(self.driver.recorder.once(effects, |p| drop(p.hosts.insert(vm, record))).await?)
     }
 
     /// Opens the doors of all machines of a control node but itself; one that stays shut concerns nobody else.
@@ -239,10 +239,10 @@ impl Stage<'_, '_> {
     /// Records a door that stays shut, with a line for the log of the infrastructure.
     pub(super) async fn door_shut(&self, vm: &VmFacts, e: VmError, line: Option<String>) -> Result<(), Stop> {
         let recorder = self.driver.recorder;
-        let text = format!("Error Waiting access to VM: {}\nCause: [{}] {}\n", vm.id, e.code, e.message);
+        let text = format!("Error Waiting access to VM: {}\n{}", vm.id, e.final_cause());
         let mut effects: Vec<_> = line.into_iter().map(Effect::InfrastructureLog).collect();
         effects.push(Effect::VmLog { vm: vm.id, text });
-        recorder.record(effects, |_| {}).await?;
+        recorder.once(effects, |_| {}).await?;
         Ok(recorder.results([(vm.id, Err(e))]).await?)
     }
 
@@ -276,7 +276,7 @@ impl Stage<'_, '_> {
             return self.windows_door(node, vm, routes.master()).await;
         }
         let text = format!("Waiting SSH access to VM: {}\n", inventory::main_ip(vm).unwrap_or_default());
-        recorder.record(vec![Effect::VmLog { vm: vm.id, text }], |_| {}).await?;
+        recorder.once(vec![Effect::VmLog { vm: vm.id, text }], |_| {}).await?;
         let mut target = match Target::of(vm, &driver.job.ansible_key) {
             Ok(target) => target,
             Err(e) => return self.door_shut(vm, e, None).await,
@@ -327,6 +327,27 @@ impl Stage<'_, '_> {
         plan::files(&sources).map_err(|e| Stop::Failed(format!("Error generating playbooks: {e}")))
     }
 
+    /// What a playbook is done with for each machine: its text, and what the inventory says of the machine.
+    async fn marks(&self, files: &Files, playbook: &Runnable, vms: &[u32]) -> BTreeMap<u32, String> {
+        let hosts = self.driver.recorder.progress().await.hosts;
+        // The playbook of an encrypted recipe is made on the master: its text is the recipe's.
+        let path = playbook.vault.as_ref().and_then(|vault| vault.recipe.as_ref()).unwrap_or(&playbook.playbook);
+        let text = files.entries.iter().find(|entry| entry.path == *path).map(|entry| entry.content.as_slice());
+        let facts = self.vms();
+        let mark = |vm: &u32| {
+            let host = hosts.get(vm)?;
+            let host = format!("{} {} {} {}", host.name, host.address, host.port, host.user);
+            let info = facts.iter().find(|facts| facts.id == *vm)?.info.to_text();
+            let mut hash = openssl::sha::Sha256::new();
+            for part in [text.unwrap_or_default(), host.as_bytes(), info.as_bytes()] {
+                hash.update(&part.len().to_be_bytes());
+                hash.update(part);
+            }
+            Some((*vm, hash.finish()[..16].iter().map(|byte| format!("{byte:02x}")).collect()))
+        };
+        vms.iter().filter_map(mark).collect()
+    }
+
     /// Runs the recipes of a lane one after the other.
     pub(super) async fn lane(&self, runs: &Runs<'_>, files: &Files, step: i64, lane: &Lane) -> Result<(), Stop> {
         let recorder = self.driver.recorder;
@@ -338,7 +359,8 @@ impl Stage<'_, '_> {
                 Some(Ok(Some(playbook))) => {
                     let task = format!("{recipe}_{}", lane.system);
                     let (playbook, vms) = (playbook.clone(), lane.vms.clone());
-                    runs.run(&Item { key, task, phase, playbook, vms }).await?;
+                    let marks = self.marks(files, &playbook, &vms).await;
+                    runs.run(&Item { key, task, phase, step: Some(step), playbook, vms, marks }).await?;
                 }
                 Some(Err(fault)) => {
                     let code = match fault {
@@ -348,7 +370,8 @@ impl Stage<'_, '_> {
                     let e = error(code, &phase, fault.to_string());
                     let known = recorder.progress().await.results;
                     let vms = || lane.vms.iter().filter(|vm| !known.contains_key(vm));
-                    let log = |vm: &u32| Effect::VmLog { vm: *vm, text: format!("ERROR: {fault}\n") };
+                    let text = Item::failed(&format!("{recipe}_{}", lane.system), 1, 1, &e);
+                    let log = |vm: &u32| Effect::VmLog { vm: *vm, text: text.clone() };
                     recorder.record(vms().map(log).collect(), |_| {}).await?;
                     recorder.results(vms().map(|vm| (*vm, Err(e.clone())))).await?;
                 }

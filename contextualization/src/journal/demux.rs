@@ -3,10 +3,10 @@
 use super::{
     event::{Event, Line, Lines, Stats},
     text::{self, Cleaner},
+    verdict::{self, Failure, Place},
 };
 use crate::{
     contract::{Effect, ErrorCode, VmError},
-    galaxy,
     plan::builtin::INSTALL,
 };
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Exit status of Ansible after an exception that it did not expect.
 const UNEXPECTED: i64 = 250;
-/// What Ansible says of encrypted text that it cannot open.
-const NO_SECRET: &str = "no vault secrets";
-const NOT_DECRYPTED: &str = "Decryption failed";
 /// What the free strategy says of an action that it cannot run.
 const LOCK_STEP: &str = "bypasses the host loop";
 
@@ -43,26 +40,12 @@ pub struct Position {
     pub end: Option<End>,
 }
 
-/// A failed task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// What kind.
-    pub code: ErrorCode,
-    /// The task.
-    pub task: String,
-    /// What the module said.
-    pub message: String,
-    /// Whether not the task failed but what carries it.
-    #[serde(default)]
-    pub mitogen: bool,
-}
-
 /// End of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// Exit status of Ansible.
     pub rc: i64,
-    /// `finished`, `cancelled`, `timeout`, `failed`, `lost`.
+    /// `finished`, `cancelled`, `timeout`, `failed`, `lost`, `rebooted`.
     pub state: String,
     /// Last lines of its output.
     pub tail: String,
@@ -105,7 +88,8 @@ impl Demux {
             self.position.offset += bytes;
             match event {
                 Some(event) if event.e == "lost" && self.position.end.is_none() => {
-                    self.position.end = Some(End { rc: 255, state: "lost".to_owned(), tail: String::new() });
+                    let state = if event.state == "rebooted" { "rebooted" } else { "lost" };
+                    self.position.end = Some(End { rc: 255, state: state.to_owned(), tail: String::new() });
                 }
                 Some(event) if event.run == self.run && event.seq > 0 => {
                     if event.seq > self.position.last_seq && self.position.end.is_none() {
@@ -146,8 +130,8 @@ impl Demux {
             "play" => self.play(event, effects),
             "stats" => self.stats(&event.stats, effects),
             "run_end" => {
-                let tail = self.cleaner.clean(&event.tail);
-                self.position.end = Some(End { rc: event.rc, state: event.state.clone(), tail });
+                let tail: Vec<String> = event.tail.lines().map(|line| self.cleaner.name(line)).collect();
+                self.position.end = Some(End { rc: event.rc, state: event.state.clone(), tail: tail.join("\n") });
             }
             kind => {
                 let Some(vm) = self.vm(event.host.as_ref()) else { return };
@@ -244,37 +228,24 @@ impl Demux {
     }
 
     fn values(&self, event: &Event, pretty: bool) -> String {
-        self.cleaner.clean(&text::values(&event.res, pretty))
+        self.cleaner.json(&text::values(&event.res, pretty))
     }
 
     fn message(&self, event: &Event) -> String {
-        let text = |key: &str| event.res.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
-        let message = text("msg").unwrap_or("no message");
-        let stderr = text("stderr").map(|t| t.lines().rev().take(20).collect::<Vec<_>>());
-        let stderr = stderr.map(|mut lines| {
-            lines.reverse();
-            format!(" ({})", lines.join("; "))
-        });
-        let all: String = format!("{message}{}", stderr.unwrap_or_default()).chars().take(2000).collect();
-        self.cleaner.name(&all)
+        verdict::failure("", &event.res, &self.cleaner).message
     }
 
     fn failure(&mut self, vm: u32, kind: &str, task: &str, event: &Event) {
-        let message = self.message(event);
         // The summary of a loop says less than its failed item did.
         if event.looped && self.position.failures.get(&vm).is_some_and(|f| f.task == task) {
             return;
         }
-        let code = if kind == "unreachable" {
-            ErrorCode::Unreachable
-        } else if message.contains(NO_SECRET) || message.contains(NOT_DECRYPTED) {
-            ErrorCode::Vault
-        } else if message.contains("DISK_NOT_FOUND") {
-            ErrorCode::DiskNotFound
-        } else {
-            ErrorCode::TaskFailed
-        };
-        self.position.failures.insert(vm, Failure { code, task: task.to_owned(), message, mitogen: event.mitogen });
+        let mut failure = verdict::failure(task, &event.res, &self.cleaner);
+        if kind == "unreachable" {
+            failure.unreachable();
+        }
+        failure.mitogen = event.mitogen;
+        self.position.failures.insert(vm, failure);
     }
 
     /// Machines where a run with mitogen failed because of mitogen, if it failed: those that could not be reached with it,
@@ -301,41 +272,11 @@ impl Demux {
         end.is_some_and(|end| end.state == "finished" && end.rc != 0 && end.tail.contains(LOCK_STEP))
     }
 
-    /// The result of each machine once the run ended; none before. `phase` names the place in errors.
+    /// The result of each machine once the run ended; none before. `place` is where the run belongs.
     #[must_use]
-    pub fn results(&self, phase: &str) -> Option<BTreeMap<u32, Result<(), VmError>>> {
+    pub fn results(&self, place: &Place) -> Option<BTreeMap<u32, Result<(), VmError>>> {
         let end = self.position.end.as_ref()?;
-        let result = |vm: u32| -> Result<(), VmError> {
-            let error = |code, message: String| Err(VmError { code, phase: phase.to_owned(), message });
-            match self.position.stats.get(&vm) {
-                Some(true) => return Ok(()),
-                None if end.state == "finished" && end.rc == 0 => return Ok(()),
-                // It did all its work before another machine held up the run.
-                None if self.position.done.contains(&vm) && matches!(end.state.as_str(), "timeout" | "cancelled") => {
-                    return Ok(());
-                }
-                _ => {}
-            }
-            match end.state.as_str() {
-                "timeout" => return error(ErrorCode::Timeout, "time is over".to_owned()),
-                "cancelled" => return error(ErrorCode::Cancelled, "the run was cancelled".to_owned()),
-                "lost" => return error(ErrorCode::RunnerLost, "the run on the master ended abruptly".to_owned()),
-                _ => {}
-            }
-            if let Some(failure) = self.position.failures.get(&vm) {
-                return error(failure.code, format!("task '{}': {}", failure.task, failure.message));
-            }
-            if self.position.stats.is_empty() {
-                let is_vault = ["VAULT: ", NO_SECRET, NOT_DECRYPTED].iter().any(|words| end.tail.contains(words));
-                if is_vault {
-                    let last = end.tail.lines().rev().find(|line| !line.trim().is_empty());
-                    return error(ErrorCode::Vault, last.unwrap_or_default().trim_start_matches("VAULT: ").to_owned());
-                }
-                let hint = galaxy::hint(&end.tail).map(|hint| format!("\n{hint}")).unwrap_or_default();
-                return error(ErrorCode::RecipeInvalid, format!("Ansible did not run the recipe:\n{}{hint}", end.tail));
-            }
-            error(ErrorCode::TaskFailed, "the machine was not reached: the play ended before".to_owned())
-        };
-        Some(self.hosts.values().map(|vm| (*vm, result(*vm))).collect())
+        let result = |vm: &u32| verdict::result(&self.position, *vm, end, place);
+        Some(self.hosts.values().map(|vm| (*vm, result(vm))).collect())
     }
 }

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Bytes of a line that is still read; longer ones are skipped.
-const LINE: usize = 1 << 20;
+/// Bytes of a line that is still read, as many as the callback writes; longer ones are skipped.
+const LINE: usize = (256 << 10) + 1;
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -88,7 +88,7 @@ impl Lines {
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.rest);
                 let whole = !std::mem::take(&mut self.overlong);
-                let event = if whole { serde_json::from_slice(&line).ok() } else { None };
+                let event = if whole { parse(&line) } else { None };
                 lines.push(Line { bytes: line.len() as u64 + std::mem::take(&mut dropped), event });
             } else if dropped > 0 {
                 // Already gone from memory: count it now, so that the offset stays right.
@@ -97,4 +97,27 @@ impl Lines {
         }
         lines
     }
+}
+
+/// The event of a line, none for garbage. Bytes that are no UTF-8 and halves of surrogate pairs, which JSON of Python may
+/// hold, are replaced.
+fn parse(line: &[u8]) -> Option<Event> {
+    if let Ok(event) = serde_json::from_slice(line) {
+        return Some(event);
+    }
+    let mut bytes = String::from_utf8_lossy(line).into_owned().into_bytes();
+    let mut at = 0;
+    while at + 6 <= bytes.len() {
+        let is_half =
+            |escape: &[u8]| matches!(escape, [b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..]);
+        if bytes[at] != b'\\' {
+            at += 1;
+            continue;
+        }
+        if is_half(&bytes[at + 1..]) {
+            bytes[at + 2..at + 6].copy_from_slice(b"fffd");
+        }
+        at += 2;
+    }
+    serde_json::from_slice(&bytes).ok()
 }

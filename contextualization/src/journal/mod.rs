@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`event`] | lines of the journal |
 //! | [`demux`] | events of a run to logs and results per machine |
+//! | [`verdict`] | why a machine failed |
 //! | [`text`] | the look of the log; masking and escaping |
 
 pub mod demux;
 pub mod event;
 pub mod text;
+pub mod verdict;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use super::{
     demux::{Demux, Position},
     text::Cleaner,
+    verdict::Place,
 };
 use crate::{Effect, ErrorCode};
 use proptest::prelude::*;
@@ -42,15 +43,20 @@ fn journal_becomes_logs_and_results() {
     let stars = "*".repeat(68);
     let expected = format!(
         "\nPLAY [web] {stars}*\n\nTASK [Say \\x1b[31mit] {}\nThursday 01 January 1970  00:00:00 +0000\nok: [10.0.0.1_0] => {{\n    \
-         \"msg\": \"the ******** é\\nVM 3:\\nLaunch task: x\"\n}}\n\nPLAY RECAP {stars}*\n10.0.0.1_0 : ok=1 changed=0 \
+         \"msg\": \"the ******** é\\nVM 3:\\nLaunch task\\u003a x\"\n}}\n\nPLAY RECAP {stars}*\n10.0.0.1_0 : ok=1 changed=0 \
          unreachable=0 failed=0 skipped=0 rescued=0 ignored=0\n",
         "*".repeat(60)
     );
     let expected = expected.replace(&format!("TASK [Say \\x1b[31mit] {}\n", "*".repeat(60)), "TASK\n");
     let first = logs[&0].lines().map(|l| if l.starts_with("TASK [Say \\x1b[31mit] **") { "TASK" } else { l });
     assert_eq!(first.collect::<Vec<_>>().join("\n") + "\n", expected);
-    assert!(logs[&1].contains("fatal: [10.0.0.2_1]: FAILED! => {\"msg\":\"no\",\"stderr\":\"why\"}\n"), "{}", logs[&1]);
-    let results = demux.results("step 1").unwrap();
+    assert!(
+        logs[&1].contains("fatal: [10.0.0.2_1]: FAILED! => {\"msg\": \"no\", \"stderr\": \"why\"}\n"),
+        "{}",
+        logs[&1]
+    );
+    let place = Place { phase: "step 1".to_owned(), step: Some(1), recipe: Some("web_front".to_owned()) };
+    let results = demux.results(&place).unwrap();
     assert_eq!(results[&0], Ok(()));
     let error = results[&1].clone().unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::TaskFailed, "task 'Say it': no (why)"));
@@ -80,10 +86,79 @@ proptest! {
         prop_assert_eq!(reader.position.offset, JOURNAL.len() as u64);
     }
 
+    /// Lines repeated, between them garbage, torn lines and lines of other runs: the same logs, and the rest is counted.
+    /// Cases: L-17.
+    #[test]
+    fn damaged_journals_have_their_effect_once(
+        noise in prop::collection::vec((0..JOURNAL.lines().count(), 0..4usize, 0..60usize), 0..30),
+    ) {
+        let lines: Vec<&str> = JOURNAL.lines().collect();
+        let (mut damaged, mut foreign) = (Vec::new(), 0);
+        for (at, line) in lines.iter().enumerate() {
+            damaged.extend(format!("{line}\n").bytes());
+            for (_, kind, size) in noise.iter().filter(|(place, ..)| *place == at) {
+                match kind {
+                    // Again, with any of the lines before it.
+                    0 => damaged.extend(format!("{line}\n{}\n", lines[size % (at + 1)]).bytes()),
+                    1 => damaged.extend(line.bytes().take(*size).chain(*b"\n")),
+                    2 => damaged.extend(b"{\"run\":\"another\",\"seq\":99,\"e\":\"ok\",\"host\":\"10.0.0.1_0\"}\n"),
+                    _ => damaged.extend(vec![0xff; *size].into_iter().chain(*b"\n")),
+                }
+                foreign += u64::from(*kind == 2);
+            }
+        }
+        let (mut reader, mut pristine) = (demux(Position::default()), demux(Position::default()));
+        prop_assert_eq!(logs(reader.feed(&damaged)), logs(pristine.feed(JOURNAL.as_bytes())));
+        prop_assert!(reader.position.garbage >= pristine.position.garbage + foreign);
+        prop_assert_eq!(reader.results(&Place::default()), pristine.results(&Place::default()));
+    }
+
+    /// In any order: no event has its effect twice, and later ones are not undone by earlier ones.
+    /// Cases: L-17.
+    #[test]
+    fn reordered_lines_never_count_twice(order in Just((0..JOURNAL.lines().count()).collect::<Vec<_>>()).prop_shuffle()) {
+        let lines: Vec<&str> = JOURNAL.lines().collect();
+        let shuffled: String = order.iter().chain(&order).map(|at| format!("{}\n", lines[*at])).collect();
+        for log in logs(demux(Position::default()).feed(shuffled.as_bytes())).values() {
+            for once in ["PLAY [", "TASK [", "ok: [", "fatal: [", "PLAY RECAP"] {
+                prop_assert!(log.matches(once).count() <= 1, "{}", log);
+            }
+        }
+    }
+
     #[test]
     fn hostile_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
         let mut reader = demux(Position::default());
         let effects = reader.feed(&bytes);
         prop_assert!(effects.is_empty() && reader.position.offset <= bytes.len() as u64);
     }
+}
+
+/// The log of a run is bounded: its beginning, a mark, failures and the recap. In ASCII where that is wished for.
+#[test]
+fn long_logs_are_cut() {
+    let hosts = [("10.0.0.1_0".to_owned(), 0)].into();
+    let mut reader = Demux::new("r", hosts, Cleaner::new([], true), 4096, Position::default());
+    let mut all = String::new();
+    let mut say = |seq: u64, kind: &str, text: &str| {
+        let line = format!(
+            r#"{{"run":"r","seq":{seq},"e":"{kind}","host":"10.0.0.1_0","name":"é","verbose":true,"res":{{"msg":"{text}"}}}}"#
+        );
+        let effects = reader.feed(format!("{line}\n").as_bytes());
+        all.push_str(&logs(effects).remove(&0).unwrap_or_default());
+    };
+    (1..1000).for_each(|seq| say(seq, "ok", "schön"));
+    say(1000, "failed", "at last");
+    assert!(all.len() < 5000 && all.is_ascii() && all.contains("\"schn\""), "{all}");
+    assert_eq!(all.matches("... the log of this run is too long: only failures follow ...\n").count(), 1);
+    assert!(all.ends_with("FAILED! => {\"msg\": \"at last\"}\n"), "{all}");
+}
+
+/// What Python writes of bytes that are no text is no valid JSON everywhere: it is read all the same.
+#[test]
+fn halves_of_characters_are_replaced() {
+    let mut reader = demux(Position::default());
+    let line = br#"{"run":"r","seq":1,"e":"ok","host":"10.0.0.1_0","name":"x","verbose":true,"res":{"msg":"a\\ud800 \udcff b"}}"#;
+    let text = logs(reader.feed(&[line.as_slice(), b"\n"].concat())).remove(&0).unwrap();
+    assert!(text.contains("\"a\\\\ud800 \u{fffd} b\""), "{text}");
 }

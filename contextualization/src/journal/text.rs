@@ -1,11 +1,18 @@
 //! The look of the log: Ansible's classic output (spec/contextualization.md 1.21), control characters escaped, secrets
 //! masked.
 
-use serde_json::{Map, Value};
-use std::fmt::Write;
+use serde::Serialize;
+use serde_json::{
+    Map, Serializer, Value,
+    ser::{Formatter, PrettyFormatter},
+};
+use std::{fmt::Write, io};
 
 /// Shortest secret that is masked.
 const SECRET: usize = 6;
+
+/// Readers of the log cut it here, wherever it stands: only the driver may write it.
+const LAUNCH: &str = "Launch task: ";
 
 /// Makes text of a machine fit for the log.
 #[derive(Clone, Default)]
@@ -60,6 +67,10 @@ impl Cleaner {
                 c if c.is_control() => {
                     let _ = write!(out, "\\x{:02x}", c as u32);
                 }
+                // They end a line where newlines do not.
+                '\u{2028}' | '\u{2029}' => {
+                    let _ = write!(out, "\\u{:04x}", c as u32);
+                }
                 // Marks that reorder text on a screen.
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
                 c if self.ascii && !c.is_ascii() => {}
@@ -69,11 +80,17 @@ impl Cleaner {
         out
     }
 
-    /// As [`Cleaner::clean`], on one line and of bounded length: names of tasks, plays, items.
+    /// As [`Cleaner::clean`], on one line and of bounded length: names of tasks, plays, items; messages.
     #[must_use]
     pub fn name(&self, text: &str) -> String {
-        let line: String = text.chars().take(1000).map(|c| if c == '\n' || c == '\r' { ' ' } else { c }).collect();
-        self.clean(&line)
+        let line: String = text.chars().take(2000).map(|c| if c == '\n' || c == '\r' { ' ' } else { c }).collect();
+        self.clean(&line).replace(LAUNCH, "Launch task\\: ")
+    }
+
+    /// As [`Cleaner::clean`], for a text of JSON, which means the same afterwards.
+    #[must_use]
+    pub fn json(&self, text: &str) -> String {
+        self.clean(text).replace(LAUNCH, "Launch task\\u003a ")
     }
 }
 
@@ -91,17 +108,36 @@ pub fn moment(ts: f64) -> String {
     time.format("%A %d %B %Y  %H:%M:%S %z\n").to_string()
 }
 
-/// Values of a result on one line, or with four blanks of indentation.
+/// Values of a result as Ansible prints them, sorted: on one line, or with four blanks of indentation.
 #[must_use]
 pub fn values(result: &Map<String, Value>, pretty: bool) -> String {
-    if !pretty {
-        return Value::Object(result.clone()).to_string();
-    }
+    let mut result = Value::Object(result.clone());
+    result.sort_all_objects();
     let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
-    match serde::Serialize::serialize(result, &mut serializer) {
+    let written = if pretty {
+        result.serialize(&mut Serializer::with_formatter(&mut out, PrettyFormatter::with_indent(b"    ")))
+    } else {
+        result.serialize(&mut Serializer::with_formatter(&mut out, OneLine))
+    };
+    match written {
         Ok(()) => String::from_utf8_lossy(&out).into_owned(),
-        Err(_) => Value::Object(result.clone()).to_string(),
+        Err(_) => result.to_string(),
+    }
+}
+
+/// JSON as Python writes it on one line.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     keeper::Keeper,
     lab::{self, Lab, Node},
 };
-use contextualization::{KeyPair, Outcome, VmFacts, ssh::keys};
+use contextualization::{ErrorCode, KeyPair, Outcome, VmError, VmFacts, ssh::keys};
 use radl::{AnsibleHost, Features, Radl};
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
@@ -141,9 +141,13 @@ fn in_the_place_of_a_master() {
         // Another host under a known address.
         let mut again = one(2);
         again.progress = serde_json::Value::Null;
+        keeper.memory.0.lock().unwrap().results.clear();
         again.ansible_host_keys = known;
         again.ansible_host_keys.insert("two".to_owned(), keys::generate().unwrap().public);
         let Outcome::Failed(why) = keeper.contextualize(again).await else { panic!("{}", keeper.memory.dump()) };
         assert!(why.contains("ansible host two cannot be used") && why.contains("key"), "{why}");
+        let seen = keeper.memory.0.lock().unwrap();
+        let shared = |result: &Result<(), VmError>| result.as_ref().is_err_and(|e| e.code == ErrorCode::HostkeyChanged);
+        assert!(seen.results.values().all(shared), "{:?}", seen.results);
     });
 }

@@ -21,6 +21,13 @@ pub struct Seen {
     pub proxy_host_keys: BTreeMap<u32, String>,
 }
 
+impl Seen {
+    /// Whether a line of the infrastructure's log has this text.
+    pub fn said(&self, text: &str) -> bool {
+        self.infrastructure.iter().any(|line| line.contains(text))
+    }
+}
+
 /// A journal in memory.
 #[derive(Default)]
 pub struct Memory(pub Mutex<Seen>);

@@ -156,6 +156,36 @@ impl Lab {
         inner.expect("the node runs").parse().unwrap()
     }
 
+    /// Ends a node at once, as a power failure would.
+    pub fn kill(&self, node: &Node) {
+        Command::new("kill").args(["-9", &self.pid(node).to_string()]).status().unwrap();
+    }
+
+    /// Starts a node again that was killed: its disk is as it was, what it held in memory and in /tmp is gone.
+    pub fn start_again(&self, node: &Node) {
+        let output = Command::new("bash")
+            .args(["-c", include_str!("again.sh")])
+            .env("DIR", self.dir.path())
+            .env("NAME", node.name)
+            .env("PORT", node.port.to_string())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "node {}: {}", node.name, String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What sshd of a node said.
+    pub fn sshd_log(&self, node: &Node) -> String {
+        std::fs::read_to_string(self.dir.path().join(node.name).join("log")).unwrap()
+    }
+
+    /// The same machine under one more address, as another machine of the infrastructure would be.
+    pub fn alias(&self, node: &Node, octet: u8) -> Node {
+        let device = format!("ip addr add 10.77.0.{octet}/24 dev eth0");
+        let (done, text) = self.shell(node, &device);
+        assert!(done, "{text}");
+        Node { links: vec![(0, octet)], ..node.clone() }
+    }
+
     /// A path inside a node.
     pub fn path(&self, node: &Node, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.pid(node)))

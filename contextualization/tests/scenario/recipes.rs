@@ -432,7 +432,7 @@ fn applications() {
             let mut there = Features::new();
             there.set_text("preinstalled", "yes");
             group.insert("in-the-image".to_owned(), there);
-            Arc::make_mut(&mut facts.info).systems[0].features.set("disk.0.applications", Value::Contains(group));
+            Arc::make_mut(&mut facts.info).systems[0].features.set("disk.0.applications", Value::Contains(Box::new(group)));
         }
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
         let key = keys::generate().unwrap();

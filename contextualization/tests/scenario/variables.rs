@@ -73,7 +73,7 @@ fn names_and_variables() {
             application.set_text("version", "1.10");
             application.set_text("path", EVIL);
             application.set_text("preinstalled", "yes");
-            f.set("disk.0.applications", Value::Contains([("tool".to_owned(), application)].into()));
+            f.set("disk.0.applications", Value::Contains(Box::new([("tool".to_owned(), application)].into())));
         });
         EVIL.clone_into(&mut w1_facts.provider_id);
         "cloud = # \"q\"".clone_into(&mut w1_facts.cloud_server);

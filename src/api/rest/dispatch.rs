@@ -119,6 +119,7 @@ async fn seldom(operation: Operation, request: Request) -> Result<Response, Fail
         O::OtherProperty => infrastructures::other_property(request).await,
         O::Events => events::events(request).await,
         O::MachineLog => vms::log(request).await,
+        O::MachineError => vms::error(request).await,
         other => refuse(other, request).await,
     }
 }

@@ -151,8 +151,10 @@ fn prefix(operation: Operation, class: Class) -> &'static str {
         (O::ChangeOwners, _) => "Error modifying infrastructure owner: ",
         (O::Machine, Class::Other) => "Error Getting VM info: ",
         (O::Machine, _) => "Error Getting VM. info: ",
-        (O::MachineProperty | O::MachineLog | O::MachineCommand, Class::Other) => "Error Getting VM property: ",
-        (O::MachineProperty | O::MachineLog | O::MachineCommand, _) => "Error Getting VM. property: ",
+        (O::MachineProperty | O::MachineLog | O::MachineError | O::MachineCommand, Class::Other) => {
+            "Error Getting VM property: "
+        }
+        (O::MachineProperty | O::MachineLog | O::MachineError | O::MachineCommand, _) => "Error Getting VM. property: ",
         (O::Alter, _) => "Error modifying resources: ",
         (O::Remove, _) => "Error Removing resources: ",
         (O::Start, _) => "Error in start op in VM: ",

@@ -7,7 +7,7 @@ use super::{
     reply::{self, Named, Response},
     request::Request,
 };
-use crate::engine::error::OperationError;
+use crate::engine::{error::OperationError, render};
 use connectors::PowerOperation;
 use radl::Radl;
 use warp::http::StatusCode;
@@ -56,6 +56,14 @@ pub(super) async fn log(request: Request) -> Result<Response, Failure> {
     let form = request.form(Media::Text)?;
     let log = request.engine().vm_log(&caller, request.infrastructure(), request.machine()?).await?;
     Ok(reply::named_text(form, "contmsg", log)?)
+}
+
+/// `GET /infrastructures/<inf>/vms/<vm>/error`: why it failed, null when it did not.
+pub(super) async fn error(request: Request) -> Result<Response, Failure> {
+    let caller = request.caller().await?;
+    request.json_only()?;
+    let (_, vm) = request.engine().vm(&caller, request.infrastructure(), request.machine()?).await?;
+    Ok(reply::value(&Named("error", &render::vm_error(&vm)))?)
 }
 
 /// `GET /infrastructures/<inf>/vms/<vm>/<property>`: numbers in base units, texts without quotes.

@@ -1,7 +1,7 @@
 //! Contextualizations: asked for, going on, ended.
 
 use super::super::{
-    draft::Draft,
+    draft::{Draft, Effect as DraftEffect},
     error::OperationError,
     model::{Lifecycle, Vm},
 };
@@ -29,9 +29,37 @@ pub fn reconfigure(
         draft.infrastructure().radl = Arc::new(radl);
         take_new_credentials(draft, document);
     }
+    let notes = notes(draft, document, selected.as_ref());
     draft.infrastructure().credentials = Some(credentials);
     draft.start_generation(Cause::Reconfigure, selected);
+    for note in notes {
+        draft.log(&note);
+    }
     Ok(())
+}
+
+/// What of the request has no effect, in words.
+fn notes(draft: &Draft, document: Option<&Radl>, selected: Option<&BTreeSet<u32>>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let stored = &draft.model.radl;
+    if let Some(document) = document {
+        let systems = document.systems.iter().filter(|new| stored.system(&new.name).is_none() && !new.reference);
+        let networks = document.networks.iter().filter(|new| stored.network(&new.id).is_none() && !new.reference);
+        let names =
+            systems.map(|new| format!("system {}", new.name)).chain(networks.map(|new| format!("network {}", new.id)));
+        let names: Vec<String> = names.chain((!document.deploys.is_empty()).then(|| "deploy".to_owned())).collect();
+        if !names.is_empty() {
+            let names = names.join(", ");
+            notes.push(format!("WARNING: reconfiguring makes nothing new: {names} of the document is ignored."));
+        }
+    }
+    let unknown =
+        selected.into_iter().flatten().filter(|number| !draft.model.vm(**number).is_some_and(|vm| vm.is_live()));
+    let unknown: Vec<String> = unknown.map(u32::to_string).collect();
+    if !unknown.is_empty() {
+        notes.push(format!("WARNING: there is no VM {} in the infrastructure: ignored.", unknown.join(", ")));
+    }
+    notes
 }
 
 /// New credentials of a system go to all its machines.
@@ -121,6 +149,21 @@ pub(super) fn context_ended(draft: &mut Draft, number: u64, outcome: Outcome) {
         Outcome::Failed(why) => (ErrorCode::Internal, why.as_str()),
         Outcome::Done | Outcome::Cancelled => (ErrorCode::Internal, "The contextualization gave no result for it."),
     };
+    close(draft, &VmError::new(code, "contextualization", why), outcome == Outcome::Done);
+}
+
+/// The daemon stops and takes the contextualization with it.
+pub(super) fn context_stopped(draft: &mut Draft) {
+    if draft.model.generation.as_ref().is_some_and(|generation| generation.open) {
+        let why = "The daemon was stopped during the contextualization.";
+        draft.log(why);
+        close(draft, &VmError::new(ErrorCode::Cancelled, "contextualization", why), false);
+        draft.effects.push(DraftEffect::StopContextualization);
+    }
+}
+
+/// Ends the generation; machines without a result get this failure.
+fn close(draft: &mut Draft, error: &VmError, configured: bool) {
     let undecided: Vec<u32> = draft
         .model
         .vms
@@ -129,12 +172,10 @@ pub(super) fn context_ended(draft: &mut Draft, number: u64, outcome: Outcome) {
         .map(|vm| vm.number)
         .collect();
     for number in undecided {
-        let error = VmError { code, phase: "contextualization".to_owned(), message: why.to_owned() };
-        vm_result(draft, number, Err(error));
+        vm_result(draft, number, Err(error.clone()));
     }
-    let failed = outcome != Outcome::Done;
     let infrastructure = draft.infrastructure();
-    infrastructure.configured = Some(!failed);
+    infrastructure.configured = Some(configured);
     if let Some(generation) = &mut infrastructure.generation {
         generation.open = false;
     }

@@ -21,7 +21,7 @@ use super::{
 use adding::{launch_ended, launched, placed, shared_ready};
 use connectors::{Observation, PowerState, ProviderId, SharedResources};
 use contextualization::{Entry, Outcome};
-use contextualizing::{context, context_ended};
+use contextualizing::{context, context_ended, context_stopped};
 use deleting::{deleted, shared_deleted};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -83,6 +83,8 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// The daemon stops and takes the contextualization with it.
+    ContextStopped,
 }
 
 /// Applies a report. Whether it was still of use: a contextualization that was superseded is told by `false`.
@@ -97,6 +99,7 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::SharedDeleted(result) => shared_deleted(draft, result),
         Event::Context { generation, entry } => return context(draft, generation, entry),
         Event::ContextEnded { generation, outcome } => context_ended(draft, generation, outcome),
+        Event::ContextStopped => context_stopped(draft),
     }
     draft.release_credentials();
     true

@@ -169,6 +169,20 @@ fn schemas() -> Value {
     let integer = || json!({"type": "integer"});
     let boolean = || json!({"type": "boolean"});
     let list = |items: Value| json!({"type": "array", "items": items});
+    let attempt = closed(json!({"number": integer(), "of": integer()}));
+    let failure = closed(json!({
+        "code": string(),
+        "phase": string(),
+        "step": {"type": "integer", "nullable": true},
+        "recipe": nullable(),
+        "task": nullable(),
+        "message": string(),
+        "module_message": nullable(),
+        "rc": {"type": "integer", "nullable": true},
+        "stderr": list(string()),
+        "attempt": {"allOf": [attempt], "nullable": true},
+        "hint": string(),
+    }));
     let state = json!({"type": "string", "enum": [
         "pending", "running", "configured", "unconfigured", "stopped", "off", "failed", "unknown", "deleting",
     ]});
@@ -183,6 +197,7 @@ fn schemas() -> Value {
         "Document": list(json!({"type": "object"})),
         "RADL": closed(json!({"radl": list(json!({"type": "object"}))})),
         "Owners": closed(json!({"authorization": list(string())})),
+        "MachineError": closed(json!({"error": {"allOf": [failure], "nullable": true}})),
         "Property": {"type": "object", "minProperties": 1, "maxProperties": 1},
         "Data": closed(json!({"data": string()})),
         "Outputs": closed(json!({"outputs": {"type": "object"}})),

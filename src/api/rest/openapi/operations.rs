@@ -155,6 +155,7 @@ pub(super) fn about(operation: Operation) -> Option<About> {
         },
         O::Remove => About { query: vec![CONTEXT], ..act("Delete machines: numbers with commas") },
         O::MachineLog => read("Log of a machine", Answer::Named("contmsg")),
+        O::MachineError => read("Why a machine failed, null when it did not", Answer::Json("MachineError")),
         O::MachineProperty => read("One value of the machine's system", Answer::TextOr("Property")),
         O::Start => act("Start a machine"),
         O::Stop => act("Stop a machine"),
