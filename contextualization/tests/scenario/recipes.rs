@@ -290,14 +290,15 @@ fn retries_limits_and_reboots() {
     });
 }
 
-/// A text encrypted with `ansible-vault`, by the Ansible of the bundle.
+/// A text encrypted with `ansible-vault`, by the Ansible that a former run used.
 fn encrypt(lab: &Lab, node: &Node, password: &str, text: &str) -> String {
-    let base = "d=$(ls -d /var/tmp/.im/.runtime/*/ | head -n 1); cd /tmp; umask 077; cat > /tmp/pw; chmod 600 /tmp/pw";
     std::fs::write(lab.path(node, "/tmp/pw"), password).unwrap();
     std::fs::write(lab.path(node, "/tmp/plain"), text).unwrap();
+    let path = "import glob, json; plan = glob.glob('/var/tmp/.im/*/runs/*/plan.json')[0]; \
+                print(json.load(open(plan))['env']['PYTHONPATH'])";
     let command = format!(
-        "{}; PYTHONPATH=$d python3 -m ansible vault encrypt --vault-password-file /tmp/pw --output - /tmp/plain 2>/dev/null; rm /tmp/pw /tmp/plain",
-        base.replace("; cat > /tmp/pw", "")
+        "chmod 600 /tmp/pw; PYTHONPATH=$(python3 -c \"{path}\") python3 -m ansible vault encrypt \
+         --vault-password-file /tmp/pw --output - /tmp/plain 2>/dev/null; rm /tmp/pw /tmp/plain"
     );
     let (ok, text) = lab.shell(node, &command);
     assert!(ok && text.starts_with("$ANSIBLE_VAULT"), "{text}");
