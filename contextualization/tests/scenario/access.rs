@@ -265,7 +265,8 @@ fn proxy_hosts() {
             .await;
         // The secrets of the proxies are in memory, for their owner alone, and on no command line.
         let (_, modes) = lab.shell(&master, "cd /dev/shm && stat -c '%a %U %F' .im-*/ .im-*/*.key .im-*/*.known");
-        let expected = "700 cloud directory\n600 cloud regular file\n600 cloud regular file\n600 cloud regular file\n";
+        // Two directories: that of the proxies, and the inventory with the passwords that sudo asks for.
+        let expected = "700 cloud directory\n700 cloud directory\n600 cloud regular file\n600 cloud regular file\n600 cloud regular file\n";
         assert_eq!(modes, expected, "{}", memory.dump());
         let (_, lines) = lab.shell(&master, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' ' '");
         assert!(lines.contains("-l hop -- 10.77.1.23") && !lines.contains("p'w"), "{lines}");

@@ -115,7 +115,7 @@ fn in_the_place_of_a_master() {
                 let log = &seen.logs[&vm];
                 assert!(log.contains(&format!("\"msg\": \"from [{ip}] [] [{ip}] {name}\"")), "{log}");
                 assert!(log.contains("\"msg\": \"peer 10.77.1.32\""), "{log}");
-                for once in ["TASK [Slow] **", "TASK [Set the host name]", "Launch task: basic\n"] {
+                for once in ["TASK [Slow] **", "TASK [Prepare the machine]", "Launch task: basic\n"] {
                     assert_eq!(log.matches(once).count(), 1, "{once}:\n{log}");
                 }
             }

@@ -143,7 +143,7 @@ fn hostile_values_and_secrets() {
         }
         // What runs was reached with all of it, and recipes see it to the letter.
         let log = &seen.logs[&1];
-        assert!(log.contains("TASK [Set the host name]"), "{log}");
+        assert!(log.contains("TASK [Prepare the machine]"), "{log}");
         let owned: Vec<String> = [&front, &guarded]
             .iter()
             .flat_map(|node| PLACES.iter().flat_map(|place| holding(&lab.path(node, place), "owned-")))
