@@ -146,7 +146,7 @@ fn a_named_file_must_be_there_and_replaces_the_search() {
     std::fs::write(directory.path().join("etc/im.cfg"), "[im]\nREST_PORT = 2\n").unwrap();
     let mut variables = vec![("ANSIBLE_VERSION".to_owned(), "11".to_owned())];
     let version =
-        |variables: &[_]| load(None, &program, variables.to_vec().into_iter()).into_config().unwrap().ansible_version;
+        |variables: &[_]| load(None, &program, variables.iter().cloned()).into_config().unwrap().ansible_version;
     assert_eq!(version(&variables), "11");
     variables.insert(0, ("IM_ANSIBLE_VERSION".to_owned(), "8".to_owned()));
     assert_eq!(version(&variables), "8");

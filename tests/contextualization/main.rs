@@ -8,7 +8,6 @@ mod life;
 #[path = "../crash/sandbox.rs"]
 mod sandbox;
 mod stop;
-#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/process.rs"]
 mod support;
 

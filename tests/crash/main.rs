@@ -11,6 +11,5 @@ mod lab;
 mod local;
 mod sandbox;
 mod stop;
-#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/process.rs"]
 mod support;

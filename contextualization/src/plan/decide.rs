@@ -57,8 +57,8 @@ fn option_notes(radl: &Radl) -> Vec<String> {
     let note = |(name, _): (&String, &radl::Value)| {
         let value = option(radl, name);
         match name.as_str() {
-            STRATEGY if !matches!(value, Some("auto" | "free" | "linear" | "per_vm")) => Some(format!(
-                "WARNING: option {STRATEGY}: '{}' is none of auto, free, linear, per_vm: auto is used.",
+            STRATEGY if !matches!(value, Some("auto" | "free" | "linear" | "per_vm" | "mitogen")) => Some(format!(
+                "WARNING: option {STRATEGY}: '{}' is none of auto, free, linear, per_vm, mitogen: auto is used.",
                 value.unwrap_or("(not a text)")
             )),
             _ => None,

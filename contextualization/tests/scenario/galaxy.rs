@@ -110,12 +110,12 @@ fn roles_and_collections() {
                 assert!(log.contains(line), "{line} in {log}");
             }
         }
-        // The role has add_host, which the free strategy cannot run: its play was made linear.
-        let conf = "/var/tmp/.im/8a1cf2f5-0000-4000-8000-000000000001";
-        let play = std::fs::read_to_string(lab.path(&front, &format!("{conf}/front_front_task_all.yml"))).unwrap();
-        assert!(play.contains("strategy: linear"), "{play}");
-        let plain = std::fs::read_to_string(lab.path(&front, &format!("{conf}/work_worker_task_all.yml"))).unwrap();
-        assert!(plain.contains("strategy: free"), "{plain}");
+        // The role has add_host, which the free strategy cannot run: its run was made linear.
+        let runs = "cd /var/tmp/.im/8a1cf2f5-0000-4000-8000-000000000001/runs; cat 1-*$0*/plan.json";
+        let plan = |what: &str| lab.shell(&front, &runs.replace("$0", what)).1;
+        let (linear, free) = (plan("front.all.front"), plan("worker.all.work"));
+        assert!(linear.contains("linear\"") && !linear.contains("free\""), "{linear}");
+        assert!(free.contains("free\"") && !free.contains("linear\""), "{free}");
 
         // The server is away: what is there is not asked for; the worker's new role fails it, and nobody else.
         let before = server.requests().len();

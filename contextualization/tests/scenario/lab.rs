@@ -118,12 +118,8 @@ impl Lab {
 
     /// Ends everything on a node at once and boots it again, with the same disk.
     pub fn reboot(&self, node: &Node) {
-        let pid = nix::unistd::Pid::from_raw(self.pid(node));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
-        while nix::sys::signal::kill(pid, None).is_ok() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        self.boot(node, true);
+        self.kill(node);
+        self.start_again(node);
     }
 
     fn boot(&self, node: &Node, again: bool) {
@@ -163,14 +159,11 @@ impl Lab {
 
     /// Starts a node again that was killed: its disk is as it was, what it held in memory and in /tmp is gone.
     pub fn start_again(&self, node: &Node) {
-        let output = Command::new("bash")
-            .args(["-c", include_str!("again.sh")])
-            .env("DIR", self.dir.path())
-            .env("NAME", node.name)
-            .env("PORT", node.port.to_string())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "node {}: {}", node.name, String::from_utf8_lossy(&output.stderr));
+        let pids = || Command::new("ip").args(["netns", "pids", node.name]).output().unwrap().stdout;
+        while !pids().is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        self.boot(node, true);
     }
 
     /// What sshd of a node said.

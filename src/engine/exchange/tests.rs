@@ -61,7 +61,8 @@ fn what_cannot_be_taken_in_is_named() {
         change(&mut document);
         read(&document.to_string(), 0).unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut Value), &str); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(Change<'_>, &str); 5] = [
         (&|d| *d = json!({}), "missing field `id`"),
         (&|d| d["id"] = "../x".into(), "the id is not a UUID"),
         (&|d| d["radl"] = "bad".into(), "radl: "),
