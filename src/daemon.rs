@@ -104,7 +104,7 @@ impl StartError {
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP. Running work is left as it is, to be gone on with at the next
 /// start (contextualizations end with the daemon where CTXT_KILL_ON_STOP says so); everything acknowledged is durable
-/// already. `pages` are given back when the start is over.
+/// already. `pages` are given back when the start is over, and after work.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
@@ -138,7 +138,12 @@ pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
         Ok(())
     };
     pages.give_back();
-    tokio::try_join!(serve_rest, serve_xmlrpc, signalled)?;
+    let served = async { tokio::try_join!(serve_rest, serve_xmlrpc, signalled) };
+    let activity = engine.activity();
+    tokio::select! {
+        served = served => drop(served?),
+        never = activity.tidy(&pages) => match never {},
+    }
     if config.ctxt_kill_on_stop {
         engine.end_contextualizations().await;
     }

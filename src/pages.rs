@@ -1,7 +1,44 @@
-//! Pages of the program's files that only the start needed. They are given back once the daemon serves: what is used
-//! again is mapped again, from the system's page cache or the file.
+//! Pages of the program's files that are not needed any more: those of the start once the daemon serves, and those of
+//! work once it is quiet again. What is used again is mapped again, from the system's page cache or the file.
 
-use std::{fs, io, ops::Range};
+use std::{
+    convert::Infallible,
+    fs, io,
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// How long nothing may have changed for the daemon to count as quiet.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Whether the daemon works: told by every change that is stored.
+#[derive(Debug, Default)]
+pub struct Activity {
+    recent: AtomicBool,
+    begun: Notify,
+}
+
+impl Activity {
+    /// Something was changed.
+    pub fn note(&self) {
+        if !self.recent.load(Relaxed) && !self.recent.swap(true, Relaxed) {
+            self.begun.notify_one();
+        }
+    }
+
+    /// Gives `pages` back each time that work is followed by a pause. Costs nothing while nothing happens.
+    pub async fn tidy(&self, pages: &FilePages) -> Infallible {
+        loop {
+            self.begun.notified().await;
+            while self.recent.swap(false, Relaxed) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            pages.give_back();
+        }
+    }
+}
 
 /// The parts of the program and its libraries that are read and never written.
 #[derive(Debug, Default)]

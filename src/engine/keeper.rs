@@ -281,6 +281,7 @@ impl Keeper {
             let told = self.tell_states(&mut draft);
             let changes = rows::changes(&draft, self.next_sequence)?;
             let count = draft.events.len() as u64;
+            self.inner.activity.note();
             self.version = self.inner.store.commit(&self.model.id, self.version, changes).await?;
             self.told = told;
             self.next_sequence += count;

@@ -44,6 +44,7 @@ pub use settings::EngineSettings;
 
 use crate::{
     auth::{self, Credentials, KeyedHash},
+    pages::Activity,
     store::{Store, StoreError},
 };
 use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
@@ -74,6 +75,7 @@ pub struct Inner {
     /// Infrastructures with changes that the store refused and that are tried again, and why.
     unsaved: Mutex<BTreeMap<String, StoreError>>,
     now: Now,
+    activity: Arc<Activity>,
 }
 
 /// Numbers for the metrics page.
@@ -109,7 +111,19 @@ impl Engine {
             index.iter().filter(|row| row.pending && !row.deleted).map(|row| row.id.clone()).collect();
         let directory = Directory::new(index);
         let (contexts, unsaved) = (TaskTracker::new(), Mutex::default());
-        let inner = Arc::new(Inner { settings, store, registry, ssh, identity_key, directory, contexts, unsaved, now });
+        let activity = Arc::default();
+        let inner = Arc::new(Inner {
+            settings,
+            store,
+            registry,
+            ssh,
+            identity_key,
+            directory,
+            contexts,
+            unsaved,
+            now,
+            activity,
+        });
         for id in pending {
             match inner.load(&id).await {
                 Ok(_) => tracing::info!(inf = %id, "going on with the work of an earlier daemon"),
@@ -117,6 +131,12 @@ impl Engine {
             }
         }
         Ok(Self { inner })
+    }
+
+    /// Told of every change that is stored.
+    #[must_use]
+    pub fn activity(&self) -> Arc<Activity> {
+        self.inner.activity.clone()
     }
 }
 
