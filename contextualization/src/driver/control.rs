@@ -2,7 +2,7 @@
 
 use super::{
     Stop,
-    link::Link,
+    link::{Life, Link},
     progress::{ControlRecord, Phase, Progress},
     stages::{Stage, error, lacks_public_ip},
 };
@@ -218,14 +218,8 @@ impl<'a> Stage<'_, 'a> {
         };
         let session = access::reach(self.driver.ssh, &target, &self.access(limit)).await?;
         let (check, conf_dir) = (job.settings.check_host_keys, self.driver.conf_dir.clone());
-        let link = Arc::new(Link::new(
-            self.driver.ssh,
-            target.clone(),
-            check,
-            session.clone(),
-            conf_dir,
-            self.driver.patience(),
-        ));
+        let life = Life { patience: self.driver.patience(), ended: Arc::clone(&self.driver.dead) };
+        let link = Arc::new(Link::new(self.driver.ssh, target.clone(), check, session.clone(), conf_dir, life));
         Ok(Seat { control: control.clone(), target, link, session })
     }
 

@@ -6,7 +6,7 @@ use crate::{
     ssh::{ExecLimits, ExecStream, SshError, SshLimits, SshSession},
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Notify},
     time::Instant,
@@ -17,16 +17,22 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Pause between two tries.
 const AGAIN_PAUSE: Duration = Duration::from_secs(5);
 
-/// The link. Its methods wait until the master answers; [`Link::dead`] tells when that will not happen.
+/// The link. Its methods wait until the master answers; [`Life::ended`] tells when that will not happen.
 pub struct Link<'a> {
     limits: &'a SshLimits,
     target: Target,
     check_host_keys: bool,
     session: Mutex<SshSession>,
     conf_dir: String,
-    /// How long the master may be silent.
-    patience: Duration,
-    dead: Notify,
+    life: Life,
+}
+
+/// How long a master may be silent, and who is told when it was silent for longer.
+pub struct Life {
+    /// The time.
+    pub patience: Duration,
+    /// Is notified.
+    pub ended: Arc<Notify>,
 }
 
 impl<'a> Link<'a> {
@@ -37,20 +43,14 @@ impl<'a> Link<'a> {
         check_host_keys: bool,
         session: SshSession,
         conf_dir: String,
-        patience: Duration,
+        life: Life,
     ) -> Self {
         let proxy_key = target.hop(&session).map(str::to_owned);
         if let Some(proxy) = &mut target.proxy {
             proxy.host_key = proxy_key;
         }
         target.host_key = Some(session.host_key().to_owned());
-        let (session, dead) = (Mutex::new(session), Notify::new());
-        Self { limits, target, check_host_keys, session, conf_dir, patience, dead }
-    }
-
-    /// Resolves when the master has been silent for too long.
-    pub async fn dead(&self) {
-        self.dead.notified().await;
+        Self { limits, target, check_host_keys, session: Mutex::new(session), conf_dir, life }
     }
 
     /// An open session, made again with back-off when the former one broke.
@@ -58,9 +58,9 @@ impl<'a> Link<'a> {
         let mut session = self.session.lock().await;
         let since = Instant::now();
         while session.is_closed() {
-            let left = self.patience.saturating_sub(since.elapsed());
+            let left = self.life.patience.saturating_sub(since.elapsed());
             if left.is_zero() {
-                self.dead.notify_one();
+                self.life.ended.notify_waiters();
                 std::future::pending::<()>().await;
             }
             let settings = AccessSettings::new(AGAIN.min(left), self.check_host_keys);

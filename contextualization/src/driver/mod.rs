@@ -44,7 +44,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The log line of an infrastructure whose contextualization is switched off.
@@ -92,7 +92,8 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
     let recorder = Recorder::new(journal, progress, job.vms.clone());
     let conf_dir =
         format!("{}/{}", job.settings.remote_conf_dir.trim_end_matches('/'), plan::names::safe(&job.infrastructure));
-    let driver = Driver { job: &job, recorder: &recorder, ssh: &ssh, conf_dir, masters: Mutex::default() };
+    let driver =
+        Driver { job: &job, recorder: &recorder, ssh: &ssh, conf_dir, masters: Mutex::default(), dead: Arc::default() };
     let time_left = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
     let mut drive = std::pin::pin!(driver.drive());
     let mut outcome = tokio::select! {
@@ -130,6 +131,8 @@ struct Driver<'a> {
     ssh: &'a SshLimits,
     conf_dir: String,
     masters: Mutex<Vec<Master<'a>>>,
+    /// Told when a master has been silent for too long.
+    dead: Arc<Notify>,
 }
 
 impl<'a> Driver<'a> {
@@ -141,6 +144,7 @@ impl<'a> Driver<'a> {
                     Err(stop) => stop,
                 },
                 why = self.master_gone() => Stop::Dead(why),
+                () = self.dead.notified() => Stop::Dead("the master VM does not answer any more".to_owned()),
             };
             let again = self.recorder.progress().await.redos < REDOS;
             let ended = match stop {
@@ -250,13 +254,7 @@ impl<'a> Driver<'a> {
             return stage.disabled().await;
         }
         let (masters, files) = stage.prepared().await?;
-        let silent = masters.iter().map(|master| master.link.dead().boxed());
-        tokio::select! {
-            worked = self.work(&stage, &masters, &files) => worked,
-            _ = futures::future::select_all(silent) => {
-                Err(Stop::Dead("the master VM does not answer any more".to_owned()))
-            }
-        }
+        self.work(&stage, &masters, &files).await
     }
 
     /// The runs.

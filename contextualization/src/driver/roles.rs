@@ -26,7 +26,7 @@ impl Stage<'_, '_> {
         let job = driver.job;
         let mirror = job.settings.galaxy_server.as_deref();
         if let Err(fault) = galaxy::check(&job.radl, mirror) {
-            recorder.log([format!("WARNING: not installed: {fault}")]).await?;
+            recorder.log_once([format!("WARNING: not installed: {fault}")]).await?;
         }
         let mut wanted = galaxy::wanted(&job.radl, mirror);
         if let ControlNode::Host(_) = node {
@@ -35,7 +35,7 @@ impl Stage<'_, '_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        recorder.log(wanted.iter().map(galaxy::install::announcement)).await?;
+        recorder.log_once(wanted.iter().map(galaxy::install::announcement)).await?;
         let time = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let again = job.cause == Cause::Reconfigure;
         let places = (driver.conf_dir.as_str(), wanted.as_slice());
@@ -67,7 +67,7 @@ impl Stage<'_, '_> {
                 results.push((vm.id, Err(error)));
             }
         }
-        recorder.record(effects, |p| p.lock_step_roles.extend(lock_step)).await?;
+        recorder.once(effects, |p| p.lock_step_roles.extend(lock_step)).await?;
         // A machine that lacks two roles has one result.
         let mut seen = BTreeSet::new();
         results.retain(|(vm, _)| seen.insert(*vm));

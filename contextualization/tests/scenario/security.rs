@@ -115,20 +115,20 @@ fn hostile_values_and_secrets() {
         let configures = vec![configure("show", RECIPE), configure("../../owned-10", "- tasks: []\n"), configure("a b;$(x)", RECIPE)];
         let items = vec![item("front", "show", 1), item("../../owned-9", "../../owned-10", 1), item("../../owned-9", "a b;$(x)", 2)];
         let radl = document(&facts, configures, items);
-        // A version that is none is refused before anything is done with it.
-        let mut odd = radl.clone();
         let mut options = Features::new();
         options.set_text("ansible_version", EVIL);
         let version = options.get("ansible_version").unwrap().clone();
-        odd.contextualize.as_mut().unwrap().options.insert("ansible_version".to_owned(), version);
+        let mut refused = radl.clone();
+        refused.contextualize.as_mut().unwrap().options.insert("ansible_version".to_owned(), version);
         let (_vms, receiver) = watch::channel(Arc::new(facts));
         let memory = Arc::new(Memory::default());
         let key = keys::generate().unwrap();
         let private: String = lab.key.private.lines().nth(3).unwrap().to_owned();
         let ours: String = key.private.lines().nth(3).unwrap().to_owned();
-        let refused = Arc::new(Memory::default());
-        let outcome = contextualize(job(odd, receiver.clone(), 1, &key), &refused).await;
-        assert!(matches!(&outcome, Outcome::Failed(why) if why.contains("names no version of Ansible")), "{outcome:?}");
+        let outcome = contextualize(job(refused, receiver.clone(), 1, &key), &Arc::new(Memory::default())).await;
+        let Outcome::Failed(why) = outcome else { panic!("{outcome:?}") };
+        assert!(why.contains("names no version of Ansible that is known"), "{why}");
+
         let task = start(job(radl, receiver, 2, &key), &memory, CancellationToken::new());
         let waits = |seen: &crate::journal::Seen| seen.logs.get(&0).is_some_and(|log| log.contains("TASK [Wait]"));
         memory.until("the task that waits", waits).await;
