@@ -41,10 +41,13 @@ use recorder::Recorder;
 use stages::Stage;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// The log line of an infrastructure whose contextualization is switched off.
@@ -92,8 +95,14 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
     let recorder = Recorder::new(journal, progress, job.vms.clone());
     let conf_dir =
         format!("{}/{}", job.settings.remote_conf_dir.trim_end_matches('/'), plan::names::safe(&job.infrastructure));
-    let driver =
-        Driver { job: &job, recorder: &recorder, ssh: &ssh, conf_dir, masters: Mutex::default(), dead: Arc::default() };
+    let driver = Driver {
+        job: &job,
+        recorder: &recorder,
+        ssh: &ssh,
+        conf_dir,
+        masters: watch::Sender::default(),
+        dead: Arc::default(),
+    };
     let time_left = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
     let mut drive = std::pin::pin!(driver.drive());
     let mut outcome = tokio::select! {
@@ -108,7 +117,13 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
     let is_running = !recorder.progress().await.open.is_empty();
     if outcome == Outcome::TimedOut && is_running {
         // The runs are ended, and what their machines did until now still counts.
-        let listen = async { tokio::join!(tokio::time::timeout(CANCEL, &mut drive), driver.end_runs()).0 };
+        let end = async {
+            // A daemon that has just begun may still be on its way to the master.
+            let mut masters = driver.masters.subscribe();
+            let _ = tokio::time::timeout(CANCEL, masters.wait_for(|masters| !masters.is_empty())).await;
+            driver.end_runs().await;
+        };
+        let listen = async { tokio::join!(tokio::time::timeout(CANCEL, &mut drive), end).0 };
         tokio::select! {
             biased;
             () = cancel.cancelled() => outcome = Outcome::Cancelled,
@@ -130,7 +145,8 @@ struct Driver<'a> {
     recorder: &'a Recorder,
     ssh: &'a SshLimits,
     conf_dir: String,
-    masters: Mutex<Vec<Master<'a>>>,
+    /// None until they are prepared, or found again.
+    masters: watch::Sender<Vec<Master<'a>>>,
     /// Told when a master has been silent for too long.
     dead: Arc<Notify>,
 }
@@ -260,7 +276,7 @@ impl<'a> Driver<'a> {
     /// The runs.
     async fn work(&self, stage: &Stage<'_, 'a>, masters: &[Master<'a>], files: &Files) -> Result<(), Stop> {
         let decision = stage.decision;
-        self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&masters.to_vec());
+        self.masters.send_replace(masters.to_vec());
         let progress = self.recorder.progress().await;
         let runs =
             Runs { job: self.job, recorder: self.recorder, masters, conf_dir: &self.conf_dir, cleaner: self.cleaner() };
@@ -331,7 +347,7 @@ impl<'a> Driver<'a> {
 
     /// Ends what runs on the master.
     async fn end_runs(&self) {
-        let masters = self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let masters = self.masters.borrow().clone();
         let progress = self.recorder.progress().await;
         let mut ends = Vec::new();
         for open in progress.open.values() {
