@@ -226,7 +226,6 @@ def span(moments, first, last):
 def measure(bench, binary, work, quick):
     """All tables."""
     bundles = os.path.join(bench.ROOT, "target", "bundles")
-    bench.run(os.path.join(bench.ROOT, "scripts", "make-bundle"), "--output", bundles, stdout=subprocess.DEVNULL)
     folder = os.path.join(work, "contextualization")
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(os.path.join(folder, "tree"))
@@ -241,14 +240,15 @@ def measure(bench, binary, work, quick):
     recipe = "- tasks:\n" + tasks
     daemon = Daemon(bench, binary, os.path.join(folder, "imd"), bundles)
     try:
-        ratio = bench.Table(f"Twelve tasks on {number} nodes", "round", "ansible-playbook", "imd", "ratio")
+        ratio = bench.Table(f"Twelve tasks on {number} nodes", "round", "ansible-playbook", "imd", "ratio", "mitogen")
         phases = bench.Table("Where imd's time goes", "round", "master's door", "Ansible there", "all doors", "files",
                              "built-in playbook", "recipe", "all")
         for turn in range(1, rounds + 1):
             def ours():
                 path = daemon.create(document(number, recipe))
-                moments, _, _ = daemon.contextualized(path)
+                moments, _, texts = daemon.contextualized(path)
                 daemon.delete(path)
+                moments["broke"] = any("mitogen failed" in text for text in texts)
                 return moments
 
             def theirs():
@@ -257,7 +257,7 @@ def measure(bench, binary, work, quick):
             # Who begins changes from round to round.
             moments, other = (ours(), theirs()) if turn % 2 else (lambda o: (ours(), o))(theirs())
             whole = moments["end"] - moments["start"]
-            ratio.add(turn, f"{other:.1f} s", f"{whole:.1f} s", f"{whole / other:.2f}")
+            ratio.add(turn, f"{other:.1f} s", f"{whole:.1f} s", f"{whole / other:.2f}", "failed" if moments["broke"] else "held")
             phases.add(turn, span(moments, "start", "master open"), span(moments, "master open", "Ansible there"),
                        span(moments, "master open", "all open"), span(moments, "files", "basic"),
                        span(moments, "basic", "basic done"), span(moments, "recipe", "recipe done"), f"{whole:.1f} s")
