@@ -39,7 +39,7 @@ async fn a_recipe_that_fails_on_one_of_three_machines() {
 
     for (text, words) in [
         (FAILS_ON_ONE, ["[TASK_FAILED]", "Somebody is missing", "the licence server does not answer"]),
-        (FILLS_ONE, ["[TASK_FAILED]", "Copy the data", "No space left on device"]),
+        (FILLS_ONE, ["[DISK_FULL]", "Copy the data", "No space left on device"]),
     ] {
         if text != FAILS_ON_ONE {
             let answer = lab.send(Method::PUT, &reconfigure, &recipe(text)).await;
