@@ -94,7 +94,7 @@ async fn operations_on_machines_and_on_all_of_them() {
 
     // Numbers of any size, fractions, texts, and groups as in RADL's JSON form.
     let application =
-        structure(&[("ansible.modules.x", item(&[("name", "ansible.modules.x"), ("preinstalled", "yes")]))]);
+        structure(&[("ansible.modules.acme.x", item(&[("name", "ansible.modules.acme.x"), ("preinstalled", "yes")]))]);
     for (name, value) in [
         ("memory.size", Value::Long(4_000_000_000)),
         ("cpu.count", Value::Integer(2)),
