@@ -59,15 +59,21 @@ async fn a_recipe_that_fails_on_one_of_three_machines() {
         lab.is_untouched(&[&path]).await;
     }
 
-    // YAML, but nothing that Ansible could run: said for every machine, with the name of the recipe.
-    for text in ["just some words", "tasks:\n  - debug:", "- just some words"] {
+    // YAML, but nothing that Ansible could run: refused with the name of the recipe, and nothing changes.
+    for text in ["just some words", "tasks:\n  - debug:"] {
         let answer = lab.send(Method::PUT, &reconfigure, &recipe(text)).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-        assert_eq!(lab.until(&path, "unconfigured").await, ["unconfigured"; 3]);
-        for vm in 0..3 {
-            let log = lab.log(&path, vm).await;
-            assert!(log.contains("ERROR: configure work: expected a list of plays"), "{log}");
-        }
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+        assert!(answer.text.contains("configure work: expected a list of plays"), "{}", answer.text);
+        assert_eq!(lab.until(&path, "unconfigured").await, ["configured", "unconfigured", "configured"]);
+    }
+
+    // A list, but not of plays: said for every machine.
+    let answer = lab.send(Method::PUT, &reconfigure, &recipe("- just some words")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert_eq!(lab.until(&path, "unconfigured").await, ["unconfigured"; 3]);
+    for vm in 0..3 {
+        let log = lab.log(&path, vm).await;
+        assert!(log.contains("ERROR: configure work: expected a list of plays"), "{log}");
     }
 
     // And all is well again with a good one.
