@@ -73,7 +73,7 @@ async fn a_recipe_that_fails_on_one_of_three_machines() {
     assert_eq!(lab.until(&path, "unconfigured").await, ["unconfigured"; 3]);
     for vm in 0..3 {
         let log = lab.log(&path, vm).await;
-        assert!(log.contains("ERROR: configure work: expected a list of plays"), "{log}");
+        assert!(log.contains("[RECIPE_INVALID] configure work: expected a list of plays"), "{log}");
     }
 
     // And all is well again with a good one.
