@@ -19,6 +19,8 @@ from ansible.plugins.callback import CallbackBase
 
 LINE = 256 * 1024
 TEXT = 64 * 1024
+# Variables of the inventory whose values are in no event.
+SECRETS = ("ansible_become_password", "ansible_password")
 # The task at the end of a recipe that tells who has come that far.
 DONE = "im: end of the recipe"
 META = ("meta", "ansible.builtin.meta", "ansible.legacy.meta")
@@ -67,6 +69,7 @@ class CallbackModule(CallbackBase):
         path = os.environ.get("IM_EVENTS")
         self.disabled = not path
         self.sequence = 0
+        self.secrets = set()
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if path else -1
 
     def emit(self, kind, **fields):
@@ -83,7 +86,16 @@ class CallbackModule(CallbackBase):
         if len(line) > LINE:
             event["res"] = {"msg": "the result is too long for the log"}
             line = json.dumps(event)
+        for secret in self.secrets:
+            line = line.replace(secret, "********")
         os.write(self.fd, line.encode("utf-8", "replace") + b"\n")
+
+    def remember(self, secrets):
+        """Passwords of machines, as they stand in JSON, and in a text of JSON inside of it."""
+        for secret in secrets:
+            if secret and len(str(secret)) >= 6:
+                once = json.dumps(str(secret))[1:-1]
+                self.secrets.update((once, json.dumps(once)[1:-1]))
 
     def result(self, kind, result, ignored=None):
         raw = result._result
@@ -121,7 +133,9 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_play_start(self, play):
         try:
-            hosts = [h.get_name() for h in play.get_variable_manager()._inventory.get_hosts(play.hosts)]
+            hosts = play.get_variable_manager()._inventory.get_hosts(play.hosts)
+            self.remember(h.vars.get(name) for h in hosts for name in SECRETS)
+            hosts = [h.get_name() for h in hosts]
         except Exception:
             hosts = None
         self.emit("play", play=play.get_name().strip(), hosts=hosts)

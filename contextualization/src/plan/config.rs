@@ -26,6 +26,7 @@ fact_caching_connection = {conf_dir}/facts
 fact_caching_timeout = 86400
 callback_plugins = {conf_dir}/.im/callback
 callbacks_enabled = im_journal
+stdout_callback = im_quiet
 retry_files_enabled = False
 jinja2_extensions = jinja2.ext.do
 allow_world_readable_tmpfiles = True

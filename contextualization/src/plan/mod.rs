@@ -154,6 +154,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     put(".im/runner.py", 0o700, include_str!("../../assets/runner.py"));
     put(".im/open_recipe.py", 0o600, include_str!("../../assets/open_recipe.py"));
     put(".im/callback/im_journal.py", 0o600, include_str!("../../assets/im_journal.py"));
+    put(".im/callback/im_quiet.py", 0o600, include_str!("../../assets/im_quiet.py"));
     for strategy in [Strategy::Free, Strategy::Linear] {
         let path = format!("{}/{}.py", engine::PLUGINS, Engine::Mitogen.plugin(strategy));
         put(&path, 0o600, include_str!("../../assets/mitogen_strategy.py"));

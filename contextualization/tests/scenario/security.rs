@@ -34,12 +34,16 @@ const RECIPE: &str = r"
       shell: id -un
 ";
 
-/// Sets what a tenant can choose freely to hostile values.
-fn hostile(mut facts: VmFacts) -> VmFacts {
+/// Sets what a tenant can choose freely to hostile values, also of a data disk.
+fn hostile(mut facts: VmFacts, disk: bool) -> VmFacts {
     let mut info = (*facts.info).clone();
     let features = &mut info.systems[0].features;
     features.set_text("net_interface.0.dns_name", &format!("evil-#N#{EVIL}"));
-    for (key, value) in [("device", "hdb"), ("fstype", "ext4"), ("mount_path", "/mnt/"), ("size", "1G")] {
+    for (key, value) in disk
+        .then_some([("device", "hdb"), ("fstype", "ext4"), ("mount_path", "/mnt/"), ("size", "1G")])
+        .into_iter()
+        .flatten()
+    {
         features.set_text(&format!("disk.1.{key}"), &format!("{value}{EVIL}"));
     }
     let name = format!("app{EVIL}");
@@ -109,7 +113,7 @@ fn hostile_values_and_secrets() {
         let front = Node::new("front", 11);
         let guarded = Node::with_password("guarded", 12, PASSWORD);
         let lab = Lab::with(&[&front, &guarded]);
-        let facts = vec![lab.facts(0, "front", &front), hostile(lab.facts(1, "../../owned-9", &guarded))];
+        let facts = vec![lab.facts(0, "front", &front), hostile(lab.facts(1, "../../owned-9", &guarded), false), hostile(lab.facts(2, "disk", &lab.alias(&guarded, 13)), true)];
         let sudoers = |node| lab.shell(node, "cat /etc/sudoers /etc/sudoers.d/*; ls -d /etc/selinux").1;
         let before = [sudoers(&front), sudoers(&guarded)];
         let configures = vec![configure("show", RECIPE), configure("../../owned-10", "- tasks: []\n"), configure("a b;$(x)", RECIPE)];
@@ -145,9 +149,12 @@ fn hostile_values_and_secrets() {
         for secret in [CANARY, TOKEN, &private, &ours] {
             assert!(!everything.contains(secret) && !seen.progress.to_string().contains(secret), "{secret}:\n{everything}");
         }
-        // What runs was reached with all of it, and recipes see it to the letter.
+        // Recipes see all of it to the letter, but for secrets.
         let log = &seen.logs[&1];
-        assert!(log.contains("TASK [Prepare the machine]"), "{log}");
+        assert_eq!(seen.results[&1], Ok(()), "{log}");
+        let shown = serde_json::to_string(&format!("i-{EVIL}")).unwrap();
+        assert!(log.contains(&shown) && log.contains("\"********\""), "{log}");
+        assert!(seen.logs[&2].contains("TASK [Prepare the data disks]"), "{}", seen.logs[&2]);
         let owned: Vec<String> = [&front, &guarded]
             .iter()
             .flat_map(|node| PLACES.iter().flat_map(|place| holding(&lab.path(node, place), "owned-")))
