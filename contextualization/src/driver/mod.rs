@@ -104,7 +104,8 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
         dead: Arc::default(),
     };
     let time_left = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
-    let mut drive = std::pin::pin!(driver.drive());
+    // It may have ended late with runs still open, and is listened to once more below.
+    let mut drive = std::pin::pin!(driver.drive().fuse());
     let mut outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Outcome::Cancelled,
