@@ -2,18 +2,35 @@
 //! again. A changed state starts without.
 
 use bytes::Bytes;
+use openssl::sha::sha256;
 use std::sync::OnceLock;
+
+/// A text of the API with what tells it from other texts, so that a long one is not read through for every request.
+#[derive(Debug, Clone)]
+pub struct Rendering {
+    /// The text.
+    pub text: Bytes,
+    /// Its SHA-256.
+    pub digest: [u8; 32],
+}
+
+impl<T: Into<Bytes>> From<T> for Rendering {
+    fn from(text: T) -> Self {
+        let text = text.into();
+        Self { digest: sha256(&text), text }
+    }
+}
 
 /// A rendering that was made for a key; another key does not find it.
 #[derive(Debug)]
-pub struct Memo<K>(OnceLock<(K, Bytes)>);
+pub struct Memo<K>(OnceLock<(K, Rendering)>);
 
 impl<K: PartialEq> Memo<K> {
     /// The rendering for this key: the kept one, or a new one, which is kept if there was none.
     ///
     /// # Errors
     /// Those of `render`.
-    pub fn get_or_try<E>(&self, key: K, render: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
+    pub fn get_or_try<E>(&self, key: K, render: impl FnOnce() -> Result<Rendering, E>) -> Result<Rendering, E> {
         if let Some((known, text)) = self.0.get()
             && *known == key
         {

@@ -39,6 +39,7 @@ pub mod statistics;
 pub mod transitions;
 
 pub use error::OperationError;
+pub use memo::Rendering;
 pub use operations::{Engine, Snapshot};
 pub use settings::EngineSettings;
 

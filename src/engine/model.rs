@@ -259,6 +259,9 @@ pub struct Infrastructure {
     /// The states of all machines as the API tells them.
     #[serde(skip)]
     pub states: Memo<()>,
+    /// The list of its machines as the API tells it, for a form and an address of the service.
+    #[serde(skip)]
+    pub listing: Memo<String>,
 }
 
 impl Vm {
@@ -313,6 +316,7 @@ impl Infrastructure {
             snapshots: Vec::new(),
             extra_info: serde_json::Map::new(),
             states: Memo::default(),
+            listing: Memo::default(),
         }
     }
 

@@ -3,12 +3,12 @@
 
 use super::{
     error::OperationError,
+    memo::Rendering,
     model::{Infrastructure, Lifecycle, State, Vm},
     refresh, render,
 };
 use crate::auth::Caller;
 use crate::store::StoredEvent;
-use bytes::Bytes;
 use radl::Radl;
 use std::{convert::Infallible, sync::Arc};
 
@@ -93,9 +93,9 @@ impl Engine {
 
     /// The same as text.
     #[must_use]
-    pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Bytes {
+    pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Rendering {
         let state = self.vm_state(infrastructure, vm);
-        let render = || Ok::<_, Infallible>(Bytes::from(render::vm_info(vm, state).to_text()));
+        let render = || Ok::<_, Infallible>(render::vm_info(vm, state).to_text().into());
         vm.text.get_or_try(state, render).unwrap_or_else(|never| match never {})
     }
 
@@ -115,8 +115,8 @@ impl Engine {
     pub fn states<E>(
         &self,
         infrastructure: &Infrastructure,
-        render: impl FnOnce() -> Result<Bytes, E>,
-    ) -> Result<Bytes, E> {
+        render: impl FnOnce() -> Result<Rendering, E>,
+    ) -> Result<Rendering, E> {
         // While a cloud is silent the states change by the mere time.
         let failing = |vm: &Arc<Vm>| vm.observed.is_some_and(|observed| observed.failing_since.is_some());
         if infrastructure.vms.iter().any(failing) {

@@ -17,7 +17,6 @@ use crate::{
         model::{Infrastructure, State},
     },
 };
-use bytes::Bytes;
 use connectors::PowerOperation;
 use serde::{Serialize, Serializer};
 use warp::http::StatusCode;
@@ -65,8 +64,13 @@ pub(super) async fn machines(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let form = request.form(Media::UriList)?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
-    let numbers = infrastructure.live_vms().map(|vm| vm.number);
-    Ok(reply::uris(form, &machine_uris(&request, numbers))?)
+    let base = infrastructure_uri(&request.base_url(), request.infrastructure());
+    let render = || {
+        let numbers = infrastructure.live_vms().map(|vm| vm.number);
+        reply::uri_text(form, &machine_uris(&base, numbers)).map(Into::into)
+    };
+    let written = infrastructure.listing.get_or_try(format!("{form:?} {base}"), render)?;
+    Ok(reply::uri_list(form, written))
 }
 
 /// `POST /infrastructures/<inf>`
@@ -78,7 +82,8 @@ pub(super) async fn add(mut request: Request) -> Result<Response, Failure> {
     let document = request.document(kind).await?;
     let id = request.infrastructure();
     let numbers = request.engine().add(&caller, id, document, context).await?;
-    let response = reply::uris(form, &machine_uris(&request, numbers.into_iter()))?;
+    let base = infrastructure_uri(&request.base_url(), id);
+    let response = reply::uris(form, &machine_uris(&base, numbers.into_iter()))?;
     Ok(if context { reply::about(response, request.infrastructure()) } else { response })
 }
 
@@ -99,7 +104,7 @@ pub(super) async fn state(request: Request) -> Result<Response, Failure> {
     let render = || {
         let vm_states = MachineStates { engine, infrastructure: &infrastructure };
         let states = States { state: engine.state(&infrastructure), vm_states };
-        json::line(&Named("state", &states)).map(Bytes::from)
+        json::line(&Named("state", &states)).map(Into::into)
     };
     Ok(reply::json(engine.states(&infrastructure, render)?))
 }
@@ -239,7 +244,7 @@ fn infrastructure_uri(base: &str, id: &str) -> String {
     format!("{base}infrastructures/{id}")
 }
 
-fn machine_uris(request: &Request, numbers: impl Iterator<Item = u32>) -> Vec<String> {
-    let base = infrastructure_uri(&request.base_url(), request.infrastructure());
+/// Addresses of machines of the infrastructure at `base`.
+fn machine_uris(base: &str, numbers: impl Iterator<Item = u32>) -> Vec<String> {
     numbers.map(|number| format!("{base}/vms/{number}")).collect()
 }

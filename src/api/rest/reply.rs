@@ -5,6 +5,7 @@ use super::{
     negotiation::{Form, Media},
     validators::entity_tag,
 };
+use crate::engine::Rendering;
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use warp::{
@@ -19,10 +20,10 @@ pub(super) type Response = warp::reply::Response;
 const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");
 
 /// A body of this type.
-pub(super) fn with_type(kind: &'static str, body: impl Into<Bytes>) -> Response {
+pub(super) fn with_type(kind: &'static str, body: impl Into<Rendering>) -> Response {
     let body = body.into();
-    let tag = entity_tag(&body);
-    let mut response = http::Response::new(body).into_response();
+    let tag = entity_tag(&body.digest);
+    let mut response = http::Response::new(body.text).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Some(tag) = tag {
@@ -32,7 +33,7 @@ pub(super) fn with_type(kind: &'static str, body: impl Into<Bytes>) -> Response 
 }
 
 /// A text.
-pub(super) fn text(body: impl Into<Bytes>) -> Response {
+pub(super) fn text(body: impl Into<Rendering>) -> Response {
     with_type("text/plain", body)
 }
 
@@ -47,7 +48,7 @@ pub(super) fn value<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Resp
 }
 
 /// JSON that is written already.
-pub(super) fn json(body: impl Into<Bytes>) -> Response {
+pub(super) fn json(body: impl Into<Rendering>) -> Response {
     with_type("application/json", body)
 }
 
@@ -72,11 +73,24 @@ pub(super) fn named_text(form: Form, name: &str, content: String) -> serde_json:
 
 /// A list of URIs: one a line, or `{"uri-list": [{"uri": ...}]}`.
 pub(super) fn uris(form: Form, uris: &[String]) -> serde_json::Result<Response> {
+    Ok(uri_list(form, uri_text(form, uris)?))
+}
+
+/// A list of URIs that is written already.
+pub(super) fn uri_list(form: Form, written: impl Into<Rendering>) -> Response {
     match form {
-        Form::Text => Ok(with_type(Media::UriList.name(), uris.join("\n"))),
+        Form::Text => with_type(Media::UriList.name(), written),
+        Form::Json => json(written),
+    }
+}
+
+/// A list of URIs, written.
+pub(super) fn uri_text(form: Form, uris: &[String]) -> serde_json::Result<Vec<u8>> {
+    match form {
+        Form::Text => Ok(uris.join("\n").into()),
         Form::Json => {
             let items: Vec<Named<'_, String>> = uris.iter().map(|uri| Named("uri", uri)).collect();
-            value(&Named("uri-list", &items))
+            json::line(&Named("uri-list", &items))
         }
     }
 }

@@ -21,8 +21,8 @@ pub(super) async fn info(shared: &Shared, arguments: Vec<Value>) -> Result<Value
         json.sort_all_objects();
         return Ok(values::text(format!("{json:#}")));
     }
-    let text = engine.vm_info_text(&infrastructure, &vm);
-    Ok(values::text(String::from_utf8_lossy(&text)))
+    let info = engine.vm_info_text(&infrastructure, &vm);
+    Ok(values::text(String::from_utf8_lossy(&info.text)))
 }
 
 /// `GetVMProperty(inf, vm, property, auth)`: numbers in base units; `contains` properties as in RADL's JSON form.
