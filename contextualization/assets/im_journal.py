@@ -129,7 +129,15 @@ class CallbackModule(CallbackBase):
         self.emit(kind, **fields)
 
     def v2_playbook_on_start(self, playbook):
+        if self.sequence:
+            self.go_on()
         self.emit("run_start")
+
+    def go_on(self):
+        """The same Ansible goes on with the playbook of another run, which has a journal of its own."""
+        os.close(self.fd)
+        self.run, self.sequence = os.environ["IM_NEXT_RUN"], 0
+        self.fd = os.open(os.environ["IM_NEXT_EVENTS"], os.O_WRONLY | os.O_APPEND)
 
     def v2_playbook_on_play_start(self, play):
         try:

@@ -10,6 +10,8 @@
 
 Each run has a directory CONF_DIR/runs/RUN. Its supervisor lives in a session of its own and holds an exclusive lock on
 the file `lock` for as long as it lives, so that neither a reused process number nor a reboot can be mistaken for it.
+A plan may name a next run: the same Ansible goes on with its playbook, over the connections that are open, unless a host
+failed. The next run has a directory of its own; when it was not come to it is `skipped`, as if it had not been started.
 Answers are one JSON object on standard output.
 """
 import errno
@@ -291,12 +293,15 @@ def forks(wish, available):
 
 
 class Supervisor:
-    """One run: starts ansible-playbook, watches it, writes the last event."""
+    """A run, and maybe a next one: starts ansible-playbook, watches it, writes the last event."""
 
-    def __init__(self, directory, plan, lock):
+    def __init__(self, directory, plan, lock, following=None):
         self.directory = directory
         self.plan = plan
         self.lock = lock
+        # Directory and lock of the next run.
+        self.following = following
+        self.log = self.path("runner.log")
         self.stop = None
         self.proxies = []
         self.status = {
@@ -314,6 +319,32 @@ class Supervisor:
     def beat(self):
         self.status["ts"] = time.time()
         write_atomically(self.path("status.json"), self.status)
+        if self.following:
+            write_atomically(os.path.join(self.following[0], "status.json"), self.next_status())
+
+    def next_status(self):
+        return dict(self.status, run=self.plan["next"]["run"])
+
+    def go_on(self):
+        """Once the playbook of the next run has begun, this run is over and the next one is supervised."""
+        if not self.following or not os.path.getsize(os.path.join(self.following[0], "events.jsonl")):
+            return
+        (directory, lock), status = self.following, self.next_status()
+        self.following = None
+        # What belongs to the process belongs to the next run now.
+        for name in ("session", "secrets"):
+            self.status.pop(name, None)
+        self.finish(0, "finished")
+        os.close(self.lock)
+        self.directory, self.lock, self.status = directory, lock, status
+        self.beat()
+
+    def skip_next(self):
+        if self.following:
+            directory, lock = self.following
+            self.following = None
+            write_atomically(os.path.join(directory, "status.json"), {"run": self.plan["next"]["run"], "state": "skipped"})
+            os.close(lock)
 
     def secret_path(self):
         """A new path, in memory where possible. It is noted first: who ends a killed run deletes what is there."""
@@ -350,7 +381,7 @@ class Supervisor:
         while time.monotonic() < limit and not self.stop and not all(p.is_open() for p in self.proxies):
             self.tend_proxies()
             time.sleep(POLL / 2)
-        with open(self.path("runner.log"), "a") as log:
+        with open(self.log, "a") as log:
             for proxy in self.proxies:
                 if not proxy.is_open():
                     where = (proxy.account["host"], proxy.account["port"], proxy.reason())
@@ -391,6 +422,11 @@ class Supervisor:
         environment.update(self.plan.get("env", {}))
         environment["IM_RUN"] = self.plan["run"]
         environment["IM_EVENTS"] = self.path("events.jsonl")
+        playbooks = [self.plan["playbook"]]
+        if self.following:
+            environment["IM_NEXT_RUN"] = self.plan["next"]["run"]
+            environment["IM_NEXT_EVENTS"] = os.path.join(self.following[0], "events.jsonl")
+            playbooks.append(self.plan["next"]["playbook"])
         vault, inherited = self.plan.pop("vault", None), []
         command = list(self.plan["command"])
         rc, state = 255, "failed"
@@ -403,10 +439,10 @@ class Supervisor:
                 command += ["--vault-password-file", "/proc/self/fd/%d" % inherited[0]]
             vault = None
             command += self.secrets_inventory() + ["--forks", self.forks(), "-e", "@" + self.path("vars.json")]
-            command += [os.path.join(self.plan["conf_dir"], self.plan["playbook"])]
+            command += [os.path.join(self.plan["conf_dir"], playbook) for playbook in playbooks]
             self.plan.pop("secrets", None)
             self.plan.pop("local_secrets", None)
-            with open(self.path("runner.log"), "ab") as log:
+            with open(self.log, "ab") as log:
                 child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -421,13 +457,14 @@ class Supervisor:
             self.beat()
             rc, state = self.watch(child)
         except OSError as e:
-            with open(self.path("runner.log"), "a") as log:
+            with open(self.log, "a") as log:
                 log.write("%s\n" % e if str(e).startswith("VAULT: ") else "cannot start Ansible: %s\n" % e)
         finally:
             for fd in inherited:
                 os.close(fd)
             self.close_proxies()
             delete_secrets(self.status)
+        self.skip_next()
         self.finish(rc, state)
 
     def on_signal(self, _number, _frame):
@@ -439,12 +476,15 @@ class Supervisor:
             if child.poll() is not None:
                 # What a recipe left in the background of this session goes with it.
                 kill_session(child.pid, signal.SIGKILL)
+                self.go_on()
                 return child.returncode, "finished"
             if not self.stop and time.time() > self.plan.get("deadline", float("inf")):
                 self.stop = "timeout"
             if self.stop:
                 end_session(child.pid)
+                self.go_on()
                 return child.wait(), self.stop
+            self.go_on()
             if time.monotonic() - beat > HEARTBEAT:
                 beat = time.monotonic()
                 self.beat()
@@ -474,7 +514,7 @@ class Supervisor:
 
     def log_tail(self):
         try:
-            with open(self.path("runner.log"), "rb") as f:
+            with open(self.log, "rb") as f:
                 f.seek(max(0, os.fstat(f.fileno()).st_size - 8192))
                 return "\n".join(f.read().decode("utf-8", "replace").splitlines()[-20:])
         except OSError:
@@ -487,21 +527,39 @@ def take_lock(directory):
     return fd
 
 
+def begin(conf_dir, run):
+    """Directory and lock of a run that is to start; nothing of the second if it was started before."""
+    directory = run_directory(conf_dir, run)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    limit = time.time() + GRACE
+    while True:
+        try:
+            lock = take_lock(directory)
+            break
+        except OSError:
+            # Who skipped it is about to let go of it.
+            if read_json(os.path.join(directory, "status.json")).get("state") != "skipped" or time.time() > limit:
+                return directory, None
+            time.sleep(POLL / 2)
+    if read_json(os.path.join(directory, "status.json")).get("state", "skipped") != "skipped":
+        os.close(lock)
+        return directory, None
+    with open(os.path.join(directory, "events.jsonl"), "ab"):
+        pass
+    return directory, lock
+
+
 def start(conf_dir):
     plan = json.load(sys.stdin)
-    directory = run_directory(conf_dir, plan["run"])
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    try:
-        lock = take_lock(directory)
-    except OSError:
-        return {"run": plan["run"], "state": "running", "already": True}
-    if read_json(os.path.join(directory, "status.json")):
+    directory, lock = begin(conf_dir, plan["run"])
+    if lock is None:
         return dict(status(conf_dir, plan["run"]), already=True)
+    following = begin(conf_dir, plan["next"]["run"]) if plan.get("next") else None
+    if following and following[1] is None:
+        raise SystemExit("the next run was started before")
     plan["conf_dir"] = conf_dir
     write_atomically(os.path.join(directory, "plan.json"), {k: v for k, v in plan.items() if k not in NOT_KEPT})
     write_atomically(os.path.join(directory, "vars.json"), plan.get("vars", {}))
-    with open(os.path.join(directory, "events.jsonl"), "ab"):
-        pass
     ready, told = os.pipe()
     if os.fork() == 0:
         os.close(ready)
@@ -509,7 +567,7 @@ def start(conf_dir):
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
-        supervisor = Supervisor(directory, plan, lock)
+        supervisor = Supervisor(directory, plan, lock, following)
         supervisor.beat()
         os.close(told)
         try:

@@ -4,7 +4,7 @@ use super::{
     Stop,
     control::Master,
     engine,
-    progress::{OpenRun, Progress},
+    progress::{NextRun, OpenRun, Progress},
     recorder::Recorder,
 };
 use crate::{
@@ -51,6 +51,8 @@ pub struct Item {
     pub vms: Vec<u32>,
     /// What it is done with, by machine; it is not done again with the same for a machine when the master was lost.
     pub marks: BTreeMap<u32, String>,
+    /// The item that comes next for the same machines.
+    pub next: Option<Box<Item>>,
 }
 
 impl Item {
@@ -152,8 +154,7 @@ impl Runs<'_> {
         let mut open = match progress.open.get(&item.key) {
             Some(open) => open.clone(),
             None => {
-                let waits = |vm: &u32| !progress.results.contains_key(vm) && !progress.is_done(item, *vm);
-                let vms: BTreeSet<u32> = item.vms.iter().copied().filter(waits).collect();
+                let vms = progress.waiting(item);
                 if self.is_late() {
                     return Err(Stop::Late);
                 }
@@ -161,14 +162,23 @@ impl Runs<'_> {
                 if former >= self.most(true) && !vms.is_empty() {
                     return self.give_up(item, vms, former).await;
                 }
-                let open = self.open(master, item, &vms, (former + 1, item.playbook.strategy), &progress);
+                let mut open = self.open(master, item, &vms, (former + 1, item.playbook.strategy), &progress);
+                let ahead = progress.ahead.get(&item.key);
                 if open.hosts.is_empty() {
+                    if let Some(run) = ahead {
+                        sweep(master, run).await?;
+                    }
                     self.recorder
                         .record(Vec::new(), |p| {
+                            p.ahead.remove(&item.key);
                             p.finished.insert(item.key.clone());
                         })
                         .await?;
                     return Ok(());
+                }
+                match ahead {
+                    Some(run) => open.run.clone_from(run),
+                    None => open.next = self.next(master, item, &open, &progress),
                 }
                 let text = format!("Launch task: {}\n", item.task);
                 let effects = open.hosts.values().map(|vm| log(*vm, text.clone())).collect();
@@ -178,6 +188,12 @@ impl Runs<'_> {
         };
         loop {
             let ended = self.attempt(master, item, &mut open).await?;
+            let mut next = open.next.take();
+            if ended.results.values().any(Result::is_err)
+                && let Some(next) = next.take()
+            {
+                sweep(master, &next.run).await?;
+            }
             if ended.needs_lock_step && open.strategy == Strategy::Free {
                 let text = "This recipe needs its machines to go task by task: it starts again that way.\n";
                 let effects = open.hosts.values().map(|vm| log(*vm, text)).collect();
@@ -220,6 +236,7 @@ impl Runs<'_> {
                     p.attempts.remove(&item.key);
                     p.done.remove(&item.key);
                     p.finished.insert(item.key.clone());
+                    p.ahead.extend(next.map(|next| (next.key, next.run)));
                     p.results.extend(failures.into_iter().map(|(vm, e)| (vm, Some(e))));
                 };
                 self.recorder.record(effects, finish).await?;
@@ -243,6 +260,7 @@ impl Runs<'_> {
     async fn begin(&self, item: &Item, open: &OpenRun, effects: Vec<Effect>) -> Result<(), Stop> {
         let begin = |p: &mut Progress| {
             p.attempts.insert(item.key.clone(), open.attempt);
+            p.ahead.remove(&item.key);
             p.open.insert(item.key.clone(), open.clone());
         };
         Ok(self.recorder.record(effects, begin).await?)
@@ -264,8 +282,7 @@ impl Runs<'_> {
         let live = self.recorder.live();
         let hosts = progress.hosts.iter().filter(|(vm, _)| vms.contains(vm) && live.contains(vm));
         let hosts: BTreeMap<String, u32> = hosts.map(|(vm, host)| (host.name.clone(), *vm)).collect();
-        let key: String = names::safe(&item.key).chars().take(60).collect();
-        let run = format!("{}-{key}-{attempt}-{:08x}", self.job.generation, rand::random::<u32>());
+        let run = self.run_id(item, attempt);
         let engine = engine::of(master, item, hosts.values().filter_map(|vm| progress.hosts.get(vm)), progress);
         OpenRun {
             run,
@@ -277,7 +294,30 @@ impl Runs<'_> {
             strategy,
             engine,
             carried: BTreeMap::new(),
+            next: None,
         }
+    }
+
+    fn run_id(&self, item: &Item, attempt: u32) -> String {
+        let key: String = names::safe(&item.key).chars().take(60).collect();
+        format!("{}-{key}-{attempt}-{:08x}", self.job.generation, rand::random::<u32>())
+    }
+
+    /// The next item's run, if it can go on in the process of this one: over the same machines in the same way. The
+    /// connections and interpreters of the one serve the other, which is half of the time of a short recipe.
+    fn next(&self, master: &Master<'_>, item: &Item, open: &OpenRun, progress: &Progress) -> Option<NextRun> {
+        let next = item.next.as_deref()?;
+        let (this, that) = (&item.playbook, &next.playbook);
+        let fits = this.vault.is_none()
+            && that.vault.is_none()
+            && that.strategy == open.strategy
+            && engine::of(master, next, open.hosts.values().filter_map(|vm| progress.hosts.get(vm)), progress)
+                == open.engine
+            && !progress.finished.contains(&next.key)
+            && !progress.attempts.contains_key(&next.key)
+            && progress.waiting(next).iter().eq(open.hosts.values().collect::<BTreeSet<_>>());
+        let run = || NextRun { key: next.key.clone(), run: self.run_id(next, 1), playbook: that.playbook.clone() };
+        fits.then(run)
     }
 
     /// One run: started unless it was, followed to its end.
@@ -381,6 +421,7 @@ impl Runs<'_> {
             "run": open.run,
             "command": command,
             "playbook": item.playbook.playbook,
+            "next": open.next,
             "env": env,
             "forks": self.job.settings.forks.min(hosts.len() as u32).max(1),
             "vars": vars,

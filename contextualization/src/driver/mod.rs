@@ -286,9 +286,12 @@ impl<'a> Driver<'a> {
             let [key, task, phase] = [key, task, phase].map(str::to_owned);
             let playbook = Runnable::built_in(&self.job.radl, playbook);
             let vms = family.map(|(vm, _)| *vm).collect();
-            Item { key, task, phase, step: None, playbook, vms, marks: BTreeMap::new() }
+            Item { key, task, phase, step: None, playbook, vms, marks: BTreeMap::new(), next: None }
         };
-        let basic = built_in(false, BASIC_KEY, "basic", "basic", plan::BASIC);
+        let mut basic = built_in(false, BASIC_KEY, "basic", "basic", plan::BASIC);
+        if let [_] = masters {
+            basic.next = stage.first(files, &basic.vms).await.map(Box::new);
+        }
         let windows = built_in(true, WINDOWS_KEY, "main_windows", "main", plan::windows::PLAYBOOK);
         let (basic, windows) = tokio::join!(runs.run(&basic), runs.run(&windows));
         basic.and(windows)?;
@@ -351,12 +354,16 @@ impl<'a> Driver<'a> {
         let masters = self.masters.borrow().clone();
         let progress = self.recorder.progress().await;
         let mut ends = Vec::new();
-        for open in progress.open.values() {
-            let Some(master) = masters.iter().find(|master| master.control == open.control) else { continue };
+        let ahead = progress.ahead.values().flat_map(|run| masters.iter().map(move |master| (master, run)));
+        let open = progress
+            .open
+            .values()
+            .filter_map(|open| Some((masters.iter().find(|master| master.control == open.control)?, &open.run)));
+        for (master, run) in open.chain(ahead) {
             let end = async move {
-                let cancel = ["cancel", open.run.as_str()];
+                let cancel = ["cancel", run.as_str()];
                 if let Err(error) = master.link.ask(&master.runtime, &cancel, &serde_json::Value::Null).await {
-                    tracing::warn!(run = open.run, %error, "a run could not be cancelled");
+                    tracing::warn!(run, %error, "a run could not be cancelled");
                 }
             };
             ends.push(end.boxed());

@@ -31,6 +31,8 @@ pub struct Progress {
     pub finished: BTreeSet<String>,
     /// Items with a run under way.
     pub open: BTreeMap<String, OpenRun>,
+    /// Runs that the process of another item's run went on with, by item: they may be under way.
+    pub ahead: BTreeMap<String, String>,
     /// Attempts begun of items that are not finished: an attempt that took the master with it counts.
     pub attempts: BTreeMap<String, u32>,
     /// Machines for which an item of the user is done, with the mark of what it was done with.
@@ -47,6 +49,7 @@ impl Progress {
         self.phase = Phase::WaitIps;
         self.controls.clear();
         self.open.clear();
+        self.ahead.clear();
         self.hosts.clear();
         self.said.clear();
         // The keys of the user's steps begin with a number.
@@ -58,6 +61,12 @@ impl Progress {
     pub fn is_done(&self, item: &super::item::Item, vm: u32) -> bool {
         let done = self.done.get(&item.key).and_then(|vms| vms.get(&vm));
         done.is_some() && done == item.marks.get(&vm)
+    }
+
+    /// Machines of the item that have no result yet and for which it is not done.
+    pub fn waiting(&self, item: &super::item::Item) -> BTreeSet<u32> {
+        let waits = |vm: &u32| !self.results.contains_key(vm) && !self.is_done(item, *vm);
+        item.vms.iter().copied().filter(waits).collect()
     }
 
     /// The machine of the infrastructure that is the master.
@@ -186,4 +195,18 @@ pub struct OpenRun {
     /// mitogen for other machines.
     #[serde(default)]
     pub carried: BTreeMap<u32, VmError>,
+    /// What the same process goes on with when no machine failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextRun>,
+}
+
+/// The run of another item in the process of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NextRun {
+    /// Key of the item.
+    pub key: String,
+    /// Id of the run.
+    pub run: String,
+    /// Its playbook in the conf dir.
+    pub playbook: String,
 }

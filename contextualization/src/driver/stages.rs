@@ -19,7 +19,11 @@ use crate::{
     ssh::{SshError, SshSession},
 };
 use futures::{FutureExt, StreamExt};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Doors that are opened at once.
@@ -34,6 +38,10 @@ pub(super) struct Stage<'s, 'a> {
 /// Whether a machine on a public network has no address there.
 pub(super) fn lacks_public_ip(vm: &VmFacts) -> bool {
     access::on_public_network(&vm.info) && access::public_ip(&vm.info).is_none()
+}
+
+fn phase(step: i64) -> String {
+    format!("step {step}")
 }
 
 pub(super) fn error(code: ErrorCode, phase: &str, message: impl Into<String>) -> VmError {
@@ -348,26 +356,45 @@ impl Stage<'_, '_> {
         vms.iter().filter_map(mark).collect()
     }
 
+    /// The run of a recipe of a lane.
+    async fn item(&self, files: &Files, step: i64, lane: &Lane, recipe: &str, playbook: &Runnable) -> Item {
+        let one = if lane.vms.len() == 1 { lane.vms[0].to_string() } else { "all".to_owned() };
+        Item {
+            key: format!("{step}.{}.{one}.{recipe}", lane.system),
+            task: format!("{recipe}_{}", lane.system),
+            phase: phase(step),
+            step: Some(step),
+            playbook: playbook.clone(),
+            vms: lane.vms.clone(),
+            marks: self.marks(files, playbook, &lane.vms).await,
+            next: None,
+        }
+    }
+
+    /// The first recipe of the first step, if it is one for all of these machines.
+    pub(super) async fn first(&self, files: &Files, vms: &[u32]) -> Option<Item> {
+        let (step, lanes) = self.decision.steps.iter().next()?;
+        let all: BTreeSet<_> = vms.iter().collect();
+        let lane = lanes.iter().find(|lane| lane.vms.iter().collect::<BTreeSet<_>>() == all)?;
+        let recipe = lane.recipes.first()?;
+        match files.playbooks.get(&(recipe.clone(), lane.system.clone())) {
+            Some(Ok(Some(playbook))) => Some(self.item(files, *step, lane, recipe, playbook).await),
+            _ => None,
+        }
+    }
+
     /// Runs the recipes of a lane one after the other.
     pub(super) async fn lane(&self, runs: &Runs<'_>, files: &Files, step: i64, lane: &Lane) -> Result<(), Stop> {
         let recorder = self.driver.recorder;
         for recipe in &lane.recipes {
-            let phase = format!("step {step}");
-            let one = if lane.vms.len() == 1 { lane.vms[0].to_string() } else { "all".to_owned() };
-            let key = format!("{step}.{}.{one}.{recipe}", lane.system);
             match files.playbooks.get(&(recipe.clone(), lane.system.clone())) {
-                Some(Ok(Some(playbook))) => {
-                    let task = format!("{recipe}_{}", lane.system);
-                    let (playbook, vms) = (playbook.clone(), lane.vms.clone());
-                    let marks = self.marks(files, &playbook, &vms).await;
-                    runs.run(&Item { key, task, phase, step: Some(step), playbook, vms, marks }).await?;
-                }
+                Some(Ok(Some(playbook))) => runs.run(&self.item(files, step, lane, recipe, playbook).await).await?,
                 Some(Err(fault)) => {
                     let code = match fault {
                         plan::recipe::RecipeError::Vault(_) => ErrorCode::Vault,
                         _ => ErrorCode::RecipeInvalid,
                     };
-                    let e = error(code, &phase, fault.to_string());
+                    let e = error(code, &phase(step), fault.to_string());
                     let known = recorder.progress().await.results;
                     let vms = || lane.vms.iter().filter(|vm| !known.contains_key(vm));
                     let text = Item::failed(&format!("{recipe}_{}", lane.system), 1, 1, &e);

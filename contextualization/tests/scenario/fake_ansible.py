@@ -21,7 +21,8 @@ def main():
         return
     with open([word for word in sys.argv if word.startswith("@")][0][1:]) as f:
         hosts = json.load(f)["IM_HOST"].split(",")
-    playbook, begin = os.path.basename(sys.argv[-1]), time.time()
+    # It goes on with no other playbook.
+    playbook, begin = os.path.basename(sys.argv[-2 if "IM_NEXT_RUN" in os.environ else -1]), time.time()
     sequence = 0
     with open(os.environ["IM_EVENTS"], "a") as events:
 

@@ -20,6 +20,8 @@ const RECIPE: &str = r#"
   tasks:
     - name: Strategy
       debug: {msg: "carried by {{ lookup('env', 'ANSIBLE_STRATEGY') }}"}
+    - name: Process
+      debug: {msg: "{{ (lookup('env', 'IM_NEXT_RUN') == '') | ternary('alone', 'goes on') }}"}
     - name: Where commands start
       command: pwd
       register: place
@@ -102,13 +104,15 @@ fn mitogen_by_default_by_wish_and_broken() {
             let radl = document(&facts, vec![configure("node", recipe)], vec![item("node", "node", 1)]);
             job(wish(radl, strategy), receiver.clone(), generation, &key)
         };
-        let configured = |seen: &Seen, carried: &str| {
+        let configured = |seen: &Seen, carried: &str, process: &str| {
             assert_eq!((&seen.results[&0], &seen.results[&1]), (&Ok(()), &Ok(())), "{:?}", seen.logs);
             let error = seen.results[&2].clone().unwrap_err();
             assert_eq!(error.code, ErrorCode::TaskFailed, "{error:?}");
             assert!(error.message.contains("Wrong on VM 2") && error.message.contains("not here"), "{error:?}");
             for (vm, log) in &seen.logs {
                 assert_eq!(log.matches(&format!("carried by {carried}\"")).count(), 1, "VM {vm}: {log}");
+                // The recipe follows in the process of the built-in playbook, unless that failed.
+                assert!(log.contains(&format!("\"msg\": \"{process}\"")), "VM {vm}: {log}");
                 assert_eq!(log.matches("Wrong on VM 2").count(), 1 + usize::from(*vm == 2), "VM {vm}: {log}");
                 // The master's own commands start in the conf dir.
                 let place = if *vm == 0 { "/var/tmp/.im/" } else { "/home/cloud node-" };
@@ -146,7 +150,7 @@ fn mitogen_by_default_by_wish_and_broken() {
             assert_eq!(outcome, Outcome::Done, "{}", memory.dump());
             eprintln!("{carried} took {:?}", began.elapsed());
             let seen = memory.0.lock().unwrap();
-            configured(&seen, carried);
+            configured(&seen, carried, "goes on");
             assert!(!seen.infrastructure.iter().any(|line| line.contains("mitogen")), "{:?}", seen.infrastructure);
             logs.insert(carried, seen.logs.clone());
         }
@@ -164,7 +168,7 @@ fn mitogen_by_default_by_wish_and_broken() {
         let memory = Arc::new(Memory::default());
         assert_eq!(contextualize(with(RECIPE, Some("mitogen"), 11), &memory).await, Outcome::Done, "{}", memory.dump());
         let seen = memory.0.lock().unwrap();
-        configured(&seen, "free");
+        configured(&seen, "free", "alone");
         let said: Vec<_> = seen.infrastructure.iter().filter(|line| line.contains("mitogen")).collect();
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(
