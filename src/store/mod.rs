@@ -8,7 +8,7 @@ mod rows;
 pub mod sealing;
 mod sqlite;
 
-pub use open::open;
+pub use open::{open, open_beside};
 pub use sealing::Keyring;
 
 use async_trait::async_trait;
@@ -153,8 +153,14 @@ pub trait Store: Send + Sync {
     /// Log texts of all machines that have one, by number.
     async fn vm_logs(&self, id: &str) -> Result<Vec<(u32, String)>, StoreError>;
 
-    /// Removes deleted infrastructures created before `created_before` (seconds since the epoch); returns how many.
-    async fn purge(&self, created_before: i64) -> Result<u64, StoreError>;
+    /// Removes deleted infrastructures created before `created_before` (seconds since the epoch), the oldest ones and at
+    /// most `limit`; returns how many.
+    async fn purge(&self, created_before: i64, limit: usize) -> Result<u64, StoreError>;
+
+    /// Seals values anew that are not sealed with the newest key of the keyring, at most `limit`: those of an
+    /// infrastructure, or the key check of the database (`id` none). Returns how many it were, 0 when nothing is left.
+    /// What they hold and the version stay, so it goes well with writers at the same time.
+    async fn reseal(&self, id: Option<&str>, limit: usize) -> Result<u64, StoreError>;
 
     /// Proves that the database can be read and written.
     async fn check(&self) -> Result<(), StoreError>;

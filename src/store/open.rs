@@ -26,6 +26,19 @@ pub fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreErr
     })
 }
 
+/// Opens the store of a `DATA_DB` URL that exists already, for a tool that works on it while a daemon may be running.
+///
+/// # Errors
+/// As [`open`], and when there is no such database.
+pub fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match locate(url)? {
+        Location::Memory => {
+            return Err(StoreError::Unavailable("DATA_DB is in the memory of the daemon".to_owned()));
+        }
+        Location::File(path) => Arc::new(SqliteStore::beside(&path, keyring)?),
+    })
+}
+
 /// Errors name the scheme only: the rest of a URL may hold a password.
 fn locate(url: &str) -> Result<Location, StoreError> {
     let refused = |why: &str| Err(StoreError::Corrupt(format!("{why}; set DATA_DB to sqlite:///path/of/a/file")));

@@ -1,6 +1,6 @@
 //! What every store does, whatever the backend.
 
-use imd::store::{Changes, EventKind, IndexRow, NewEvent, Store, StoreError, StoredInfrastructure};
+use imd::store::{Changes, EventKind, IndexRow, Keyring, NewEvent, Store, StoreError, StoredInfrastructure};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A store of a backend. The suite uses ids of its own and needs no empty database.
@@ -183,9 +183,14 @@ async fn index_and_purge(store: &Shared) {
         rows.into_iter().filter(|row| row.created < 0).map(|row| row.id).collect::<Vec<_>>()
     };
     assert_eq!(mine(store).await, ["twin", "border-deleted", "old-alive", "old-deleted"]);
-    assert_eq!(store.purge(-100).await, Ok(1));
+    // The oldest ones first, so many at a time.
+    store.create(row("older-deleted", -301), deleted.clone()).await.unwrap();
+    assert_eq!(store.purge(-100, 0).await, Ok(0));
+    assert_eq!(store.purge(-100, 1).await, Ok(1));
+    assert_eq!(mine(store).await, ["twin", "border-deleted", "old-alive", "old-deleted"]);
+    assert_eq!(store.purge(-100, 10).await, Ok(1));
     assert_eq!(mine(store).await, ["twin", "border-deleted", "old-alive"]);
-    assert_eq!(store.purge(-100).await, Ok(0));
+    assert_eq!(store.purge(-100, 10).await, Ok(0));
     assert_eq!(store.load("old-deleted").await, Ok(None));
     assert_eq!(store.events("old-deleted", 0, 9).await, Ok(vec![]));
     assert_eq!(store.commit("old-deleted", 1, payload("x")).await, Err(StoreError::NotFound));
@@ -193,6 +198,49 @@ async fn index_and_purge(store: &Shared) {
     store.create(row("old-deleted", -400), payload("new")).await.unwrap();
     assert_eq!(store.load("old-deleted").await.unwrap().unwrap().vms, []);
     assert_eq!(store.vm_logs("old-deleted").await, Ok(vec![]));
+}
+
+/// Everything sealed with an old key is sealed with a new one in small steps, while another writer goes on; then the
+/// old key is needed no more. `open` opens the same database with other keys; nothing else may be in it.
+pub async fn reseal(open: impl Fn(Keyring) -> Shared) {
+    let (old, new) = ([7; 32], [8; 32]);
+    let before = open(Keyring::new(old, &[]));
+    let changes = Changes {
+        vms: vec![(0, b"vm zero".to_vec()), (2, b"vm two".to_vec())],
+        progress: Some(Some(b"progress".to_vec())),
+        events: vec![event(Some(2), EventKind::Log, "text"), event(None, EventKind::State, "running")],
+        first_sequence: 1,
+        ..payload("one")
+    };
+    for id in ["first", "second"] {
+        before.create(row(id, 10), changes.clone()).await.unwrap();
+    }
+    assert_eq!(before.reseal(None, 10).await, Ok(0));
+    assert_eq!(before.reseal(Some("first"), 10).await, Ok(0));
+    let wanted = before.load("first").await.unwrap().unwrap();
+    drop(before);
+
+    let both = open(Keyring::new(new, &[old]));
+    assert_eq!(both.reseal(Some("unknown"), 10).await, Ok(0));
+    let mut steps = Vec::new();
+    while steps.last() != Some(&0) {
+        steps.push(both.reseal(Some("first"), 4).await.unwrap());
+    }
+    assert_eq!(steps, [4, 2, 0], "a state, two machines, the progress and two events");
+    // What is written meanwhile is under the new key already, and is not taken back.
+    let changed = Changes { vms: vec![(0, b"changed".to_vec())], ..Changes::default() };
+    assert_eq!(both.commit("second", 1, changed).await, Ok(2), "no version is used up");
+    assert_eq!(both.reseal(Some("second"), 100).await, Ok(5));
+    assert_eq!(both.reseal(None, 10).await, Ok(1));
+    assert_eq!(both.reseal(None, 10).await, Ok(0));
+    drop(both);
+
+    let after = open(Keyring::new(new, &[]));
+    assert_eq!(after.load("first").await, Ok(Some(wanted)));
+    assert_eq!(after.load("second").await.unwrap().unwrap().vms[0], (0, b"changed".to_vec()));
+    let events: Vec<_> = after.events("first", 0, 9).await.unwrap().into_iter().map(|stored| stored.event).collect();
+    assert_eq!(events, changes.events);
+    assert_eq!(after.index().await.unwrap().len(), 2);
 }
 
 /// Writers that race for one infrastructure: each version has one winner and no change is lost.

@@ -47,6 +47,17 @@ async fn behaves_like_a_store_in_memory() {
 }
 
 #[tokio::test]
+async fn values_are_sealed_anew_with_a_new_key() {
+    let (_directory, path) = place();
+    behaviour::reseal(|keyring| open(path.to_str().unwrap(), Arc::new(keyring)).unwrap()).await;
+    let error = refusal(open_at(&path));
+    assert!(
+        matches!(&error, StoreError::Corrupt(text) if text.contains("DATA_KEY_FILE")),
+        "the old key is of no use: {error}"
+    );
+}
+
+#[tokio::test]
 async fn keeps_everything_over_a_restart_and_nothing_readable() {
     let (directory, path) = place();
     let secret = "CANARY-5e5a3e";

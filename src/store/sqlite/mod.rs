@@ -2,6 +2,7 @@
 
 mod error;
 mod read;
+mod reseal;
 mod schema;
 mod write;
 mod writer;
@@ -55,6 +56,15 @@ impl SqliteStore {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::start(path.into_os_string().into(), flags, keyring, Some(lock))
+    }
+
+    /// Opens a file that exists, also while a daemon has it: SQLite keeps their transactions apart.
+    pub(super) fn beside(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Unavailable(format!("{}: there is no such file", path.display())));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::start(path.to_owned(), flags, keyring, None).map_err(|error| error::at(path, error))
     }
 
     /// A database of this process that ends with the store.
@@ -197,8 +207,13 @@ impl Store for SqliteStore {
         self.read(id, read::vm_logs).await
     }
 
-    async fn purge(&self, created_before: i64) -> Result<u64, StoreError> {
-        self.writer.write(Change::Purge { created_before }).await
+    async fn purge(&self, created_before: i64, limit: usize) -> Result<u64, StoreError> {
+        self.writer.write(Change::Purge { created_before, limit }).await
+    }
+
+    async fn reseal(&self, id: Option<&str>, limit: usize) -> Result<u64, StoreError> {
+        let (keyring, id) = (Arc::clone(&self.keyring), id.map(str::to_owned));
+        self.writer.write(Change::Reseal { keyring, id, limit }).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
