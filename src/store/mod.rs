@@ -3,12 +3,14 @@
 //! Rows: one for the infrastructure, one per machine, one for the progress of the contextualization, one per event, so
 //! that a change of one machine does not rewrite a thousand. Every payload is sealed before it reaches the backend.
 
+mod change;
+mod mysql;
 mod open;
 mod rows;
 pub mod sealing;
 mod sqlite;
 
-pub use open::{open, open_beside};
+pub use open::{check_url, open, open_beside};
 pub use sealing::Keyring;
 
 use async_trait::async_trait;
@@ -124,6 +126,35 @@ pub enum StoreError {
     /// The stored data cannot be opened: wrong key, damaged row or newer schema.
     #[error("the database cannot be used: {0}")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// A database of other tables than ours, perhaps of the reference's. `thing` is what `DATA_DB` names.
+    fn foreign(of_reference: bool, thing: &str) -> Self {
+        let what = if of_reference {
+            "it holds the data of a GRyCAP IM, whose import (`imd import-db`) comes in a later version"
+        } else {
+            "it holds the tables of another program"
+        };
+        Self::Corrupt(format!("{what}; nothing was changed, set DATA_DB to another {thing}"))
+    }
+
+    /// A database that a later version wrote. `thing` is what `DATA_DB` names.
+    fn newer_schema(found: impl std::fmt::Display, known: impl std::fmt::Display, thing: &str) -> Self {
+        Self::Corrupt(format!(
+            "it was written by a newer imd (schema {found}, this one knows {known}); start that version, or set DATA_DB \
+             to another {thing}"
+        ))
+    }
+
+    /// Says in front of the text which database it is about.
+    fn about(self, database: &str) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(format!("{database}: {text}")),
+            Self::Corrupt(text) => Self::Corrupt(format!("{database}: {text}")),
+            other => other,
+        }
+    }
 }
 
 /// A store of infrastructures. Every method is safe to call from many tasks; when a write returns it is durable.
