@@ -143,6 +143,7 @@ pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
     tokio::select! {
         served = served => drop(served?),
         never = activity.tidy(&pages) => match never {},
+        never = engine.keep_for(config.purge_after_days) => match never {},
     }
     if config.ctxt_kill_on_stop {
         engine.end_contextualizations().await;

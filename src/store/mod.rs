@@ -6,6 +6,8 @@
 mod change;
 mod mysql;
 mod open;
+pub mod purge;
+pub mod rotation;
 mod rows;
 pub mod sealing;
 mod sqlite;
@@ -132,7 +134,7 @@ impl StoreError {
     /// A database of other tables than ours, perhaps of the reference's. `thing` is what `DATA_DB` names.
     fn foreign(of_reference: bool, thing: &str) -> Self {
         let what = if of_reference {
-            "it holds the data of a GRyCAP IM, whose import (`imd import-db`) comes in a later version"
+            "it holds the data of a GRyCAP IM, which `imd import-db` brings to another database"
         } else {
             "it holds the tables of another program"
         };
