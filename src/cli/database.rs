@@ -18,7 +18,7 @@ use std::{
 };
 
 /// How long a command waits until running daemons certainly use the keys of a changed key file.
-pub(super) const NOTICED: Duration = LOOK.saturating_mul(3);
+pub(super) const NOTICED: Duration = LOOK.saturating_mul(2);
 
 /// Why such a command failed.
 #[derive(Debug, thiserror::Error)]
