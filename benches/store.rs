@@ -19,7 +19,8 @@ async fn main() {
     let parent =
         std::env::args().skip(1).find(|word| !word.starts_with('-')).map_or_else(std::env::temp_dir, PathBuf::from);
     let directory = tempfile::tempdir_in(parent).unwrap();
-    let store = open(directory.path().join("store").to_str().unwrap(), Arc::new(Keyring::new([1; 32], &[]))).unwrap();
+    let store =
+        open(directory.path().join("store").to_str().unwrap(), Arc::new(Keyring::new([1; 32], &[]))).await.unwrap();
     let raw = raw_rate(&directory.path().join("raw"));
     println!("raw SQLite, one row per commit      {raw:>9.0} commits/s");
     for keepers in [1, 8, 64, 256] {

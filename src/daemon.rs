@@ -143,6 +143,7 @@ pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
     tokio::select! {
         served = served => drop(served?),
         never = activity.tidy(&pages) => match never {},
+        never = engine.keep_for(config.purge_after_days) => match never {},
     }
     if config.ctxt_kill_on_stop {
         engine.end_contextualizations().await;
@@ -209,7 +210,7 @@ async fn listen(endpoint: Endpoint<'_>) -> Result<Option<Listener>, StartError> 
 pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(Engine, Arc<Authenticator>), StartError> {
     let key = config.data_key.as_ref().map(config::Secret::expose);
     let keyring = Arc::new(Keyring::load(&config.data_key_file, key)?);
-    let store = store::open(config.data_db.as_str(), keyring.clone())?;
+    let store = store::open(config.data_db.as_str(), keyring.clone()).await?;
     let registry = Arc::new(Registry::new(connector_settings(config)).with_metrics(metrics)?);
     if config.local.enabled {
         // What is missing on this host is better said now than at the first launch.

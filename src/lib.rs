@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod migration;
 pub mod pages;
 pub mod store;
 pub mod telemetry;

@@ -327,6 +327,12 @@ impl<R: Rng> Parser<'_, R> {
             Value::Contains(Box::new(IndexMap::from([(key, group)])))
         } else {
             let operator = self.operator()?;
+            // A secret without quotes reads as a name: like that of a text, the error shows that there is one, not which.
+            if let Kind::Name(word) = &mut self.token.kind
+                && (name.contains("password") || name.contains("private_key"))
+            {
+                "...".clone_into(word);
+            }
             self.value(operator, line)?
         };
         Ok(Parsed { line, column, content: Content::Constraint(name, value) })

@@ -129,6 +129,12 @@ def start_reference(venv, work, kind=Server):
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     port, rpc_port = free_port(), free_port()
+    command = reference_command(venv, folder, port, rpc_port, f"sqlite://{folder}/inf.dat")
+    return kind("reference", command, port, cwd=folder, rpc_port=rpc_port)
+
+
+def reference_command(venv, folder, port, rpc_port, database):
+    """What starts the reference in the foreground; it keeps its files in the folder."""
     with open(os.path.join(folder, "im.cfg"), "w") as config:
         config.write(f"""[im]
 ACTIVATE_REST = True
@@ -136,7 +142,7 @@ REST_ADDRESS = 127.0.0.1
 REST_PORT = {port}
 XMLRCP_ADDRESS = 127.0.0.1
 XMLRCP_PORT = {rpc_port}
-DATA_DB = sqlite://{folder}/inf.dat
+DATA_DB = {database}
 LOG_FILE = {folder}/im.log
 LOG_LEVEL = ERROR
 MAX_SIMULTANEOUS_LAUNCHES = 5
@@ -148,4 +154,4 @@ mkdir -p {folder}/upper {folder}/work
 mount -t overlay -o lowerdir=/etc,upperdir={folder}/upper,workdir={folder}/work overlay /etc
 mkdir -p /etc/im && cp {folder}/im.cfg /etc/im/im.cfg
 exec {venv}/bin/python3 {venv}/bin/im_service"""
-    return kind("reference", ["unshare", "--mount", "bash", "-c", script], port, cwd=folder, rpc_port=rpc_port)
+    return ["unshare", "--mount", "bash", "-c", script]

@@ -1,12 +1,17 @@
 //! The command line of `imd`.
 
 mod check_config;
+mod database;
+mod migrate;
+mod purge;
 mod radl;
+mod rotate_key;
 
 use crate::config::{self, Config, Report};
 use clap::{Parser, Subcommand};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
+pub use purge::DeleteOldInfs;
 pub use radl::{ErrorFormat, OutputForm};
 
 const ABOUT: &str = "Infrastructure Manager daemon: RADL documents become configured virtual machines";
@@ -30,15 +35,15 @@ Signals:
   SIGTERM, SIGINT, SIGHUP stop the daemon in a few seconds; what is running is gone on with at the next start
 
 Exit status:
-  0 success, 1 a document or configuration has errors or the daemon cannot start, 2 wrong command line or the
-  database or its key cannot be used";
+  0 success, 1 a document or configuration has errors, the daemon cannot start or a command did not do everything,
+  2 wrong command line or the database or its key cannot be used";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "imd", version, about = ABOUT, after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Read this configuration file instead of searching for im.cfg
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// What to do; without it the daemon runs
     #[command(subcommand)]
@@ -52,6 +57,14 @@ pub enum Command {
     CheckConfig,
     /// Parses, checks and prints a RADL document
     Radl(radl::RadlArguments),
+    /// Removes old deleted infrastructures from the database
+    Purge(purge::PurgeArguments),
+    /// Seals the database with a new data key
+    RotateKey(rotate_key::RotateKeyArguments),
+    /// Brings the infrastructures of a database of the Python Infrastructure Manager (IM) here
+    ImportDb(migrate::ImportArguments),
+    /// Writes all infrastructures to a database that IM can serve
+    ExportDb(migrate::ExportArguments),
 }
 
 /// What the command line asks for, sub-commands being done already.
@@ -67,11 +80,16 @@ pub enum Request {
 #[must_use]
 pub fn run(arguments: Arguments) -> Request {
     let done = |success: bool| Request::Done(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    let config = arguments.config.as_deref();
     match arguments.command {
         Some(Command::Radl(arguments)) => done(radl::run(&arguments).print()),
-        Some(Command::CheckConfig) => done(check_config::run(&load(arguments.config.as_deref())).print()),
+        Some(Command::CheckConfig) => done(check_config::run(&load(config)).print()),
+        Some(Command::Purge(arguments)) => Request::Done(purge::run(config, &arguments)),
+        Some(Command::RotateKey(arguments)) => Request::Done(rotate_key::run(config, &arguments)),
+        Some(Command::ImportDb(arguments)) => Request::Done(migrate::import_db(config, &arguments)),
+        Some(Command::ExportDb(arguments)) => Request::Done(migrate::export_db(config, &arguments)),
         None => {
-            let report = load(arguments.config.as_deref());
+            let report = load(config);
             let warnings = report.warnings.clone();
             match report.into_config() {
                 Ok(config) => Request::Run(Box::new(config), warnings),
@@ -119,7 +137,20 @@ mod tests {
     fn the_command_line_is_consistent_and_help_names_files_environment_and_signals() {
         Arguments::command().debug_assert();
         let help = Arguments::command().render_long_help().to_string();
-        for word in ["check-config", "radl", "--config", "im.cfg", "IM_DATA_DB", "RUST_LOG", "SIGTERM", "Exit status"] {
+        for word in [
+            "check-config",
+            "radl",
+            "purge",
+            "rotate-key",
+            "import-db",
+            "export-db",
+            "--config",
+            "im.cfg",
+            "IM_DATA_DB",
+            "RUST_LOG",
+            "SIGTERM",
+            "Exit status",
+        ] {
             assert!(help.contains(word), "{word}");
         }
         let arguments = Arguments::try_parse_from(["imd", "check-config", "--config", "x"]).unwrap();

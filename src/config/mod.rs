@@ -345,13 +345,8 @@ fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, err
             errors.push(problem(key, format!("{} must be at least 8192", key.to_uppercase())));
         }
     }
-    match config.data_db.as_str().split_once("://").map(|(scheme, _)| scheme) {
-        None | Some("sqlite" | "file") => {}
-        Some("mysql" | "mongodb") => errors.push(problem(
-            "data_db",
-            "DATA_DB: MySQL and MongoDB are not available in this version; use sqlite:///path".into(),
-        )),
-        Some(_) => errors.push(problem("data_db", "DATA_DB: expected a path or sqlite:///path".into())),
+    if let Err(error) = crate::store::check_url(config.data_db.as_str()) {
+        errors.push(problem("data_db", format!("DATA_DB: {error}")));
     }
     if !config.activate_rest && !config.activate_xmlrpc {
         let text = "ACTIVATE_REST = False and ACTIVATE_XMLRPC = False leave the daemon without any API";

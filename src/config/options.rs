@@ -183,6 +183,9 @@ section! {
         /// The keys themselves, instead of the file: 32 bytes each as base64 or hexadecimal, the newest first. Meant for
         /// the variable IM_DATA_KEY, as im.cfg is read by more people than a secret should be.
         data_key: Option<Secret> = "", Active;
+        /// Days after its creation that an infrastructure which was deleted is kept for the statistics; 0: until `imd purge`
+        /// removes it.
+        purge_after_days: u32 = "0", Active;
         /// Seconds after which daemons that share a database read an infrastructure again.
         inf_cache_time: u32 = "0", NoEffect("the daemon that owns an infrastructure is always up to date");
     }

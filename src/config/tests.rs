@@ -124,7 +124,7 @@ fn every_error_names_its_place_and_secrets_never_show() {
 
     let report = read(
         &file(
-            "[im]\nADMIN_USER = [{\"username\": \"u\", \"password\": \"sesame\"}]\nDATA_DB = mysql://im:sesame@db/im\n\
+            "[im]\nADMIN_USER = [{\"username\": \"u\", \"password\": \"sesame\"}]\nDATA_DB = mysql://im:sesame/x@db/im\n\
                              VM_INFO_UPDATE_FREQUENCY = 500\nANSIBLE_VERSION = newest\n",
         ),
         &[],

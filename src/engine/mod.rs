@@ -8,6 +8,7 @@
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
+//! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`operations`], `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`] | what the APIs can ask for |
 
 mod changes;
@@ -31,6 +32,7 @@ mod placement;
 mod refresh;
 mod removal;
 pub mod render;
+mod retention;
 mod rows;
 mod secrets;
 pub mod settings;

@@ -3,12 +3,16 @@
 //! Rows: one for the infrastructure, one per machine, one for the progress of the contextualization, one per event, so
 //! that a change of one machine does not rewrite a thousand. Every payload is sealed before it reaches the backend.
 
+mod change;
+mod mysql;
 mod open;
+pub mod purge;
+pub mod rotation;
 mod rows;
 pub mod sealing;
 mod sqlite;
 
-pub use open::open;
+pub use open::{check_url, open, open_beside};
 pub use sealing::Keyring;
 
 use async_trait::async_trait;
@@ -126,6 +130,35 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+impl StoreError {
+    /// A database of other tables than ours, perhaps of the reference's. `thing` is what `DATA_DB` names.
+    fn foreign(of_reference: bool, thing: &str) -> Self {
+        let what = if of_reference {
+            "it holds the data of a GRyCAP IM, which `imd import-db` brings to another database"
+        } else {
+            "it holds the tables of another program"
+        };
+        Self::Corrupt(format!("{what}; nothing was changed, set DATA_DB to another {thing}"))
+    }
+
+    /// A database that a later version wrote. `thing` is what `DATA_DB` names.
+    fn newer_schema(found: impl std::fmt::Display, known: impl std::fmt::Display, thing: &str) -> Self {
+        Self::Corrupt(format!(
+            "it was written by a newer imd (schema {found}, this one knows {known}); start that version, or set DATA_DB \
+             to another {thing}"
+        ))
+    }
+
+    /// Says in front of the text which database it is about.
+    fn about(self, database: &str) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(format!("{database}: {text}")),
+            Self::Corrupt(text) => Self::Corrupt(format!("{database}: {text}")),
+            other => other,
+        }
+    }
+}
+
 /// A store of infrastructures. Every method is safe to call from many tasks; when a write returns it is durable.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -153,8 +186,14 @@ pub trait Store: Send + Sync {
     /// Log texts of all machines that have one, by number.
     async fn vm_logs(&self, id: &str) -> Result<Vec<(u32, String)>, StoreError>;
 
-    /// Removes deleted infrastructures created before `created_before` (seconds since the epoch); returns how many.
-    async fn purge(&self, created_before: i64) -> Result<u64, StoreError>;
+    /// Removes deleted infrastructures created before `created_before` (seconds since the epoch), the oldest ones and at
+    /// most `limit`; returns how many.
+    async fn purge(&self, created_before: i64, limit: usize) -> Result<u64, StoreError>;
+
+    /// Seals values anew that are not sealed with the newest key of the keyring, at most `limit`: those of an
+    /// infrastructure, or the key check of the database (`id` none). Returns how many it were, 0 when nothing is left.
+    /// What they hold and the version stay, so it goes well with writers at the same time.
+    async fn reseal(&self, id: Option<&str>, limit: usize) -> Result<u64, StoreError>;
 
     /// Proves that the database can be read and written.
     async fn check(&self) -> Result<(), StoreError>;

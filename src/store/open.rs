@@ -1,6 +1,6 @@
 //! From a `DATA_DB` URL to a store.
 
-use super::{Keyring, Store, StoreError, sqlite::SqliteStore};
+use super::{Keyring, Store, StoreError, mysql::MysqlStore, sqlite::SqliteStore};
 use percent_encoding::percent_decode_str;
 use std::{path::PathBuf, sync::Arc};
 
@@ -9,26 +9,56 @@ use std::{path::PathBuf, sync::Arc};
 enum Location {
     Memory,
     File(PathBuf),
+    Mysql,
 }
 
 /// Opens the store of a `DATA_DB` URL and makes its tables when it is new. Reads files: call it before serving.
 ///
-/// Forms: `sqlite:///absolute/path` and `file:///absolute/path` (percent-encoded), a bare path (taken as it is), and
-/// `sqlite::memory:` for a store that ends with the process.
+/// Forms: `sqlite:///absolute/path` and `file:///absolute/path` (percent-encoded), a bare path (taken as it is),
+/// `sqlite::memory:` for a store that ends with the process, `mysql://user:password@host[:port]/database[?options]`.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when the file cannot be used now (rights, another daemon has it);
+/// [`StoreError::Unavailable`] when it cannot be used now (rights, another daemon has it, no server answers);
 /// [`StoreError::Corrupt`] when it never can: not our database, a newer one, another data key, an unsupported URL.
-pub fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match locate(url)? {
         Location::Memory => Arc::new(SqliteStore::in_memory(keyring)?),
         Location::File(path) => Arc::new(SqliteStore::at(&path, keyring)?),
+        Location::Mysql => Arc::new(MysqlStore::open(url, keyring, true).await?),
     })
+}
+
+/// Opens the store of a `DATA_DB` URL that exists already, for a tool that works on it while a daemon may be running.
+///
+/// # Errors
+/// As [`open`], and when there is no such database.
+pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match locate(url)? {
+        Location::Memory => {
+            return Err(StoreError::Unavailable("DATA_DB is in the memory of the daemon".to_owned()));
+        }
+        Location::File(path) => Arc::new(SqliteStore::beside(&path, keyring)?),
+        Location::Mysql => Arc::new(MysqlStore::open(url, keyring, false).await?),
+    })
+}
+
+/// Says what is wrong with a `DATA_DB` URL, as far as that shows without opening it.
+///
+/// # Errors
+/// As [`open`].
+pub fn check_url(url: &str) -> Result<(), StoreError> {
+    match locate(url)? {
+        Location::Memory | Location::File(_) => Ok(()),
+        Location::Mysql => MysqlStore::check_url(url),
+    }
 }
 
 /// Errors name the scheme only: the rest of a URL may hold a password.
 fn locate(url: &str) -> Result<Location, StoreError> {
-    let refused = |why: &str| Err(StoreError::Corrupt(format!("{why}; set DATA_DB to sqlite:///path/of/a/file")));
+    let refused = |why: &str| {
+        let forms = "sqlite:///path/of/a/file or mysql://user:password@host/database";
+        Err(StoreError::Corrupt(format!("{why}; set DATA_DB to {forms}")))
+    };
     let scheme = url.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
     let path = match &scheme {
         Some((scheme, ":memory:")) if scheme == "sqlite" => return Ok(Location::Memory),
@@ -52,8 +82,9 @@ fn locate(url: &str) -> Result<Location, StoreError> {
                 Err(_) => return refused("the path in DATA_DB is not UTF-8 once percent-decoded"),
             }
         }
+        Some((scheme, rest)) if scheme == "mysql" && rest.starts_with("//") => return Ok(Location::Mysql),
         Some((scheme, rest)) if rest.starts_with("//") => {
-            return refused(&format!("DATA_DB names a {scheme} database and this version has SQLite only"));
+            return refused(&format!("DATA_DB names a {scheme} database, which is not supported"));
         }
         _ => url.to_owned(),
     };
@@ -79,8 +110,7 @@ mod tests {
         assert_eq!(locate("inf.dat"), file("inf.dat"));
         assert_eq!(locate("sqlite::memory:"), Ok(Location::Memory));
         for (url, said) in [
-            ("mysql://im:sesame@db:3306/im", "mysql"),
-            ("mongodb://im:sesame@a,b/im?replicaSet=r", "mongodb"),
+            ("postgresql://im:sesame@db:5432/im", "postgresql"),
             ("sqlite://im:sesame@db/im", "third slash"),
             ("sqlite:///im?mode=ro", "options"),
             ("sqlite:///im/", "directory"),

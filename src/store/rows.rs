@@ -65,6 +65,11 @@ impl Row {
         keyring.open(&self.associated_data(id), sealed).map_err(|error| self.corrupt(id, &error))
     }
 
+    /// The value of this row sealed anew with the newest key.
+    pub(super) fn reseal(self, keyring: &Keyring, id: &str, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.seal(keyring, id, &self.open(keyring, id, sealed)?)
+    }
+
     /// Opens the text of an event.
     pub(super) fn open_text(self, keyring: &Keyring, id: &str, sealed: &[u8]) -> Result<String, StoreError> {
         String::from_utf8(self.open(keyring, id, sealed)?).map_err(|_| self.corrupt(id, &SealError::Damaged))

@@ -236,7 +236,7 @@ deploy node {machines}
 /// The stored infrastructures, deleted ones too; no daemon may run.
 async fn models(daemon: &Daemon) -> Vec<Infrastructure> {
     let keyring = Arc::new(Keyring::load(&daemon.key(), None).unwrap());
-    let store: Arc<dyn Store> = store::open(daemon.database().to_str().unwrap(), keyring).unwrap();
+    let store: Arc<dyn Store> = store::open(daemon.database().to_str().unwrap(), keyring).await.unwrap();
     let mut models = Vec::new();
     for row in store.index().await.unwrap() {
         let stored = store.load(&row.id).await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! What every store does, whatever the backend.
 
-use imd::store::{Changes, EventKind, IndexRow, NewEvent, Store, StoreError, StoredInfrastructure};
+use imd::store::{Changes, EventKind, IndexRow, Keyring, NewEvent, Store, StoreError, StoredInfrastructure};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A store of a backend. The suite uses ids of its own and needs no empty database.
@@ -12,7 +12,7 @@ pub async fn all(store: Shared) {
     stale_and_unknown(&store).await;
     events_and_logs(&store).await;
     index_and_purge(&store).await;
-    concurrent_commits_of_one(&store).await;
+    race(&[Arc::clone(&store)], "race").await;
     concurrent_commits_of_many(&store).await;
     store.check().await.unwrap();
 }
@@ -183,9 +183,14 @@ async fn index_and_purge(store: &Shared) {
         rows.into_iter().filter(|row| row.created < 0).map(|row| row.id).collect::<Vec<_>>()
     };
     assert_eq!(mine(store).await, ["twin", "border-deleted", "old-alive", "old-deleted"]);
-    assert_eq!(store.purge(-100).await, Ok(1));
+    // The oldest ones first, so many at a time.
+    store.create(row("older-deleted", -301), deleted.clone()).await.unwrap();
+    assert_eq!(store.purge(-100, 0).await, Ok(0));
+    assert_eq!(store.purge(-100, 1).await, Ok(1));
+    assert_eq!(mine(store).await, ["twin", "border-deleted", "old-alive", "old-deleted"]);
+    assert_eq!(store.purge(-100, 10).await, Ok(1));
     assert_eq!(mine(store).await, ["twin", "border-deleted", "old-alive"]);
-    assert_eq!(store.purge(-100).await, Ok(0));
+    assert_eq!(store.purge(-100, 10).await, Ok(0));
     assert_eq!(store.load("old-deleted").await, Ok(None));
     assert_eq!(store.events("old-deleted", 0, 9).await, Ok(vec![]));
     assert_eq!(store.commit("old-deleted", 1, payload("x")).await, Err(StoreError::NotFound));
@@ -195,10 +200,54 @@ async fn index_and_purge(store: &Shared) {
     assert_eq!(store.vm_logs("old-deleted").await, Ok(vec![]));
 }
 
-/// Writers that race for one infrastructure: each version has one winner and no change is lost.
-async fn concurrent_commits_of_one(store: &Shared) {
-    store.create(row("race", 10), payload("start")).await.unwrap();
-    let writers = (0..4_u32).map(|number| {
+/// Everything sealed with an old key is sealed with a new one in small steps, while another writer goes on; then the
+/// old key is needed no more. `open` opens the same database with other keys; nothing else may be in it.
+pub async fn reseal(open: impl AsyncFn(Keyring) -> Shared) {
+    let (old, new) = ([7; 32], [8; 32]);
+    let before = open(Keyring::new(old, &[])).await;
+    let changes = Changes {
+        vms: vec![(0, b"vm zero".to_vec()), (2, b"vm two".to_vec())],
+        progress: Some(Some(b"progress".to_vec())),
+        events: vec![event(Some(2), EventKind::Log, "text"), event(None, EventKind::State, "running")],
+        first_sequence: 1,
+        ..payload("one")
+    };
+    for id in ["first", "second"] {
+        before.create(row(id, 10), changes.clone()).await.unwrap();
+    }
+    assert_eq!(before.reseal(None, 10).await, Ok(0));
+    assert_eq!(before.reseal(Some("first"), 10).await, Ok(0));
+    let wanted = before.load("first").await.unwrap().unwrap();
+    drop(before);
+
+    let both = open(Keyring::new(new, &[old])).await;
+    assert_eq!(both.reseal(Some("unknown"), 10).await, Ok(0));
+    let mut steps = Vec::new();
+    while steps.last() != Some(&0) {
+        steps.push(both.reseal(Some("first"), 4).await.unwrap());
+    }
+    assert_eq!(steps, [4, 2, 0], "a state, two machines, the progress and two events");
+    // What is written meanwhile is under the new key already, and is not taken back.
+    let changed = Changes { vms: vec![(0, b"changed".to_vec())], ..Changes::default() };
+    assert_eq!(both.commit("second", 1, changed).await, Ok(2), "no version is used up");
+    assert_eq!(both.reseal(Some("second"), 100).await, Ok(5));
+    assert_eq!(both.reseal(None, 10).await, Ok(1));
+    assert_eq!(both.reseal(None, 10).await, Ok(0));
+    drop(both);
+
+    let after = open(Keyring::new(new, &[])).await;
+    assert_eq!(after.load("first").await, Ok(Some(wanted)));
+    assert_eq!(after.load("second").await.unwrap().unwrap().vms[0], (0, b"changed".to_vec()));
+    let events: Vec<_> = after.events("first", 0, 9).await.unwrap().into_iter().map(|stored| stored.event).collect();
+    assert_eq!(events, changes.events);
+    assert_eq!(after.index().await.unwrap().len(), 2);
+}
+
+/// Writers that race for one infrastructure, through one store or several of one database: each version has one winner
+/// and no change is lost.
+pub async fn race(stores: &[Shared], id: &'static str) {
+    stores[0].create(row(id, 10), payload("start")).await.unwrap();
+    let writers = (0..4_u32).zip(stores.iter().cycle()).map(|(number, store)| {
         let store = Arc::clone(store);
         tokio::spawn(async move {
             for turn in 0..10_u8 {
@@ -206,7 +255,7 @@ async fn concurrent_commits_of_one(store: &Shared) {
                 let change = Changes { vms: vec![(number * 10 + u32::from(turn), vec![turn])], ..Changes::default() };
                 for attempt in 0.. {
                     assert!(attempt < 1000, "somebody always wins, so nobody waits for ever");
-                    match store.commit("race", version, change.clone()).await {
+                    match store.commit(id, version, change.clone()).await {
                         Ok(_) => break,
                         Err(StoreError::Stale { current, .. }) => version = current,
                         Err(error) => panic!("{error}"),
@@ -218,10 +267,36 @@ async fn concurrent_commits_of_one(store: &Shared) {
     for writer in writers.collect::<Vec<_>>() {
         writer.await.unwrap();
     }
-    let end = store.load("race").await.unwrap().unwrap();
-    assert_eq!(end.version, 41);
-    let numbers: BTreeSet<u32> = end.vms.iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers, (0..40).collect());
+    for store in stores {
+        let end = store.load(id).await.unwrap().unwrap();
+        assert_eq!(end.version, 41);
+        let numbers: BTreeSet<u32> = end.vms.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, (0..40).collect());
+    }
+}
+
+/// Stores of one database that make the same infrastructures: each id has one maker.
+pub async fn concurrent_creations(stores: &[Shared]) {
+    let creations = (0..40).flat_map(|number| {
+        stores.iter().zip(["zero", "one", "two"]).map(move |(store, name)| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move {
+                let made = store.create(row(&format!("made-{number}"), 10), payload(name)).await;
+                assert!(matches!(made, Ok(()) | Err(StoreError::AlreadyExists)), "{made:?}");
+                made.is_ok().then_some((number, name))
+            })
+        })
+    });
+    let mut makers = Vec::new();
+    for creation in creations.collect::<Vec<_>>() {
+        makers.extend(creation.await.unwrap());
+    }
+    makers.sort_unstable();
+    assert_eq!(makers.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (0..40).collect::<Vec<_>>());
+    for (number, name) in makers {
+        let kept = stores[0].load(&format!("made-{number}")).await.unwrap().unwrap();
+        assert_eq!((kept.version, kept.infrastructure), (1, name.as_bytes().to_vec()));
+    }
 }
 
 /// Eight keepers with 200 commits each, all at once, while a reader looks on.

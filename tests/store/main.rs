@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod behaviour;
+#[path = "../support/mariadb.rs"]
+mod mariadb;
+mod mysql;
 mod sealing;
 mod sqlite;
 mod sqlite_faults;

@@ -2,7 +2,7 @@
 
 use imd::store::{
     Keyring,
-    sealing::{KeyError, SealError},
+    sealing::{KeyChange, KeyError, SealError, without_older},
 };
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -45,6 +45,67 @@ fn a_new_key_in_front_leaves_old_values_readable_and_owners_equal() {
     assert_ne!(old.owner_key("user", "pass"), old.owner_key("userp", "ass"));
     assert_eq!(old.owner_key("user", "pass").len(), 64);
     assert!(!format!("{both:?}").contains("000102"), "{both:?}");
+}
+
+#[test]
+fn keys_change_while_they_are_in_use_and_owners_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("data.key");
+    let daemon = Keyring::load(&path, None).unwrap();
+    let (sealed, owner) = (daemon.seal(b"", b"old").unwrap(), daemon.owner_key("user", "pass"));
+    let load = || Keyring::load(&path, None).unwrap();
+
+    // Prepared: everybody opens with it, nobody seals with it.
+    let mut change = KeyChange::begin(&path).unwrap();
+    assert!(matches!(KeyChange::begin(&path), Err(KeyError::Busy { .. })));
+    let first = change.newest();
+    change.prepare().unwrap();
+    change.prepare().unwrap();
+    assert_eq!((load().newest_mark(), load().owner_key("user", "pass")), (daemon.newest_mark(), owner.clone()));
+    let prepared = fs::read_to_string(&path).unwrap();
+    // What a killed one left is in nobody's way.
+    fs::write(directory.path().join("data.key.new"), "half a ke").unwrap();
+    change.rotate().unwrap();
+    assert_eq!(change.older(), 1);
+    assert_ne!(change.newest(), first);
+    let next = prepared.lines().find_map(|line| line.strip_prefix("next=")).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().next(), Some(next), "the prepared one is used");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // A value of the new key opens at once, without a restart.
+    let resealed = load().seal(b"", b"new").unwrap();
+    assert_eq!(daemon.open(b"", &resealed).unwrap(), b"new");
+    assert_eq!(daemon.newest_mark(), load().newest_mark());
+    assert_eq!(daemon.open(b"", &sealed).unwrap(), b"old");
+    change.drop_older().unwrap();
+    drop(change);
+    assert!(load().open(b"", &sealed).is_err());
+    assert_eq!(load().owner_key("user", "pass"), owner);
+    assert_eq!(daemon.owner_key("user", "pass"), owner);
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["data.key"]);
+
+    // A file that would lose the owners, or none at all, changes nothing.
+    let good = fs::read_to_string(&path).unwrap();
+    let other = Keyring::load(&directory.path().join("other"), None).unwrap().seal(b"", b"x").unwrap();
+    for bad in [
+        format!(
+            "{}
+{}",
+            BASE64,
+            good.lines().next().unwrap()
+        ),
+        "nonsense".to_owned(),
+    ] {
+        fs::write(&path, bad).unwrap();
+        assert!(daemon.open(b"", &other).is_err());
+        assert_eq!(daemon.open(b"", &resealed).unwrap(), b"new");
+        assert_eq!(daemon.owner_key("user", "pass"), owner);
+    }
+    let text = format!("{HEX} {BASE64}");
+    let kept = without_older(&text).unwrap();
+    assert_eq!(of_text(&kept).unwrap().owner_key("u", "p"), of_text(&text).unwrap().owner_key("u", "p"));
+    assert!(kept.starts_with(BASE64) && !kept.contains('\n'), "{kept}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ pub fn place() -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-pub fn open_at(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    open(path.to_str().unwrap(), keyring())
+pub async fn open_at(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    open(path.to_str().unwrap(), keyring()).await
 }
 
 pub fn refusal(result: Result<Arc<dyn Store>, StoreError>) -> StoreError {
@@ -35,22 +35,33 @@ pub fn refusal(result: Result<Arc<dyn Store>, StoreError>) -> StoreError {
 async fn behaves_like_a_store_in_a_file() {
     let (_directory, path) = place();
     let url = format!("sqlite://{}", path.to_str().unwrap().replace(' ', "%20"));
-    behaviour::all(open(&url, keyring()).unwrap()).await;
+    behaviour::all(open(&url, keyring()).await.unwrap()).await;
     assert!(path.exists(), "{url}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn behaves_like_a_store_in_memory() {
-    let store = open("sqlite::memory:", keyring()).unwrap();
-    assert_eq!(open("sqlite::memory:", keyring()).unwrap().index().await, Ok(vec![]));
+    let store = open("sqlite::memory:", keyring()).await.unwrap();
+    assert_eq!(open("sqlite::memory:", keyring()).await.unwrap().index().await, Ok(vec![]));
     behaviour::all(store).await;
+}
+
+#[tokio::test]
+async fn values_are_sealed_anew_with_a_new_key() {
+    let (_directory, path) = place();
+    behaviour::reseal(async |keyring| open(path.to_str().unwrap(), Arc::new(keyring)).await.unwrap()).await;
+    let error = refusal(open_at(&path).await);
+    assert!(
+        matches!(&error, StoreError::Corrupt(text) if text.contains("DATA_KEY_FILE")),
+        "the old key is of no use: {error}"
+    );
 }
 
 #[tokio::test]
 async fn keeps_everything_over_a_restart_and_nothing_readable() {
     let (directory, path) = place();
     let secret = "CANARY-5e5a3e";
-    let store = open_at(&path).unwrap();
+    let store = open_at(&path).await.unwrap();
     let changes = Changes {
         vms: vec![(3, format!("vm {secret}").into())],
         progress: Some(Some(format!("progress {secret}").into())),
@@ -78,7 +89,7 @@ async fn keeps_everything_over_a_restart_and_nothing_readable() {
     drop(store);
     assert_eq!(scan(), ["inf dat", "inf dat.lock"]);
 
-    let store = open_at(&path).unwrap();
+    let store = open_at(&path).await.unwrap();
     assert_eq!((store.load("kept").await.unwrap(), store.events("kept", 0, 9).await.unwrap()), before);
     assert_eq!(store.index().await.unwrap(), [listed]);
     assert_eq!(store.commit("kept", 1, payload("next")).await, Ok(2));
@@ -87,16 +98,16 @@ async fn keeps_everything_over_a_restart_and_nothing_readable() {
 #[tokio::test]
 async fn a_second_daemon_is_refused_also_through_a_link() {
     let (directory, path) = place();
-    let first = open_at(&path).unwrap();
+    let first = open_at(&path).await.unwrap();
     let link = directory.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     for path in [&path, &link] {
-        let error = refusal(open_at(path));
+        let error = refusal(open_at(path).await);
         assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("another imd")), "{error}");
     }
     first.check().await.unwrap();
     drop(first);
-    open_at(&link).unwrap().check().await.unwrap();
+    open_at(&link).await.unwrap().check().await.unwrap();
 }
 
 #[tokio::test]
@@ -108,36 +119,36 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
         let (_directory, path) = place();
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         let before = fs::read(&path).unwrap();
-        let error = refusal(open_at(&path));
+        let error = refusal(open_at(&path).await);
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(said)), "{error}");
         assert!(error.to_string().contains("DATA_DB"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), before);
     }
     let (_directory, path) = place();
     fs::write(&path, "This is a text file, and a rather long one at that.\n".repeat(100)).unwrap();
-    let error = refusal(open_at(&path));
+    let error = refusal(open_at(&path).await);
     assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("not an SQLite file")), "{error}");
 }
 
 #[tokio::test]
 async fn a_wrong_key_and_a_newer_schema_are_refused() {
     let (_directory, path) = place();
-    open_at(&path).unwrap().create(row("a", 1), payload("x")).await.unwrap();
+    open_at(&path).await.unwrap().create(row("a", 1), payload("x")).await.unwrap();
     let wrong = Arc::new(Keyring::new([8; 32], &[]));
-    let error = refusal(open(path.to_str().unwrap(), wrong));
+    let error = refusal(open(path.to_str().unwrap(), wrong).await);
     assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("DATA_KEY_FILE")), "{error}");
     let both = Arc::new(Keyring::new([8; 32], &[KEY]));
-    assert!(open(path.to_str().unwrap(), both).unwrap().load("a").await.unwrap().is_some());
+    assert!(open(path.to_str().unwrap(), both).await.unwrap().load("a").await.unwrap().is_some());
 
     Connection::open(&path).unwrap().execute("UPDATE schema_version SET version = 99", []).unwrap();
-    let error = refusal(open_at(&path));
+    let error = refusal(open_at(&path).await);
     assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("newer imd")), "{error}");
 }
 
 #[tokio::test]
 async fn a_damaged_or_moved_value_is_named_and_the_rest_still_opens() {
     let (_directory, path) = place();
-    let store = open_at(&path).unwrap();
+    let store = open_at(&path).await.unwrap();
     let changes = || Changes {
         vms: vec![(0, b"same length".to_vec()), (1, b"other value".to_vec())],
         events: vec![event(Some(0), EventKind::Log, "text")],

@@ -35,7 +35,7 @@ fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>, said: &str) {
 #[tokio::test]
 async fn a_lock_held_elsewhere_stops_writing_until_it_ends() {
     let (_directory, path) = place();
-    let store = open_at(&path).unwrap();
+    let store = open_at(&path).await.unwrap();
     store.create(row("a", 1), payload("one")).await.unwrap();
     let elsewhere = Connection::open(&path).unwrap();
     elsewhere.execute_batch("BEGIN EXCLUSIVE").unwrap();
@@ -55,10 +55,10 @@ async fn a_lock_held_elsewhere_stops_writing_until_it_ends() {
     assert_eq!(tokio::join!(store.commit("a", 2, payload("three")), release).0, Ok(3));
 }
 
-#[test]
-fn a_directory_or_file_that_may_not_be_written_is_refused() {
+#[tokio::test]
+async fn a_directory_or_file_that_may_not_be_written_is_refused() {
     let (directory, path) = place();
-    drop(open_at(&path).unwrap());
+    drop(open_at(&path).await.unwrap());
     // Root may write everywhere but on a read-only mount.
     let directory = directory.path().to_str().unwrap();
     let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
@@ -67,16 +67,16 @@ fn a_directory_or_file_that_may_not_be_written_is_refused() {
     assert!(status.success());
 
     fs::create_dir(path.with_extension("d")).unwrap();
-    unavailable(Err::<(), _>(refusal(open_at(&path.with_extension("d")))), "");
-    unavailable(Err::<(), _>(refusal(open_at(Path::new("/nonexistent/inf.dat")))), "/nonexistent/inf.dat");
+    unavailable(Err::<(), _>(refusal(open_at(&path.with_extension("d")).await)), "");
+    unavailable(Err::<(), _>(refusal(open_at(Path::new("/nonexistent/inf.dat")).await)), "/nonexistent/inf.dat");
 }
 
-#[test]
+#[tokio::test]
 #[ignore = "the child of a_directory_or_file_that_may_not_be_written_is_refused"]
-fn read_only_child() {
+async fn read_only_child() {
     let path = env::var(CHILD).unwrap();
-    unavailable(Err::<(), _>(refusal(open_at(Path::new(&path)))), "Read-only file system");
-    unavailable(Err::<(), _>(refusal(open_at(Path::new(&format!("{path}.new"))))), "Read-only file system");
+    unavailable(Err::<(), _>(refusal(open_at(Path::new(&path)).await)), "Read-only file system");
+    unavailable(Err::<(), _>(refusal(open_at(Path::new(&format!("{path}.new"))).await)), "Read-only file system");
 }
 
 #[test]
@@ -96,7 +96,7 @@ async fn full_disk_child() {
     let path = env::var(CHILD).unwrap();
     let path = Path::new(&path);
     let ballast = path.with_extension("ballast");
-    let store = open_at(path).unwrap();
+    let store = open_at(path).await.unwrap();
     store.create(row("a", 1), payload("one")).await.unwrap();
     fs::write(&ballast, vec![1; 400 << 10]).unwrap();
     let mut version = 1;
@@ -114,7 +114,7 @@ async fn full_disk_child() {
     fs::remove_file(&ballast).unwrap();
     assert_eq!(store.commit("a", version, payload("room")).await, Ok(version + 1));
     drop(store);
-    assert_eq!(open_at(path).unwrap().load("a").await.unwrap().unwrap().infrastructure, b"room");
+    assert_eq!(open_at(path).await.unwrap().load("a").await.unwrap().unwrap().infrastructure, b"room");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
         writer.wait().unwrap();
         assert!(killed, "the writer ended by itself");
         // No lock is left behind either.
-        let store = open_at(&path).unwrap();
+        let store = open_at(&path).await.unwrap();
         for (number, acknowledged) in acknowledged.into_iter().enumerate() {
             let id = format!("kill-{number}");
             let kept = store.load(&id).await.unwrap().unwrap();
@@ -155,7 +155,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the child of nothing_acknowledged_is_lost_by_kill_9"]
 async fn kill_child() {
-    let store = open_at(Path::new(&env::var(CHILD).unwrap())).unwrap();
+    let store = open_at(Path::new(&env::var(CHILD).unwrap())).await.unwrap();
     let writers = (0..2).map(|number| {
         let store = store.clone();
         tokio::spawn(async move {

@@ -1,18 +1,19 @@
 //! From the model to the document of an export.
 
-use super::record::{CloudRecord, InfrastructureRecord, VmRecord};
+use super::record::{CLOUD_EXTRA, CloudRecord, InfrastructureRecord, VmRecord};
 use crate::{
     auth::Caller,
     engine::{
         Engine, OperationError,
-        model::{CloudRef, Lifecycle},
+        model::{CloudRef, Infrastructure, Lifecycle},
         render,
         settings::Access,
-        state, transitions,
+        state::{self, Clock},
+        transitions,
     },
 };
 use radl::Radl;
-use serde_json::Map;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 impl Engine {
@@ -34,58 +35,71 @@ impl Engine {
         }
         let header = self.inner.store.log(id, None).await?;
         let logs: HashMap<u32, String> = self.inner.store.vm_logs(id).await?.into_iter().collect();
-        let clock = self.inner.clock();
-        let vms = model.vms.iter().map(|vm| {
-            let text =
-                |radl: &Radl| radl.to_parsable_text().map_err(|error| OperationError::Invalid(error.to_string()));
-            let state = state::vm_state(&model, vm, clock);
-            let failure = match &vm.lifecycle {
-                Lifecycle::Failed { why, .. } => Some(why.clone()),
-                _ => None,
-            };
-            Ok(VmRecord {
-                id: vm.provider_id().map(ToString::to_string),
-                im_id: vm.number,
-                creation_im_id: Some(vm.number),
-                state: state.name().to_owned(),
-                destroy: vm.lifecycle == Lifecycle::Gone,
-                deleting: matches!(vm.lifecycle, Lifecycle::Deleting(_)),
-                creating: matches!(vm.lifecycle, Lifecycle::Planned | Lifecycle::Launching),
-                last_update: clock.now,
-                creation_date: Some(vm.created),
-                cloud: cloud(&vm.cloud),
-                info: text(&render::vm_info(vm, state))?,
-                requested_radl: text(&vm.requested)?,
-                cont_out: Some(logs.get(&vm.number).cloned().unwrap_or_default()),
-                error_msg: failure,
-                configured: vm.configured,
-                ctxt_pid: None,
-                ssh_connect_errors: 0,
-                extra: vm.foreign.as_deref().cloned().unwrap_or_default(),
-            })
-        });
-        let record = InfrastructureRecord {
-            id: model.id.clone(),
-            vm_list: vms.collect::<Result<_, OperationError>>()?,
-            auth: model.owners.iter().map(|owner| owner_item(&owner.username)).collect(),
-            radl: model.radl.to_parsable_text().map_err(|error| OperationError::Invalid(error.to_string()))?,
-            private_networks: model.private_networks.clone(),
-            system_counter: 0,
-            deleted: false,
-            vm_master: model.master,
-            vm_id: 0,
-            cont_out: header,
-            ansible_configured: model.generation.as_ref().map(|generation| !generation.open),
-            configured: model.configured,
-            extra_info: model.extra_info.clone(),
-            snapshots: model.snapshots.iter().map(|(_, url)| url.clone()).collect(),
-            creation_date: Some(model.created),
-        };
+        let record = record(&model, header, &logs, self.inner.clock())?;
         serde_json::to_string(&record).map_err(|error| OperationError::Invalid(error.to_string()))
     }
 }
 
-fn owner_item(username: &str) -> Map<String, serde_json::Value> {
+/// The document of an infrastructure with its log and those of its machines.
+pub(super) fn record(
+    model: &Infrastructure,
+    header: String,
+    logs: &HashMap<u32, String>,
+    clock: Clock,
+) -> Result<InfrastructureRecord, OperationError> {
+    let text = |radl: &Radl| radl.to_parsable_text().map_err(|error| OperationError::Invalid(error.to_string()));
+    let vms = model.vms.iter().map(|vm| {
+        let state = state::vm_state(model, vm, clock);
+        let failure = match &vm.lifecycle {
+            Lifecycle::Failed { why, .. } => Some(why.clone()),
+            _ => None,
+        };
+        let mut foreign = vm.foreign.as_deref().cloned().unwrap_or_default();
+        let mut cloud = cloud(&vm.cloud);
+        if let Some(Value::Object(extra)) = foreign.shift_remove(CLOUD_EXTRA) {
+            cloud.extra = extra;
+        }
+        Ok(VmRecord {
+            id: vm.provider_id().map(ToString::to_string),
+            im_id: vm.number,
+            creation_im_id: Some(vm.number),
+            state: state.name().to_owned(),
+            destroy: vm.lifecycle == Lifecycle::Gone,
+            deleting: matches!(vm.lifecycle, Lifecycle::Deleting(_)),
+            creating: matches!(vm.lifecycle, Lifecycle::Planned | Lifecycle::Launching),
+            last_update: clock.now,
+            creation_date: Some(vm.created),
+            cloud,
+            info: text(&render::vm_info(vm, state))?,
+            requested_radl: text(&vm.requested)?,
+            cont_out: Some(logs.get(&vm.number).cloned().unwrap_or_default()),
+            error_msg: failure,
+            configured: vm.configured,
+            ctxt_pid: None,
+            ssh_connect_errors: 0,
+            extra: foreign,
+        })
+    });
+    Ok(InfrastructureRecord {
+        id: model.id.clone(),
+        vm_list: vms.collect::<Result<_, OperationError>>()?,
+        auth: model.owners.iter().map(|owner| owner_item(&owner.username)).collect(),
+        radl: text(&model.radl)?,
+        private_networks: model.private_networks.clone(),
+        system_counter: 0,
+        deleted: false,
+        vm_master: model.master,
+        vm_id: 0,
+        cont_out: header,
+        ansible_configured: model.generation.as_ref().map(|generation| !generation.open),
+        configured: model.configured,
+        extra_info: model.extra_info.clone(),
+        snapshots: model.snapshots.iter().map(|(_, url)| url.clone()).collect(),
+        creation_date: Some(model.created),
+    })
+}
+
+fn owner_item(username: &str) -> Map<String, Value> {
     let pairs = [("type", "InfrastructureManager"), ("username", username)];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect()
 }

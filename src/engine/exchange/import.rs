@@ -1,11 +1,11 @@
 //! From the document of an export to an infrastructure of the caller.
 
-use super::record::{CloudRecord, InfrastructureRecord, VmRecord};
+use super::record::{CLOUD_EXTRA, CloudRecord, InfrastructureRecord, VmRecord};
 use crate::{
     auth::Caller,
     engine::{
         Engine, OperationError,
-        draft::Draft,
+        draft::{Draft, Terms},
         keepers::user_only,
         model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm},
         rows,
@@ -36,10 +36,7 @@ impl Engine {
         if self.inner.directory.get(&id).is_some() {
             return Err(existing());
         }
-        let mut draft = Draft::new(model, self.inner.terms());
-        draft.infrastructure();
-        draft.touched.extend(0..u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX));
-        draft.events = logs;
+        let draft = whole(model, logs, self.inner.terms());
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
         match self.inner.store.create(rows::index_row(&draft.model), rows::changes(&draft, 1)?).await {
             Ok(()) => {}
@@ -73,6 +70,15 @@ impl Engine {
     }
 }
 
+/// A draft that stores all of a new infrastructure.
+pub(super) fn whole(model: Infrastructure, logs: Vec<NewEvent>, terms: Terms) -> Draft {
+    let mut draft = Draft::new(model, terms);
+    draft.infrastructure();
+    draft.touched.extend(0..u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX));
+    draft.events = logs;
+    draft
+}
+
 fn existing() -> OperationError {
     OperationError::Invalid("Trying to add an existing infrastructure ID.".to_owned())
 }
@@ -86,7 +92,11 @@ fn incorrect(why: impl std::fmt::Display) -> OperationError {
 /// # Errors
 /// What is wrong with it.
 pub fn read(text: &str, now: i64) -> Result<(Infrastructure, Vec<NewEvent>), OperationError> {
-    let record: InfrastructureRecord = serde_json::from_str(text).map_err(incorrect)?;
+    model(serde_json::from_str(text).map_err(incorrect)?, now)
+}
+
+/// The infrastructure of a document that was read.
+pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastructure, Vec<NewEvent>), OperationError> {
     if record.id.is_empty()
         || record.id.len() > 64
         || record.id.bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-')
@@ -153,11 +163,16 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         Some(id) => Lifecycle::Present(ProviderId(id)),
         None => Lifecycle::Failed { why: record.error_msg.unwrap_or_default(), leftover: false },
     };
+    let mut foreign = record.extra;
+    let mut place = record.cloud;
+    if !place.extra.is_empty() {
+        foreign.insert(CLOUD_EXTRA.to_owned(), std::mem::take(&mut place.extra).into());
+    }
     Ok(Vm {
         number,
         uid: VmUid(uuid::Uuid::new_v4().to_string()),
         system: system.name.clone(),
-        cloud: Arc::new(cloud(record.cloud)),
+        cloud: Arc::new(cloud(place)),
         lifecycle,
         observed: state.map(|state| Observed { state, failing_since: None }),
         info,
@@ -168,7 +183,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         host_key: None,
         proxy_host_key: None,
         created: record.creation_date.unwrap_or(created),
-        foreign: (!record.extra.is_empty()).then(|| Arc::new(record.extra)),
+        foreign: (!foreign.is_empty()).then(|| Arc::new(foreign)),
         text: Default::default(),
     })
 }

@@ -5,6 +5,10 @@ use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// Where a machine keeps what connectors keep of its cloud, among what they keep of the machine: a name that is taken in
+/// the document.
+pub(super) const CLOUD_EXTRA: &str = "cloud";
+
 /// An infrastructure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InfrastructureRecord {

@@ -2,7 +2,6 @@
 
 use crate::store::StoreError;
 use rusqlite::{Error, ErrorCode};
-use std::path::Path;
 
 /// The store's error for a failure of SQLite. Codes: <https://www.sqlite.org/rescode.html>.
 pub(super) fn store_error(error: &Error) -> StoreError {
@@ -37,13 +36,4 @@ pub(super) fn spoils_connection(error: &Error) -> bool {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull | ErrorCode::ConstraintViolation
         )
     )
-}
-
-/// Names the file in an error met while opening it.
-pub(super) fn at(path: &Path, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", path.display())),
-        StoreError::Corrupt(text) => StoreError::Corrupt(format!("{}: {text}", path.display())),
-        other => other,
-    }
 }

@@ -2,14 +2,15 @@
 
 mod error;
 mod read;
+mod reseal;
 mod schema;
 mod write;
 mod writer;
 
-use self::{read::Readers, write::Change, writer::Writer};
+use self::{read::Readers, write::Task, writer::Writer};
 use super::{
-    Changes, IndexRow, Keyring, Store, StoreError, StoredEvent, StoredInfrastructure, Version, rows::SealedChanges,
-    sealing::directory_of,
+    Changes, IndexRow, Keyring, Store, StoreError, StoredEvent, StoredInfrastructure, Version, change::Change,
+    rows::SealedChanges, sealing::directory_of,
 };
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
@@ -40,7 +41,7 @@ pub(super) struct SqliteStore {
 impl SqliteStore {
     /// Opens a file, or makes it with mode 0600.
     pub(super) fn at(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
-        Self::open_file(path, keyring).map_err(|error| error::at(path, error))
+        Self::open_file(path, keyring).map_err(|error| error.about(&path.display().to_string()))
     }
 
     fn open_file(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
@@ -55,6 +56,15 @@ impl SqliteStore {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::start(path.into_os_string().into(), flags, keyring, Some(lock))
+    }
+
+    /// Opens a file that exists, also while a daemon has it: SQLite keeps their transactions apart.
+    pub(super) fn beside(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Unavailable(format!("{}: there is no such file", path.display())));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::start(path.to_owned(), flags, keyring, None).map_err(|error| error.about(&path.display().to_string()))
     }
 
     /// A database of this process that ends with the store.
@@ -165,12 +175,12 @@ impl Store for SqliteStore {
         // An infrastructure without a payload still gets a sealed one: every stored payload opens.
         changes.infrastructure.get_or_insert_default();
         let changes = SealedChanges::seal(&self.keyring, &row.id, changes)?;
-        self.writer.write(Change::Create { row, changes }).await.map(drop)
+        self.writer.write(Task::Change(Change::Create { row, changes })).await.map(drop)
     }
 
     async fn commit(&self, id: &str, expected: Version, changes: Changes) -> Result<Version, StoreError> {
         let changes = SealedChanges::seal(&self.keyring, id, changes)?;
-        self.writer.write(Change::Commit { id: id.to_owned(), expected, changes }).await
+        self.writer.write(Task::Change(Change::Commit { id: id.to_owned(), expected, changes })).await
     }
 
     async fn load(&self, id: &str) -> Result<Option<StoredInfrastructure>, StoreError> {
@@ -197,12 +207,17 @@ impl Store for SqliteStore {
         self.read(id, read::vm_logs).await
     }
 
-    async fn purge(&self, created_before: i64) -> Result<u64, StoreError> {
-        self.writer.write(Change::Purge { created_before }).await
+    async fn purge(&self, created_before: i64, limit: usize) -> Result<u64, StoreError> {
+        self.writer.write(Task::Change(Change::Purge { created_before, limit })).await
+    }
+
+    async fn reseal(&self, id: Option<&str>, limit: usize) -> Result<u64, StoreError> {
+        let (keyring, id) = (Arc::clone(&self.keyring), id.map(str::to_owned));
+        self.writer.write(Task::Reseal { keyring, id, limit }).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.writer.write(Change::Check).await?;
+        self.writer.write(Task::Change(Change::Check)).await?;
         self.readers.read(read::check).await
     }
 }

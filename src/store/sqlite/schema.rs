@@ -73,12 +73,7 @@ pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring) -> Result<
 fn verify(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> {
     let failed = |error| store_error(&error);
     if !has_table(connection, "schema_version")? {
-        let what = if has_table(connection, "inf_list")? {
-            "it holds the data of a GRyCAP IM, whose import (`imd import-db`) comes in a later version"
-        } else {
-            "it holds the tables of another program"
-        };
-        return Err(StoreError::Corrupt(format!("{what}; nothing was changed, set DATA_DB to another file")));
+        return Err(StoreError::foreign(has_table(connection, "inf_list")?, "file"));
     }
     // The version first: a newer one may hold the key check elsewhere.
     let version: Option<i64> =
@@ -86,10 +81,7 @@ fn verify(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> 
     match version {
         Some(VERSION) => {}
         Some(newer) if newer > VERSION => {
-            return Err(StoreError::Corrupt(format!(
-                "it was written by a newer imd (schema {newer}, this one knows {VERSION}); start that version, or set \
-                 DATA_DB to another file"
-            )));
+            return Err(StoreError::newer_schema(newer, VERSION, "file"));
         }
         _ => return Err(StoreError::Corrupt("its schema version is missing; restore it from a backup".to_owned())),
     }

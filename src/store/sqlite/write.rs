@@ -1,34 +1,44 @@
 //! The statements that change the database. They run inside the writer's transaction.
 
-use super::error::store_error;
+use super::{error::store_error, reseal::reseal};
 use crate::store::{
-    IndexRow, StoreError, Version,
+    IndexRow, Keyring, StoreError, Version,
+    change::Change,
     rows::{SealedChanges, kind_number},
 };
 use rusqlite::{Connection, OptionalExtension, Params, params};
+use std::sync::Arc;
 
-/// A change of the database, ready to be applied.
-pub(super) enum Change {
-    Create { row: IndexRow, changes: SealedChanges },
-    Commit { id: String, expected: Version, changes: SealedChanges },
-    Purge { created_before: i64 },
-    Check,
+/// What the writing thread does in a transaction.
+pub(super) enum Task {
+    /// A change.
+    Change(Change),
+    /// Seals anew what was sealed with an older key.
+    Reseal { keyring: Arc<Keyring>, id: Option<String>, limit: usize },
 }
 
-impl Change {
-    /// Applies the change; the answer is the new version or the number of rows removed.
-    pub(super) fn apply(&self, connection: &Connection) -> Result<u64, StoreError> {
+impl Task {
+    /// Does it; the answer is the new version, or the number of rows removed or changed.
+    pub(super) fn run(&self, connection: &Connection) -> Result<u64, StoreError> {
         match self {
-            Self::Create { row, changes } => create(connection, row, changes),
-            Self::Commit { id, expected, changes } => commit(connection, id, *expected, changes),
-            Self::Purge { created_before } => execute(
-                connection,
-                "DELETE FROM infrastructures WHERE deleted = 1 AND created < ?",
-                params![created_before],
-            )
-            .map(|rows| rows as u64),
-            Self::Check => execute(connection, "UPDATE schema_version SET version = version", []).map(|_| 0),
+            Self::Change(change) => apply(change, connection),
+            Self::Reseal { keyring, id, limit } => reseal(connection, keyring, id.as_deref(), count(*limit)),
         }
+    }
+}
+
+fn apply(change: &Change, connection: &Connection) -> Result<u64, StoreError> {
+    match change {
+        Change::Create { row, changes } => create(connection, row, changes),
+        Change::Commit { id, expected, changes } => commit(connection, id, *expected, changes),
+        Change::Purge { created_before, limit } => execute(
+            connection,
+            "DELETE FROM infrastructures WHERE number IN (
+                 SELECT number FROM infrastructures WHERE deleted = 1 AND created < ? ORDER BY created, number LIMIT ?)",
+            params![created_before, count(*limit)],
+        )
+        .map(|rows| rows as u64),
+        Change::Check => execute(connection, "UPDATE schema_version SET version = version", []).map(|_| 0),
     }
 }
 
@@ -143,7 +153,12 @@ impl Place<'_> {
     }
 }
 
-fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+/// A number of rows as SQLite counts them.
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.execute(params))

@@ -1,6 +1,6 @@
 //! The one thread that writes. Commits that wait together go into one transaction, and so share one flush of the disk.
 
-use super::{error::store_error, write::Change};
+use super::{error::store_error, write::Task};
 use crate::store::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 use std::{io, sync::mpsc, thread};
@@ -13,7 +13,7 @@ const GROUP: usize = 256;
 const CHECKPOINT: u64 = 1000;
 
 struct Job {
-    change: Change,
+    task: Task,
     answer: oneshot::Sender<Result<u64, StoreError>>,
 }
 
@@ -35,12 +35,12 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Writes a change; when this returns, it is on the disk. A caller that stops waiting does not take it back.
-    pub(super) async fn write(&self, change: Change) -> Result<u64, StoreError> {
+    /// Does a task; when this returns, it is on the disk. A caller that stops waiting does not take it back.
+    pub(super) async fn write(&self, task: Task) -> Result<u64, StoreError> {
         let ended = || StoreError::Unavailable("the writing thread has ended, restart the daemon".to_owned());
         let (answer, result) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(ended)?;
-        queue.send(Job { change, answer }).map_err(|_| ended())?;
+        queue.send(Job { task, answer }).map_err(|_| ended())?;
         result.await.map_err(|_| ended())?
     }
 }
@@ -111,7 +111,7 @@ fn write_group(connection: &mut Connection, group: &[Job]) -> (Results, bool) {
         let mut results = Vec::with_capacity(group.len());
         for job in group {
             let savepoint = transaction.savepoint().map_err(&mut failed)?;
-            let result = job.change.apply(&savepoint);
+            let result = job.task.run(&savepoint);
             match &result {
                 Ok(_) => savepoint.commit(),
                 Err(_) => savepoint.finish(),

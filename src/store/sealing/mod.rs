@@ -1,17 +1,27 @@
 //! Sealing of what is stored: AES-256-GCM under the daemon's data key, and keyed hashes of owners.
 //!
+//! The keys are words: main keys of 32 bytes, the newest first, as base64 or hexadecimal; `next=KEY`, which opens values
+//! and seals none yet; `owners=KEY`, which keys the hashes of owners. Without it that key is derived from the last main
+//! key. It can never be exchanged: of owners there is nothing but their hashes.
+//!
 //! A sealed value is `format (1 byte, 1) | key id (4) | nonce (12) | ciphertext | tag (16)`. The associated data says
 //! which row the value belongs to, so that a value moved to another row does not open. Nonces are random: a key is good
 //! for 2^32 values (NIST SP 800-38D, 8.3), so put a new key in front of the old ones before that.
 
+mod key_file;
+
+pub(super) use key_file::directory_of;
+pub use key_file::{KeyChange, without_older};
+
 use hmac::{Hmac, KeyInit, Mac};
+use key_file::{KeyText, MainKey, Stamp};
 use openssl::symm::{Cipher, decrypt_aead, encrypt_aead};
 use sha2::Sha256;
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 const FORMAT: u8 = 1;
@@ -23,6 +33,9 @@ const HEAD: usize = 1 + KEY_ID + NONCE;
 /// Length of a data key, bytes.
 pub const KEY_LENGTH: usize = 32;
 
+/// How often the key file is looked at while the daemon seals.
+pub const LOOK: Duration = Duration::from_secs(1);
+
 /// Why there is no usable data key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -31,7 +44,7 @@ pub enum KeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// "read" or "made".
+        /// "read", "made" or "changed".
         doing: &'static str,
         /// What the system said.
         source: io::Error,
@@ -49,6 +62,12 @@ pub enum KeyError {
     Malformed {
         /// Where the text is from.
         origin: String,
+    },
+    /// Another program is changing the key file.
+    #[error("the data key file {} is being changed by another imd: wait until it has ended", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// The system gave no random bytes.
     #[error("no random bytes for a new data key: {0}")]
@@ -82,7 +101,7 @@ struct Key {
 }
 
 impl Key {
-    fn new(main: &[u8; KEY_LENGTH]) -> Self {
+    fn new(main: &MainKey) -> Self {
         let digest = derive(main, b"imd data key id");
         let mut id = [0; KEY_ID];
         id.copy_from_slice(&digest[..KEY_ID]);
@@ -90,17 +109,44 @@ impl Key {
     }
 }
 
-/// The daemon's data keys: the first one seals, all of them open. The last one also keys the hashes of owners, so it
-/// stays when a new key is put in front.
-pub struct Keyring {
+/// The keys: the first one seals, all of them open.
+struct Keys {
     newest: Key,
-    older: Vec<Key>,
+    others: Vec<Key>,
+}
+
+impl Keys {
+    fn new(text: &KeyText) -> Self {
+        Self { newest: Key::new(&text.newest), others: text.older.iter().chain(&text.next).map(Key::new).collect() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.newest).chain(&self.others)
+    }
+
+    fn ids(&self) -> String {
+        self.all().map(|key| hex(&key.id)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The daemon's data keys. Those of a file are read again when it changes, so that they can be changed while the daemon
+/// runs: within a second for sealing, at once for a value that no known key opens.
+pub struct Keyring {
+    keys: RwLock<Arc<Keys>>,
+    /// Key of the hashes of owners, which stays whatever becomes of the others.
     owners: [u8; KEY_LENGTH],
+    file: Option<Watched>,
+}
+
+/// The file the keys are from, and what was seen of it last.
+struct Watched {
+    path: PathBuf,
+    seen: Mutex<(Instant, Option<Stamp>)>,
 }
 
 impl std::fmt::Debug for Keyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keyring").field("keys", &self.ids()).finish_non_exhaustive()
+        f.debug_struct("Keyring").field("keys", &self.known().ids()).finish_non_exhaustive()
     }
 }
 
@@ -111,44 +157,63 @@ impl Keyring {
     /// # Errors
     /// A file that cannot be read, made, or that others may read; a text that holds no key.
     pub fn load(file: &Path, text: Option<&str>) -> Result<Self, KeyError> {
-        match text {
-            Some(text) => Self::parse(text, "IM_DATA_KEY"),
-            None => Self::from_file(file),
+        if let Some(text) = text {
+            return Ok(Self::of(&KeyText::parse(text, "IM_DATA_KEY")?, None));
         }
+        let text = key_file::read_or_make(file)?;
+        // Unseen: whatever has changed since is read with the first value.
+        Ok(Self::of(&text, Some(Watched { path: file.to_owned(), seen: Mutex::new((Instant::now(), None)) })))
     }
 
     /// A keyring of the main keys given, the newest first.
     #[must_use]
     pub fn new(newest: [u8; KEY_LENGTH], older: &[[u8; KEY_LENGTH]]) -> Self {
-        let oldest = older.last().unwrap_or(&newest);
-        Self {
-            newest: Key::new(&newest),
-            older: older.iter().map(Key::new).collect(),
-            owners: derive(oldest, b"imd owners"),
-        }
+        Self::of(&KeyText::of(newest, older), None)
     }
 
-    fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let failed = |doing| move |source| KeyError::File { path: path.to_owned(), doing, source };
-        if !path.try_exists().map_err(failed("read"))? {
-            let mut key = [0; KEY_LENGTH];
-            openssl::rand::rand_bytes(&mut key).map_err(|error| KeyError::Random(error.to_string()))?;
-            create_key_file(path, &openssl::base64::encode_block(&key)).map_err(failed("made"))?;
-        }
-        let mode = fs::metadata(path).map_err(failed("read"))?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path: path.to_owned(), mode });
-        }
-        let text = fs::read_to_string(path).map_err(failed("read"))?;
-        Self::parse(&text, &format!("the data key file {}", path.display()))
+    fn of(text: &KeyText, file: Option<Watched>) -> Self {
+        Self { keys: RwLock::new(Arc::new(Keys::new(text))), owners: text.owners(), file }
     }
 
-    fn parse(text: &str, origin: &str) -> Result<Self, KeyError> {
-        let malformed = || KeyError::Malformed { origin: origin.to_owned() };
-        let keys: Vec<[u8; KEY_LENGTH]> =
-            text.split_whitespace().map(|word| decode(word).ok_or_else(malformed)).collect::<Result<_, _>>()?;
-        let (newest, older) = keys.split_first().ok_or_else(malformed)?;
-        Ok(Self::new(*newest, older))
+    fn known(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys as of a second ago at most, or of now.
+    fn current(&self, now: bool) -> Arc<Keys> {
+        let Some(file) = &self.file else {
+            return self.known();
+        };
+        let mut seen = file.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !now && seen.0.elapsed() < LOOK {
+            return self.known();
+        }
+        let stamp = key_file::stamp(&file.path);
+        let changed = seen.1 != stamp;
+        *seen = (Instant::now(), stamp);
+        if changed {
+            self.read_again(&file.path);
+        }
+        self.known()
+    }
+
+    /// Takes the keys of the file, unless they cannot be used: then the daemon goes on with those it has.
+    fn read_again(&self, path: &Path) {
+        match key_file::read(path) {
+            Ok(text) if text.owners() == self.owners => {
+                let keys = Arc::new(Keys::new(&text));
+                let (before, now) = (self.known().ids(), keys.ids());
+                *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                if before != now {
+                    tracing::info!("data keys now: {now}; before: {before}");
+                }
+            }
+            Ok(_) => tracing::warn!(
+                "the data key file has changed and is not used: with it owners would lose their infrastructures; keep \
+                 its last key or its line owners="
+            ),
+            Err(error) => tracing::warn!("the data key file has changed and is not used: {error}"),
+        }
     }
 
     /// Seals a value for the row that `aad` names.
@@ -157,7 +222,7 @@ impl Keyring {
     /// [`SealError::Failed`] when the library fails or has no random bytes.
     pub fn seal(&self, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let failed = |error: openssl::error::ErrorStack| SealError::Failed(error.to_string());
-        let key = &self.newest;
+        let key = &self.current(false).newest;
         let (mut nonce, mut tag) = ([0; NONCE], [0; TAG]);
         openssl::rand::rand_bytes(&mut nonce).map_err(failed)?;
         let ciphertext =
@@ -176,12 +241,23 @@ impl Keyring {
         let (head, rest) = sealed.split_at(HEAD);
         let (ciphertext, tag) = rest.split_at(rest.len() - TAG);
         let (id, nonce) = head[1..].split_at(KEY_ID);
-        let key = self
-            .keys()
-            .find(|key| key.id == id)
-            .ok_or_else(|| SealError::UnknownKey { sealed: hex(id), available: self.ids().join(", ") })?;
-        decrypt_aead(Cipher::aes_256_gcm(), &key.sealing, Some(nonce), aad, ciphertext, tag)
-            .map_err(|_| SealError::Damaged)
+        let has = |keys: &Keys| keys.all().any(|key| key.id == id);
+        let keys = Some(self.known()).filter(|keys| has(keys)).unwrap_or_else(|| self.current(true));
+        // Key ids are short: two keys may share one.
+        let mut fitting = keys.all().filter(|key| key.id == id).peekable();
+        if fitting.peek().is_none() {
+            return Err(SealError::UnknownKey { sealed: hex(id), available: keys.ids() });
+        }
+        fitting
+            .find_map(|key| decrypt_aead(Cipher::aes_256_gcm(), &key.sealing, Some(nonce), aad, ciphertext, tag).ok())
+            .ok_or(SealError::Damaged)
+    }
+
+    /// How every value begins that is sealed with the newest key.
+    #[must_use]
+    pub fn newest_mark(&self) -> [u8; 1 + KEY_ID] {
+        let [a, b, c, d] = self.current(false).newest.id;
+        [FORMAT, a, b, c, d]
     }
 
     /// Keyed hash of an owner, 64 hexadecimal digits: equal for equal name and password, and of no use to somebody who
@@ -192,40 +268,10 @@ impl Keyring {
         let length = (username.len() as u64).to_le_bytes();
         hex(&mac(&self.owners, &[&length, username.as_bytes(), password.as_bytes()]))
     }
-
-    fn ids(&self) -> Vec<String> {
-        self.keys().map(|key| hex(&key.id)).collect()
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &Key> {
-        std::iter::once(&self.newest).chain(&self.older)
-    }
 }
 
-/// Makes the file with all its content or not at all: two daemons that start together end up with one key.
-fn create_key_file(path: &Path, key: &str) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
-    let draft = PathBuf::from(draft);
-    let made = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        // The umask may have taken the owner's rights away.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        writeln!(file, "{key}")?;
-        file.sync_all()?;
-        match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        File::open(directory_of(path))?.sync_all()
-    })();
-    let removed = fs::remove_file(&draft);
-    made.and(removed)
-}
-
-/// The directory a file is in.
-pub(super) fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+fn newest_of(text: &KeyText) -> String {
+    hex(&Key::new(&text.newest).id)
 }
 
 fn mac(key: &[u8; KEY_LENGTH], parts: &[&[u8]]) -> [u8; 32] {
@@ -243,16 +289,4 @@ fn derive(main: &[u8; KEY_LENGTH], purpose: &[u8]) -> [u8; KEY_LENGTH] {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn decode(word: &str) -> Option<[u8; KEY_LENGTH]> {
-    let bytes = if word.len() == 2 * KEY_LENGTH && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        (0..word.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&word[at..at + 2], 16).ok())
-            .collect::<Option<Vec<_>>>()?
-    } else {
-        openssl::base64::decode_block(word).ok()?
-    };
-    bytes.try_into().ok()
 }

@@ -1,0 +1,110 @@
+//! From a database of the reference to our store. What is there already stays, so that an import can be repeated.
+
+use super::{
+    MigrationError, Outcome,
+    reference::{ReferenceRow, Source},
+};
+use crate::{
+    auth::Identity,
+    engine::exchange::{record::InfrastructureRecord, stored},
+    store::{Changes, IndexRow, Keyring, Store, StoreError},
+};
+use futures::{StreamExt, stream};
+use std::collections::HashSet;
+
+/// Infrastructures brought over at the same time; the store writes them together.
+const AT_ONCE: usize = 32;
+
+/// Brings all infrastructures over; `dry_run` only looks whether it could be done. `told` hears how many are dealt with,
+/// and how many there are. `now` in seconds since the epoch.
+///
+/// # Errors
+/// One of the databases cannot be used at all; what was told is done.
+pub async fn import(
+    source: &dyn Source,
+    store: &dyn Store,
+    keyring: &Keyring,
+    dry_run: bool,
+    now: i64,
+    mut told: impl FnMut(usize, usize),
+) -> Result<Outcome, MigrationError> {
+    let present: HashSet<String> = store.index().await?.into_iter().map(|row| row.id).collect();
+    let ids = source.ids().await?;
+    let mut outcome = Outcome::default();
+    let one = async |id: &String| -> Result<Fate, MigrationError> {
+        if present.contains(id) {
+            return Ok(Fate::Present);
+        }
+        let Some(row) = source.row(id).await? else {
+            return Ok(Fate::Failed("it was removed while it was read".to_owned()));
+        };
+        let (index_row, changes) = match rows(row, keyring, now) {
+            Ok(rows) => rows,
+            Err(why) => return Ok(Fate::Failed(why)),
+        };
+        let fate = Fate::Done { deleted: index_row.deleted, owned: !index_row.owners.is_empty() };
+        if dry_run {
+            return Ok(fate);
+        }
+        match store.create(index_row, changes).await {
+            Ok(()) => Ok(fate),
+            Err(StoreError::AlreadyExists) => Ok(Fate::Present),
+            Err(error) => Err(error.into()),
+        }
+    };
+    // In their order, which is that of the list afterwards.
+    let mut fates = stream::iter(&ids).map(|id| async { (id.clone(), one(id).await) }).buffered(AT_ONCE);
+    let mut count = 0;
+    while let Some((id, fate)) = fates.next().await {
+        match fate? {
+            Fate::Present => outcome.present += 1,
+            Fate::Failed(why) => outcome.failed.push((id, why)),
+            Fate::Done { deleted, owned } => {
+                outcome.done += 1;
+                outcome.deleted += usize::from(deleted);
+                if !owned {
+                    outcome.notes.push((id, "it names no owner: only an administrator can use it".to_owned()));
+                }
+            }
+        }
+        count += 1;
+        told(count, ids.len());
+    }
+    Ok(outcome)
+}
+
+enum Fate {
+    Done { deleted: bool, owned: bool },
+    Present,
+    Failed(String),
+}
+
+/// Our rows of one of theirs, or what is wrong with it.
+fn rows(row: ReferenceRow, keyring: &Keyring, now: i64) -> Result<(IndexRow, Changes), String> {
+    let mut record: InfrastructureRecord =
+        serde_json::from_str(&row.data).map_err(|error| format!("its document cannot be read: {error}"))?;
+    if record.id != row.id {
+        return Err(format!("its document is that of {}", record.id));
+    }
+    record.deleted |= row.deleted;
+    if record.creation_date.is_none() {
+        record.creation_date = Some(row.saved);
+    }
+    let owners = owners(&record, keyring);
+    stored::to_rows(record, owners, now).map_err(|error| error.to_string())
+}
+
+/// The owners a document names. Of users with tokens the reference keeps issuer and subject in the place of the password.
+fn owners(record: &InfrastructureRecord, keyring: &Keyring) -> Vec<Identity> {
+    let mut owners = Vec::new();
+    for item in &record.auth {
+        let text = |key: &str| item.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
+        let Some(username) = text("username") else { continue };
+        let key = keyring.owner_key(username, text("password").unwrap_or_default());
+        let owner = Identity { username: username.to_owned(), key, token: text("token").is_some() };
+        if !owners.contains(&owner) {
+            owners.push(owner);
+        }
+    }
+    owners
+}

@@ -1,0 +1,126 @@
+//! Databases of the reference: one table or collection, `inf_list`, with a JSON document per infrastructure (spec/api.md 7).
+
+mod sqlite;
+
+use async_trait::async_trait;
+use percent_encoding::percent_decode_str;
+use std::path::PathBuf;
+
+/// Name of the table or collection.
+pub const TABLE: &str = "inf_list";
+
+/// Why a database of the reference cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// The URL names none.
+    #[error("{0}; name a database as sqlite:///path/of/a/file")]
+    Url(String),
+    /// It cannot be reached, read or written.
+    #[error("the database of IM cannot be used: {0}")]
+    Unusable(String),
+    /// It is not one of IM.
+    #[error("it is no database of IM: {0}")]
+    Foreign(String),
+    /// A new one would cover what is there.
+    #[error("{0}; nothing was written: name a new database, or say --force to replace infrastructures of the same ids")]
+    InUse(String),
+}
+
+/// A stored infrastructure of the reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferenceRow {
+    /// Its id.
+    pub id: String,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// When it was saved last, seconds since the epoch; some writers keep the day only.
+    pub saved: i64,
+    /// The document, JSON.
+    pub data: String,
+    /// Its owners, JSON.
+    pub auth: String,
+}
+
+/// A database of the reference that is only read.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// All ids, in the order in which they were saved last.
+    async fn ids(&self) -> Result<Vec<String>, ReferenceError>;
+
+    /// An infrastructure; none when it is gone.
+    async fn row(&self, id: &str) -> Result<Option<ReferenceRow>, ReferenceError>;
+}
+
+/// A database of the reference that is being made.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// Adds an infrastructure, in the place of one of the same id.
+    async fn put(&self, row: ReferenceRow) -> Result<(), ReferenceError>;
+
+    /// Makes what was put durable.
+    async fn finish(&self) -> Result<(), ReferenceError>;
+}
+
+/// Opens a database to read it; nothing of it changes.
+///
+/// # Errors
+/// The URL; a database that cannot be read or is not one of IM.
+pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
+    Ok(match Place::of(url)? {
+        Place::File(path) => Box::new(sqlite::SqliteSource::open(&path)?),
+    })
+}
+
+/// Opens a database to write to it: a new or empty one, or with `force` any of IM.
+///
+/// # Errors
+/// The URL; a database that cannot be written, or holds something.
+pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, ReferenceError> {
+    Ok(match Place::of(url)? {
+        Place::File(path) => Box::new(sqlite::SqliteTarget::create(&path, force)?),
+    })
+}
+
+/// Where a URL points.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    File(PathBuf),
+}
+
+impl Place {
+    /// The forms of the reference's `DATA_DB`. Errors name the scheme only: the rest may hold a password.
+    fn of(url: &str) -> Result<Self, ReferenceError> {
+        let path = match url.split_once(':') {
+            Some((scheme, rest)) if matches!(scheme.to_ascii_lowercase().as_str(), "sqlite" | "file") => {
+                let path = rest.strip_prefix("//").unwrap_or(rest);
+                let path = percent_decode_str(path).decode_utf8();
+                path.map_err(|_| ReferenceError::Url("the path is not UTF-8".to_owned()))?.into_owned()
+            }
+            Some((scheme, rest)) if rest.starts_with("//") => {
+                return Err(ReferenceError::Url(format!("databases of {scheme} are not supported")));
+            }
+            _ => url.to_owned(),
+        };
+        if path.is_empty() {
+            return Err(ReferenceError::Url("the URL names no file".to_owned()));
+        }
+        Ok(Self::File(path.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let file = |path: &str| Ok(Place::File(path.into()));
+        assert_eq!(Place::of("sqlite:///etc/im/inf.dat"), file("/etc/im/inf.dat"));
+        assert_eq!(Place::of("/etc/im/inf.dat"), file("/etc/im/inf.dat"));
+        assert_eq!(Place::of("file:///a%20b"), file("/a b"));
+        let error = Place::of("oracle://im:sesame@db/im").unwrap_err().to_string();
+        assert!(error.contains("oracle") && !error.contains("sesame"), "{error}");
+        assert!(Place::of("sqlite://").is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! The queries. Each is one round trip and sees one state of the database.
+
+use super::{
+    ANSWER,
+    error::Failure,
+    sql::{Literal, statement},
+};
+use crate::store::{
+    IndexRow, Keyring, StoreError, StoredEvent, StoredInfrastructure,
+    rows::{Row, SealedEvent, kind_of},
+};
+use mysql_async::{
+    Conn, Pool, QueryResult, TextProtocol,
+    prelude::{FromRow, Queryable},
+};
+use std::collections::BTreeMap;
+
+/// A connection of the pool that was not found broken.
+async fn connection(pool: &Pool) -> Result<Conn, Failure> {
+    Ok(tokio::time::timeout(ANSWER, pool.get_conn()).await.map_err(|_| Failure::silence())??)
+}
+
+/// Asks one question and takes its answer apart.
+pub(super) async fn ask<T>(
+    pool: &Pool,
+    question: Vec<u8>,
+    take: impl AsyncFnOnce(&mut QueryResult<'_, '_, TextProtocol>) -> Result<T, Failure>,
+) -> Result<T, StoreError> {
+    let mut connection = connection(pool).await.map_err(Failure::into_error)?;
+    let answered = tokio::time::timeout(ANSWER, async {
+        let mut result = connection.query_iter(question).await?;
+        take(&mut result).await
+    });
+    let answered = answered.await.unwrap_or_else(|_| Err(Failure::silence()));
+    if answered.is_err() {
+        // It may stand in the middle of an answer or of a transaction.
+        tokio::spawn(connection.disconnect());
+    }
+    answered.map_err(Failure::into_error)
+}
+
+/// Runs statements without rows in a transaction.
+pub(super) async fn execute(pool: &Pool, statements: Vec<u8>) -> Result<(), StoreError> {
+    let question = [b"START TRANSACTION;", &statements[..], b";COMMIT"].concat();
+    ask(pool, question, async |result| {
+        while !result.is_empty() {
+            rows::<mysql_async::Row>(result).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The rows of the next result.
+pub(super) async fn rows<T: FromRow + Send + 'static>(
+    result: &mut QueryResult<'_, '_, TextProtocol>,
+) -> Result<Vec<T>, Failure> {
+    result.try_collect().await?.into_iter().collect::<Result<_, _>>().map_err(|_| Failure::row(&"its types differ"))
+}
+
+/// Statements that see the same state of the database.
+fn snapshot(statements: &[Vec<u8>]) -> Vec<u8> {
+    let mut text = b"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY".to_vec();
+    for statement in statements {
+        text.push(b';');
+        text.extend(statement);
+    }
+    text.extend(b";COMMIT");
+    text
+}
+
+/// See [`Store::load`](crate::store::Store::load).
+pub(super) async fn load(pool: &Pool, keyring: &Keyring, id: &str) -> Result<Option<StoredInfrastructure>, StoreError> {
+    let question = snapshot(&[
+        statement("SELECT version, data FROM infrastructures WHERE id = ?", &[id.into()]),
+        statement(
+            "SELECT vms.number, vms.data FROM vms JOIN infrastructures i ON i.number = vms.infrastructure WHERE i.id = ?
+             ORDER BY vms.number",
+            &[id.into()],
+        ),
+        statement(
+            "SELECT p.data FROM progress p JOIN infrastructures i ON i.number = p.infrastructure WHERE i.id = ?",
+            &[id.into()],
+        ),
+    ]);
+    let (mut infrastructures, vms, mut progress) = ask(pool, question, async |result| {
+        rows::<mysql_async::Row>(result).await?;
+        let infrastructures: Vec<(u64, Vec<u8>)> = rows(result).await?;
+        let vms: Vec<(u32, Vec<u8>)> = rows(result).await?;
+        let progress: Vec<Vec<u8>> = rows(result).await?;
+        rows::<mysql_async::Row>(result).await?;
+        Ok((infrastructures, vms, progress))
+    })
+    .await?;
+    let Some((version, sealed)) = infrastructures.pop() else { return Ok(None) };
+    Ok(Some(StoredInfrastructure {
+        version,
+        infrastructure: Row::Infrastructure.open(keyring, id, &sealed)?,
+        vms: vms
+            .into_iter()
+            .map(|(number, sealed)| Ok((number, Row::Vm(number).open(keyring, id, &sealed)?)))
+            .collect::<Result<_, StoreError>>()?,
+        progress: progress.pop().map(|sealed| Row::Progress.open(keyring, id, &sealed)).transpose()?,
+    }))
+}
+
+/// See [`Store::index`](crate::store::Store::index).
+pub(super) async fn index(pool: &Pool) -> Result<Vec<IndexRow>, StoreError> {
+    let question = snapshot(&[
+        b"SELECT infrastructure, owner FROM owners ORDER BY infrastructure, position".to_vec(),
+        b"SELECT number, id, created, deleted, pending FROM infrastructures ORDER BY created DESC, number DESC"
+            .to_vec(),
+    ]);
+    let (pairs, infrastructures) = ask(pool, question, async |result| {
+        rows::<mysql_async::Row>(result).await?;
+        let pairs: Vec<(u64, String)> = rows(result).await?;
+        let infrastructures: Vec<(u64, String, i64, bool, bool)> = rows(result).await?;
+        rows::<mysql_async::Row>(result).await?;
+        Ok((pairs, infrastructures))
+    })
+    .await?;
+    let mut owners: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for (number, owner) in pairs {
+        owners.entry(number).or_default().push(owner);
+    }
+    let row = |(number, id, created, deleted, pending)| IndexRow {
+        id,
+        owners: owners.remove(&number).unwrap_or_default(),
+        created,
+        deleted,
+        pending,
+    };
+    Ok(infrastructures.into_iter().map(row).collect())
+}
+
+/// See [`Store::events`](crate::store::Store::events).
+pub(super) async fn events(
+    pool: &Pool,
+    keyring: &Keyring,
+    id: &str,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let condition = "sequence > ? ORDER BY sequence LIMIT ?";
+    let found = sealed_events(pool, id, condition, &[after.into(), (limit as u64).into()]).await?;
+    found.iter().map(|event| event.open(keyring, id)).collect()
+}
+
+/// See [`Store::last_sequence`](crate::store::Store::last_sequence).
+pub(super) async fn last_sequence(pool: &Pool, id: &str) -> Result<u64, StoreError> {
+    let question = statement("SELECT sequence FROM infrastructures WHERE id = ?", &[id.into()]);
+    let found: Vec<u64> = ask(pool, question, async |result| rows(result).await).await?;
+    Ok(found.first().copied().unwrap_or_default())
+}
+
+/// See [`Store::log`](crate::store::Store::log).
+pub(super) async fn log(pool: &Pool, keyring: &Keyring, id: &str, vm: Option<u32>) -> Result<String, StoreError> {
+    let found = sealed_events(pool, id, "kind = 1 AND vm <=> ? ORDER BY sequence", &[vm.into()]).await?;
+    found.iter().map(|event| event.text(keyring, id)).collect()
+}
+
+/// See [`Store::vm_logs`](crate::store::Store::vm_logs).
+pub(super) async fn vm_logs(pool: &Pool, keyring: &Keyring, id: &str) -> Result<Vec<(u32, String)>, StoreError> {
+    let mut logs: BTreeMap<u32, String> = BTreeMap::new();
+    for event in sealed_events(pool, id, "kind = 1 AND vm IS NOT NULL ORDER BY vm, sequence", &[]).await? {
+        if let Some(vm) = event.vm {
+            logs.entry(vm).or_default().push_str(&event.text(keyring, id)?);
+        }
+    }
+    Ok(logs.into_iter().collect())
+}
+
+/// Proves that the database answers.
+pub(super) async fn check(pool: &Pool) -> Result<(), StoreError> {
+    ask(pool, b"SELECT version FROM schema_version".to_vec(), async |result| rows::<u64>(result).await).await.map(drop)
+}
+
+async fn sealed_events(
+    pool: &Pool,
+    id: &str,
+    condition: &str,
+    values: &[Literal<'_>],
+) -> Result<Vec<SealedEvent>, StoreError> {
+    let template = format!(
+        "SELECT sequence, vm, kind, at, text FROM events
+         WHERE infrastructure = (SELECT number FROM infrastructures WHERE id = ?) AND {condition}"
+    );
+    let values: Vec<Literal<'_>> = std::iter::once(id.into()).chain(values.iter().copied()).collect();
+    let found: Vec<(u64, Option<u32>, u8, i64, Vec<u8>)> =
+        ask(pool, statement(&template, &values), async |result| rows(result).await).await?;
+    found
+        .into_iter()
+        .map(|(sequence, vm, kind, at, text)| Ok(SealedEvent { sequence, vm, kind: kind_of(kind)?, at, text }))
+        .collect()
+}

@@ -1,0 +1,222 @@
+//! From changes to statements: what a transaction writes is decided here, from the rows it has locked.
+
+use super::sql::{Literal, insert, list, statement};
+use crate::store::{
+    IndexRow, StoreError, Version,
+    change::Change,
+    rows::{SealedChanges, kind_number},
+};
+use std::collections::{BTreeSet, HashMap};
+
+/// A change with the mark that it leaves in the row, by which it is known again when the answer to its commit was lost.
+pub(super) struct Marked {
+    pub(super) change: Change,
+    pub(super) mark: u64,
+}
+
+/// What a transaction will answer to a change once it is committed.
+pub(super) enum Answer {
+    /// The new version, or a refusal.
+    Ready(Result<u64, StoreError>),
+    /// How many rows the statement of this number changed.
+    Rows(usize),
+}
+
+/// The row of an infrastructure as the transaction sees it.
+pub(super) struct Place {
+    /// Its number, or the variable that will hold it.
+    number: Literal<'static>,
+    version: Version,
+    sequence: u64,
+    mark: u64,
+}
+
+/// A row of the answer to [`lock`].
+pub(super) type Locked = (Vec<u8>, u64, Version, u64, u64);
+
+/// The statement that locks the rows of all infrastructures concerned, none when none is.
+pub(super) fn lock(group: &[&Marked]) -> Option<Vec<u8>> {
+    let ids: BTreeSet<&str> = group
+        .iter()
+        .filter_map(|marked| match &marked.change {
+            Change::Create { row, .. } => Some(row.id.as_str()),
+            Change::Commit { id, .. } => Some(id.as_str()),
+            Change::Purge { .. } | Change::Check => None,
+        })
+        .collect();
+    let ids = (!ids.is_empty()).then(|| list(ids.into_iter().map(Literal::from)))?;
+    let sql = format!("SELECT id, number, version, sequence, mark FROM infrastructures WHERE id IN ({ids}) FOR UPDATE");
+    Some(sql.into_bytes())
+}
+
+/// The statements of a group of changes.
+pub(super) struct Plan {
+    /// Statements in order.
+    pub(super) statements: Vec<Vec<u8>>,
+    /// Answers, one per change.
+    pub(super) answers: Vec<Answer>,
+    places: HashMap<Vec<u8>, Place>,
+    /// Length of the longest statement that the server takes.
+    limit: usize,
+}
+
+impl Plan {
+    /// Decides what the changes do to the locked rows.
+    pub(super) fn new(group: &[&Marked], locked: Vec<Locked>, limit: usize) -> Self {
+        let place = |(id, number, version, sequence, mark): Locked| {
+            (id, Place { number: Literal::Number(number.into()), version, sequence, mark })
+        };
+        let places = locked.into_iter().map(place).collect();
+        let mut plan = Self { statements: Vec::new(), answers: Vec::new(), places, limit };
+        for (index, marked) in group.iter().enumerate() {
+            let answer = plan.add(index, marked);
+            plan.answers.push(answer);
+        }
+        plan
+    }
+
+    fn add(&mut self, index: usize, marked: &Marked) -> Answer {
+        let mark = marked.mark;
+        match &marked.change {
+            Change::Create { row, changes } => Answer::Ready(self.create(index, mark, row, changes)),
+            Change::Commit { id, expected, changes } => Answer::Ready(self.commit(mark, id, *expected, changes)),
+            Change::Purge { created_before, limit } => self.count(statement(
+                "DELETE FROM infrastructures WHERE deleted = 1 AND created < ? ORDER BY created, number LIMIT ?",
+                &[(*created_before).into(), (*limit as u64).into()],
+            )),
+            Change::Check => self.count(b"UPDATE schema_version SET checks = checks + 1".to_vec()),
+        }
+    }
+
+    fn count(&mut self, statement: Vec<u8>) -> Answer {
+        self.statements.push(statement);
+        Answer::Rows(self.statements.len() - 1)
+    }
+
+    fn create(
+        &mut self,
+        index: usize,
+        mark: u64,
+        row: &IndexRow,
+        changes: &SealedChanges,
+    ) -> Result<Version, StoreError> {
+        match self.places.get(row.id.as_bytes()) {
+            Some(place) if place.mark == mark => return Ok(1),
+            Some(_) => return Err(StoreError::AlreadyExists),
+            None => {}
+        }
+        let number = Literal::Variable(index);
+        let sequence = changes.events.last().map_or(0, |event| event.sequence);
+        let mut statements = vec![
+            statement(
+                "INSERT INTO infrastructures (id, version, mark, created, deleted, pending, sequence, data)
+                 VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
+                &[
+                    row.id.as_str().into(),
+                    mark.into(),
+                    row.created.into(),
+                    changes.deleted.unwrap_or(row.deleted).into(),
+                    changes.pending.unwrap_or(row.pending).into(),
+                    sequence.into(),
+                    changes.infrastructure.as_deref().unwrap_or_default().into(),
+                ],
+            ),
+            statement("SET ? = LAST_INSERT_ID()", &[number]),
+        ];
+        statements.extend(owners(number, changes.owners.as_ref().unwrap_or(&row.owners)));
+        statements.extend(parts(number, changes));
+        self.take(statements)?;
+        self.places.insert(row.id.clone().into_bytes(), Place { number, version: 1, sequence, mark });
+        Ok(1)
+    }
+
+    fn commit(
+        &mut self,
+        mark: u64,
+        id: &str,
+        expected: Version,
+        changes: &SealedChanges,
+    ) -> Result<Version, StoreError> {
+        let place = self.places.get(id.as_bytes()).ok_or(StoreError::NotFound)?;
+        let (number, current) = (place.number, place.version);
+        if place.mark == mark && expected.checked_add(1) == Some(current) {
+            return Ok(current);
+        }
+        // The mark of the events used so far decides, not the events still there: cleared logs give no number back.
+        let reused = changes.events.first().is_some_and(|first| first.sequence <= place.sequence);
+        if current != expected || reused {
+            return Err(StoreError::Stale { expected, current });
+        }
+        let sequence = changes.events.last().map_or(place.sequence, |event| event.sequence);
+        let (deleted, pending) = (changes.deleted.into(), changes.pending.into());
+        let mut statements = vec![statement(
+            "UPDATE infrastructures SET version = ?, mark = ?, sequence = ?, deleted = COALESCE(?, deleted),
+             pending = COALESCE(?, pending) WHERE number = ?",
+            &[(current + 1).into(), mark.into(), sequence.into(), deleted, pending, number],
+        )];
+        if let Some(data) = &changes.infrastructure {
+            let values = [data.as_slice().into(), number];
+            statements.push(statement("UPDATE infrastructures SET data = ? WHERE number = ?", &values));
+        }
+        if let Some(names) = &changes.owners {
+            statements.push(statement("DELETE FROM owners WHERE infrastructure = ?", &[number]));
+            statements.extend(owners(number, names));
+        }
+        statements.extend(parts(number, changes));
+        self.take(statements)?;
+        self.places.insert(id.as_bytes().to_vec(), Place { number, version: current + 1, sequence, mark });
+        Ok(current + 1)
+    }
+
+    /// Takes the statements of one change, or refuses it alone.
+    fn take(&mut self, statements: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        if let Some(longest) = statements.iter().map(Vec::len).max().filter(|length| *length > self.limit) {
+            return Err(StoreError::Unavailable(format!(
+                "a change needs a statement of {longest} bytes and the database server takes {}, raise its \
+                 max_allowed_packet",
+                self.limit
+            )));
+        }
+        self.statements.extend(statements);
+        Ok(())
+    }
+}
+
+fn owners(number: Literal<'_>, names: &[String]) -> Vec<Vec<u8>> {
+    let rows: Vec<_> =
+        (0_u64..).zip(names).map(|(position, name)| vec![number, position.into(), name.as_str().into()]).collect();
+    insert("INSERT INTO owners VALUES ", "(?,?,?)", "", &rows)
+}
+
+/// Machines, progress and events.
+fn parts(number: Literal<'_>, changes: &SealedChanges) -> Vec<Vec<u8>> {
+    let vms: Vec<_> = changes.vms.iter().map(|(vm, data)| vec![number, (*vm).into(), data.as_slice().into()]).collect();
+    let mut statements =
+        insert("INSERT INTO vms VALUES ", "(?,?,?)", " ON DUPLICATE KEY UPDATE data = VALUES(data)", &vms);
+    match &changes.progress {
+        Some(Some(data)) => {
+            statements.push(statement("REPLACE INTO progress VALUES (?,?)", &[number, data.as_slice().into()]));
+        }
+        Some(None) => statements.push(statement("DELETE FROM progress WHERE infrastructure = ?", &[number])),
+        None => {}
+    }
+    if changes.clear_logs {
+        statements.push(statement("DELETE FROM events WHERE infrastructure = ? AND kind = 1", &[number]));
+    }
+    let events: Vec<Vec<Literal<'_>>> = changes
+        .events
+        .iter()
+        .map(|event| {
+            vec![
+                number,
+                event.sequence.into(),
+                event.vm.into(),
+                kind_number(event.kind).into(),
+                event.at.into(),
+                event.text.as_slice().into(),
+            ]
+        })
+        .collect();
+    statements.extend(insert("INSERT INTO events VALUES ", "(?,?,?,?,?,?)", "", &events));
+    statements
+}

@@ -1,0 +1,183 @@
+//! The one task that writes. Commits that wait together go into one transaction of two round trips: one locks the rows
+//! and tells their versions, one writes and commits. So they share one flush of the server's log.
+
+use super::{
+    ANSWER, CONNECT,
+    error::Failure,
+    sql::packets,
+    write::{Answer, Locked, Marked, Plan, lock},
+};
+use crate::store::{StoreError, change::Change};
+use mysql_async::{Conn, Opts, prelude::Queryable};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many changes go into one transaction at most; bounds the time the first one waits for the last one.
+const GROUP: usize = 256;
+/// How often a transaction is tried when the connection breaks or others are in its way.
+const ATTEMPTS: usize = 4;
+
+/// Settings of the writer's session. The rows it decides from are locked, so it needs no snapshot, and locks no gaps.
+const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 2;
+    SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT @@max_allowed_packet";
+
+struct Job {
+    marked: Marked,
+    answer: oneshot::Sender<Result<u64, StoreError>>,
+}
+
+/// The writing side of a database. Its task ends when it is dropped and everything queued is written.
+pub(super) struct Writer {
+    queue: mpsc::UnboundedSender<Job>,
+}
+
+impl Writer {
+    /// Starts the task with its first connection; `options` make another one when that one is lost.
+    pub(super) fn start(first: Session, options: Opts) -> Self {
+        let (queue, jobs) = mpsc::unbounded_channel();
+        tokio::spawn(serve(jobs, Sessions { options, current: Some(first) }));
+        Self { queue }
+    }
+
+    /// Writes a change; when this returns, it is durable. A caller that stops waiting does not take it back.
+    pub(super) async fn write(&self, change: Change) -> Result<u64, StoreError> {
+        let ended = || StoreError::Unavailable("the writing task has ended, restart the daemon".to_owned());
+        let (answer, result) = oneshot::channel();
+        let marked = Marked { change, mark: rand::random() };
+        self.queue.send(Job { marked, answer }).map_err(|_| ended())?;
+        result.await.map_err(|_| ended())?
+    }
+}
+
+async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>, mut sessions: Sessions) {
+    let mut group = Vec::new();
+    while jobs.recv_many(&mut group, GROUP).await > 0 {
+        let changes: Vec<&Marked> = group.iter().map(|job| &job.marked).collect();
+        match sessions.write(&changes).await {
+            Ok(results) => {
+                for (job, result) in group.drain(..).zip(results) {
+                    let _ = job.answer.send(result);
+                }
+            }
+            Err(error) => {
+                for job in group.drain(..) {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// The writer's connection, and how to make another one.
+struct Sessions {
+    options: Opts,
+    current: Option<Session>,
+}
+
+impl Sessions {
+    /// Writes a group in one transaction. Whether a lost one was committed is found out by doing it again: a change that
+    /// finds its own mark was.
+    async fn write(&mut self, group: &[&Marked]) -> Result<Vec<Result<u64, StoreError>>, StoreError> {
+        let mut attempts = ATTEMPTS;
+        loop {
+            let mut session = match self.current.take() {
+                Some(session) => session,
+                None => Session::open(&self.options).await.map_err(Failure::into_error)?,
+            };
+            let failure = match session.write(group).await {
+                Ok(results) => {
+                    self.current = Some(session);
+                    return Ok(results);
+                }
+                Err(failure) => failure,
+            };
+            if !matches!(failure, Failure::Lost(_)) && session.roll_back().await {
+                self.current = Some(session);
+            }
+            attempts -= 1;
+            if attempts == 0 || matches!(failure, Failure::Refused(_)) {
+                return Err(failure.into_error());
+            }
+        }
+    }
+}
+
+/// A connection for writing. The server rolls back what it was doing when it is dropped.
+pub(super) struct Session {
+    connection: Conn,
+    /// Length of the longest packet that the server takes.
+    limit: usize,
+}
+
+impl Session {
+    /// Connects to the server.
+    pub(super) async fn open(options: &Opts) -> Result<Self, Failure> {
+        let connect = async {
+            let mut connection = Conn::new(options.clone()).await?;
+            let limit: Option<usize> = {
+                let mut result = connection.query_iter(SESSION).await?;
+                result.try_collect::<mysql_async::Row>().await?;
+                result.try_collect::<mysql_async::Row>().await?;
+                result.try_collect::<usize>().await?.pop().and_then(Result::ok)
+            };
+            // The packet's own head counts too.
+            Ok(Self { connection, limit: limit.unwrap_or(1 << 20).saturating_sub(64) })
+        };
+        tokio::time::timeout(CONNECT, connect).await.unwrap_or_else(|_| Err(Failure::silence()))
+    }
+
+    /// The connection, to prepare the tables with.
+    pub(super) fn connection(&mut self) -> &mut Conn {
+        &mut self.connection
+    }
+
+    async fn write(&mut self, group: &[&Marked]) -> Result<Vec<Result<u64, StoreError>>, Failure> {
+        const BEGIN: &[u8] = b"START TRANSACTION";
+        let (locked, begin) = match lock(group) {
+            Some(lock) => (self.locked([BEGIN, b";", &lock].concat()).await?, None),
+            None => (Vec::new(), Some(BEGIN.to_vec())),
+        };
+        let Plan { statements, answers, .. } = Plan::new(group, locked, self.limit);
+        let skipped = begin.iter().len();
+        let mut counts = Vec::new();
+        for packet in packets(begin.into_iter().chain(statements).chain([b"COMMIT".to_vec()]), self.limit) {
+            counts.extend(self.send(packet).await?);
+        }
+        let answer = |answer| match answer {
+            Answer::Ready(result) => result,
+            Answer::Rows(statement) => Ok(counts.get(skipped + statement).copied().unwrap_or_default()),
+        };
+        Ok(answers.into_iter().map(answer).collect())
+    }
+
+    async fn locked(&mut self, packet: Vec<u8>) -> Result<Vec<Locked>, Failure> {
+        let ask = async {
+            let mut result = self.connection.query_iter(packet).await?;
+            result.try_collect::<mysql_async::Row>().await?;
+            let rows = result.try_collect::<Locked>().await?;
+            rows.into_iter().collect::<Result<_, _>>().map_err(|_| Failure::row(&"its types differ"))
+        };
+        tokio::time::timeout(ANSWER, ask).await.unwrap_or_else(|_| Err(Failure::silence()))
+    }
+
+    /// Sends statements; tells how many rows each one changed.
+    async fn send(&mut self, packet: Vec<u8>) -> Result<Vec<u64>, Failure> {
+        let ask = async {
+            let mut result = self.connection.query_iter(packet).await?;
+            let mut counts = Vec::new();
+            loop {
+                counts.push(result.affected_rows());
+                // None of the statements has rows: empty means that it is the last one.
+                if result.is_empty() {
+                    return Ok(counts);
+                }
+                result.try_collect::<mysql_async::Row>().await?;
+            }
+        };
+        tokio::time::timeout(ANSWER, ask).await.unwrap_or_else(|_| Err(Failure::silence()))
+    }
+
+    /// Takes back what was begun; tells whether the connection is still of use.
+    async fn roll_back(&mut self) -> bool {
+        self.send(b"ROLLBACK".to_vec()).await.is_ok()
+    }
+}
