@@ -1,0 +1,14 @@
+//! Several daemons over one database: any of them answers, one goes on when another dies, and one that slept too long
+//! cannot write.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod anywhere;
+mod balancer;
+mod cluster;
+mod contextualization;
+mod failover;
+mod peers;
+#[path = "../crash/sandbox.rs"]
+mod sandbox;
+#[path = "../support/process.rs"]
+mod support;
