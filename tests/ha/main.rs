@@ -7,8 +7,12 @@ mod balancer;
 mod cluster;
 mod contextualization;
 mod failover;
+#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
+#[path = "../support/mariadb.rs"]
+mod mariadb;
 mod peers;
 #[path = "../crash/sandbox.rs"]
 mod sandbox;
+mod servers;
 #[path = "../support/process.rs"]
 mod support;

@@ -46,14 +46,14 @@ async fn behaves_like_a_store_in_a_file() {
 async fn daemons_share_a_file() {
     let (_directory, path) = place();
     let url = format!("sqlite://{}?shared=yes", path.to_str().unwrap().replace(' ', "%20"));
-    let (one, other) = (open(&url, keyring()).unwrap(), open(&url, keyring()).unwrap());
+    let (one, other) = (open(&url, keyring()).await.unwrap(), open(&url, keyring()).await.unwrap());
     // One that needs it for itself is kept out, and so are they by it.
-    assert!(refusal(open_at(&path)).to_string().contains("another imd uses"));
+    assert!(refusal(open_at(&path).await).to_string().contains("another imd uses"));
     leases::all(one).await;
     behaviour::all(other).await;
-    let alone = open_at(&path).unwrap();
+    let alone = open_at(&path).await.unwrap();
     assert!(alone.leases().is_none());
-    assert!(refusal(open(&url, keyring())).to_string().contains("another imd uses"));
+    assert!(refusal(open(&url, keyring()).await).to_string().contains("another imd uses"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

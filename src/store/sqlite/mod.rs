@@ -68,7 +68,8 @@ impl SqliteStore {
             return Err(StoreError::Unavailable(format!("{}: there is no such file", path.display())));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::start(path.to_owned(), flags, false, keyring, None).map_err(|error| error.about(&path.display().to_string()))
+        Self::start(path.to_owned(), flags, false, keyring, None)
+            .map_err(|error| error.about(&path.display().to_string()))
     }
 
     /// A database of this process that ends with the store.
