@@ -3,6 +3,7 @@
 use crate::{
     api::{
         http::{Listener, Tls, TlsError},
+        peers,
         rest::{self, RestSettings, RestState},
         xmlrpc::{self, XmlRpcSettings, XmlRpcState},
     },
@@ -148,6 +149,7 @@ pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
     if config.ctxt_kill_on_stop {
         engine.end_contextualizations().await;
     }
+    engine.leave().await;
     Ok(())
 }
 
@@ -216,11 +218,24 @@ pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(En
         // What is missing on this host is better said now than at the first launch.
         registry.local_cloud()?;
     }
+    let (listener, cluster) = match store.leases() {
+        Some(_) => {
+            let listen = peers::listen(config, keyring.clone()).await;
+            let (listener, settings) =
+                listen.map_err(|(address, source)| StartError::Listen { api: "CLUSTER", address, source })?;
+            (Some(listener), Some(settings))
+        }
+        None => (None, None),
+    };
     let identity_key: KeyedHash = Arc::new(move |user, password| keyring.owner_key(user, password));
     let authenticator = Arc::new(Authenticator::new(config, identity_key.clone()));
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
     let engine =
-        Engine::open(engine_settings(config), store, registry, ssh, identity_key, Arc::new(SystemTime::now)).await?;
+        Engine::open(engine_settings(config), store, registry, ssh, identity_key, Arc::new(SystemTime::now), cluster)
+            .await?;
+    if let Some(listener) = listener {
+        tokio::spawn(peers::serve(engine.clone(), listener));
+    }
     Ok((engine, authenticator))
 }
 
@@ -298,6 +313,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
         max_simultaneous_launches: config.max_simultaneous_launches,
         max_vm_fails: config.max_vm_fails,
         delay_between_retries: config.delay_between_vm_retries,
+        inf_cache_time: config.inf_cache_time,
         vm_info_update_frequency: config.vm_info_update_frequency,
         vm_info_error_grace: config.vm_info_update_error_grace_period,
         max_contextualization: config.max_contextualization_time,

@@ -6,6 +6,7 @@
 //! | [`owners`] | from credential items to new owners |
 //! | `parameters` | parameters that both read the same way |
 //! | [`http`] | connections, encryption and bodies of both |
+//! | [`peers`] | what the daemons of a cluster ask each other |
 //! | [`rest`] | REST, port 8800 |
 //! | [`xmlrpc`] | XML-RPC, port 8899 |
 
@@ -13,5 +14,6 @@ pub mod document;
 pub mod http;
 pub mod owners;
 mod parameters;
+pub mod peers;
 pub mod rest;
 pub mod xmlrpc;

@@ -65,7 +65,7 @@ pub struct Identity {
 }
 
 /// A request whose credentials are valid.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Caller {
     /// Everything the request brought.
     pub credentials: Arc<Credentials>,

@@ -175,7 +175,8 @@ section! {
     }
 
     "Database" {
-        /// Where infrastructures are stored: a path, or sqlite:///path.
+        /// Where infrastructures are stored: a path, or sqlite:///path. Several daemons of one host may use the file of
+        /// sqlite:///path?shared=yes.
         data_db: DatabaseUrl = "sqlite:///etc/im/inf.dat", Active;
         /// File of the keys that seal what is stored; made, readable by its owner only, at the first start. Keep a copy
         /// apart from the database: without it the stored infrastructures cannot be read.
@@ -186,8 +187,21 @@ section! {
         /// Days after its creation that an infrastructure which was deleted is kept for the statistics; 0: until `imd purge`
         /// removes it.
         purge_after_days: u32 = "0", Active;
-        /// Seconds after which daemons that share a database read an infrastructure again.
-        inf_cache_time: u32 = "0", NoEffect("the daemon that owns an infrastructure is always up to date");
+        /// Seconds that a copy of what another daemon keeps may be old while the database cannot be asked whether it is the
+        /// newest; else every answer is up to date.
+        inf_cache_time: Duration = "0", Active;
+    }
+
+    "Cluster" {
+        /// Seconds after which other daemons that share the database take over what a daemon kept that died or does not
+        /// reach the database any more; at least 2.
+        lease_time: Duration = "6", Active;
+        /// Address at which the other daemons reach this one; empty: that of this host on the way to the database.
+        cluster_address: Option<IpAddr> = "", Active;
+        /// Port for the other daemons. What they say to each other is sealed with the data key.
+        cluster_port: u16 = "8898", Active;
+        /// URL under which the other daemons reach this one, where it is not http:// with address and port.
+        cluster_url: Option<String> = "", Active;
     }
 
     "Users" {

@@ -213,6 +213,14 @@ impl OptionValue for String {
     }
 }
 
+impl OptionValue for Option<IpAddr> {
+    const KIND: &'static str = "IP address";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { IpAddr::parse(text).map(Some) }
+    }
+}
+
 impl OptionValue for Option<String> {
     const KIND: &'static str = "text";
 

@@ -2,6 +2,7 @@
 
 use super::{
     Engine,
+    cluster::{Held, wire::Request},
     draft::Draft,
     error::OperationError,
     keepers::user_only,
@@ -76,7 +77,10 @@ impl Engine {
         context: bool,
     ) -> Result<Vec<u32>, OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let (handle, model) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => return peer.ask(caller, Request::Add { document, context }).await,
+        };
         self.check_roles(&document)?;
         let credentials = caller.credentials.clone();
         let placement = placement::choose(&self.inner, &model, &document, &credentials).await?;
@@ -114,7 +118,10 @@ impl Engine {
     /// Unknown or deleted machine, clouds, store.
     pub async fn remove(&self, caller: &Caller, id: &str, vms: &[u32], context: bool) -> Result<usize, OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, _) = self.inner.keeper(caller, id).await?;
+        let (handle, _) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => return peer.ask(caller, Request::Remove { vms: vms.to_vec(), context }).await,
+        };
         let credentials = caller.credentials.clone();
         let vms = vms.to_vec();
         let result =
@@ -135,7 +142,10 @@ impl Engine {
         vms: Option<BTreeSet<u32>>,
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, _) = self.inner.keeper(caller, id).await?;
+        let (handle, _) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => return peer.ask(caller, Request::Reconfigure { document, vms }).await,
+        };
         document.as_ref().map_or(Ok(()), |document| self.check_roles(document))?;
         let credentials = caller.credentials.clone();
         handle.change(move |draft| transitions::reconfigure(draft, document.as_ref(), vms, credentials)).await
@@ -153,7 +163,10 @@ impl Engine {
         asynchronous: bool,
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Destroy)?;
-        let (handle, _) = self.inner.keeper(caller, id).await?;
+        let (handle, _) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => return peer.ask(caller, Request::Destroy { force, asynchronous }).await,
+        };
         let credentials = caller.credentials.clone();
         let destroy = move |draft: &mut Draft| transitions::destroy(draft, force, credentials);
         if asynchronous {
@@ -174,7 +187,10 @@ impl Engine {
         operation: PowerOperation,
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let (handle, model) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => return peer.ask(caller, Request::Power { number, operation }).await,
+        };
         let vms: Vec<Arc<Vm>> = match number {
             Some(number) => vec![present(&model, number)?.clone()],
             None => model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_))).cloned().collect(),
@@ -207,7 +223,10 @@ impl Engine {
     /// A document without the machine's system, clouds, store.
     pub async fn alter(&self, caller: &Caller, id: &str, number: u32, document: Radl) -> Result<Radl, OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let (handle, model) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => return peer.ask(caller, Request::Alter { number, document }).await,
+        };
         let vm = present(&model, number)?.clone();
         let Some(wanted) = document.system(&vm.system) else {
             let text = format!("Incorrect RADL no system with name {} provided.", vm.system);
@@ -215,9 +234,11 @@ impl Engine {
         };
         let provider_id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
         let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+        let call = self.inner.cloud_call().await;
         connector.resize(provider_id, &resize(wanted, &vm)).await.map_err(|error| {
             OperationError::Cloud(format!("Error modifying the information about the VM {number}: {error}"))
         })?;
+        drop(call);
         refresh::observe(&self.inner, &handle, &model, [number], Some(&caller.credentials)).await;
         let vm = handle.snapshot().vm(number).cloned().unwrap_or(vm);
         let info = render::vm_info(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
@@ -238,11 +259,18 @@ impl Engine {
         auto_delete: bool,
     ) -> Result<String, OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let (handle, model) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => {
+                return peer.ask(caller, Request::Snapshot { number, disk, name: name.to_owned(), auto_delete }).await;
+            }
+        };
         let vm = present(&model, number)?;
         let provider_id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
         let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+        let call = self.inner.cloud_call().await;
         let url = connector.snapshot(provider_id, disk, name).await?;
+        drop(call);
         if auto_delete {
             let entry = (vm.cloud.id.clone(), url.clone());
             let remember = move |draft: &mut Draft| {
@@ -257,6 +285,7 @@ impl Engine {
     async fn power_vm(&self, caller: &Caller, vm: &Vm, operation: PowerOperation) -> Result<(), OperationError> {
         let id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
         let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+        let _call = self.inner.cloud_call().await;
         connector.power(id, operation).await.map_err(OperationError::from)
     }
 }

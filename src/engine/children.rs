@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
 };
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// The children of one keeper.
 pub struct Children {
@@ -25,35 +26,38 @@ pub struct Children {
     launches: Vec<JoinHandle<()>>,
     context: context::Running,
     observer: refresh::Observer,
+    /// Another daemon goes on: all tasks end where they are.
+    left: CancellationToken,
 }
 
 impl Children {
     /// No children yet.
     #[must_use]
-    pub fn new(inner: Arc<Inner>, handle: Handle) -> Self {
+    pub fn new(inner: Arc<Inner>, handle: Handle, left: CancellationToken) -> Self {
         let context = context::Running::default();
         let observer = refresh::Observer::new(inner.clone(), handle.clone());
-        Self { inner, handle, launching: HashSet::new(), launches: Vec::new(), context, observer }
+        Self { inner, handle, launching: HashSet::new(), launches: Vec::new(), context, observer, left }
     }
 
     /// Starts what a change asked for.
     pub fn start(&mut self, effect: Effect, snapshot: &Arc<Infrastructure>) {
         let (inner, handle, model) = (self.inner.clone(), self.handle.clone(), snapshot.clone());
         match effect {
-            Effect::Place(work) => drop(spawn(placement::place_work(inner, handle, model, work))),
+            Effect::Place(work) => drop(self.spawn(placement::place_work(inner, handle, model, work))),
             Effect::Launch(work) => {
                 let vms = to_launch(&model, work);
                 self.launching.extend(&vms);
                 self.launches.retain(|launch| !launch.is_finished());
-                self.launches.push(spawn(launch::run(inner, handle, model, work, vms)));
+                let launch = self.spawn(launch::run(inner, handle, model, work, vms));
+                self.launches.push(launch);
             }
             Effect::Delete(mut numbers) => {
                 numbers.retain(|number| !self.launching.contains(number));
-                drop(spawn(removal::delete(inner, handle, model, numbers)));
+                drop(self.spawn(removal::delete(inner, handle, model, numbers)));
             }
             Effect::DeleteShared => {
                 let launches = std::mem::take(&mut self.launches);
-                drop(spawn(async move {
+                drop(self.spawn(async move {
                     futures::future::join_all(launches).await;
                     removal::delete_shared(inner, handle, model).await;
                 }));
@@ -76,15 +80,24 @@ impl Children {
         self.observer.follow(snapshot);
     }
 
-    /// Ends what is of no use any more: the infrastructure is gone, or has another keeper.
+    /// Ends what is of no use any more: the infrastructure is gone.
     pub fn stop(&mut self) {
         self.context.stop();
         self.observer.stop();
     }
-}
 
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    tokio::spawn(tracing::Instrument::in_current_span(task))
+    /// Ends all tasks where they are: the infrastructure has another keeper, which goes on.
+    pub fn leave(&mut self) {
+        self.left.cancel();
+        self.context.leave();
+        self.observer.stop();
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let left = self.left.clone();
+        let task = async move { left.run_until_cancelled(task).await.unwrap_or_default() };
+        tokio::spawn(tracing::Instrument::in_current_span(task))
+    }
 }
 
 /// Machines of an adding work that are not launched yet.

@@ -76,6 +76,13 @@ impl Running {
         }
     }
 
+    /// Ends it here; its remote runs go on, and another daemon follows them.
+    pub fn leave(&mut self) {
+        if let Some(current) = self.current.take() {
+            current.task.abort();
+        }
+    }
+
     /// Cancels it: its remote runs end within seconds.
     pub fn stop(&mut self) {
         if let Some(current) = self.current.take() {

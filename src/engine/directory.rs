@@ -45,6 +45,9 @@ impl Directory {
     /// Adds the newest one.
     pub fn insert(&self, id: String, owners: Vec<String>, handle: Arc<OnceCell<Handle>>) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(former) = slots.by_id.remove(&id) {
+            slots.by_age.remove(&former.order);
+        }
         let order = slots.next;
         slots.next += 1;
         slots.by_age.insert(order, id.clone());
@@ -55,6 +58,17 @@ impl Directory {
     pub fn remove(&self, id: &str) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.by_id.remove(id) {
+            slots.by_age.remove(&slot.order);
+        }
+    }
+
+    /// Forgets one unless it has another keeper meanwhile.
+    pub fn remove_kept_by(&self, id: &str, keeper: &super::keeper::Identity) {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = |slot: &Slot| slot.handle.get().is_none_or(|handle| handle.is_of(keeper));
+        if slots.by_id.get(id).is_some_and(is_kept)
+            && let Some(slot) = slots.by_id.remove(id)
+        {
             slots.by_age.remove(&slot.order);
         }
     }

@@ -2,9 +2,10 @@
 
 use crate::store::StoreError;
 use connectors::ConnectorError;
+use serde::{Deserialize, Serialize};
 
 /// Why an operation did not do what was asked. The text is for the caller, without any prefix of the API.
-#[derive(Debug, Clone, thiserror::Error, PartialEq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Serialize, Deserialize)]
 pub enum OperationError {
     /// No such infrastructure, or deleted.
     #[error("Invalid infrastructure ID or access not granted.")]
@@ -33,6 +34,9 @@ pub enum OperationError {
     /// A cloud refused or failed.
     #[error("{0}")]
     Cloud(String),
+    /// Another daemon keeps the infrastructure now: nothing was changed, try again.
+    #[error("The infrastructure moved to another daemon of the service, nothing was done: try again.")]
+    Moved,
     /// The store is away: nothing was changed, try again later.
     #[error("The service cannot store changes now, nothing was done: {0}")]
     Unavailable(String),
@@ -42,6 +46,7 @@ impl From<StoreError> for OperationError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound => Self::UnknownInfrastructure,
+            StoreError::Fenced => Self::Moved,
             StoreError::AlreadyExists => Self::Invalid(error.to_string()),
             other => Self::Unavailable(other.to_string()),
         }

@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// How many messages one commit may hold.
 const BATCH: usize = 1024;
@@ -46,9 +47,36 @@ pub struct Handle {
     events: watch::Receiver<u64>,
     /// When the clouds were last asked on behalf of a client, microseconds since the epoch.
     asked: Arc<AtomicI64>,
+    /// Another daemon keeps it now.
+    left: CancellationToken,
 }
 
+/// What tells one keeper from another.
+pub type Identity = Arc<AtomicI64>;
+
 impl Handle {
+    /// Whether this is the way to that keeper.
+    #[must_use]
+    pub fn is_of(&self, keeper: &Identity) -> bool {
+        Arc::ptr_eq(&self.asked, keeper)
+    }
+
+    /// Ends the keeper, without ending what runs on machines: another daemon goes on with it.
+    pub fn leave(&self) {
+        self.left.cancel();
+    }
+
+    /// Whether the keeper has ended, or is to.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.left.is_cancelled() || self.mailbox.is_closed()
+    }
+
+    /// Why a keeper did not answer.
+    fn ended(&self) -> OperationError {
+        if self.snapshot().deleted { OperationError::DeletedInfrastructure } else { OperationError::Moved }
+    }
+
     /// Whether the clouds are to be asked again; if so, this caller is the one to do it.
     #[must_use]
     pub fn is_due(&self, now: i64, frequency: Duration) -> bool {
@@ -93,8 +121,8 @@ impl Handle {
                 let _ = reply.send(result);
             })
         });
-        self.mailbox.send(Message::Command(apply)).map_err(|_| OperationError::DeletedInfrastructure)?;
-        answer.await.map_err(|_| OperationError::DeletedInfrastructure)?
+        self.mailbox.send(Message::Command(apply)).map_err(|_| self.ended())?;
+        answer.await.map_err(|_| self.ended())?
     }
 
     /// As [`Handle::change`] for a change that accepts a work; waits for the end of the work as well.
@@ -131,6 +159,10 @@ impl Handle {
 /// A keeper about to run.
 pub struct Keeper {
     inner: Arc<Inner>,
+    identity: Identity,
+    left: CancellationToken,
+    /// Of its lease, where several daemons share the store.
+    token: Option<u64>,
     /// The state as last stored and published.
     model: Arc<Infrastructure>,
     version: Version,
@@ -150,29 +182,44 @@ struct Told {
     vms: Vec<State>,
 }
 
+/// An infrastructure as the store has it.
+pub struct Stored {
+    /// Its state.
+    pub model: Infrastructure,
+    /// Version of the state.
+    pub version: Version,
+    /// Sequence of its last event.
+    pub last_sequence: u64,
+    /// Token of the lease it is kept under, where several daemons share the store.
+    pub token: Option<u64>,
+}
+
 /// Starts the keeper of a stored infrastructure and what must go on with it.
 pub fn spawn(
     inner: &Arc<Inner>,
-    model: Infrastructure,
-    version: Version,
-    last_sequence: u64,
+    stored: Stored,
     effects: Vec<Effect>,
     waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
 ) -> Handle {
+    let Stored { model, version, last_sequence, token } = stored;
     let (sender, mailbox) = mpsc::unbounded_channel();
     let model = Arc::new(model);
     let (snapshot, snapshots) = watch::channel(model.clone());
     let (events, sequences) = watch::channel(last_sequence);
     let asked = Arc::new(AtomicI64::new(inner.now()));
-    let handle = Handle { mailbox: sender, snapshot: snapshots, events: sequences, asked };
+    let (identity, left) = (asked.clone(), CancellationToken::new());
+    let handle = Handle { mailbox: sender, snapshot: snapshots, events: sequences, asked, left: left.clone() };
     let clock = inner.clock();
     let told = Told {
         infrastructure: Some(state::infrastructure_state(&model, clock)),
         vms: model.vms.iter().map(|vm| state::vm_state(&model, vm, clock)).collect(),
     };
-    let children = super::children::Children::new(inner.clone(), handle.clone());
+    let children = super::children::Children::new(inner.clone(), handle.clone(), left.clone());
     let mut keeper = Keeper {
         inner: inner.clone(),
+        identity,
+        left,
+        token,
         model,
         version,
         next_sequence: last_sequence + 1,
@@ -208,11 +255,18 @@ impl Keeper {
         let mut backlog: Vec<(Event, Option<oneshot::Sender<bool>>)> = Vec::new();
         while !self.model.deleted {
             if backlog.is_empty() {
-                if self.mailbox.recv_many(&mut batch, BATCH).await == 0 {
+                let received = tokio::select! {
+                    received = self.mailbox.recv_many(&mut batch, BATCH) => received,
+                    () = self.left.cancelled() => break,
+                };
+                if received == 0 {
                     return;
                 }
             } else {
-                tokio::time::sleep(STORE_RETRY).await;
+                tokio::select! {
+                    () = tokio::time::sleep(STORE_RETRY) => {}
+                    () = self.left.cancelled() => break,
+                }
                 while batch.len() < BATCH
                     && let Ok(message) = self.mailbox.try_recv()
                 {
@@ -257,9 +311,18 @@ impl Keeper {
                     for acknowledge in acknowledgements {
                         acknowledge(Err(error.clone()));
                     }
+                    if let Some(cluster) = &self.inner.cluster {
+                        // Whoever wrote holds no lease: it is still ours.
+                        cluster.unattended(&self.model.id);
+                    }
+                    self.left.cancel();
                     break;
                 }
                 Err(error) => {
+                    if let (StoreError::Fenced, Some(cluster)) = (&error, &self.inner.cluster) {
+                        // Whether another daemon has it now is found out; then this keeper ends.
+                        cluster.doubt();
+                    }
                     tracing::warn!(%error, "the store is away: reads go on, changes are refused");
                     for acknowledge in acknowledgements {
                         acknowledge(Err(error.clone()));
@@ -271,15 +334,20 @@ impl Keeper {
                 }
             }
         }
-        self.children.stop();
+        if self.left.is_cancelled() {
+            self.children.leave();
+        } else {
+            self.children.stop();
+        }
         self.inner.unsaved().remove(&self.model.id);
-        self.inner.forget(&self.model.id);
+        self.inner.directory.remove_kept_by(&self.model.id, &self.identity);
     }
 
     async fn commit(&mut self, mut draft: Draft) -> Result<(), StoreError> {
         if draft.is_dirty() {
             let told = self.tell_states(&mut draft);
-            let changes = rows::changes(&draft, self.next_sequence)?;
+            let mut changes = rows::changes(&draft, self.next_sequence)?;
+            changes.lease = self.inner.lease(self.token);
             let count = draft.events.len() as u64;
             self.inner.activity.note();
             self.version = self.inner.store.commit(&self.model.id, self.version, changes).await?;

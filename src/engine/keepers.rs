@@ -4,22 +4,28 @@ use super::{
     Inner,
     draft::{Draft, Terms, WorkResult},
     error::OperationError,
-    keeper::{self, Handle},
+    keeper::{self, Handle, Stored},
     model::Infrastructure,
     rows,
     settings::Access,
     transitions,
 };
-use crate::auth::Caller;
+use crate::{
+    auth::Caller,
+    store::{
+        Lease,
+        leases::{Acquired, Holder},
+    },
+};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 
 impl Inner {
     pub(super) fn allow(&self, access: Access) -> Result<(), OperationError> {
         if self.settings.boot_mode.allows(access) { Ok(()) } else { Err(OperationError::Disabled) }
     }
 
-    /// Forgets a deleted infrastructure, or one that another daemon keeps.
+    /// Forgets a deleted infrastructure.
     pub(super) fn forget(&self, id: &str) {
         self.directory.remove(id);
     }
@@ -27,14 +33,69 @@ impl Inner {
     /// The keeper of an infrastructure, started from the store if need be.
     pub(super) async fn load(self: &Arc<Self>, id: &str) -> Result<Handle, OperationError> {
         let slot = self.directory.get(id).ok_or(OperationError::UnknownInfrastructure)?;
-        let start = || async {
-            let stored = self.store.load(id).await?.ok_or(OperationError::UnknownInfrastructure)?;
-            let (model, _) = rows::model(&stored)?;
-            let last = self.store.last_sequence(id).await?;
-            let effects = transitions::resume(&model);
-            Ok::<_, OperationError>(keeper::spawn(self, model, stored.version, last, effects, Default::default()))
+        slot.handle.get_or_try_init(|| self.start(id, None)).await.cloned()
+    }
+
+    async fn start(self: &Arc<Self>, id: &str, token: Option<u64>) -> Result<Handle, OperationError> {
+        let stored = self.store.load(id).await?.ok_or(OperationError::UnknownInfrastructure)?;
+        let (model, _) = rows::model(&stored)?;
+        if model.deleted {
+            return Err(OperationError::UnknownInfrastructure);
+        }
+        let last = self.store.last_sequence(id).await?;
+        let effects = transitions::resume(&model);
+        let stored = Stored { model, version: stored.version, last_sequence: last, token };
+        Ok(keeper::spawn(self, stored, effects, Default::default()))
+    }
+
+    /// The keeper of an infrastructure, if no other daemon has it.
+    pub(super) async fn seize(self: &Arc<Self>, id: &str) -> Result<Seized, OperationError> {
+        let Some(cluster) = &self.cluster else { return self.load(id).await.map(Seized::Here) };
+        let kept = || self.directory.handle(id).filter(|handle| cluster.is_member() && !handle.is_over());
+        if let Some(handle) = kept() {
+            return Ok(Seized::Here(handle));
+        }
+        let _turn = cluster.turn(id).await;
+        if let Some(handle) = kept() {
+            return Ok(Seized::Here(handle));
+        }
+        let token = match cluster.acquire(id).await? {
+            Acquired::Held(token) => token,
+            Acquired::By(holder) => return Ok(Seized::By(holder)),
         };
-        slot.handle.get_or_try_init(start).await.cloned()
+        // One that lost its lease may not have noticed yet.
+        if let Some(former) = self.directory.handle(id) {
+            former.leave();
+            self.directory.remove(id);
+        }
+        let handle = match self.start(id, Some(token)).await {
+            Err(error @ OperationError::Unavailable(_)) => {
+                cluster.unattended(id);
+                return Err(error);
+            }
+            started => started?,
+        };
+        let owners = handle.snapshot().owners.iter().map(|owner| owner.key.clone()).collect();
+        self.directory.insert(id.to_owned(), owners, Arc::new(OnceCell::new_with(Some(handle.clone()))));
+        Ok(Seized::Here(handle))
+    }
+
+    /// An infrastructure of the caller as it is now, and its keeper if it is here.
+    pub(super) async fn view(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(Option<Handle>, Arc<Infrastructure>), OperationError> {
+        let Some(cluster) = &self.cluster else {
+            return self.keeper(caller, id).await.map(|(handle, model)| (Some(handle), model));
+        };
+        // Without a session the snapshots may be out of date.
+        let handle = self.directory.handle(id).filter(|handle| cluster.is_member() && !handle.is_over());
+        let model = match &handle {
+            Some(handle) => handle.snapshot(),
+            None => cluster.view(self, id).await?,
+        };
+        Ok((handle, admit(caller, id, model)?))
     }
 
     /// The keeper of an infrastructure of the caller.
@@ -47,13 +108,7 @@ impl Inner {
             Some(handle) => handle,
             None => self.load(id).await?,
         };
-        let model = handle.snapshot();
-        if !caller.may_access(&model.owners) && !caller.is_infrastructure(id) {
-            return Err(OperationError::NotOwner);
-        }
-        if model.deleted {
-            return Err(OperationError::DeletedInfrastructure);
-        }
+        let model = admit(caller, id, handle.snapshot())?;
         Ok((handle, model))
     }
 
@@ -70,12 +125,40 @@ impl Inner {
         draft: Draft,
         waiter: (u64, oneshot::Sender<WorkResult>),
     ) -> Result<Handle, OperationError> {
-        let changes = rows::changes(&draft, 1)?;
+        let mut changes = rows::changes(&draft, 1)?;
+        let token = self.cluster.as_ref().map(|_| 1);
+        changes.lease = self.lease(token);
         self.store.create(rows::index_row(&draft.model), changes).await?;
         let last = draft.events.len() as u64;
         let waiters = [(waiter.0, vec![waiter.1])].into();
-        Ok(keeper::spawn(self, draft.model, 1, last, draft.effects, waiters))
+        let stored = Stored { model: draft.model, version: 1, last_sequence: last, token };
+        Ok(keeper::spawn(self, stored, draft.effects, waiters))
     }
+
+    /// The lease that a token stands for.
+    pub(super) fn lease(&self, token: Option<u64>) -> Option<Lease> {
+        Some(self.cluster.as_ref()?.lease(token?))
+    }
+}
+
+/// Who keeps an infrastructure.
+pub(super) enum Seized {
+    /// This daemon.
+    Here(Handle),
+    /// Another one.
+    By(Holder),
+}
+
+/// The model, if the caller may use it.
+pub(super) fn admit(
+    caller: &Caller,
+    id: &str,
+    model: Arc<Infrastructure>,
+) -> Result<Arc<Infrastructure>, OperationError> {
+    if !caller.may_access(&model.owners) && !caller.is_infrastructure(id) {
+        return Err(OperationError::NotOwner);
+    }
+    if model.deleted { Err(OperationError::DeletedInfrastructure) } else { Ok(model) }
 }
 
 /// Refuses callers that only show the token of an infrastructure.

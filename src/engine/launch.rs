@@ -53,6 +53,7 @@ async fn launch_in_cloud(
     };
     let networks = used_networks(model, &vms);
     let intent = InfrastructureIntent { infrastructure: model.id.clone(), networks };
+    let call = inner.cloud_call().await;
     let shared = match connector.ensure_shared(&intent).await {
         Ok(shared) => shared,
         Err(error) => {
@@ -63,6 +64,7 @@ async fn launch_in_cloud(
             return;
         }
     };
+    drop(call);
     handle.report_and_wait(Event::SharedReady { cloud, shared, vms: vms.clone() }).await;
     stream::iter(vms)
         .for_each_concurrent(inner.launch_slots(), |number| {
@@ -101,6 +103,7 @@ async fn attempt(
         if number > 1 {
             tokio::time::sleep(inner.settings.delay_between_retries).await;
         }
+        let _call = inner.cloud_call().await;
         match connector.create_vm(&intent).await {
             Ok(id) => return Ok(id),
             Err(error) => {

@@ -9,11 +9,13 @@
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | `retention` | deleted infrastructures are not kept for ever |
+//! | [`cluster`] | several daemons over one store |
 //! | [`operations`], `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`] | what the APIs can ask for |
 
 mod changes;
 mod children;
 mod clouds;
+pub mod cluster;
 mod context;
 mod directory;
 pub mod draft;
@@ -50,6 +52,7 @@ use crate::{
     pages::Activity,
     store::{Store, StoreError},
 };
+use cluster::{Cluster, ClusterSettings};
 use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
 use directory::Directory;
 use model::{CloudRef, Infrastructure};
@@ -79,6 +82,8 @@ pub struct Inner {
     unsaved: Mutex<BTreeMap<String, StoreError>>,
     now: Now,
     activity: Arc<Activity>,
+    /// None where the store is this daemon's alone.
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// Numbers for the metrics page.
@@ -97,7 +102,8 @@ pub struct Figures {
 }
 
 impl Engine {
-    /// Opens the engine over a store: reads the index, and goes on with everything that was not finished.
+    /// Opens the engine over a store: reads the index, and goes on with everything that was not finished; with `cluster`
+    /// as one of several daemons.
     ///
     /// # Errors
     /// The store.
@@ -108,8 +114,14 @@ impl Engine {
         ssh: contextualization::ssh::SshLimits,
         identity_key: KeyedHash,
         now: Now,
+        cluster: Option<ClusterSettings>,
     ) -> Result<Self, StoreError> {
-        let index = store.index().await?;
+        let cluster = match cluster {
+            Some(settings) => Some(Arc::new(Cluster::join(store.clone(), settings).await?)),
+            None => None,
+        };
+        // Among several daemons the directory holds what is kept here, and the session finds what is pending.
+        let index = if cluster.is_none() { store.index().await? } else { Vec::new() };
         let pending: Vec<String> =
             index.iter().filter(|row| row.pending && !row.deleted).map(|row| row.id.clone()).collect();
         let directory = Directory::new(index);
@@ -126,6 +138,7 @@ impl Engine {
             unsaved,
             now,
             activity,
+            cluster,
         });
         for id in pending {
             match inner.load(&id).await {
@@ -133,7 +146,17 @@ impl Engine {
                 Err(error) => tracing::error!(inf = %id, %error, "cannot go on with the work of an earlier daemon"),
             }
         }
-        Ok(Self { inner })
+        if let Some(cluster) = inner.cluster.clone() {
+            tokio::spawn(cluster::keep(inner.clone(), cluster));
+        }
+        Ok(Self { inner, forwards: true })
+    }
+
+    /// Hands over to the other daemons everything that is kept here, if there are any. For a daemon about to stop.
+    pub async fn leave(&self) {
+        if let Some(cluster) = &self.inner.cluster {
+            cluster.leave(&self.inner).await;
+        }
     }
 
     /// Told of every change that is stored.
@@ -245,6 +268,9 @@ impl Inner {
 
     async fn ready(&self) -> Result<(), OperationError> {
         self.store.check().await?;
+        if self.cluster.as_ref().is_some_and(|cluster| !cluster.is_member()) {
+            return Err(OperationError::Unavailable("this daemon is not a member of its cluster".to_owned()));
+        }
         // A nearly full disk takes the small change of a check where it refuses greater ones.
         match self.unsaved().values().next() {
             Some(error) => Err(error.clone().into()),

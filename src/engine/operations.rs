@@ -16,6 +16,8 @@ use std::{convert::Infallible, sync::Arc};
 #[derive(Clone)]
 pub struct Engine {
     pub(super) inner: Arc<super::Inner>,
+    /// Whether changes of what another daemon keeps are passed on to it.
+    pub(super) forwards: bool,
 }
 
 /// An infrastructure as it was at one moment.
@@ -28,6 +30,9 @@ impl Engine {
     /// The store, when a filter needs it.
     pub async fn list(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
         let mut ids = Vec::new();
+        if self.inner.cluster.is_some() {
+            return self.list_of_all(caller, filter).await;
+        }
         for (id, slot) in self.inner.directory.newest_first() {
             let is_owned = match slot.handle.get() {
                 Some(handle) => caller.may_access(&handle.snapshot().owners),
@@ -47,12 +52,43 @@ impl Engine {
         Ok(ids)
     }
 
+    /// The same where several daemons keep infrastructures.
+    async fn list_of_all(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
+        let keys: Vec<String> = caller.identities.iter().map(|who| who.key.clone()).collect();
+        let rows = match self.inner.store.leases() {
+            Some(leases) => leases.owned((!caller.admin).then_some(&keys)).await?,
+            None => Vec::new(),
+        };
+        let mut ids = Vec::new();
+        for row in rows {
+            let fits = match filter {
+                Some(filter) => match self.inner.view(caller, &row.id).await {
+                    Ok((_, model)) => filter.is_match(&model.radl.without_internal().to_text()),
+                    // Deleted meanwhile.
+                    Err(OperationError::UnknownInfrastructure) => false,
+                    Err(error) => return Err(error),
+                },
+                None => true,
+            };
+            if fits {
+                ids.push(row.id);
+            }
+        }
+        Ok(ids)
+    }
+
     /// The infrastructure as it is now, if it is the caller's. Asks the clouds for news in the background.
     ///
     /// # Errors
     /// Unknown, deleted, not the caller's.
     pub async fn infrastructure(&self, caller: &Caller, id: &str) -> Result<Arc<Infrastructure>, OperationError> {
-        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let (handle, model) = self.inner.view(caller, id).await?;
+        let Some(handle) = handle else {
+            if let Some(cluster) = &self.inner.cluster {
+                self.refresh_elsewhere(cluster, caller, id);
+            }
+            return Ok(model);
+        };
         if handle.is_due(self.inner.now(), self.inner.settings.vm_info_update_frequency) {
             let (inner, credentials, model) = (self.inner.clone(), caller.credentials.clone(), model.clone());
             tokio::spawn(async move {
@@ -177,7 +213,7 @@ impl Engine {
         after: u64,
         limit: usize,
     ) -> Result<Vec<StoredEvent>, OperationError> {
-        self.inner.keeper(caller, id).await?;
+        self.inner.view(caller, id).await?;
         Ok(self.inner.store.events(id, after, limit).await?)
     }
 
@@ -190,7 +226,12 @@ impl Engine {
         caller: &Caller,
         id: &str,
     ) -> Result<tokio::sync::watch::Receiver<u64>, OperationError> {
-        Ok(self.inner.keeper(caller, id).await?.0.watch_events())
+        let (handle, _) = self.inner.view(caller, id).await?;
+        Ok(match (handle, &self.inner.cluster) {
+            (None, Some(cluster)) => cluster.follow(id),
+            (Some(handle), _) => handle.watch_events(),
+            (None, None) => return Err(OperationError::UnknownInfrastructure),
+        })
     }
 
     /// Whether the daemon can do its work: the store answers.

@@ -1,6 +1,12 @@
 //! Who an infrastructure belongs to (spec/api.md 6.4).
 
-use super::{Engine, error::OperationError, settings::Access, transitions};
+use super::{
+    Engine,
+    cluster::{Held, wire::Request},
+    error::OperationError,
+    settings::Access,
+    transitions,
+};
 use crate::auth::{Caller, Identity};
 
 impl Engine {
@@ -16,7 +22,10 @@ impl Engine {
         overwrite: bool,
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, model) = self.inner.keeper(caller, id).await?;
+        let (handle, model) = match self.hold(caller, id).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => return peer.ask(caller, Request::ChangeOwners { owners, overwrite }).await,
+        };
         if !caller.may_access(&model.owners) {
             return Err(OperationError::NotOwner);
         }

@@ -37,7 +37,7 @@ async fn delete_in_cloud(inner: &Arc<Inner>, handle: &Handle, model: &Arc<Infras
             let connector = &connector;
             async move {
                 let result = match model.vm(number) {
-                    Some(vm) => persist(|| delete_one(connector, model, vm)).await,
+                    Some(vm) => persist(inner, || delete_one(connector, model, vm)).await,
                     None => Ok(()),
                 };
                 handle.report(Event::Deleted { vm: number, result: result.map_err(|error| error.message) });
@@ -73,11 +73,11 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
         let result = match inner.connector(model.credentials.as_deref(), cloud) {
             Ok(connector) => {
                 for (_, url) in images {
-                    if let Err(error) = persist(|| connector.delete_image(url)).await {
+                    if let Err(error) = persist(&inner, || connector.delete_image(url)).await {
                         errors.push(format!("image {url}: {error}"));
                     }
                 }
-                match persist(|| connector.delete_shared(&model.id)).await {
+                match persist(&inner, || connector.delete_shared(&model.id)).await {
                     // Credentials that were never good made nothing.
                     Err(error) if !is_certain && matches!(error.class, ErrorClass::Auth | ErrorClass::Denied) => Ok(()),
                     result => result.map_err(|error| error.message),
@@ -93,12 +93,16 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
 
 /// Repeats what may still succeed; a missing thing is a success.
 async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
+    inner: &Inner,
     mut call: impl FnMut() -> F,
 ) -> Result<(), ConnectorError> {
     use ErrorClass::{Auth, Denied, Invalid, NotFound, Unsupported};
     let mut round = 0;
     loop {
-        match call().await {
+        let under_way = inner.cloud_call().await;
+        let result = call().await;
+        drop(under_way);
+        match result {
             Err(error) if error.class == NotFound => return Ok(()),
             Err(error) if !matches!(error.class, Auth | Denied | Invalid | Unsupported) && round + 1 < ROUNDS => {
                 tracing::warn!(%error, round, "deletion failed, trying again");

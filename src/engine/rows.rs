@@ -29,6 +29,7 @@ pub fn changes(draft: &Draft, first_sequence: u64) -> Result<Changes, StoreError
         clear_logs: draft.clear_logs,
         events: draft.events.clone(),
         first_sequence,
+        lease: None,
     })
 }
 

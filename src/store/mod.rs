@@ -4,6 +4,7 @@
 //! that a change of one machine does not rewrite a thousand. Every payload is sealed before it reaches the backend.
 
 mod change;
+pub mod leases;
 mod mysql;
 mod open;
 pub mod purge;
@@ -12,6 +13,7 @@ mod rows;
 pub mod sealing;
 mod sqlite;
 
+pub use leases::{Lease, Leases};
 pub use open::{check_url, open, open_beside};
 pub use sealing::Keyring;
 
@@ -103,6 +105,9 @@ pub struct Changes {
     pub events: Vec<NewEvent>,
     /// Sequence of the first event of `events`; the engine counts, the store keeps them unique.
     pub first_sequence: u64,
+    /// The lease it is written under, where daemons share the store: without it, nothing is written. A new infrastructure
+    /// is held under it from the start.
+    pub lease: Option<Lease>,
 }
 
 /// Why the store did not do it.
@@ -122,6 +127,9 @@ pub enum StoreError {
     /// An infrastructure of that id is there already.
     #[error("an infrastructure of this id is in the database already")]
     AlreadyExists,
+    /// The lease is another daemon's, or the session that held it is over.
+    #[error("this daemon does not hold the infrastructure any more")]
+    Fenced,
     /// The database cannot be reached, is locked, read-only or full. Worth another try later.
     #[error("the database is not available: {0}")]
     Unavailable(String),
@@ -197,4 +205,9 @@ pub trait Store: Send + Sync {
 
     /// Proves that the database can be read and written.
     async fn check(&self) -> Result<(), StoreError>;
+
+    /// The leases of a store that other daemons may use as well; none when it is this daemon's alone.
+    fn leases(&self) -> Option<&dyn Leases> {
+        None
+    }
 }

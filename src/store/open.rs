@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc};
 #[derive(Debug, PartialEq, Eq)]
 enum Location {
     Memory,
-    File(PathBuf),
+    File { path: PathBuf, shared: bool },
     Mysql,
 }
 
@@ -16,6 +16,7 @@ enum Location {
 ///
 /// Forms: `sqlite:///absolute/path` and `file:///absolute/path` (percent-encoded), a bare path (taken as it is),
 /// `sqlite::memory:` for a store that ends with the process, `mysql://user:password@host[:port]/database[?options]`.
+/// With `?shared=yes` several daemons of one host may use the file of a `sqlite` URL.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when it cannot be used now (rights, another daemon has it, no server answers);
@@ -23,7 +24,7 @@ enum Location {
 pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match locate(url)? {
         Location::Memory => Arc::new(SqliteStore::in_memory(keyring)?),
-        Location::File(path) => Arc::new(SqliteStore::at(&path, keyring)?),
+        Location::File { path, shared } => Arc::new(SqliteStore::at(&path, shared, keyring)?),
         Location::Mysql => Arc::new(MysqlStore::open(url, keyring, true).await?),
     })
 }
@@ -37,7 +38,7 @@ pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Sto
         Location::Memory => {
             return Err(StoreError::Unavailable("DATA_DB is in the memory of the daemon".to_owned()));
         }
-        Location::File(path) => Arc::new(SqliteStore::beside(&path, keyring)?),
+        Location::File { path, .. } => Arc::new(SqliteStore::beside(&path, keyring)?),
         Location::Mysql => Arc::new(MysqlStore::open(url, keyring, false).await?),
     })
 }
@@ -48,7 +49,7 @@ pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Sto
 /// As [`open`].
 pub fn check_url(url: &str) -> Result<(), StoreError> {
     match locate(url)? {
-        Location::Memory | Location::File(_) => Ok(()),
+        Location::Memory | Location::File { .. } => Ok(()),
         Location::Mysql => MysqlStore::check_url(url),
     }
 }
@@ -60,6 +61,7 @@ fn locate(url: &str) -> Result<Location, StoreError> {
         Err(StoreError::Corrupt(format!("{why}; set DATA_DB to {forms}")))
     };
     let scheme = url.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let mut shared = false;
     let path = match &scheme {
         Some((scheme, ":memory:")) if scheme == "sqlite" => return Ok(Location::Memory),
         Some((scheme, rest)) if scheme == "sqlite" || scheme == "file" => {
@@ -72,9 +74,16 @@ fn locate(url: &str) -> Result<Location, StoreError> {
                 Some(path) => path,
                 None => rest,
             };
+            let path = match path.strip_suffix("?shared=yes") {
+                Some(path) => {
+                    shared = true;
+                    path
+                }
+                None => path,
+            };
             if path.contains(['?', '#']) {
                 return refused(&format!(
-                    "DATA_DB takes no options after a {scheme} path (write ? as %3F and # as %23)"
+                    "DATA_DB takes no options but ?shared=yes after a {scheme} path (write ? as %3F and # as %23)"
                 ));
             }
             match percent_decode_str(path).decode_utf8() {
@@ -91,7 +100,7 @@ fn locate(url: &str) -> Result<Location, StoreError> {
     match path.as_str() {
         "" => refused("DATA_DB names no file"),
         path if path.ends_with('/') || path.contains('\0') => refused("DATA_DB names no file but a directory"),
-        path => Ok(Location::File(PathBuf::from(path))),
+        path => Ok(Location::File { path: PathBuf::from(path), shared }),
     }
 }
 
@@ -102,7 +111,9 @@ mod tests {
 
     #[test]
     fn urls() {
-        let file = |path: &str| Ok(Location::File(PathBuf::from(path)));
+        let file = |path: &str| Ok(Location::File { path: PathBuf::from(path), shared: false });
+        let shared = Ok(Location::File { path: PathBuf::from("/im"), shared: true });
+        assert_eq!(locate("sqlite:///im?shared=yes"), shared);
         assert_eq!(locate("sqlite:///etc/im/inf.dat"), file("/etc/im/inf.dat"));
         assert_eq!(locate("FILE:///var/a%20b%3Fc"), file("/var/a b?c"));
         assert_eq!(locate("file:/var/x"), file("/var/x"));

@@ -1,6 +1,6 @@
 //! What is sealed in which row: the same for every backend.
 
-use super::{Changes, EventKind, Keyring, NewEvent, StoreError, StoredEvent, sealing::SealError};
+use super::{Changes, EventKind, Keyring, Lease, NewEvent, StoreError, StoredEvent, sealing::SealError};
 
 /// A row that holds a sealed value. Its plain columns are part of the associated data, so that neither the value nor
 /// those columns can be exchanged with another row's.
@@ -139,6 +139,7 @@ pub(super) struct SealedChanges {
     pub(super) progress: Option<Option<Vec<u8>>>,
     pub(super) clear_logs: bool,
     pub(super) events: Vec<SealedEvent>,
+    pub(super) lease: Option<Lease>,
 }
 
 impl SealedChanges {
@@ -164,6 +165,7 @@ impl SealedChanges {
                 .zip(changes.events)
                 .map(|(sequence, event)| SealedEvent::seal(keyring, id, sequence, event))
                 .collect::<Result<_, _>>()?,
+            lease: changes.lease,
         })
     }
 }

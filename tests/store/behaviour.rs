@@ -98,6 +98,7 @@ async fn stale_and_unknown(store: &Shared) {
         clear_logs: true,
         events: vec![event(None, EventKind::Log, "a"), event(None, EventKind::Log, "b")],
         first_sequence,
+        ..Changes::default()
     };
     for expected in [0, 1, 3, u64::MAX] {
         let refused = store.commit("stale", expected, everything(2)).await;

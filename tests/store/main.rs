@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod behaviour;
+mod leases;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
 mod mysql;

@@ -2,6 +2,7 @@
 
 use crate::{
     behaviour::{self, event, payload, row},
+    leases,
     mariadb::MariaDb,
     sqlite::{KEY, keyring, refusal},
 };
@@ -16,6 +17,7 @@ pub async fn open_at(url: &str) -> Result<Arc<dyn Store>, StoreError> {
 async fn behaves_like_a_store() {
     let server = MariaDb::start();
     behaviour::all(open_at(&server.url()).await.unwrap()).await;
+    leases::all(open_at(&server.url()).await.unwrap()).await;
 }
 
 #[tokio::test]

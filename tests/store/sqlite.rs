@@ -1,6 +1,9 @@
 //! SQLite: the behaviour suite, files and their modes, secrets, versions, and one daemon per file.
 
-use crate::behaviour::{self, event, payload, row};
+use crate::{
+    behaviour::{self, event, payload, row},
+    leases,
+};
 use imd::store::{Changes, EventKind, Keyring, Store, StoreError, open};
 use rusqlite::Connection;
 use std::{
@@ -37,6 +40,20 @@ async fn behaves_like_a_store_in_a_file() {
     let url = format!("sqlite://{}", path.to_str().unwrap().replace(' ', "%20"));
     behaviour::all(open(&url, keyring()).await.unwrap()).await;
     assert!(path.exists(), "{url}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn daemons_share_a_file() {
+    let (_directory, path) = place();
+    let url = format!("sqlite://{}?shared=yes", path.to_str().unwrap().replace(' ', "%20"));
+    let (one, other) = (open(&url, keyring()).await.unwrap(), open(&url, keyring()).await.unwrap());
+    // One that needs it for itself is kept out, and so are they by it.
+    assert!(refusal(open_at(&path).await).to_string().contains("another imd uses"));
+    leases::all(one).await;
+    behaviour::all(other).await;
+    let alone = open_at(&path).await.unwrap();
+    assert!(alone.leases().is_none());
+    assert!(refusal(open(&url, keyring()).await).to_string().contains("another imd uses"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

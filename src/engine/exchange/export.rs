@@ -5,6 +5,7 @@ use crate::{
     auth::Caller,
     engine::{
         Engine, OperationError,
+        cluster::{Held, wire::Request},
         model::{CloudRef, Infrastructure, Lifecycle},
         render,
         settings::Access,
@@ -27,8 +28,12 @@ impl Engine {
         if delete {
             self.inner.allow(Access::Destroy)?;
         }
-        let (handle, mut model) = self.inner.keeper(caller, id).await?;
+        let mut model = self.inner.view(caller, id).await?.1;
         if delete {
+            let handle = match self.hold(caller, id).await? {
+                Held::Here(handle, _) => handle,
+                Held::Elsewhere(peer) => return peer.ask(caller, Request::GiveAway).await,
+            };
             // What is exported is what was given away, whatever changed in between.
             model = handle.change(transitions::give_away).await?;
             tracing::info!(inf = id, "exported and given away");

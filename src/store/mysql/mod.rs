@@ -1,6 +1,7 @@
 //! The store in a MySQL or MariaDB server: one writing connection, a few reading ones, all made when they are needed.
 
 mod error;
+mod leases;
 mod read;
 mod reseal;
 mod schema;
@@ -13,7 +14,7 @@ use self::{
     writer::{Session, Writer},
 };
 use super::{
-    Changes, IndexRow, Keyring, Store, StoreError, StoredEvent, StoredInfrastructure, Version, change::Change,
+    Changes, IndexRow, Keyring, Leases, Store, StoreError, StoredEvent, StoredInfrastructure, Version, change::Change,
     rows::SealedChanges,
 };
 use async_trait::async_trait;
@@ -144,5 +145,9 @@ impl Store for MysqlStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.writer.write(Change::Check).await?;
         read::check(&self.readers).await
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
     }
 }

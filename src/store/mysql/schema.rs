@@ -16,13 +16,24 @@ const STEPS: &[&[&str]] = &[&[
         deleted BOOLEAN NOT NULL,
         pending BOOLEAN NOT NULL,
         sequence BIGINT UNSIGNED NOT NULL,
-        data LONGBLOB NOT NULL
+        data LONGBLOB NOT NULL,
+        session VARBINARY(64) NOT NULL DEFAULT '',
+        token BIGINT UNSIGNED NOT NULL DEFAULT 0,
+        KEY held (session),
+        KEY unfinished (pending, deleted)
+    ) ENGINE = InnoDB",
+    "CREATE TABLE IF NOT EXISTS daemons (
+        session VARBINARY(64) NOT NULL PRIMARY KEY,
+        url VARBINARY(255) NOT NULL,
+        place VARBINARY(255) NOT NULL,
+        expires BIGINT NOT NULL
     ) ENGINE = InnoDB",
     "CREATE TABLE IF NOT EXISTS owners (
         infrastructure BIGINT UNSIGNED NOT NULL,
         position INT UNSIGNED NOT NULL,
         owner VARBINARY(255) NOT NULL,
         PRIMARY KEY (infrastructure, position),
+        KEY owned (owner),
         FOREIGN KEY (infrastructure) REFERENCES infrastructures (number) ON DELETE CASCADE
     ) ENGINE = InnoDB",
     "CREATE TABLE IF NOT EXISTS vms (

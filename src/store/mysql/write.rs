@@ -1,12 +1,15 @@
 //! From changes to statements: what a transaction writes is decided here, from the rows it has locked.
 
-use super::sql::{Literal, insert, list, statement};
+use super::{
+    leases::NOW,
+    sql::{Literal, insert, list, statement},
+};
 use crate::store::{
     IndexRow, StoreError, Version,
     change::Change,
     rows::{SealedChanges, kind_number},
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A change with the mark that it leaves in the row, by which it is known again when the answer to its commit was lost.
 pub(super) struct Marked {
@@ -29,12 +32,14 @@ pub(super) struct Place {
     version: Version,
     sequence: u64,
     mark: u64,
+    lease: Option<(Vec<u8>, u64)>,
 }
 
 /// A row of the answer to [`lock`].
-pub(super) type Locked = (Vec<u8>, u64, Version, u64, u64);
+pub(super) type Locked = (Vec<u8>, u64, Version, u64, u64, Vec<u8>, u64);
 
-/// The statement that locks the rows of all infrastructures concerned, none when none is.
+/// The statement that locks the rows of all infrastructures concerned, none when none is; and that which tells the sessions
+/// that live of those that write under a lease.
 pub(super) fn lock(group: &[&Marked]) -> Option<Vec<u8>> {
     let ids: BTreeSet<&str> = group
         .iter()
@@ -45,7 +50,17 @@ pub(super) fn lock(group: &[&Marked]) -> Option<Vec<u8>> {
         })
         .collect();
     let ids = (!ids.is_empty()).then(|| list(ids.into_iter().map(Literal::from)))?;
-    let sql = format!("SELECT id, number, version, sequence, mark FROM infrastructures WHERE id IN ({ids}) FOR UPDATE");
+    let leases = group.iter().filter_map(|marked| match &marked.change {
+        Change::Create { changes, .. } | Change::Commit { changes, .. } => changes.lease.as_ref(),
+        Change::Purge { .. } | Change::Check => None,
+    });
+    let sessions: BTreeSet<&str> = leases.map(|lease| &*lease.session).collect();
+    // A list without values is none: nobody has a session without a name.
+    let sessions = list(sessions.into_iter().chain([""]).map(Literal::from));
+    let sql = format!(
+        "SELECT id, number, version, sequence, mark, session, token FROM infrastructures WHERE id IN ({ids}) FOR UPDATE;
+         SELECT session FROM daemons WHERE session IN ({sessions}) AND expires > {NOW}"
+    );
     Some(sql.into_bytes())
 }
 
@@ -56,18 +71,21 @@ pub(super) struct Plan {
     /// Answers, one per change.
     pub(super) answers: Vec<Answer>,
     places: HashMap<Vec<u8>, Place>,
+    /// Sessions that live.
+    alive: HashSet<Vec<u8>>,
     /// Length of the longest statement that the server takes.
     limit: usize,
 }
 
 impl Plan {
     /// Decides what the changes do to the locked rows.
-    pub(super) fn new(group: &[&Marked], locked: Vec<Locked>, limit: usize) -> Self {
-        let place = |(id, number, version, sequence, mark): Locked| {
-            (id, Place { number: Literal::Number(number.into()), version, sequence, mark })
+    pub(super) fn new(group: &[&Marked], (locked, alive): (Vec<Locked>, HashSet<Vec<u8>>), limit: usize) -> Self {
+        let place = |(id, number, version, sequence, mark, session, token): Locked| {
+            let lease = Some((session, token));
+            (id, Place { number: Literal::Number(number.into()), version, sequence, mark, lease })
         };
         let places = locked.into_iter().map(place).collect();
-        let mut plan = Self { statements: Vec::new(), answers: Vec::new(), places, limit };
+        let mut plan = Self { statements: Vec::new(), answers: Vec::new(), places, alive, limit };
         for (index, marked) in group.iter().enumerate() {
             let answer = plan.add(index, marked);
             plan.answers.push(answer);
@@ -105,12 +123,16 @@ impl Plan {
             Some(_) => return Err(StoreError::AlreadyExists),
             None => {}
         }
+        let lease = changes.lease.as_ref().map(|lease| (lease.session.as_bytes().to_vec(), lease.token));
+        if lease.as_ref().is_some_and(|(session, _)| !self.alive.contains(session)) {
+            return Err(StoreError::Fenced);
+        }
         let number = Literal::Variable(index);
         let sequence = changes.events.last().map_or(0, |event| event.sequence);
         let mut statements = vec![
             statement(
-                "INSERT INTO infrastructures (id, version, mark, created, deleted, pending, sequence, data)
-                 VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO infrastructures (id, version, mark, created, deleted, pending, sequence, data, session, token)
+                 VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?)",
                 &[
                     row.id.as_str().into(),
                     mark.into(),
@@ -119,6 +141,8 @@ impl Plan {
                     changes.pending.unwrap_or(row.pending).into(),
                     sequence.into(),
                     changes.infrastructure.as_deref().unwrap_or_default().into(),
+                    lease.as_ref().map_or(&[][..], |(session, _)| session).into(),
+                    lease.as_ref().map_or(0, |(_, token)| *token).into(),
                 ],
             ),
             statement("SET ? = LAST_INSERT_ID()", &[number]),
@@ -126,7 +150,7 @@ impl Plan {
         statements.extend(owners(number, changes.owners.as_ref().unwrap_or(&row.owners)));
         statements.extend(parts(number, changes));
         self.take(statements)?;
-        self.places.insert(row.id.clone().into_bytes(), Place { number, version: 1, sequence, mark });
+        self.places.insert(row.id.clone().into_bytes(), Place { number, version: 1, sequence, mark, lease });
         Ok(1)
     }
 
@@ -141,6 +165,14 @@ impl Plan {
         let (number, current) = (place.number, place.version);
         if place.mark == mark && expected.checked_add(1) == Some(current) {
             return Ok(current);
+        }
+        if let Some(lease) = &changes.lease {
+            let held = place.lease.as_ref().is_some_and(|(session, token)| {
+                *session == lease.session.as_bytes() && *token == lease.token && self.alive.contains(session)
+            });
+            if !held {
+                return Err(StoreError::Fenced);
+            }
         }
         // The mark of the events used so far decides, not the events still there: cleared logs give no number back.
         let reused = changes.events.first().is_some_and(|first| first.sequence <= place.sequence);
@@ -163,8 +195,9 @@ impl Plan {
             statements.extend(owners(number, names));
         }
         statements.extend(parts(number, changes));
+        let lease = place.lease.clone();
         self.take(statements)?;
-        self.places.insert(id.as_bytes().to_vec(), Place { number, version: current + 1, sequence, mark });
+        self.places.insert(id.as_bytes().to_vec(), Place { number, version: current + 1, sequence, mark, lease });
         Ok(current + 1)
     }
 

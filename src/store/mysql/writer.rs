@@ -9,6 +9,7 @@ use super::{
 };
 use crate::store::{StoreError, change::Change};
 use mysql_async::{Conn, Opts, prelude::Queryable};
+use std::collections::HashSet;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many changes go into one transaction at most; bounds the time the first one waits for the last one.
@@ -16,8 +17,9 @@ const GROUP: usize = 256;
 /// How often a transaction is tried when the connection breaks or others are in its way.
 const ATTEMPTS: usize = 4;
 
-/// Settings of the writer's session. The rows it decides from are locked, so it needs no snapshot, and locks no gaps.
-const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 2;
+/// Settings of the writer's session. The rows it decides from are locked, so it needs no snapshot, and locks no gaps. A
+/// daemon that stands still in the middle does not keep others waiting for long (MariaDB; MySQL has no such setting).
+const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 2 /*M!100300 , idle_transaction_timeout = 4 */;
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT @@max_allowed_packet";
 
 struct Job {
@@ -134,7 +136,7 @@ impl Session {
         const BEGIN: &[u8] = b"START TRANSACTION";
         let (locked, begin) = match lock(group) {
             Some(lock) => (self.locked([BEGIN, b";", &lock].concat()).await?, None),
-            None => (Vec::new(), Some(BEGIN.to_vec())),
+            None => (Default::default(), Some(BEGIN.to_vec())),
         };
         let Plan { statements, answers, .. } = Plan::new(group, locked, self.limit);
         let skipped = begin.iter().len();
@@ -149,12 +151,16 @@ impl Session {
         Ok(answers.into_iter().map(answer).collect())
     }
 
-    async fn locked(&mut self, packet: Vec<u8>) -> Result<Vec<Locked>, Failure> {
+    async fn locked(&mut self, packet: Vec<u8>) -> Result<(Vec<Locked>, HashSet<Vec<u8>>), Failure> {
         let ask = async {
             let mut result = self.connection.query_iter(packet).await?;
             result.try_collect::<mysql_async::Row>().await?;
+            let differs = |_| Failure::row(&"its types differ");
             let rows = result.try_collect::<Locked>().await?;
-            rows.into_iter().collect::<Result<_, _>>().map_err(|_| Failure::row(&"its types differ"))
+            let rows = rows.into_iter().collect::<Result<_, _>>().map_err(differs)?;
+            let alive = result.try_collect::<Vec<u8>>().await?;
+            let alive = alive.into_iter().collect::<Result<_, _>>().map_err(differs)?;
+            Ok((rows, alive))
         };
         tokio::time::timeout(ANSWER, ask).await.unwrap_or_else(|_| Err(Failure::silence()))
     }

@@ -1,6 +1,8 @@
-//! The embedded store: one SQLite file in WAL mode, one writing thread, a few readers, one daemon per file.
+//! The embedded store: one SQLite file in WAL mode, one writing thread, a few readers, one daemon per file unless it is
+//! opened as shared.
 
 mod error;
+mod leases;
 mod read;
 mod reseal;
 mod schema;
@@ -9,7 +11,7 @@ mod writer;
 
 use self::{read::Readers, write::Task, writer::Writer};
 use super::{
-    Changes, IndexRow, Keyring, Store, StoreError, StoredEvent, StoredInfrastructure, Version, change::Change,
+    Changes, IndexRow, Keyring, Leases, Store, StoreError, StoredEvent, StoredInfrastructure, Version, change::Change,
     rows::SealedChanges, sealing::directory_of,
 };
 use async_trait::async_trait;
@@ -35,18 +37,20 @@ pub(super) struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
     keyring: Arc<Keyring>,
+    /// Whether other daemons may use the file as well.
+    shared: bool,
     _lock: Option<File>,
 }
 
 impl SqliteStore {
     /// Opens a file, or makes it with mode 0600.
-    pub(super) fn at(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
-        Self::open_file(path, keyring).map_err(|error| error.about(&path.display().to_string()))
+    pub(super) fn at(path: &Path, shared: bool, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        Self::open_file(path, shared, keyring).map_err(|error| error.about(&path.display().to_string()))
     }
 
-    fn open_file(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+    fn open_file(path: &Path, shared: bool, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
         let path = resolve(path).map_err(|error| StoreError::Unavailable(format!("it cannot be reached: {error}")))?;
-        let lock = lock(&path)?;
+        let lock = lock(&path, shared)?;
         // SQLite gives its WAL and its shared memory the mode of the file.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -55,7 +59,7 @@ impl SqliteStore {
             _ => {}
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::start(path.into_os_string().into(), flags, keyring, Some(lock))
+        Self::start(path.into_os_string().into(), flags, shared, keyring, Some(lock))
     }
 
     /// Opens a file that exists, also while a daemon has it: SQLite keeps their transactions apart.
@@ -64,7 +68,8 @@ impl SqliteStore {
             return Err(StoreError::Unavailable(format!("{}: there is no such file", path.display())));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::start(path.to_owned(), flags, keyring, None).map_err(|error| error.about(&path.display().to_string()))
+        Self::start(path.to_owned(), flags, false, keyring, None)
+            .map_err(|error| error.about(&path.display().to_string()))
     }
 
     /// A database of this process that ends with the store.
@@ -76,10 +81,16 @@ impl SqliteStore {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::start(name.into(), flags, keyring, None)
+        Self::start(name.into(), flags, false, keyring, None)
     }
 
-    fn start(path: PathBuf, flags: OpenFlags, keyring: Arc<Keyring>, lock: Option<File>) -> Result<Self, StoreError> {
+    fn start(
+        path: PathBuf,
+        flags: OpenFlags,
+        shared: bool,
+        keyring: Arc<Keyring>,
+        lock: Option<File>,
+    ) -> Result<Self, StoreError> {
         let connect_writer = {
             let path = path.clone();
             move || {
@@ -100,6 +111,9 @@ impl SqliteStore {
         };
         let mut first = connect_writer()?;
         schema::prepare(&mut first, &keyring)?;
+        if shared {
+            schema::prepare_leases(&mut first)?;
+        }
         let readers = Readers::new(Box::new(move || {
             connect(&path, flags, |connection| {
                 connection.pragma_update(None, "cache_size", -256)?;
@@ -108,7 +122,7 @@ impl SqliteStore {
         }));
         let writer = Writer::start(first, Box::new(connect_writer))
             .map_err(|error| StoreError::Unavailable(format!("no thread for writing: {error}")))?;
-        Ok(Self { writer, readers: Arc::new(readers), keyring, _lock: lock })
+        Ok(Self { writer, readers: Arc::new(readers), keyring, shared, _lock: lock })
     }
 
     async fn read<T: Send + 'static>(
@@ -147,7 +161,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Keeps other daemons out for as long as the file returned lives; the system lets go of it when the process dies.
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path, shared: bool) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
@@ -158,7 +172,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(&name)
         .map_err(|error| StoreError::Unavailable(format!("its lock {} cannot be made: {error}", name.display())))?;
-    match file.try_lock() {
+    match if shared { file.try_lock_shared() } else { file.try_lock() } {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(
             "another imd uses this SQLite database; stop it, or give this one another DATA_DB".to_owned(),
@@ -219,5 +233,9 @@ impl Store for SqliteStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.writer.write(Task::Change(Change::Check)).await?;
         self.readers.read(read::check).await
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        self.shared.then_some(self)
     }
 }

@@ -199,7 +199,8 @@ fn sealed_events(connection: &Connection, sql: &str, params: impl Params) -> Res
         .collect()
 }
 
-fn rows<T>(
+/// The rows of a query.
+pub(super) fn rows<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,

@@ -50,6 +50,34 @@ const TABLES: &str = "
     CREATE INDEX logs ON events (infrastructure, vm, sequence) WHERE kind = 1;
 ";
 
+/// What daemons need that share the database. A file that has always been one daemon's is without.
+const LEASES: &str = "
+    CREATE TABLE IF NOT EXISTS daemons (
+        session TEXT PRIMARY KEY,
+        url TEXT NOT NULL,
+        place TEXT NOT NULL,
+        expires INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS leases (
+        infrastructure INTEGER PRIMARY KEY REFERENCES infrastructures ON DELETE CASCADE,
+        session TEXT NOT NULL,
+        token INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS held ON leases (session);
+    CREATE INDEX IF NOT EXISTS pending ON infrastructures (pending) WHERE pending = 1;
+    CREATE INDEX IF NOT EXISTS owned ON owners (owner);
+";
+
+/// Makes the tables of leases where they are missing.
+pub(super) fn prepare_leases(connection: &mut Connection) -> Result<(), StoreError> {
+    let make = |connection: &mut Connection| {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(LEASES)?;
+        transaction.commit()
+    };
+    make(connection).map_err(|error| store_error(&error))
+}
+
 /// Makes the tables in an empty database; in another one proves that they are ours, of this version, and sealed with a
 /// key of the keyring. Nothing is written to a database that is not ours.
 pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring) -> Result<(), StoreError> {
@@ -64,6 +92,11 @@ pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring) -> Result<
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    if !is_empty(&transaction)? {
+        // Another daemon made them meanwhile.
+        drop(transaction);
+        return verify(connection, keyring);
+    }
     transaction.execute_batch(TABLES).map_err(failed)?;
     let check = Row::KeyCheck.seal(keyring, "", &[])?;
     transaction.execute("INSERT INTO schema_version VALUES (?, ?)", params![VERSION, check]).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! The statements that change the database. They run inside the writer's transaction.
 
-use super::{error::store_error, reseal::reseal};
+use super::{error::store_error, leases, reseal::reseal};
 use crate::store::{
     IndexRow, Keyring, StoreError, Version,
     change::Change,
@@ -15,6 +15,8 @@ pub(super) enum Task {
     Change(Change),
     /// Seals anew what was sealed with an older key.
     Reseal { keyring: Arc<Keyring>, id: Option<String>, limit: usize },
+    /// Changes sessions or leases.
+    Lease(leases::Change),
 }
 
 impl Task {
@@ -23,6 +25,7 @@ impl Task {
         match self {
             Self::Change(change) => apply(change, connection),
             Self::Reseal { keyring, id, limit } => reseal(connection, keyring, id.as_deref(), count(*limit)),
+            Self::Lease(change) => change.apply(connection),
         }
     }
 }
@@ -61,6 +64,9 @@ fn create(connection: &Connection, row: &IndexRow, changes: &SealedChanges) -> R
     let place = Place { connection, number: connection.last_insert_rowid(), version: 1 };
     place.set_owners(changes.owners.as_ref().unwrap_or(&row.owners))?;
     place.set_parts(changes, 0)?;
+    if let Some(lease) = &changes.lease {
+        leases::grant(connection, place.number, lease)?;
+    }
     Ok(1)
 }
 
@@ -77,6 +83,9 @@ fn commit(
         })
         .map_err(|error| store_error(&error))?
         .ok_or(StoreError::NotFound)?;
+    if let Some(lease) = &changes.lease {
+        leases::check(connection, number, lease)?;
+    }
     if current != expected {
         return Err(StoreError::Stale { expected, current });
     }
@@ -158,6 +167,7 @@ fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
+/// Runs a statement; how many rows it changed.
 pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
     connection
         .prepare_cached(sql)

@@ -1,0 +1,139 @@
+//! Reading what another daemon keeps: a copy in memory, good as long as the store has no newer version.
+
+use super::Cluster;
+use crate::{
+    engine::{Engine, Inner, error::OperationError, model::Infrastructure, rows},
+    store::{StoreError, leases::Head},
+};
+use hashlink::LruCache;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// Copies in memory.
+const COPIES: usize = 256;
+/// Time between two looks for new events of an infrastructure whose events somebody follows.
+const LOOK: Duration = Duration::from_millis(400);
+
+/// What this daemon knows of infrastructures that others keep.
+pub(super) struct Views {
+    copies: Mutex<LruCache<String, Copy>>,
+    followed: Mutex<HashMap<String, watch::Receiver<u64>>>,
+}
+
+impl Default for Views {
+    fn default() -> Self {
+        Self { copies: Mutex::new(LruCache::new(COPIES)), followed: Mutex::default() }
+    }
+}
+
+#[derive(Clone)]
+struct Copy {
+    model: Arc<Infrastructure>,
+    version: u64,
+    /// When the store last said that there is no newer one.
+    checked: Instant,
+    /// When news from the clouds were last asked for, microseconds since the epoch.
+    asked: i64,
+}
+
+impl Cluster {
+    /// The infrastructure as the store has it. While the store is away a copy serves that is no older than
+    /// INF_CACHE_TIME.
+    pub(in crate::engine) async fn view(&self, inner: &Inner, id: &str) -> Result<Arc<Infrastructure>, OperationError> {
+        let copy = self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let started = Instant::now();
+        let head = match (self.leases()?.head(id).await, &copy) {
+            (Ok(head), _) => head.filter(|head| !head.deleted),
+            (Err(StoreError::Unavailable(_)), Some(copy)) if copy.checked.elapsed() < inner.settings.inf_cache_time => {
+                return Ok(copy.model.clone());
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        let Some(Head { version, .. }) = head else {
+            self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            return Err(OperationError::UnknownInfrastructure);
+        };
+        let (copy, asked) = match copy {
+            Some(copy) if copy.version == version => (copy.clone(), copy.asked),
+            former => {
+                let stored = self.store.load(id).await?.ok_or(OperationError::UnknownInfrastructure)?;
+                let (model, _) = rows::model(&stored)?;
+                let asked = former.map_or(inner.now(), |copy| copy.asked);
+                (Copy { model: model.into(), version: stored.version, checked: started, asked }, asked)
+            }
+        };
+        let model = copy.model.clone();
+        let copy = Copy { checked: started, asked, ..copy };
+        self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), copy);
+        if model.deleted { Err(OperationError::UnknownInfrastructure) } else { Ok(model) }
+    }
+
+    /// Whether the clouds are to be asked for news of what another daemon keeps; if so, this caller is the one to see to
+    /// it.
+    fn is_due(&self, id: &str, now: i64, frequency: Duration) -> bool {
+        let mut copies = self.views.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(copy) = copies.get_mut(id) else { return false };
+        let frequency = i64::try_from(frequency.as_micros()).unwrap_or(i64::MAX);
+        let due = now.saturating_sub(copy.asked) >= frequency;
+        if due {
+            copy.asked = now;
+        }
+        due
+    }
+
+    /// Wakes when events of an infrastructure were stored by whoever keeps it. Followers of one infrastructure share a
+    /// look at the store.
+    pub(in crate::engine) fn follow(self: &Arc<Self>, id: &str) -> watch::Receiver<u64> {
+        let mut followed = self.views.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(receiver) = followed.get(id).filter(|receiver| receiver.has_changed().is_ok()) {
+            return receiver.clone();
+        }
+        let (sender, receiver) = watch::channel(0);
+        followed.insert(id.to_owned(), receiver.clone());
+        let (cluster, id) = (self.clone(), id.to_owned());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                let head = match cluster.leases() {
+                    Ok(leases) => leases.head(&id).await,
+                    Err(error) => Err(error),
+                };
+                let mut followed = cluster.views.followed.lock().unwrap_or_else(PoisonError::into_inner);
+                // The map has one receiver itself; under its lock nobody becomes a follower.
+                let is_gone = matches!(&head, Ok(head) if head.as_ref().is_none_or(|head| head.deleted));
+                if is_gone || sender.receiver_count() <= 1 {
+                    followed.remove(&id);
+                    return;
+                }
+                drop(followed);
+                if let Ok(Some(head)) = head {
+                    sender.send_if_modified(|last| {
+                        let is_new = *last != head.sequence;
+                        *last = head.sequence;
+                        is_new
+                    });
+                }
+            }
+        });
+        receiver
+    }
+}
+
+impl Engine {
+    /// Has the keeper ask the clouds for news of an infrastructure that was read here, if they are due.
+    pub(in crate::engine) fn refresh_elsewhere(&self, cluster: &Cluster, caller: &crate::auth::Caller, id: &str) {
+        if !cluster.is_due(id, self.inner.now(), self.inner.settings.vm_info_update_frequency) {
+            return;
+        }
+        let (engine, caller, id) = (self.clone(), caller.clone(), id.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = engine.refresh(&caller, &id).await {
+                tracing::debug!(inf = %id, %error, "no news from the clouds");
+            }
+        });
+    }
+}

@@ -1,0 +1,203 @@
+//! Behind HAProxy: with the configuration of the manual, and with a plain round robin while a daemon dies. Needs `haproxy`.
+
+use crate::{
+    cluster::{Cluster, document},
+    support::{PATIENCE, path_of},
+};
+use reqwest::{Method, StatusCode, header};
+use std::{
+    fs,
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const AUTHORIZATION: &str = "type = InfrastructureManager; username = user; password = pass\\nid = dummy; type = Dummy";
+
+/// The manual's, with the sticky table.
+const STICKY: &str = "global
+tune.bufsize 131072
+defaults
+timeout connect 600s
+timeout client 600s
+timeout server 600s
+frontend http-frontend
+mode http
+bind FRONT
+default_backend imbackend
+backend imbackend
+mode http
+balance roundrobin
+option httpchk GET /version
+stick-table type string len 32 size 30k expire 60m
+stick store-response hdr(InfID)
+acl inf_id path -m beg /infrastructures/
+stick on path,field(3,/) if inf_id
+SERVERS
+";
+
+/// Every request to the next daemon; one that does not answer is left out soon.
+const ROUND_ROBIN: &str = "defaults
+mode http
+timeout connect 1s
+timeout client 300s
+timeout server 300s
+option redispatch
+retries 3
+frontend f
+bind FRONT
+default_backend b
+backend b
+balance roundrobin
+option httpchk GET /version
+default-server check inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions
+SERVERS
+";
+
+struct Balancer {
+    process: Child,
+    address: String,
+    client: reqwest::Client,
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Balancer {
+    async fn start(cluster: &Cluster, configuration: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let server = |(index, daemon): (usize, &crate::support::Daemon)| {
+            format!("server im-{index} {} check\n", daemon.url("").trim_start_matches("http://"))
+        };
+        let servers: String = cluster.daemons.iter().enumerate().map(server).collect();
+        let file = cluster.directory().join("haproxy.cfg");
+        fs::write(&file, configuration.replace("FRONT", &address).replace("SERVERS\n", &servers)).unwrap();
+        let log = fs::File::create(cluster.directory().join("haproxy.log")).unwrap();
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-f").arg(file).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let process = command.spawn().expect("haproxy is installed");
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        let balancer = Self { process, address, client };
+        let started = Instant::now();
+        while !matches!(balancer.client.get(balancer.url("/version")).send().await, Ok(answer) if answer.status().is_success())
+        {
+            assert!(started.elapsed() < PATIENCE, "haproxy does not serve");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        balancer
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, String) {
+        let request = self.client.request(method, self.url(path)).header(header::AUTHORIZATION, AUTHORIZATION);
+        let response = request.body(body.to_owned()).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
+    async fn text(&self, method: Method, path: &str, body: &str) -> String {
+        let (status, text) = self.ask(method.clone(), path, body).await;
+        assert_eq!(status, StatusCode::OK, "{method} {path}: {text}");
+        text
+    }
+
+    /// What a client does in a life of an infrastructure; every answer shows what was done before.
+    async fn life(&self) {
+        let url = self.text(Method::POST, "/infrastructures", &document(2)).await;
+        assert!(url.starts_with(&self.url("/infrastructures/")), "{url}");
+        let path = &path_of(&url);
+        for _ in 0..4 {
+            assert!(self.text(Method::GET, "/infrastructures", "").await.contains(path));
+            assert_eq!(self.text(Method::GET, path, "").await.lines().count(), 2);
+        }
+        self.until(path, "configured").await;
+        self.text(Method::POST, path, &document(1)).await;
+        assert_eq!(self.text(Method::GET, path, "").await.lines().count(), 3);
+        self.text(Method::PUT, &format!("{path}/stop"), "").await;
+        for vm in 0..3 {
+            assert_eq!(self.text(Method::GET, &format!("{path}/vms/{vm}/state"), "").await, "stopped");
+        }
+        self.text(Method::PUT, &format!("{path}/start"), "").await;
+        self.text(Method::DELETE, &format!("{path}/vms/1"), "").await;
+        assert_eq!(self.ask(Method::GET, &format!("{path}/vms/1"), "").await.0, StatusCode::NOT_FOUND);
+        self.text(Method::PUT, &format!("{path}/reconfigure"), "").await;
+        self.until(path, "configured").await;
+        let owner = r#"{"username": "friend", "password": "pass"}"#;
+        let request = self.client.post(self.url(&format!("{path}/authorization")));
+        let request =
+            request.header(header::AUTHORIZATION, AUTHORIZATION).header(header::CONTENT_TYPE, "application/json");
+        assert_eq!(request.body(owner).send().await.unwrap().status(), StatusCode::OK);
+        assert!(self.text(Method::GET, &format!("{path}/authorization"), "").await.contains("friend"));
+        let exported =
+            self.client.get(self.url(&format!("{path}/data?delete=yes"))).header(header::AUTHORIZATION, AUTHORIZATION);
+        let exported: serde_json::Value = exported.send().await.unwrap().json().await.unwrap();
+        assert_eq!(self.ask(Method::GET, path, "").await.0, StatusCode::NOT_FOUND);
+        let import = self.client.put(self.url("/infrastructures")).header(header::AUTHORIZATION, AUTHORIZATION);
+        let import = import.header(header::CONTENT_TYPE, "application/json");
+        let imported = import.body(exported["data"].as_str().unwrap().to_owned()).send().await.unwrap();
+        assert_eq!(imported.status(), StatusCode::OK, "{}", imported.text().await.unwrap());
+        assert_eq!(self.text(Method::GET, path, "").await.lines().count(), 2);
+        self.text(Method::DELETE, path, "").await;
+        for _ in 0..3 {
+            assert_eq!(self.ask(Method::GET, path, "").await.0, StatusCode::NOT_FOUND);
+            assert!(!self.text(Method::GET, "/infrastructures", "").await.contains(path));
+        }
+    }
+
+    async fn until(&self, path: &str, wanted: &str) {
+        let started = Instant::now();
+        while !self.text(Method::GET, &format!("{path}/state"), "").await.contains(&format!("\"state\": \"{wanted}\""))
+        {
+            assert!(started.elapsed() < PATIENCE, "{path} does not become {wanted}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Clients see one service, whether their requests stick to a daemon or not, and when one of three dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_see_one_service() {
+    let mut cluster = Cluster::start(3, "id = dummy; type = Dummy").await;
+    let sticky = Balancer::start(&cluster, STICKY).await;
+    sticky.life().await;
+    drop(sticky);
+    let round = Balancer::start(&cluster, ROUND_ROBIN).await;
+    futures::join!(round.life(), round.life());
+    assert_eq!(cluster.machines(), 0);
+
+    let mut kept = Vec::new();
+    for _ in 0..6 {
+        kept.push(path_of(&round.text(Method::POST, "/infrastructures", &document(1)).await));
+    }
+    cluster.daemons[1].kill();
+    let dead = Instant::now();
+    let mut reads = 0;
+    while dead.elapsed() < Duration::from_secs(3) {
+        for path in &kept {
+            let (status, text) = round.ask(Method::GET, &format!("{path}/state"), "").await;
+            assert_eq!(status, StatusCode::OK, "read {reads}, {:?} after the death: {text}", dead.elapsed());
+            reads += 1;
+        }
+    }
+    assert!(reads > 50, "{reads}");
+    for path in &kept {
+        let started = Instant::now();
+        loop {
+            let (status, text) = round.ask(Method::PUT, &format!("{path}/stop"), "").await;
+            if status == StatusCode::OK {
+                break;
+            }
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+            assert!(started.elapsed() < PATIENCE, "{text}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(round.text(Method::GET, &format!("{path}/state"), "").await.contains("stopped"));
+    }
+    cluster.nothing_was_made_twice();
+}

@@ -1,0 +1,18 @@
+//! Several daemons over one database: any of them answers, one goes on when another dies, and one that slept too long
+//! cannot write.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod anywhere;
+mod balancer;
+mod cluster;
+mod contextualization;
+mod failover;
+#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
+#[path = "../support/mariadb.rs"]
+mod mariadb;
+mod peers;
+#[path = "../crash/sandbox.rs"]
+mod sandbox;
+mod servers;
+#[path = "../support/process.rs"]
+mod support;
