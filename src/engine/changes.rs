@@ -213,9 +213,8 @@ impl Engine {
             let text = format!("Incorrect RADL no system with name {} provided.", vm.system);
             return Err(OperationError::Invalid(text));
         };
-        let provider_id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
         let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
-        connector.resize(provider_id, &resize(wanted, &vm)).await.map_err(|error| {
+        connector.resize(&vm.mark(&model.id), &resize(wanted, &vm)).await.map_err(|error| {
             OperationError::Cloud(format!("Error modifying the information about the VM {number}: {error}"))
         })?;
         refresh::observe(&self.inner, &handle, &model, [number], Some(&caller.credentials)).await;

@@ -2,7 +2,7 @@
 
 use super::memo::Memo;
 use crate::auth::{Credentials, Identity};
-use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, SharedResources, VmUid};
+use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, SharedResources, VmMark, VmUid};
 use contextualization::{Cause, KeyPair, VmError};
 use radl::Radl;
 use serde::{Deserialize, Serialize};
@@ -286,6 +286,13 @@ impl Vm {
             Lifecycle::Present(id) | Lifecycle::Deleting(Some(id)) => Some(id),
             _ => None,
         }
+    }
+
+    /// What it and all that belongs to it is found by in its cloud.
+    #[must_use]
+    pub fn mark(&self, infrastructure: &str) -> VmMark {
+        let (infrastructure, id) = (infrastructure.to_owned(), self.provider_id().cloned());
+        VmMark { infrastructure, uid: self.uid.clone(), id }
     }
 }
 

@@ -1,14 +1,8 @@
 //! Deleting machines and shared resources. A deletion is repeated with back-off while the cloud may still give way, and
 //! always ends.
 
-use super::{
-    Inner,
-    children::by_cloud,
-    keeper::Handle,
-    model::{Infrastructure, Lifecycle, Vm},
-    transitions::Event,
-};
-use connectors::{Connector, ConnectorError, ErrorClass};
+use super::{Inner, children::by_cloud, keeper::Handle, model::Infrastructure, transitions::Event};
+use connectors::{ConnectorError, ErrorClass};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -36,25 +30,14 @@ async fn delete_in_cloud(inner: &Arc<Inner>, handle: &Handle, model: &Arc<Infras
         .for_each_concurrent(inner.launch_slots(), |&number| {
             let connector = &connector;
             async move {
-                let result = match model.vm(number) {
-                    Some(vm) => persist(|| delete_one(connector, model, vm)).await,
+                let result = match model.vm(number).map(|vm| vm.mark(&model.id)) {
+                    Some(vm) => persist(|| connector.delete_vm(&vm)).await,
                     None => Ok(()),
                 };
                 handle.report(Event::Deleted { vm: number, result: result.map_err(|error| error.message) });
             }
         })
         .await;
-}
-
-async fn delete_one(connector: &Arc<dyn Connector>, model: &Infrastructure, vm: &Vm) -> Result<(), ConnectorError> {
-    if let Lifecycle::Deleting(Some(id)) = &vm.lifecycle {
-        return connector.delete_vm(id).await;
-    }
-    // Its creation was under way: only the mark can tell whether it exists.
-    for found in connector.find(&model.id).await?.into_iter().filter(|found| found.uid == vm.uid) {
-        connector.delete_vm(&found.id).await?;
-    }
-    Ok(())
 }
 
 /// Deletes the shared resources of every cloud the infrastructure used, the images it was to take with it, and reports.

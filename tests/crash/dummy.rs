@@ -104,8 +104,8 @@ async fn scenario(seed: u64) {
 fn everything(inventory: &Inventory) -> String {
     let tenants = inventory.tenants().map(|(_, tenant)| {
         let machines = tenant.machines().map(|machine| format!("{}/{}", machine.infrastructure, machine.number));
-        let networks = tenant.all_networks().map(|(infrastructure, network)| format!("{infrastructure}/{network}"));
-        machines.chain(networks).collect::<Vec<_>>().join(" ")
+        let others = tenant.resources().map(|other| format!("{}/{}", other.infrastructure, other.name));
+        machines.chain(others).collect::<Vec<_>>().join(" ")
     });
     tenants.collect()
 }
