@@ -265,7 +265,8 @@ async fn attempts_are_counted_by_outcome_and_dropped_calls_end() {
     for line in [
         r#"imd_cloud_calls_total{cloud="Dummy",operation="create_vm",outcome="ok"} 1"#,
         r#"imd_cloud_calls_total{cloud="Dummy",operation="create_vm",outcome="transient"} 1"#,
-        r#"imd_cloud_call_seconds_sum{cloud="Dummy",operation="create_vm"} 1"#,
+        // A look at what is there, and the creation, of a second each.
+        r#"imd_cloud_call_seconds_sum{cloud="Dummy",operation="create_vm"} 2"#,
         r#"imd_cloud_calls_running{cloud="Dummy"} 0"#,
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");
