@@ -1,7 +1,7 @@
 //! From an id to its keeper: found in memory, started from the store, or made new.
 
 use super::{
-    Inner,
+    Inner, commit_point,
     draft::{Draft, Terms, WorkResult},
     error::OperationError,
     keeper::{self, Handle},
@@ -71,7 +71,9 @@ impl Inner {
         waiter: (u64, oneshot::Sender<WorkResult>),
     ) -> Result<Handle, OperationError> {
         let changes = rows::changes(&draft, 1)?;
+        commit_point::pass();
         self.store.create(rows::index_row(&draft.model), changes).await?;
+        commit_point::pass();
         let last = draft.events.len() as u64;
         let waiters = [(waiter.0, vec![waiter.1])].into();
         Ok(keeper::spawn(self, draft.model, 1, last, draft.effects, waiters))

@@ -2,7 +2,7 @@
 
 use super::memo::Memo;
 use crate::auth::{Credentials, Identity};
-use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, SharedResources, VmMark, VmUid};
+use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid};
 use contextualization::{Cause, KeyPair, VmError};
 use radl::Radl;
 use serde::{Deserialize, Serialize};
@@ -194,6 +194,13 @@ pub enum WorkKind {
         vms: Vec<u32>,
         /// Whether the contextualization follows.
         context: bool,
+    },
+    /// Sizes of a machine are being changed, or disks added.
+    Altering {
+        /// The machine.
+        vm: u32,
+        /// What it gets.
+        resize: Resize,
     },
     /// Everything is being deleted.
     Destroying {

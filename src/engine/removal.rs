@@ -6,7 +6,7 @@ use connectors::{ConnectorError, ErrorClass};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-/// Rounds of a deletion before it is given up, with waits of 1, 2, 4, ... seconds between them.
+/// Rounds of a call before it is given up, with waits of 1, 2, 4, ... seconds between them.
 const ROUNDS: u32 = 5;
 
 /// Deletes machines and reports each.
@@ -74,17 +74,27 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
     handle.report(Event::SharedDeleted(result));
 }
 
-/// Repeats what may still succeed; a missing thing is a success.
+/// Deletes with [`insist`]; a missing thing is a success.
 async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
+    call: impl FnMut() -> F,
+) -> Result<(), ConnectorError> {
+    match insist(call).await {
+        Err(error) if error.class == ErrorClass::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Repeats what may still succeed.
+pub(super) async fn insist<F: Future<Output = Result<(), ConnectorError>>>(
     mut call: impl FnMut() -> F,
 ) -> Result<(), ConnectorError> {
-    use ErrorClass::{Auth, Denied, Invalid, NotFound, Unsupported};
+    use ErrorClass::{Auth, Denied, Invalid, NotFound, Quota, Unsupported};
+    let is_final = |class| matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported);
     let mut round = 0;
     loop {
         match call().await {
-            Err(error) if error.class == NotFound => return Ok(()),
-            Err(error) if !matches!(error.class, Auth | Denied | Invalid | Unsupported) && round + 1 < ROUNDS => {
-                tracing::warn!(%error, round, "deletion failed, trying again");
+            Err(error) if !is_final(error.class) && round + 1 < ROUNDS => {
+                tracing::warn!(%error, round, "the cloud failed, trying again");
                 tokio::time::sleep(Duration::from_secs(1 << round)).await;
                 round += 1;
             }

@@ -234,7 +234,7 @@ deploy node {machines}
 }
 
 /// The stored infrastructures, deleted ones too; no daemon may run.
-async fn models(daemon: &Daemon) -> Vec<Infrastructure> {
+pub async fn models(daemon: &Daemon) -> Vec<Infrastructure> {
     let keyring = Arc::new(Keyring::load(&daemon.key(), None).unwrap());
     let store: Arc<dyn Store> = store::open(daemon.database().to_str().unwrap(), keyring).unwrap();
     let mut models = Vec::new();
