@@ -297,7 +297,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
     };
     ConnectorSettings {
         private_networks: PrivateNetworks::from(config.private_net_masks.clone()),
-        dummy: DummySettings { state_dir: config.dummy.state_dir.clone() },
+        dummy: DummySettings { state_dir: config.dummy.state_dir.clone(), socket: config.dummy.socket.clone() },
         local,
         ..ConnectorSettings::default()
     }

@@ -6,7 +6,7 @@
 
 use crate::{
     Connector, ConnectorError, ErrorClass, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
-    VmIntent, VmUid,
+    VmIntent, VmMark, VmUid,
     layers::{Call, Layer, Layered, Next, Operation, Reply, Retry, RetryPolicy},
 };
 use async_trait::async_trait;
@@ -138,11 +138,14 @@ impl Subject {
     /// Deleting twice, at once, in any order, what is unknown and what never was, all succeed.
     pub async fn deletes_what_is_there_and_what_is_not(&self) {
         let ids = self.launch("delete", 3).await;
-        let (one, other) = tokio::join!(self.connector.delete_vm(&ids[1]), self.connector.delete_vm(&ids[1]));
+        let vm = VmMark { id: Some(ids[1].clone()), ..self.intent("delete", 1).mark() };
+        let (one, other) = tokio::join!(self.connector.delete_vm(&vm), self.connector.delete_vm(&vm));
         must("delete at once", one);
         must("delete at once", other);
-        must("delete again", self.connector.delete_vm(&ids[1]).await);
-        must("delete unknown", self.connector.delete_vm(&unknown()).await);
+        must("delete again", self.connector.delete_vm(&vm).await);
+        let never_made = self.intent("delete", 3).mark();
+        must("delete what never was", self.connector.delete_vm(&never_made).await);
+        must("delete unknown", self.connector.delete_vm(&VmMark { id: Some(unknown()), ..never_made }).await);
         let left: BTreeSet<_> = self.found("delete").await.into_iter().map(|(_, id)| id).collect();
         assert_eq!(left, BTreeSet::from([ids[0].clone(), ids[2].clone()]));
         self.clear("delete").await;
@@ -150,6 +153,9 @@ impl Subject {
         must("delete shared of nothing", self.connector.delete_shared("never-made").await);
         self.share("delete").await;
         let intent = self.intent("delete", 1);
+        must("create", self.connector.create_vm(&intent).await);
+        must("delete by the mark alone", self.connector.delete_vm(&intent.mark()).await);
+        assert!(self.found("delete").await.is_empty(), "the mark is enough");
         let reborn = must("create after delete", self.connector.create_vm(&intent).await);
         assert_eq!(self.found("delete").await, BTreeSet::from([(intent.uid, reborn)]), "only what was made again");
         self.clear("delete").await;
@@ -183,8 +189,9 @@ impl Subject {
             assert!(found.contains(&(intent.uid, id)), "the machine that was reported is the one that exists");
             assert_eq!(found.len(), number as usize + 1, "one machine per uid");
         }
-        for (_, id) in self.found("lost").await {
-            must("delete with lost replies", faulty().delete_vm(&id).await);
+        for (uid, id) in self.found("lost").await {
+            let vm = VmMark { infrastructure: "lost".to_owned(), uid, id: Some(id) };
+            must("delete with lost replies", faulty().delete_vm(&vm).await);
         }
         assert!(self.found("lost").await.is_empty());
         must("delete shared with lost replies", faulty().delete_shared("lost").await);
@@ -204,11 +211,11 @@ impl Subject {
     /// An account that may have `quota` machines: the next one is refused at once and leaves nothing behind, and a
     /// deleted one makes room. The account must be empty before.
     pub async fn keeps_the_quota(&self, quota: u32) {
-        let ids = self.launch("quota", quota).await;
+        self.launch("quota", quota).await;
         let refused = self.connector.create_vm(&self.intent("quota", quota)).await;
         assert_eq!(class(refused.map(drop)), ErrorClass::Quota);
         assert_eq!(self.found("quota").await.len(), quota as usize);
-        must("delete", self.connector.delete_vm(&ids[0]).await);
+        must("delete", self.connector.delete_vm(&self.intent("quota", 0).mark()).await);
         must("create in the room made", self.connector.create_vm(&self.intent("quota", quota)).await);
         self.clear("quota").await;
     }
@@ -263,7 +270,9 @@ impl Subject {
     /// Deletes everything of an infrastructure and looks whether anything is left.
     async fn clear(&self, infrastructure: &str) {
         let found = self.found(infrastructure).await;
-        let deletions = join_all(found.iter().map(|(_, id)| self.connector.delete_vm(id))).await;
+        let mark = |(uid, id): (VmUid, ProviderId)| VmMark { infrastructure: infrastructure.into(), uid, id: Some(id) };
+        let marks: Vec<_> = found.into_iter().map(mark).collect();
+        let deletions = join_all(marks.iter().map(|vm| self.connector.delete_vm(vm))).await;
         deletions.into_iter().for_each(|deletion| must("delete", deletion));
         must("delete shared", self.connector.delete_shared(infrastructure).await);
         assert!(self.found(infrastructure).await.is_empty(), "nothing of {infrastructure} is left");

@@ -87,6 +87,25 @@ pub struct VmIntent {
     pub tags: Vec<(String, String)>,
 }
 
+impl VmIntent {
+    /// The mark of everything that is made for it.
+    #[must_use]
+    pub fn mark(&self) -> VmMark {
+        VmMark { infrastructure: self.infrastructure.clone(), uid: self.uid.clone(), id: None }
+    }
+}
+
+/// What a machine and everything that belongs to it (key pair, volumes, addresses, ...) is found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmMark {
+    /// Infrastructure id.
+    pub infrastructure: String,
+    /// Our id of the machine.
+    pub uid: VmUid,
+    /// The cloud's id of the machine, once it is known.
+    pub id: Option<ProviderId>,
+}
+
 /// State of a machine as the cloud sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,6 +157,14 @@ pub struct Found {
     pub id: ProviderId,
 }
 
+impl Found {
+    /// The mark it was found by, for a machine of this infrastructure.
+    #[must_use]
+    pub fn mark(&self, infrastructure: &str) -> VmMark {
+        VmMark { infrastructure: infrastructure.to_owned(), uid: self.uid.clone(), id: Some(self.id.clone()) }
+    }
+}
+
 /// A change of power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,7 +178,7 @@ pub enum PowerOperation {
 }
 
 /// New sizes of a machine; what is none stays.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
     /// Cores.
     pub cpu_count: Option<f64>,
@@ -183,7 +210,12 @@ pub struct Quota {
     pub limit: f64,
 }
 
-/// One cloud account. Methods are safe to repeat; a caller may drop the future at any time and call again.
+/// One cloud account. Methods are safe to repeat; a caller may drop the future at any time, or die, and call again.
+///
+/// Whatever is made carries the mark of its infrastructure, and of its machine unless all machines share it, from the
+/// moment it exists. The daemon stores what it is about to ask for before it asks, so the marks are all that a
+/// connector needs to take up what an earlier attempt began: it keeps no state of its own. An operation that takes
+/// several requests looks first what is there, and makes, attaches or deletes the rest.
 #[async_trait]
 pub trait Connector: Send + Sync {
     /// What this connector can do.
@@ -192,22 +224,23 @@ pub trait Connector: Send + Sync {
     /// Concrete systems for an abstract one, one per usable image URL; empty when nothing fits. No side effects.
     async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError>;
 
-    /// Makes or finds the shared resources of an infrastructure.
+    /// Makes or finds the shared resources of an infrastructure (networks, security groups, ...).
     async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources, ConnectorError>;
 
-    /// Makes the machine, or returns the one already made for `intent.uid`. Returns once the cloud knows the machine,
-    /// which may be long before it is up.
+    /// Makes the machine with all that belongs to it, or what is missing of it, and returns the one machine of
+    /// `intent.uid`. Returns once the cloud knows the machine, which may be long before it is up.
     async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError>;
 
-    /// Everything that carries the mark of the infrastructure.
+    /// The machines that carry the mark of the infrastructure.
     async fn find(&self, infrastructure: &str) -> Result<Vec<Found>, ConnectorError>;
 
     /// State of the machines, read only, one remote call where the cloud allows. Ids that the cloud no longer knows
     /// are missing in the answer.
     async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError>;
 
-    /// Deletes the machine and what belongs to it; a missing one is a success.
-    async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError>;
+    /// Deletes the machine and everything with its mark, also if it never came to a machine; what is missing is a
+    /// success.
+    async fn delete_vm(&self, vm: &VmMark) -> Result<(), ConnectorError>;
 
     /// Deletes the shared resources of an infrastructure; missing ones are a success.
     async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError>;
@@ -217,8 +250,8 @@ pub trait Connector: Send + Sync {
         Err(ConnectorError::unsupported())
     }
 
-    /// Changes sizes or adds disks.
-    async fn resize(&self, _id: &ProviderId, _resize: &Resize) -> Result<(), ConnectorError> {
+    /// Changes sizes or adds disks. The mark has the id.
+    async fn resize(&self, _vm: &VmMark, _resize: &Resize) -> Result<(), ConnectorError> {
         Err(ConnectorError::unsupported())
     }
 

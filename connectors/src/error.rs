@@ -54,7 +54,7 @@ impl ErrorClass {
 }
 
 /// A failed call to a cloud. The message is shown to users and never holds a secret.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[error("{message}")]
 pub struct ConnectorError {
     /// The kind of failure.

@@ -31,7 +31,7 @@ pub mod settings;
 pub use account::{CloudAccount, Endpoint};
 pub use contract::{
     Address, Capabilities, CloudImage, Connector, Found, InfrastructureIntent, Observation, PowerOperation, PowerState,
-    ProviderId, Quota, Resize, SharedResources, VmIntent, VmUid,
+    ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
 };
 pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;

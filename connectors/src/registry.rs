@@ -19,7 +19,7 @@ type Connect = fn(&Registry, &CloudAccount) -> Result<Arc<dyn Connector>, Connec
 /// The types that this version serves. A new cloud is a folder and a line here.
 const CLOUDS: [(&str, Connect); 3] = [
     (deployed::KIND, |_, _| Ok(Arc::new(DeployedNode))),
-    ("Dummy", |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_cloud()?, account)?))),
+    ("Dummy", |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_place()?, account)?))),
     ("Local", |registry, account| Ok(registry.local_cloud()?.connector(account))),
 ];
 
@@ -135,7 +135,7 @@ impl Registry {
         Ok(connector)
     }
 
-    /// The simulated cloud behind the type `Dummy`, to look at what it holds.
+    /// The simulated cloud in this process, which type `Dummy` leads to unless `[Dummy] SOCKET` names another one.
     ///
     /// # Errors
     /// `Invalid` when `[Dummy] STATE_DIR` cannot be used.
@@ -148,6 +148,19 @@ impl Registry {
             None => dummy::Cloud::in_memory(dummy::system_clock),
         };
         Ok(Arc::clone(self.simulated_cloud.get_or_init(|| Arc::new(cloud))))
+    }
+
+    /// Where the simulated cloud is.
+    fn simulated_place(&self) -> Result<dummy::Place, ConnectorError> {
+        let settings = &self.settings.dummy;
+        match &settings.socket {
+            None => Ok(dummy::Place::Here(self.simulated_cloud()?)),
+            Some(_) if settings.state_dir.is_some() => {
+                let text = "[Dummy] SOCKET and STATE_DIR exclude each other: the cloud behind the socket keeps its own";
+                Err(ConnectorError::new(ErrorClass::Invalid, text))
+            }
+            Some(socket) => Ok(dummy::Place::There(dummy::Remote::new(socket.clone()))),
+        }
     }
 
     /// The cloud behind the type `Local`: the nodes on this host.

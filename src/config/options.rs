@@ -436,6 +436,8 @@ section! {
     "The simulated cloud" {
         /// Directory its machines are kept in, so that they outlive the daemon; empty: in memory.
         state_dir: Option<PathBuf> = "", Active;
+        /// Unix socket of a simulated cloud that is a process of its own (program `simulated-cloud`), in place of STATE_DIR.
+        socket: Option<PathBuf> = "", Active;
     }
 }
 

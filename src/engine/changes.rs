@@ -228,18 +228,20 @@ impl Engine {
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Alter { number, document }).await,
         };
         let vm = present(&model, number)?.clone();
-        let Some(wanted) = document.system(&vm.system) else {
+        let Some(wanted) = document.system(&vm.system).cloned() else {
             let text = format!("Incorrect RADL no system with name {} provided.", vm.system);
             return Err(OperationError::Invalid(text));
         };
-        let provider_id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
-        let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
-        let call = self.inner.cloud_call().await;
-        connector.resize(provider_id, &resize(wanted, &vm)).await.map_err(|error| {
-            OperationError::Cloud(format!("Error modifying the information about the VM {number}: {error}"))
+        // What cannot be done at all is no work.
+        self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+        let credentials = caller.credentials.clone();
+        let alter = move |draft: &mut Draft| {
+            let resize = resize(&wanted, present(&draft.model, number)?);
+            transitions::alter(draft, number, resize, credentials)
+        };
+        handle.change_and_wait(alter).await?.map_err(|why| {
+            OperationError::Cloud(format!("Error modifying the information about the VM {number}: {why}"))
         })?;
-        drop(call);
-        refresh::observe(&self.inner, &handle, &model, [number], Some(&caller.credentials)).await;
         let vm = handle.snapshot().vm(number).cloned().unwrap_or(vm);
         let info = render::vm_info(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
         Ok(Radl { networks: info.networks, systems: info.systems, ..model.radl.without_internal() })

@@ -1,7 +1,7 @@
 //! Child tasks of a keeper: all slow work. They start after the commit that decided them and report back.
 
 use super::{
-    Inner, context,
+    Inner, alter, context,
     draft::Effect,
     keeper::Handle,
     launch,
@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Children {
     inner: Arc<Inner>,
     handle: Handle,
-    /// Machines whose creation is under way in this process: their deletion waits for the answer.
-    launching: HashSet<u32>,
+    /// Machines that this process is creating or changing: their deletion waits for the answer.
+    busy: HashSet<u32>,
     /// Launches that may still make shared resources: their deletion waits for the end.
     launches: Vec<JoinHandle<()>>,
     context: context::Running,
@@ -36,7 +36,7 @@ impl Children {
     pub fn new(inner: Arc<Inner>, handle: Handle, left: CancellationToken) -> Self {
         let context = context::Running::default();
         let observer = refresh::Observer::new(inner.clone(), handle.clone());
-        Self { inner, handle, launching: HashSet::new(), launches: Vec::new(), context, observer, left }
+        Self { inner, handle, busy: HashSet::new(), launches: Vec::new(), context, observer, left }
     }
 
     /// Starts what a change asked for.
@@ -46,13 +46,17 @@ impl Children {
             Effect::Place(work) => drop(self.spawn(placement::place_work(inner, handle, model, work))),
             Effect::Launch(work) => {
                 let vms = to_launch(&model, work);
-                self.launching.extend(&vms);
+                self.busy.extend(&vms);
                 self.launches.retain(|launch| !launch.is_finished());
                 let launch = self.spawn(launch::run(inner, handle, model, work, vms));
                 self.launches.push(launch);
             }
+            Effect::Alter(work) => {
+                self.busy.extend(to_alter(&model, work));
+                drop(self.spawn(alter::run(inner, handle, model, work)));
+            }
             Effect::Delete(mut numbers) => {
-                numbers.retain(|number| !self.launching.contains(number));
+                numbers.retain(|number| !self.busy.contains(number));
                 drop(self.spawn(removal::delete(inner, handle, model, numbers)));
             }
             Effect::DeleteShared => {
@@ -69,8 +73,8 @@ impl Children {
 
     /// Takes note of a report before it is applied.
     pub fn note(&mut self, event: &Event) {
-        if let Event::Launched { vm, .. } = event {
-            self.launching.remove(vm);
+        if let Event::Launched { vm, .. } | Event::Altered { vm, .. } = event {
+            self.busy.remove(vm);
         }
     }
 
@@ -108,6 +112,12 @@ fn to_launch(model: &Infrastructure, work: u64) -> BTreeSet<u32> {
         model.vm(**number).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Planned | Lifecycle::Launching))
     };
     vms.iter().filter(waits).copied().collect()
+}
+
+/// The machine of an altering work.
+fn to_alter(model: &Infrastructure, work: u64) -> Option<u32> {
+    let of_work = model.work.iter().find(|candidate| candidate.id == work);
+    of_work.and_then(|work| if let WorkKind::Altering { vm, .. } = work.kind { Some(vm) } else { None })
 }
 
 /// Machines by the cloud they are in.

@@ -20,6 +20,8 @@ pub enum Effect {
     Place(u64),
     /// Launch what is planned or launching in this work, then report its end.
     Launch(u64),
+    /// Change the machine of this work.
+    Alter(u64),
     /// Delete these machines in their clouds.
     Delete(BTreeSet<u32>),
     /// Delete the shared resources of all clouds.

@@ -4,7 +4,7 @@
 //! It never waits for a cloud or for Ansible: slow work runs in child tasks that report back.
 
 use super::{
-    Inner,
+    Inner, commit_point,
     draft::{Draft, Effect, WorkResult},
     error::OperationError,
     model::{Infrastructure, State},
@@ -350,7 +350,9 @@ impl Keeper {
             changes.lease = self.inner.lease(self.token);
             let count = draft.events.len() as u64;
             self.inner.activity.note();
+            commit_point::pass();
             self.version = self.inner.store.commit(&self.model.id, self.version, changes).await?;
+            commit_point::pass();
             self.told = told;
             self.next_sequence += count;
             self.model = Arc::new(draft.model);

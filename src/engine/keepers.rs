@@ -1,7 +1,7 @@
 //! From an id to its keeper: found in memory, started from the store, or made new.
 
 use super::{
-    Inner,
+    Inner, commit_point,
     draft::{Draft, Terms, WorkResult},
     error::OperationError,
     keeper::{self, Handle, Stored},
@@ -128,7 +128,9 @@ impl Inner {
         let mut changes = rows::changes(&draft, 1)?;
         let token = self.cluster.as_ref().map(|_| 1);
         changes.lease = self.lease(token);
+        commit_point::pass();
         self.store.create(rows::index_row(&draft.model), changes).await?;
+        commit_point::pass();
         let last = draft.events.len() as u64;
         let waiters = [(waiter.0, vec![waiter.1])].into();
         let stored = Stored { model: draft.model, version: 1, last_sequence: last, token };

@@ -124,25 +124,15 @@ const fn is_final(class: ErrorClass) -> bool {
     matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
 }
 
-/// A failed launch leaves nothing behind: the reply may have been lost after the work was done. Whether it is certain
-/// that nothing is left.
+/// A failed launch leaves nothing behind: the reply may have been lost after the work was done, or a part of it was.
+/// Whether it is certain that nothing is left.
 async fn remove_leftover(connector: &Arc<dyn Connector>, model: &Infrastructure, number: u32) -> bool {
     let Some(vm) = model.vm(number) else { return true };
-    let found = match connector.find(&model.id).await {
-        Ok(found) => found.into_iter().find(|found| found.uid == vm.uid),
-        Err(error) => {
-            tracing::warn!(vm = number, %error, "cannot look for what a failed launch left");
-            return false;
-        }
-    };
-    let Some(found) = found else { return true };
-    match connector.delete_vm(&found.id).await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(vm = number, id = %found.id, %error, "a failed launch left a machine that cannot be deleted yet");
-            false
-        }
+    let removed = connector.delete_vm(&vm.mark(&model.id)).await;
+    if let Err(error) = &removed {
+        tracing::warn!(vm = number, %error, "what a failed launch left cannot be deleted yet");
     }
+    removed.is_ok()
 }
 
 fn intent(inner: &Inner, model: &Infrastructure, vm: &Vm) -> Option<VmIntent> {

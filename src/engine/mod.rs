@@ -7,15 +7,17 @@
 //! | [`transitions`] | the rules that move it: pure |
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
-//! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
+//! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`cluster`] | several daemons over one store |
 //! | [`operations`], `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`] | what the APIs can ask for |
 
+mod alter;
 mod changes;
 mod children;
 mod clouds;
 pub mod cluster;
+mod commit_point;
 mod context;
 mod directory;
 pub mod draft;

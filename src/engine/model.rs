@@ -2,7 +2,7 @@
 
 use super::memo::Memo;
 use crate::auth::{Credentials, Identity};
-use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, SharedResources, VmUid};
+use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid};
 use contextualization::{Cause, KeyPair, VmError};
 use radl::Radl;
 use serde::{Deserialize, Serialize};
@@ -195,6 +195,13 @@ pub enum WorkKind {
         /// Whether the contextualization follows.
         context: bool,
     },
+    /// Sizes of a machine are being changed, or disks added.
+    Altering {
+        /// The machine.
+        vm: u32,
+        /// What it gets.
+        resize: Resize,
+    },
     /// Everything is being deleted.
     Destroying {
         /// Errors of the cloud do not keep the infrastructure.
@@ -289,6 +296,13 @@ impl Vm {
             Lifecycle::Present(id) | Lifecycle::Deleting(Some(id)) => Some(id),
             _ => None,
         }
+    }
+
+    /// What it and all that belongs to it is found by in its cloud.
+    #[must_use]
+    pub fn mark(&self, infrastructure: &str) -> VmMark {
+        let (infrastructure, id) = (infrastructure.to_owned(), self.provider_id().cloned());
+        VmMark { infrastructure, uid: self.uid.clone(), id }
     }
 }
 

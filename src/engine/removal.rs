@@ -1,18 +1,12 @@
 //! Deleting machines and shared resources. A deletion is repeated with back-off while the cloud may still give way, and
 //! always ends.
 
-use super::{
-    Inner,
-    children::by_cloud,
-    keeper::Handle,
-    model::{Infrastructure, Lifecycle, Vm},
-    transitions::Event,
-};
-use connectors::{Connector, ConnectorError, ErrorClass};
+use super::{Inner, children::by_cloud, keeper::Handle, model::Infrastructure, transitions::Event};
+use connectors::{ConnectorError, ErrorClass};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-/// Rounds of a deletion before it is given up, with waits of 1, 2, 4, ... seconds between them.
+/// Rounds of a call before it is given up, with waits of 1, 2, 4, ... seconds between them.
 const ROUNDS: u32 = 5;
 
 /// Deletes machines and reports each.
@@ -36,25 +30,14 @@ async fn delete_in_cloud(inner: &Arc<Inner>, handle: &Handle, model: &Arc<Infras
         .for_each_concurrent(inner.launch_slots(), |&number| {
             let connector = &connector;
             async move {
-                let result = match model.vm(number) {
-                    Some(vm) => persist(inner, || delete_one(connector, model, vm)).await,
+                let result = match model.vm(number).map(|vm| vm.mark(&model.id)) {
+                    Some(vm) => persist(inner, || connector.delete_vm(&vm)).await,
                     None => Ok(()),
                 };
                 handle.report(Event::Deleted { vm: number, result: result.map_err(|error| error.message) });
             }
         })
         .await;
-}
-
-async fn delete_one(connector: &Arc<dyn Connector>, model: &Infrastructure, vm: &Vm) -> Result<(), ConnectorError> {
-    if let Lifecycle::Deleting(Some(id)) = &vm.lifecycle {
-        return connector.delete_vm(id).await;
-    }
-    // Its creation was under way: only the mark can tell whether it exists.
-    for found in connector.find(&model.id).await?.into_iter().filter(|found| found.uid == vm.uid) {
-        connector.delete_vm(&found.id).await?;
-    }
-    Ok(())
 }
 
 /// Deletes the shared resources of every cloud the infrastructure used, the images it was to take with it, and reports.
@@ -91,21 +74,32 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
     handle.report(Event::SharedDeleted(result));
 }
 
-/// Repeats what may still succeed; a missing thing is a success.
+/// Deletes with [`insist`]; a missing thing is a success.
 async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
+    inner: &Inner,
+    call: impl FnMut() -> F,
+) -> Result<(), ConnectorError> {
+    match insist(inner, call).await {
+        Err(error) if error.class == ErrorClass::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Repeats what may still succeed.
+pub(super) async fn insist<F: Future<Output = Result<(), ConnectorError>>>(
     inner: &Inner,
     mut call: impl FnMut() -> F,
 ) -> Result<(), ConnectorError> {
-    use ErrorClass::{Auth, Denied, Invalid, NotFound, Unsupported};
+    use ErrorClass::{Auth, Denied, Invalid, NotFound, Quota, Unsupported};
+    let is_final = |class| matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported);
     let mut round = 0;
     loop {
         let under_way = inner.cloud_call().await;
         let result = call().await;
         drop(under_way);
         match result {
-            Err(error) if error.class == NotFound => return Ok(()),
-            Err(error) if !matches!(error.class, Auth | Denied | Invalid | Unsupported) && round + 1 < ROUNDS => {
-                tracing::warn!(%error, round, "deletion failed, trying again");
+            Err(error) if !is_final(error.class) && round + 1 < ROUNDS => {
+                tracing::warn!(%error, round, "the cloud failed, trying again");
                 tokio::time::sleep(Duration::from_secs(1 << round)).await;
                 round += 1;
             }

@@ -218,7 +218,7 @@ impl Drop for Lab {
                 let cloud = Registry::new(settings).connector(&account).unwrap();
                 for infrastructure in infrastructures {
                     for machine in cloud.find(&infrastructure).await.unwrap_or_default() {
-                        let _ = cloud.delete_vm(&machine.id).await;
+                        let _ = cloud.delete_vm(&machine.mark(&infrastructure)).await;
                     }
                     let _ = cloud.delete_shared(&infrastructure).await;
                 }

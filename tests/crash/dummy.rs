@@ -104,8 +104,8 @@ async fn scenario(seed: u64) {
 fn everything(inventory: &Inventory) -> String {
     let tenants = inventory.tenants().map(|(_, tenant)| {
         let machines = tenant.machines().map(|machine| format!("{}/{}", machine.infrastructure, machine.number));
-        let networks = tenant.all_networks().map(|(infrastructure, network)| format!("{infrastructure}/{network}"));
-        machines.chain(networks).collect::<Vec<_>>().join(" ")
+        let others = tenant.resources().map(|other| format!("{}/{}", other.infrastructure, other.name));
+        machines.chain(others).collect::<Vec<_>>().join(" ")
     });
     tenants.collect()
 }
@@ -234,7 +234,7 @@ deploy node {machines}
 }
 
 /// The stored infrastructures, deleted ones too; no daemon may run.
-async fn models(daemon: &Daemon) -> Vec<Infrastructure> {
+pub async fn models(daemon: &Daemon) -> Vec<Infrastructure> {
     let keyring = Arc::new(Keyring::load(&daemon.key(), None).unwrap());
     let store: Arc<dyn Store> = store::open(daemon.database().to_str().unwrap(), keyring).await.unwrap();
     let mut models = Vec::new();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -48,6 +48,7 @@ pub struct Daemon {
     xmlrpc_address: String,
     authorization: String,
     client: reqwest::Client,
+    environment: Vec<(String, String)>,
     process: Option<Child>,
     _temporary: Option<TempDir>,
 }
@@ -63,7 +64,18 @@ impl Daemon {
         let authorization = std::iter::once(user).chain(setup.clouds.lines()).collect::<Vec<_>>().join("\\n");
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         let (address, xmlrpc_address) = (String::new(), String::new());
-        Self { setup, directory, address, xmlrpc_address, authorization, client, process: None, _temporary: temporary }
+        let (environment, process) = (Vec::new(), None);
+        Self {
+            setup,
+            directory,
+            address,
+            xmlrpc_address,
+            authorization,
+            client,
+            environment,
+            process,
+            _temporary: temporary,
+        }
     }
 
     /// One whose simulated cloud outlives it.
@@ -72,6 +84,21 @@ impl Daemon {
         let options = format!("\n[Dummy]\nSTATE_DIR = {}", daemon.dummy().display());
         daemon.setup.options.push_str(&options);
         daemon
+    }
+
+    /// Further options from its next start on.
+    pub fn add_options(&mut self, options: &str) {
+        self.setup.options.push_str(options);
+    }
+
+    /// Directory of everything of it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Environment from its next start on.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
     }
 
     /// Starts it by another program from now on.
@@ -139,6 +166,37 @@ impl Daemon {
         }
     }
 
+    /// Starts one that may die at any time; `told` hears of its process first. Whether it came to serve.
+    pub async fn start_doomed(&mut self, told: impl AsyncFn(Pid)) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(self.process.is_none(), "it runs already");
+            self.spawn();
+            told(self.pid()).await;
+            while !self.has_ended() {
+                let ready = self.ask(Method::GET, "/readyz", String::new()).await;
+                if ready.is_some_and(|ready| ready.status == StatusCode::OK) {
+                    return true;
+                }
+                assert!(Instant::now() < deadline, "the daemon does not serve: {}", self.log());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let status = waitid(Id::Pid(self.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+            if matches!(status, WaitStatus::Signaled(..)) {
+                return false;
+            }
+            // Another process took its port.
+            assert!(Instant::now() < deadline && self.log().contains("cannot listen"), "{}", self.log());
+            self.kill();
+        }
+    }
+
+    /// Whether its process ended by itself; [`Daemon::kill`] clears it away.
+    pub fn has_ended(&self) -> bool {
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        waitid(Id::Pid(self.pid()), ended).unwrap() != WaitStatus::StillAlive
+    }
+
     fn spawn(&mut self) {
         // Both sockets are open at the same time, so that the ports differ.
         let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
@@ -160,6 +218,7 @@ impl Daemon {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("--config").arg(self.directory.join("im.cfg"));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.envs(self.environment.iter().cloned());
         self.process = Some(command.spawn().unwrap());
     }
 

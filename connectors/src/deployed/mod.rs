@@ -5,7 +5,7 @@ mod tests;
 
 use crate::{
     Capabilities, Connector, ConnectorError, Found, InfrastructureIntent, Observation, PowerState, ProviderId,
-    SharedResources, VmIntent,
+    SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
 use radl::{Features, System};
@@ -60,7 +60,7 @@ impl Connector for DeployedNode {
         Ok(ids.iter().map(running).collect())
     }
 
-    async fn delete_vm(&self, _id: &ProviderId) -> Result<(), ConnectorError> {
+    async fn delete_vm(&self, _vm: &VmMark) -> Result<(), ConnectorError> {
         Ok(())
     }
 

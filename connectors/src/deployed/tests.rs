@@ -43,8 +43,8 @@ async fn a_record_is_the_same_however_often_it_is_made() {
     assert_eq!(DeployedNode.create_vm(&intent).await.unwrap(), id);
     let seen = DeployedNode.observe(&[id.clone(), ProviderId("imported".to_owned())]).await.unwrap();
     assert!(seen.len() == 2 && seen.iter().all(|machine| machine.state == PowerState::Running));
-    DeployedNode.delete_vm(&id).await.unwrap();
-    DeployedNode.delete_vm(&id).await.unwrap();
+    DeployedNode.delete_vm(&intent.mark()).await.unwrap();
+    DeployedNode.delete_vm(&intent.mark()).await.unwrap();
     let refused = DeployedNode.power(&id, PowerOperation::Stop).await.unwrap_err();
     assert_eq!((refused.class, refused.message.as_str()), (ErrorClass::Unsupported, "Operation not supported"));
 }

@@ -1,6 +1,8 @@
 //! How slow and unreliable the simulated cloud is.
 
-use crate::{CloudAccount, ConnectorError, ErrorClass, PowerState};
+use super::request::Request;
+use crate::{CloudAccount, ConnectorError, Endpoint, ErrorClass, PowerState};
+use indexmap::IndexMap;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as NameError};
 use std::{
@@ -27,6 +29,10 @@ impl Schedule {
         self.0.last().map_or(PowerState::Running, |(state, _)| *state)
     }
 }
+
+/// The keys of what a cloud does with requests; how it tells states is a matter of the credential line alone.
+const KEYS: [&str; 7] =
+    ["latency_ms", "failure_rate", "retry_after_ms", "lost_reply_rate", "quota", "fail_numbers", "seed"];
 
 /// Delays and faults; the default has none. `docs.md` has the keys of the credential line.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,19 +76,34 @@ impl Faults {
         })
     }
 
-    /// Whether the account may have one machine more, and this one at all.
-    pub(super) fn admit(&self, machine: u32, machines: usize) -> Result<(), ConnectorError> {
-        if self.fail_numbers.contains(&machine) {
-            let message = format!("The simulated cloud refuses machine number {machine}");
+    /// Reads the fault keys of a text like the end of a credential line, but for `states`:
+    /// `latency_ms = 5; lost_reply_rate = 0.05`.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the key and the form it must have; also for a key that is none of these.
+    pub fn parse(text: &str) -> Result<Self, ConnectorError> {
+        let invalid = |message: String| ConnectorError::new(ErrorClass::Invalid, message);
+        let mut fields = IndexMap::new();
+        for item in text.split(';').map(str::trim).filter(|item| !item.is_empty()) {
+            let (name, value) = item.split_once('=').ok_or_else(|| invalid(format!("Dummy: `{item}` has no value")))?;
+            if !KEYS.contains(&name.trim()) {
+                return Err(invalid(format!("Dummy: `{}` is none of {}", name.trim(), KEYS.join(", "))));
+            }
+            fields.insert(name.trim().to_owned(), value.trim().to_owned());
+        }
+        let (id, kind) = ("faults".to_owned(), "Dummy".to_owned());
+        Self::from_account(&CloudAccount { id, kind, endpoint: Endpoint::default(), fields })
+    }
+
+    /// Holds a request to what the account may have.
+    pub(super) fn restrict(&self, request: &mut Request) -> Result<(), ConnectorError> {
+        let Request::CreateMachine { machine, quota } = request else { return Ok(()) };
+        if self.fail_numbers.contains(&machine.number) {
+            let message = format!("The simulated cloud refuses machine number {}", machine.number);
             return Err(ConnectorError::new(ErrorClass::Invalid, message));
         }
-        match self.quota {
-            Some(quota) if machines >= quota => {
-                let message = format!("Quota exceeded for instances: {machines} of {quota} in use");
-                Err(ConnectorError::new(ErrorClass::Quota, message))
-            }
-            _ => Ok(()),
-        }
+        *quota = (*quota).into_iter().chain(self.quota).min();
+        Ok(())
     }
 }
 
@@ -127,7 +148,8 @@ impl Simulation {
         Ok(())
     }
 
-    fn random(&self) -> f64 {
+    /// A random number in [0, 1).
+    pub(super) fn random(&self) -> f64 {
         self.chance.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 }

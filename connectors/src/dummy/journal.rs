@@ -1,6 +1,6 @@
 //! The inventory on disk: one line of JSON per change, shared by every daemon that opens it.
 
-use super::cloud::Entry;
+use super::inventory::Entry;
 use crate::{ConnectorError, ErrorClass};
 use std::{
     fs::{File, OpenOptions},

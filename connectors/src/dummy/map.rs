@@ -1,12 +1,12 @@
 //! RADL to the simulated cloud and back.
 
-use super::cloud::{Machine, Sizes, Snapshot};
 use super::faults::Schedule;
+use super::inventory::{Kind, Machine, Resource, Sizes};
 use crate::{
-    Address, CloudAccount, CloudImage, ConnectorError, ErrorClass, Observation, PowerState, ProviderId, Quota, Resize,
-    VmIntent, VmUid,
+    Address, CloudAccount, CloudImage, InfrastructureIntent, Observation, PowerState, ProviderId, Quota, Resize,
+    VmIntent, VmMark, VmUid,
 };
-use radl::{Features, System, Value};
+use radl::{Features, Network, System, Value};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
@@ -46,12 +46,65 @@ fn concrete(system: &System, url: &str, account: &CloudAccount) -> System {
     system
 }
 
+/// What the machines of an infrastructure share: their networks, each with a security group when it has `outports`.
+pub(super) fn shared(intent: &InfrastructureIntent) -> Vec<Resource> {
+    let mut resources = Vec::new();
+    for network in &intent.networks {
+        let of_kind = |kind| Resource {
+            id: unknown(),
+            kind,
+            name: network.id.clone(),
+            infrastructure: intent.infrastructure.clone(),
+            uid: None,
+            size: None,
+            machine: None,
+        };
+        resources.push(of_kind(Kind::Network));
+        if network.features.has("outports") {
+            resources.push(of_kind(Kind::SecurityGroup));
+        }
+    }
+    resources
+}
+
+/// What a machine needs before it is made, in the order in which it is made: its key pair, its volumes, and an address
+/// from each pool that a public network of it names.
+pub(super) fn belongings(intent: &VmIntent) -> Vec<Resource> {
+    let (mark, features) = (intent.mark(), &intent.system.features);
+    let mut resources = Vec::new();
+    if features.has("disk.0.os.credentials.public_key") {
+        resources.push(belonging(&mark, Kind::KeyPair, "key".to_owned(), None));
+    }
+    let sizes = (1..).map_while(|disk| Some((disk, features.integer(&format!("disk.{disk}.size"), "")?)));
+    resources.extend(sizes.map(|(disk, size)| volume(&mark, disk, u64::try_from(size).unwrap_or(0))));
+    let connected = |network: &&Network| intent.system.interfaces().any(|interface| interface.connection == network.id);
+    let pools = intent.networks.iter().filter(connected).filter(|network| network.is_public());
+    let pools = pools.filter_map(|network| network.features.text("provider_id"));
+    resources.extend(pools.map(|pool| belonging(&mark, Kind::Address, pool.to_owned(), None)));
+    resources
+}
+
+/// Data disk number `disk` of a machine.
+pub(super) fn volume(mark: &VmMark, disk: usize, size: u64) -> Resource {
+    belonging(mark, Kind::Volume, format!("disk.{disk}"), Some(size))
+}
+
+fn belonging(mark: &VmMark, kind: Kind, name: String, size: Option<u64>) -> Resource {
+    let (infrastructure, uid) = (mark.infrastructure.clone(), Some(mark.uid.clone()));
+    Resource { id: unknown(), kind, name, infrastructure, uid, size, machine: None }
+}
+
+/// The id of what is still to be made.
+fn unknown() -> ProviderId {
+    ProviderId(String::new())
+}
+
 /// The machine that an intent asks for.
-pub(super) fn machine(intent: &VmIntent, snapshot: Snapshot) -> Machine {
+pub(super) fn machine(intent: &VmIntent) -> Machine {
     let network = intent.system.interfaces().next().map(|interface| interface.connection.to_owned());
     let public = intent.networks.iter().any(|n| Some(&n.id) == network.as_ref() && n.is_public());
     Machine {
-        id: ProviderId(snapshot.fresh_id.to_string()),
+        id: unknown(),
         infrastructure: intent.infrastructure.clone(),
         uid: intent.uid.clone(),
         number: intent.number,
@@ -59,7 +112,7 @@ pub(super) fn machine(intent: &VmIntent, snapshot: Snapshot) -> Machine {
         network,
         public,
         tags: intent.tags.clone(),
-        created: snapshot.now,
+        created: 0,
         power: None,
         sizes: Sizes::default(),
     }
@@ -161,9 +214,4 @@ pub(super) fn quotas(machines: usize, quota: Option<usize>) -> BTreeMap<String, 
         quotas.insert("instances".to_owned(), Quota { used: machines as f64, limit: limit as f64 });
     }
     quotas
-}
-
-/// The machine is not, or no longer, there.
-pub(super) fn no_machine(id: &ProviderId) -> ConnectorError {
-    ConnectorError::new(ErrorClass::NotFound, format!("The simulated cloud has no machine {id}"))
 }

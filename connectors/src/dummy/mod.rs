@@ -2,21 +2,27 @@
 
 mod cloud;
 mod faults;
+mod inventory;
 mod journal;
 mod map;
+mod remote;
+mod request;
+pub mod server;
 
 #[cfg(test)]
 mod tests;
 
-pub use cloud::{Cloud, Inventory, Machine, Sizes, Tenant, system_clock};
+pub use cloud::{Cloud, system_clock};
 pub use faults::{Faults, Schedule};
+pub use inventory::{Inventory, Kind, Machine, Resource, Sizes, Tenant};
+pub use remote::{Account, Death, Moment, Order, Outcome, Remote};
+pub use request::{Held, Reply, Request, Scope};
 
 use crate::{
-    Capabilities, CloudAccount, CloudImage, Connector, ConnectorError, Found, InfrastructureIntent, Observation,
-    PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent,
+    Capabilities, CloudAccount, CloudImage, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent,
+    Observation, PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
-use cloud::{Event, Snapshot};
 use faults::Simulation;
 use radl::System;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -26,11 +32,27 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 pub struct DummySettings {
     /// `STATE_DIR`: directory that keeps the inventory; none to keep it in memory.
     pub state_dir: Option<PathBuf>,
+    /// `SOCKET`: where a simulated cloud answers that is a process of its own; none for one inside the daemon.
+    pub socket: Option<PathBuf>,
+}
+
+/// Where the simulated cloud is.
+pub enum Place {
+    /// In this process.
+    Here(Arc<Cloud>),
+    /// Behind a socket.
+    There(Remote),
+}
+
+impl From<Arc<Cloud>> for Place {
+    fn from(cloud: Arc<Cloud>) -> Self {
+        Self::Here(cloud)
+    }
 }
 
 /// An account of the simulated cloud.
 pub struct Dummy {
-    cloud: Arc<Cloud>,
+    place: Place,
     tenant: String,
     account: CloudAccount,
     simulation: Arc<Simulation>,
@@ -41,9 +63,9 @@ impl Dummy {
     ///
     /// # Errors
     /// `Invalid` when a fault key cannot be read.
-    pub fn new(cloud: Arc<Cloud>, account: &CloudAccount) -> Result<Self, ConnectorError> {
+    pub fn new(place: impl Into<Place>, account: &CloudAccount) -> Result<Self, ConnectorError> {
         Ok(Self {
-            cloud,
+            place: place.into(),
             tenant: format!("{}@{}", account.field("username").unwrap_or(""), account.endpoint.server),
             account: account.clone(),
             simulation: Arc::new(Simulation::new(Faults::from_account(account)?)),
@@ -51,42 +73,74 @@ impl Dummy {
     }
 
     fn simulation(&self) -> Arc<Simulation> {
-        self.cloud.imposed().unwrap_or_else(|| Arc::clone(&self.simulation))
+        let imposed = match &self.place {
+            Place::Here(cloud) => cloud.imposed(),
+            Place::There(_) => None,
+        };
+        imposed.unwrap_or_else(|| Arc::clone(&self.simulation))
     }
 
-    /// A call that reads.
-    async fn read<T>(&self, answer: impl FnOnce(Option<&Tenant>, u64) -> T) -> Result<T, ConnectorError> {
-        self.simulation().call().await?;
-        self.cloud.read(|inventory, now| answer(inventory.tenant(&self.tenant), now))
-    }
-
-    /// A call that changes something: `decide` gives the answer and the event that makes it true.
-    async fn change<T>(
-        &self,
-        decide: impl FnOnce(Option<&Tenant>, Snapshot) -> Result<(T, Option<Event>), ConnectorError>,
-    ) -> Result<T, ConnectorError> {
+    /// One request on its way to the cloud and back.
+    async fn ask(&self, mut request: Request) -> Result<Reply, ConnectorError> {
         let simulation = self.simulation();
         simulation.call().await?;
-        let answer = self.cloud.change(&self.tenant, decide)?;
-        simulation.reply().map(|()| answer)
+        simulation.faults.restrict(&mut request)?;
+        let is_write = request.is_write();
+        let reply = match &self.place {
+            Place::Here(cloud) => cloud.answer(&self.tenant, request)?,
+            Place::There(cloud) => cloud.request(&self.tenant, request).await?,
+        };
+        if is_write {
+            simulation.reply()?;
+        }
+        Ok(reply)
     }
 
-    /// Changes a machine that must exist.
-    async fn change_machine(
-        &self,
-        id: &ProviderId,
-        change: impl FnOnce(&mut Machine) -> Result<(), ConnectorError>,
-    ) -> Result<(), ConnectorError> {
-        self.change(|tenant, snapshot| {
-            let known = tenant.and_then(|tenant| tenant.machine(id)).cloned();
-            let elsewhere = cloud::made_elsewhere(id, snapshot.first_id);
-            let adopted = || elsewhere.then(|| map::adopted(id, snapshot.now));
-            let mut machine = known.or_else(adopted).ok_or_else(|| map::no_machine(id))?;
-            change(&mut machine)?;
-            Ok(((), Some(Event::Machine(Box::new(machine)))))
-        })
-        .await
+    async fn list(&self, scope: Scope) -> Result<Held, ConnectorError> {
+        match self.ask(Request::List(scope)).await? {
+            Reply::Held(held) => Ok(held),
+            other => Err(unexpected(&other)),
+        }
     }
+
+    /// Asks for something to be made; its id.
+    async fn make(&self, request: Request) -> Result<ProviderId, ConnectorError> {
+        match self.ask(request).await? {
+            Reply::Made(id) => Ok(id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes what is not among what was found; its id. What somebody else made in the meantime is as good.
+    async fn obtain(&self, held: &Held, scope: &Scope, wanted: Resource) -> Result<ProviderId, ConnectorError> {
+        let found = |held: &Held| held.resources.iter().find(|made| made.is_same(&wanted)).map(|made| made.id.clone());
+        if let Some(id) = found(held) {
+            return Ok(id);
+        }
+        match self.make(Request::Create(Box::new(wanted.clone()))).await {
+            Err(error) if error.class == ErrorClass::Conflict => found(&self.list(scope.clone()).await?).ok_or(error),
+            result => result,
+        }
+    }
+
+    /// Makes what belongs to a machine and is missing, and attaches it to the machine when that is there.
+    async fn attach(&self, held: &Held, id: &ProviderId, resource: &ProviderId) -> Result<(), ConnectorError> {
+        let made = held.resources.iter().find(|made| made.id == *resource);
+        if made.is_some_and(|made| made.machine.as_ref() == Some(id)) {
+            return Ok(());
+        }
+        let (resource, machine) = (resource.clone(), id.clone());
+        self.ask(Request::Attach { resource, machine }).await.map(drop)
+    }
+}
+
+/// Everything that was made for a machine.
+fn scope(vm: &VmMark) -> Scope {
+    Scope::Vm { infrastructure: vm.infrastructure.clone(), uid: vm.uid.clone() }
+}
+
+fn unexpected(reply: &Reply) -> ConnectorError {
+    ConnectorError::new(ErrorClass::Transient, format!("The simulated cloud answers something else: {reply:?}"))
 }
 
 #[async_trait]
@@ -106,65 +160,77 @@ impl Connector for Dummy {
     }
 
     async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
-        self.read(|_, _| map::candidates(system, &self.account)).await
+        self.ask(Request::Catalogue).await?;
+        Ok(map::candidates(system, &self.account))
     }
 
     async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources, ConnectorError> {
-        self.change(|_, _| {
-            let networks = intent.networks.iter().map(|network| network.id.clone()).collect();
-            let event = Event::Networks { infrastructure: intent.infrastructure.clone(), networks };
-            Ok((SharedResources::default(), Some(event)))
-        })
-        .await
+        let scope = Scope::Shared(intent.infrastructure.clone());
+        let held = self.list(scope.clone()).await?;
+        for wanted in map::shared(intent) {
+            self.obtain(&held, &scope, wanted).await?;
+        }
+        Ok(SharedResources::default())
     }
 
     async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError> {
-        let simulation = self.simulation();
-        self.change(|tenant, snapshot| {
-            if let Some(machine) = tenant.and_then(|tenant| tenant.machine_of(&intent.uid)) {
-                return Ok((machine.id.clone(), None));
+        let scope = scope(&intent.mark());
+        let held = self.list(scope.clone()).await?;
+        let mut attached = Vec::new();
+        for wanted in map::belongings(intent) {
+            let kind = wanted.kind;
+            let id = self.obtain(&held, &scope, wanted).await?;
+            if kind != Kind::KeyPair {
+                attached.push(id);
             }
-            simulation.faults.admit(intent.number, tenant.map_or(0, Tenant::len))?;
-            let machine = map::machine(intent, snapshot);
-            Ok((machine.id.clone(), Some(Event::Machine(Box::new(machine)))))
-        })
-        .await
+        }
+        let id = match held.machines.first() {
+            Some(machine) => machine.id.clone(),
+            None => {
+                let machine = Box::new(map::machine(intent));
+                self.make(Request::CreateMachine { machine, quota: None }).await?
+            }
+        };
+        for resource in attached {
+            self.attach(&held, &id, &resource).await?;
+        }
+        Ok(id)
     }
 
     async fn find(&self, infrastructure: &str) -> Result<Vec<Found>, ConnectorError> {
-        self.read(|tenant, _| {
-            let machines = tenant.into_iter().flat_map(|tenant| tenant.machines_in(infrastructure));
-            machines.map(|machine| Found { uid: machine.uid.clone(), id: machine.id.clone() }).collect()
-        })
-        .await
+        let held = self.list(Scope::Machines(infrastructure.to_owned())).await?;
+        Ok(held.machines.into_iter().map(|machine| Found { uid: machine.uid, id: machine.id }).collect())
     }
 
     async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
-        let simulation = self.simulation();
-        simulation.call().await?;
-        self.cloud.read(|inventory, now| {
-            let tenant = inventory.tenant(&self.tenant);
-            let adopted = |id| cloud::made_elsewhere(id, inventory.first_id()).then(|| map::adopted(id, now));
-            let machine = |id| tenant.and_then(|tenant| tenant.machine(id)).cloned().or_else(|| adopted(id));
-            let machines = ids.iter().filter_map(machine);
-            machines.map(|machine| map::observation(&machine, &simulation.faults.states, now)).collect()
-        })
+        let states = &self.simulation().faults.states;
+        match self.ask(Request::Observe(ids.to_vec())).await? {
+            Reply::Machines { machines, now } => {
+                Ok(machines.iter().map(|machine| map::observation(machine, states, now)).collect())
+            }
+            other => Err(unexpected(&other)),
+        }
     }
 
-    async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError> {
-        self.change(|tenant, _| {
-            let known = tenant.and_then(|tenant| tenant.machine(id));
-            Ok(((), known.map(|_| Event::MachineGone(id.clone()))))
-        })
-        .await
+    async fn delete_vm(&self, vm: &VmMark) -> Result<(), ConnectorError> {
+        let held = self.list(scope(vm)).await?;
+        let marked = held.machines.iter().map(|machine| &machine.id);
+        // One that was made elsewhere carries no mark.
+        let unmarked = vm.id.iter().filter(|id| held.machines.iter().all(|machine| machine.id != **id));
+        for id in marked.chain(unmarked) {
+            self.ask(Request::DeleteMachine(id.clone())).await?;
+        }
+        for resource in held.resources {
+            self.ask(Request::Delete(resource.id)).await?;
+        }
+        Ok(())
     }
 
     async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError> {
-        self.change(|tenant, _| {
-            let known = tenant.is_some_and(|tenant| tenant.networks(infrastructure).next().is_some());
-            Ok(((), known.then(|| Event::NetworksGone { infrastructure: infrastructure.to_owned() })))
-        })
-        .await
+        for resource in self.list(Scope::Shared(infrastructure.to_owned())).await?.resources {
+            self.ask(Request::Delete(resource.id)).await?;
+        }
+        Ok(())
     }
 
     async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<(), ConnectorError> {
@@ -172,44 +238,41 @@ impl Connector for Dummy {
             PowerOperation::Stop => PowerState::Stopped,
             PowerOperation::Start | PowerOperation::Reboot => PowerState::Running,
         };
-        self.change_machine(id, |machine| {
-            machine.power = Some(state);
-            Ok(())
-        })
-        .await
+        self.ask(Request::SetPower { machine: id.clone(), state }).await.map(drop)
     }
 
-    async fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<(), ConnectorError> {
-        self.change_machine(id, |machine| {
-            map::resize(machine, resize);
-            Ok(())
-        })
-        .await
+    async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<(), ConnectorError> {
+        let missing = || ConnectorError::new(ErrorClass::NotFound, "The simulated cloud has no machine of this mark");
+        let (scope, held) = (scope(vm), self.list(scope(vm)).await?);
+        let found = held.machines.first().map(|machine| &machine.id);
+        let id = vm.id.as_ref().or(found).ok_or_else(missing)?;
+        for (disk, size) in &resize.disks {
+            let volume = self.obtain(&held, &scope, map::volume(vm, *disk, *size)).await?;
+            self.attach(&held, id, &volume).await?;
+        }
+        self.ask(Request::Resize { machine: id.clone(), resize: resize.clone() }).await.map(drop)
     }
 
     async fn snapshot(&self, id: &ProviderId, _disk: usize, name: &str) -> Result<String, ConnectorError> {
         let url = map::snapshot_url(name);
-        self.change(|tenant, _| {
-            tenant.and_then(|tenant| tenant.machine(id)).ok_or_else(|| map::no_machine(id))?;
-            Ok((url.clone(), Some(Event::Image(url))))
-        })
-        .await
+        self.ask(Request::CreateImage { machine: id.clone(), url: url.clone() }).await?;
+        Ok(url)
     }
 
     async fn delete_image(&self, url: &str) -> Result<(), ConnectorError> {
-        self.change(|tenant, _| {
-            let known = tenant.is_some_and(|tenant| tenant.images().any(|image| image == url));
-            Ok(((), known.then(|| Event::ImageGone(url.to_owned()))))
-        })
-        .await
+        self.ask(Request::DeleteImage(url.to_owned())).await.map(drop)
     }
 
     async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {
-        self.read(|_, _| map::images()).await
+        self.ask(Request::Catalogue).await?;
+        Ok(map::images())
     }
 
     async fn quotas(&self) -> Result<BTreeMap<String, Quota>, ConnectorError> {
         let quota = self.simulation().faults.quota;
-        self.read(|tenant, _| map::quotas(tenant.map_or(0, Tenant::len), quota)).await
+        match self.ask(Request::Usage).await? {
+            Reply::Usage(machines) => Ok(map::quotas(machines, quota)),
+            other => Err(unexpected(&other)),
+        }
     }
 }

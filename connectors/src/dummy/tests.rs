@@ -81,7 +81,7 @@ async fn shows_what_clients_know() {
     assert_eq!(dummy.ensure_shared(&shared).await.unwrap(), SharedResources::default());
     let id = dummy.create_vm(&subject.intent("inf", 0)).await.unwrap();
     let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
-    dummy.resize(&id, &resize).await.unwrap();
+    dummy.resize(&VmMark { id: Some(id.clone()), ..subject.intent("inf", 0).mark() }, &resize).await.unwrap();
     let [machine] = &dummy.observe(std::slice::from_ref(&id)).await.unwrap()[..] else { panic!("one machine") };
     let text = |name| machine.features.text(name);
     assert_eq!(text("provider.type"), Some("Dummy"));
@@ -96,7 +96,7 @@ async fn shows_what_clients_know() {
     assert_eq!(dummy.snapshot(&id, 0, "mine").await.unwrap(), "mock0://linux.for.ev.er/mine");
     let held = |inventory: &Inventory| {
         let tenant = inventory.tenant("@").unwrap();
-        let networks: Vec<_> = tenant.all_networks().map(|(inf, net)| format!("{inf} {net}")).collect();
+        let networks: Vec<_> = tenant.resources().map(|net| format!("{} {}", net.infrastructure, net.name)).collect();
         let machines: Vec<_> = tenant.machines().map(|machine| machine.uid.to_string()).collect();
         (networks, machines, tenant.images().map(str::to_owned).collect::<Vec<_>>())
     };
@@ -153,7 +153,7 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
     let directory = tempfile::tempdir().unwrap();
     let state_dir = Some(directory.path().join("state"));
     let daemon = || {
-        let dummy = DummySettings { state_dir: state_dir.clone() };
+        let dummy = DummySettings { state_dir: state_dir.clone(), socket: None };
         let registry = Registry::new(ConnectorSettings { dummy, ..ConnectorSettings::default() });
         subject(registry.connector(&account(&[])).unwrap())
     };
@@ -174,7 +174,7 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
     let ids: Vec<ProviderId> = ours.unwrap().into_iter().map(Result::unwrap).collect();
     assert_eq!(ids, theirs.unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>());
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 500);
-    one.connector.delete_vm(&ids[0]).await.unwrap();
+    one.connector.delete_vm(&intents[0].mark()).await.unwrap();
     one.connector.power(&ids[1], PowerOperation::Stop).await.unwrap();
     drop((one, other));
 
@@ -202,7 +202,7 @@ async fn a_directory_that_cannot_be_used_is_an_error_and_lines_cannot_name_one()
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let dummy = DummySettings { state_dir: Some(file) };
+    let dummy = DummySettings { state_dir: Some(file), socket: None };
     let registry = Registry::new(ConnectorSettings { dummy, ..ConnectorSettings::default() });
     let error = registry.connector(&account(&[])).err().unwrap();
     assert!(error.message.contains("check [Dummy] STATE_DIR"), "{error}");
@@ -213,6 +213,144 @@ async fn a_directory_that_cannot_be_used_is_an_error_and_lines_cannot_name_one()
     let subject = subject(registry.connector(&line).unwrap());
     subject.connector.create_vm(&subject.intent("inf", 0)).await.unwrap();
     assert!(!wanted.exists());
+}
+
+/// A cloud that makes whatever it is asked to, however often, in a process of its own.
+async fn served(directory: &std::path::Path, faults: &str) -> (Registry, Remote) {
+    let socket = directory.join("cloud");
+    let cloud = Cloud::in_memory(system_clock).with_duplicates();
+    let server = server::Server::new(cloud, Faults::parse(faults).unwrap());
+    tokio::spawn(server.serve(server::listen(&socket).unwrap()));
+    let dummy = DummySettings { state_dir: None, socket: Some(socket.clone()) };
+    let retry = crate::layers::RetryPolicy {
+        attempts: 100,
+        first_delay: Duration::from_millis(1),
+        longest_delay: Duration::from_millis(5),
+        ..Default::default()
+    };
+    (Registry::new(ConnectorSettings { dummy, retry, ..ConnectorSettings::default() }), Remote::new(socket))
+}
+
+/// Machines and other resources of all accounts.
+async fn holds(cloud: &Remote) -> Held {
+    let Outcome::Holds(accounts) = cloud.order(Order::Inspect).await.unwrap() else { panic!("not what was asked for") };
+    let mut held = Held::default();
+    for account in accounts {
+        held.machines.extend(account.machines);
+        held.resources.extend(account.resources);
+    }
+    held
+}
+
+/// A system with a key pair, two volumes and an address, and its networks.
+fn demanding() -> radl::Radl {
+    radl::Radl::parse(
+        "network pub (outbound = 'yes' and provider_id = 'pool' and outports = '80/tcp')
+network inner ()
+system node (
+net_interface.0.connection = 'pub' and
+net_interface.1.connection = 'inner' and
+disk.0.os.credentials.public_key = 'ssh-ed25519 AAAA' and
+disk.1.size = 10 GB and
+disk.2.size = 20 GB
+)",
+    )
+    .unwrap()
+}
+
+/// Whatever step is the last one of a process, the next one takes it up from there: nothing is made twice, also by a
+/// cloud that would, and nothing is left. The cloud loses replies and fails besides.
+#[tokio::test]
+async fn what_was_begun_is_taken_up_and_all_of_it_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (registry, cloud) = served(directory.path(), "lost_reply_rate = 0.2; failure_rate = 0.05; seed = 3").await;
+    let connector = registry.connector(&account(&[("username", "u")])).unwrap();
+    let document = demanding();
+    let subject = Subject {
+        connector,
+        system: document.systems[0].clone(),
+        networks: document.networks,
+        largest: 5,
+        patience: Duration::from_secs(60),
+    };
+    // Which process dies is of no importance here.
+    let bystander = || std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let shared = InfrastructureIntent { infrastructure: "inf".into(), networks: subject.networks.clone() };
+    for (change, moment) in (1..12).flat_map(|change| [(change, Moment::Before), (change, Moment::After)]) {
+        let mut process = bystander();
+        let death = Death { pid: process.id().cast_signed(), change, moment };
+        cloud.order(Order::Kill(Some(death))).await.unwrap();
+        let intent = subject.intent("inf", 0);
+        let vm = intent.mark();
+        // It dies, so its calls are never heard of again.
+        let work = async {
+            subject.connector.ensure_shared(&shared).await.unwrap();
+            subject.connector.create_vm(&intent).await.unwrap();
+        };
+        let died = async {
+            while process.try_wait().unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! { () = work => process.kill().unwrap(), () = died => {} }
+        cloud.order(Order::Settle).await.unwrap();
+        cloud.order(Order::Kill(None)).await.unwrap();
+        if change % 2 == 0 {
+            // The next one goes on with it.
+            subject.connector.ensure_shared(&shared).await.unwrap();
+            let id = subject.connector.create_vm(&intent).await.unwrap();
+            let held = holds(&cloud).await;
+            let mut names: Vec<_> = held.resources.iter().map(|made| (made.kind, made.name.as_str())).collect();
+            names.sort_unstable();
+            let expected = [
+                (Kind::Network, "inner"),
+                (Kind::Network, "pub"),
+                (Kind::SecurityGroup, "pub"),
+                (Kind::KeyPair, "key"),
+                (Kind::Volume, "disk.1"),
+                (Kind::Volume, "disk.2"),
+                (Kind::Address, "pool"),
+            ];
+            assert_eq!(names, expected, "{change} {moment:?}");
+            let attached = held.resources.iter().filter(|made| made.machine.as_ref() == Some(&id)).count();
+            assert_eq!((held.machines.len(), attached), (1, 3), "{change} {moment:?}");
+        }
+        // What there is of it goes, by the mark alone; the shared part stays until it is its turn.
+        subject.connector.delete_vm(&vm).await.unwrap();
+        subject.connector.delete_shared("inf").await.unwrap();
+        let held = holds(&cloud).await;
+        assert_eq!(held, Held::default(), "{change} {moment:?}");
+        process.wait().unwrap();
+    }
+}
+
+/// A cloud of its own is like the one inside, tells what it holds, and refuses what it cannot read.
+#[tokio::test]
+async fn behind_a_socket_it_is_the_same_cloud() {
+    let directory = tempfile::tempdir().unwrap();
+    let (registry, cloud) = served(directory.path(), "quota = 3").await;
+    subject(registry.connector(&account(&[])).unwrap()).keeps_the_quota(3).await;
+    cloud.order(Order::Impose(String::new())).await.unwrap();
+    let subject = subject(registry.connector(&account(&[])).unwrap());
+    subject.launches_exactly(50).await;
+    subject.finds_by_mark_and_keeps_infrastructures_apart().await;
+    subject.observes_what_exists().await;
+    subject.changes_power().await;
+    subject.makes_one_machine_when_replies_are_lost().await;
+    assert_eq!(holds(&cloud).await, Held::default());
+
+    for faults in ["latency = 5", "quota", "states = failed"] {
+        let refused = cloud.order(Order::Impose(faults.to_owned())).await.unwrap_err();
+        assert_eq!(refused.class, ErrorClass::Invalid, "{refused}");
+    }
+    let taken = server::listen(&directory.path().join("cloud")).unwrap_err();
+    assert!(taken.message.ends_with("another one does already"), "{taken}");
+    let nobody = DummySettings { state_dir: None, socket: Some(directory.path().join("nobody")) };
+    let lonely = Dummy::new(Place::There(Remote::new(nobody.socket.clone().unwrap())), &account(&[])).unwrap();
+    assert_eq!(lonely.find("inf").await.unwrap_err().class, ErrorClass::Transient);
+    let both = DummySettings { state_dir: Some(directory.path().to_owned()), ..nobody };
+    let registry = Registry::new(ConnectorSettings { dummy: both, ..ConnectorSettings::default() });
+    assert_eq!(registry.connector(&account(&[])).err().unwrap().class, ErrorClass::Invalid);
 }
 
 /// Costs that grow with the inventory would show in tens of thousands of machines.
@@ -236,7 +374,7 @@ async fn thousands_of_machines_are_cheap() {
     let found = dummy.find("inf-3").await.unwrap();
     assert_eq!(found.len(), 1000);
     for machine in &found {
-        dummy.delete_vm(&machine.id).await.unwrap();
+        dummy.delete_vm(&machine.mark("inf-3")).await.unwrap();
     }
     let deleted = start.elapsed();
     assert_eq!(cloud.inspect(|inventory| inventory.tenant("@").unwrap().len()).unwrap(), 20_000);

@@ -3,7 +3,7 @@
 use super::{Call, Layer, Next, Operation, Reply, creation::Creation};
 use crate::{
     Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent, Observation,
-    PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent,
+    PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -76,8 +76,8 @@ impl Connector for Layered {
         self.send(Call { id: ids.first(), ..Call::new(Operation::Observe) }, || self.inner.observe(ids)).await
     }
 
-    async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError> {
-        self.send(Call::on(Operation::DeleteVm, id), || Box::pin(deletion(self.inner.delete_vm(id)))).await
+    async fn delete_vm(&self, vm: &VmMark) -> Result<(), ConnectorError> {
+        self.send(Call::about(Operation::DeleteVm, vm), || Box::pin(deletion(self.inner.delete_vm(vm)))).await
     }
 
     async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError> {
@@ -93,10 +93,10 @@ impl Connector for Layered {
         self.send(Call::on(Operation::Power(operation), id), || self.inner.power(id, operation)).await
     }
 
-    async fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<(), ConnectorError> {
+    async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<(), ConnectorError> {
         let only_disks = Resize { disks: resize.disks.clone(), ..Resize::default() } == *resize;
         self.require(|offers| (offers.resize || only_disks) && (offers.attach_disk || resize.disks.is_empty()))?;
-        self.send(Call::on(Operation::Resize, id), || self.inner.resize(id, resize)).await
+        self.send(Call::about(Operation::Resize, vm), || self.inner.resize(vm, resize)).await
     }
 
     async fn snapshot(&self, id: &ProviderId, disk: usize, name: &str) -> Result<String, ConnectorError> {

@@ -30,7 +30,7 @@ pub use retry::{Retry, RetryPolicy};
 pub use timeout::{Timeout, Timeouts};
 pub use trace::Trace;
 
-use crate::{ConnectorError, PowerOperation, ProviderId, VmUid};
+use crate::{ConnectorError, PowerOperation, ProviderId, VmMark, VmUid};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use std::{any::Any, sync::Arc};
@@ -123,6 +123,10 @@ impl<'a> Call<'a> {
 
     pub(crate) fn on(operation: Operation, id: &'a ProviderId) -> Self {
         Self { id: Some(id), ..Self::new(operation) }
+    }
+
+    pub(crate) fn about(operation: Operation, vm: &'a VmMark) -> Self {
+        Self { uid: Some(&vm.uid), id: vm.id.as_ref(), ..Self::within(operation, &vm.infrastructure) }
     }
 
     pub(crate) fn within(operation: Operation, infrastructure: &'a str) -> Self {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     Capabilities, CloudAccount, Connector, Endpoint, ErrorClass, Found, InfrastructureIntent, Observation, Resize,
-    SharedResources, VmIntent,
+    SharedResources, VmIntent, VmMark,
     dummy::{Cloud, Dummy, Faults, Inventory},
 };
 use radl::System;
@@ -151,6 +151,9 @@ impl Connector for Forgetful {
         Ok(SharedResources::default())
     }
     async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError> {
+        if let Some(made) = self.machines.lock().unwrap().iter().find(|machine| machine.uid == intent.uid) {
+            return Ok(made.id.clone());
+        }
         let id = ProviderId(format!("machine-{}", self.made.fetch_add(1, Ordering::Relaxed)));
         self.machines.lock().unwrap().push(Found { uid: intent.uid.clone(), id: id.clone() });
         let reply = self.replies.lock().unwrap().pop_front();
@@ -166,8 +169,8 @@ impl Connector for Forgetful {
     async fn observe(&self, _: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
         Ok(Vec::new())
     }
-    async fn delete_vm(&self, id: &ProviderId) -> Result<(), ConnectorError> {
-        self.machines.lock().unwrap().retain(|machine| machine.id != *id);
+    async fn delete_vm(&self, vm: &VmMark) -> Result<(), ConnectorError> {
+        self.machines.lock().unwrap().retain(|machine| machine.uid != vm.uid);
         Ok(())
     }
     async fn delete_shared(&self, _: &str) -> Result<(), ConnectorError> {
@@ -199,7 +202,7 @@ async fn what_is_not_offered_fails_before_any_layer() {
     let disk = Resize { disks: vec![(1, 1)], ..Resize::default() };
     for error in [
         layered.power(&id, PowerOperation::Stop).await.unwrap_err(),
-        layered.resize(&id, &disk).await.unwrap_err(),
+        layered.resize(&intent(0).mark(), &disk).await.unwrap_err(),
         layered.snapshot(&id, 0, "n").await.unwrap_err(),
         layered.quotas().await.unwrap_err(),
     ] {
@@ -225,7 +228,8 @@ async fn writes_wait_for_each_other_and_reads_do_not_wait_for_them() {
     };
     let (writes, read) = tokio::join!(writes, read);
     assert!(writes.iter().all(Result::is_ok));
-    assert_eq!((start.elapsed().as_secs(), read.as_secs()), (3, 1));
+    // Each write looks first what is there.
+    assert_eq!((start.elapsed().as_secs(), read.as_secs()), (6, 1));
     assert!(!cloud.inspect(Inventory::is_empty).unwrap());
 }
 
@@ -261,7 +265,8 @@ async fn attempts_are_counted_by_outcome_and_dropped_calls_end() {
     for line in [
         r#"imd_cloud_calls_total{cloud="Dummy",operation="create_vm",outcome="ok"} 1"#,
         r#"imd_cloud_calls_total{cloud="Dummy",operation="create_vm",outcome="transient"} 1"#,
-        r#"imd_cloud_call_seconds_sum{cloud="Dummy",operation="create_vm"} 1"#,
+        // A look at what is there, and the creation, of a second each.
+        r#"imd_cloud_call_seconds_sum{cloud="Dummy",operation="create_vm"} 2"#,
         r#"imd_cloud_calls_running{cloud="Dummy"} 0"#,
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line} in\n{text}");

@@ -9,7 +9,7 @@ use crate::{
     account::CloudAccount,
     contract::{
         Capabilities, CloudImage, Connector, Found, InfrastructureIntent, Observation, PowerOperation, ProviderId,
-        Quota, Resize, SharedResources, VmIntent,
+        Quota, Resize, SharedResources, VmIntent, VmMark,
     },
     error::{ConnectorError, ErrorClass},
 };
@@ -85,8 +85,8 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| ids.iter().filter_map(|id| cloud.observe(id).transpose()).collect()).await
     }
 
-    async fn delete_vm(&self, id: &ProviderId) -> Result<()> {
-        let id = id.clone();
+    async fn delete_vm(&self, vm: &VmMark) -> Result<()> {
+        let id = id_of(vm);
         self.blocking(move |cloud| match cloud.locked(&id)? {
             Some((_lock, mark)) => cloud.remove(&mark),
             None => Ok(()),
@@ -104,8 +104,8 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| cloud.power(&id, operation)).await
     }
 
-    async fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
-        let (id, resize) = (id.clone(), resize.clone());
+    async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<()> {
+        let (id, resize) = (id_of(vm), resize.clone());
         self.blocking(move |cloud| cloud.resize(&id, &resize)).await
     }
 
@@ -151,4 +151,9 @@ impl Connector for LocalConnector {
         })
         .await
     }
+}
+
+/// A node has our id as its own, and all that belongs to it is in its folder.
+fn id_of(vm: &VmMark) -> ProviderId {
+    vm.id.clone().unwrap_or_else(|| ProviderId(vm.uid.0.clone()))
 }

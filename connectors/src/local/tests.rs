@@ -116,7 +116,8 @@ impl Lab {
             names.extend((0..2).map(|index| cable(&machine.uid.0, index)));
         }
         for _ in 0..2 {
-            let deleted = found.iter().map(|machine| self.connector.delete_vm(&machine.id));
+            let marks: Vec<_> = found.iter().map(|machine| machine.mark(&self.infrastructure)).collect();
+            let deleted = marks.iter().map(|vm| self.connector.delete_vm(vm));
             futures::future::try_join_all(deleted).await.unwrap();
             self.connector.delete_shared(&self.infrastructure).await.unwrap();
         }
@@ -150,7 +151,7 @@ impl Drop for Lab {
         let cleaning = std::thread::spawn(move || {
             tokio::runtime::Runtime::new().unwrap().block_on(async {
                 for machine in connector.find(&infrastructure).await.unwrap_or_default() {
-                    let _ = connector.delete_vm(&machine.id).await;
+                    let _ = connector.delete_vm(&machine.mark(&infrastructure)).await;
                 }
                 let _ = connector.delete_shared(&infrastructure).await;
             });
@@ -448,8 +449,10 @@ async fn disks_outlive_power_and_become_images() {
 
     let resize =
         Resize { cpu_count: Some(2.0), memory: Some(512_000_000), disks: vec![(2, 32_000_000)], ..Resize::default() };
-    lab.connector.resize(id, &resize).await.unwrap();
-    lab.connector.resize(id, &resize).await.unwrap();
+    let found = lab.connector.find(&lab.infrastructure).await.unwrap();
+    let vm = found.iter().find(|found| found.id == *id).unwrap().mark(&lab.infrastructure);
+    lab.connector.resize(&vm, &resize).await.unwrap();
+    lab.connector.resize(&vm, &resize).await.unwrap();
     let resized = lab.until(id, PowerState::Running).await;
     assert_eq!(resized.features.number("memory.size", "M"), Some(512.0));
     let added = resized.features.text("disk.2.device").unwrap();
@@ -520,7 +523,7 @@ async fn nothing_is_lost_or_made_twice() {
     assert_eq!(other.create_vm(&intents[0]).await.unwrap(), ids[0]);
     assert_eq!(login.run("hostname"), "vnode-0");
     // Given up instead of made.
-    other.delete_vm(&found.iter().find(|f| f.uid == intents[1].uid).unwrap().id).await.unwrap();
+    other.delete_vm(&intents[1].mark()).await.unwrap();
     assert!(!half_made.exists());
 
     // A node that dies by itself is off, and can be started.

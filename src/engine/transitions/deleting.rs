@@ -1,9 +1,12 @@
 //! Machines and infrastructures that go.
 
-use super::super::{
-    draft::{Draft, Effect, WorkResult},
-    error::OperationError,
-    model::{Lifecycle, Vm, Work, WorkKind},
+use super::{
+    super::{
+        draft::{Draft, Effect, WorkResult},
+        error::OperationError,
+        model::{Lifecycle, Vm, Work, WorkKind},
+    },
+    altering,
 };
 use crate::auth::Credentials;
 use contextualization::Cause;
@@ -74,6 +77,7 @@ pub(super) fn start_destroying(draft: &mut Draft, force: bool) -> u64 {
 }
 
 pub(super) fn start_deleting(draft: &mut Draft, numbers: &BTreeSet<u32>) {
+    altering::give_up(draft, numbers);
     let mut remote = BTreeSet::new();
     for &number in numbers {
         // A second deletion beside one that is under way could fail after the first one succeeded.
@@ -160,7 +164,7 @@ pub(super) fn settle(draft: &mut Draft) {
                     fail_destroying(draft, work.id, &work.errors);
                 }
             }
-            WorkKind::Placing { .. } | WorkKind::Adding { .. } => {}
+            WorkKind::Placing { .. } | WorkKind::Adding { .. } | WorkKind::Altering { .. } => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Requests are refused before anything is changed.
 
 mod adding;
+mod altering;
 mod contextualizing;
 mod deleting;
 mod owners;
@@ -9,6 +10,7 @@ mod owners;
 mod tests;
 
 pub use adding::{LaunchFailure, Placement, PlannedVm, add, place};
+pub use altering::alter;
 pub use contextualizing::reconfigure;
 pub use deleting::{destroy, remove};
 pub use owners::{change_owners, give_away};
@@ -19,6 +21,7 @@ use super::{
     observation,
 };
 use adding::{launch_ended, launched, placed, shared_ready};
+use altering::altered;
 use connectors::{Observation, PowerState, ProviderId, SharedResources};
 use contextualization::{Entry, Outcome};
 use contextualizing::{context, context_ended, context_stopped};
@@ -60,6 +63,15 @@ pub enum Event {
         /// The answer, or that there was none.
         answer: Result<Vec<Observation>, ()>,
     },
+    /// The change of a machine ended.
+    Altered {
+        /// The work.
+        work: u64,
+        /// The machine.
+        vm: u32,
+        /// It is as it was asked for, or why not.
+        result: Result<(), String>,
+    },
     /// The deletion of a machine ended.
     Deleted {
         /// The machine.
@@ -95,6 +107,7 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::Launched { vm, result } => launched(draft, vm, result),
         Event::LaunchEnded(work) => launch_ended(draft, work),
         Event::Observed { asked, answer } => observed(draft, &asked, answer),
+        Event::Altered { work, vm, result } => altered(draft, work, vm, result),
         Event::Deleted { vm, result } => deleted(draft, vm, result),
         Event::SharedDeleted(result) => shared_deleted(draft, result),
         Event::Context { generation, entry } => return context(draft, generation, entry),
@@ -159,6 +172,7 @@ pub fn resume(model: &Infrastructure) -> Vec<Effect> {
         match &work.kind {
             WorkKind::Placing { .. } => effects.push(Effect::Place(work.id)),
             WorkKind::Adding { .. } => effects.push(Effect::Launch(work.id)),
+            WorkKind::Altering { .. } => effects.push(Effect::Alter(work.id)),
             WorkKind::Removing { .. } => {}
             WorkKind::Destroying { .. } => {
                 if !model.vms.iter().any(|vm| matches!(vm.lifecycle, Lifecycle::Deleting(_))) {

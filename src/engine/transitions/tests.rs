@@ -8,7 +8,7 @@ use super::super::{
     state::{Clock, vm_state},
     transitions::{self, Event, LaunchFailure, Placement, PlannedVm},
 };
-use connectors::{Endpoint, Observation, PowerState, ProviderId, SharedResources, VmUid};
+use connectors::{Endpoint, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid};
 use contextualization::Outcome;
 use proptest::prelude::*;
 use radl::{Deploy, Features, Radl, System};
@@ -21,6 +21,8 @@ use std::{
 struct World {
     model: Infrastructure,
     cloud: BTreeMap<String, String>,
+    /// Volumes, by the uid of the machine that they carry the mark of.
+    volumes: BTreeSet<String>,
     tasks: Vec<Effect>,
     next: u32,
 }
@@ -34,6 +36,10 @@ enum Step {
     Remove {
         seed: u32,
         context: bool,
+    },
+    /// A volume for a machine that exists.
+    Alter {
+        seed: u32,
     },
     Reconfigure,
     Destroy {
@@ -52,6 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         2 => (0..4u32, any::<bool>()).prop_map(|(number, context)| Step::Add { number, context }),
         2 => (any::<u32>(), any::<bool>()).prop_map(|(seed, context)| Step::Remove { seed, context }),
+        1 => any::<u32>().prop_map(|seed| Step::Alter { seed }),
         1 => Just(Step::Reconfigure),
         1 => any::<bool>().prop_map(|force| Step::Destroy { force }),
         10 => (any::<u32>(), any::<u8>()).prop_map(|(seed, fate)| Step::Work { seed, fate }),
@@ -69,7 +76,7 @@ fn document(number: u32) -> Radl {
 impl World {
     fn new() -> Self {
         let model = Infrastructure::new("inf".to_owned(), 0, Vec::new());
-        Self { model, cloud: BTreeMap::new(), tasks: Vec::new(), next: 0 }
+        Self { model, cloud: BTreeMap::new(), volumes: BTreeSet::new(), tasks: Vec::new(), next: 0 }
     }
 
     /// A commit: the change is stored, then its effects start.
@@ -113,6 +120,15 @@ impl World {
                 let number = seed % u32::try_from(self.model.vms.len()).unwrap();
                 let _ = self.change(|draft| transitions::remove(draft, &[number], context, credentials));
             }
+            Step::Alter { seed } => {
+                let present = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_));
+                let present: Vec<u32> = self.model.vms.iter().filter(present).map(|vm| vm.number).collect();
+                if !present.is_empty() {
+                    let number = present[seed as usize % present.len()];
+                    let resize = Resize { disks: vec![(1, 1)], ..Resize::default() };
+                    let _ = self.change(|draft| transitions::alter(draft, number, resize, credentials));
+                }
+            }
             Step::Reconfigure => {
                 let _ = self.change(|draft| transitions::reconfigure(draft, None, None, credentials));
             }
@@ -154,18 +170,21 @@ impl World {
                 self.tasks.remove(index);
             }
             Effect::Launch(work) => self.launch(index, work, fate),
+            Effect::Alter(work) => self.alter(index, work, fate),
             Effect::Delete(numbers) => {
                 self.tasks.remove(index);
                 for number in numbers {
                     let uid = self.model.vm(number).unwrap().uid.0.clone();
                     if !fails {
                         self.cloud.remove(&uid);
+                        self.volumes.remove(&uid);
                     }
                     let result = if fails { Err("the cloud refuses".to_owned()) } else { Ok(()) };
                     self.report(Event::Deleted { vm: number, result });
                     if fails && self.model.vm(number).unwrap().lifecycle == Lifecycle::Gone {
                         // A forced delete gives up what the cloud refuses to delete, and says so.
                         self.cloud.remove(&uid);
+                        self.volumes.remove(&uid);
                     }
                 }
             }
@@ -181,6 +200,22 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The volume is made, with its reply or without, or it is not, or the daemon dies in between.
+    fn alter(&mut self, index: usize, work: u64, fate: u8) {
+        self.tasks.remove(index);
+        let kind = self.model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
+        let Some(WorkKind::Altering { vm, .. }) = kind else { return };
+        let vm = *vm;
+        if fate % 2 == 0 || fate > 128 {
+            self.volumes.insert(self.model.vm(vm).unwrap().uid.0.clone());
+        }
+        if fate >= 200 {
+            return self.step(Step::Crash);
+        }
+        let result = if fate % 2 == 0 { Ok(()) } else { Err("the cloud refuses".to_owned()) };
+        self.report(Event::Altered { work, vm, result });
     }
 
     fn launch(&mut self, index: usize, work: u64, fate: u8) {
@@ -293,7 +328,7 @@ proptest! {
                 .filter(|vm| !matches!(vm.lifecycle, Lifecycle::Gone | Lifecycle::Failed { leftover: false, .. }))
                 .map(|vm| vm.uid.0.clone())
                 .collect();
-            for uid in world.cloud.keys() {
+            for uid in world.cloud.keys().chain(&world.volumes) {
                 prop_assert!(known.contains(uid), "{uid} exists and nobody will ever delete it");
             }
         }
@@ -310,6 +345,7 @@ proptest! {
             prop_assert!(world.model.deleted, "a delete that does not end: {:?}", world.model.work);
         }
         prop_assert!(world.cloud.is_empty(), "left behind: {:?}", world.cloud);
+        prop_assert!(world.volumes.is_empty(), "volumes left behind: {:?}", world.volumes);
     }
 }
 

@@ -1,0 +1,307 @@
+//! What the simulated cloud holds, by account, changed by events alone.
+
+use crate::{PowerState, ProviderId, VmUid};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Ids are hundredths of a second since 1970: none is older than this (of 2001).
+const OLDEST_ID: u64 = 100_000_000_000;
+
+/// A machine of the simulated cloud.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The cloud's id; given by the cloud.
+    pub id: ProviderId,
+    /// Mark: the infrastructure.
+    pub infrastructure: String,
+    /// Mark: our id.
+    pub uid: VmUid,
+    /// Number inside the infrastructure.
+    pub number: u32,
+    /// Host name with its domain.
+    pub fqdn: String,
+    /// Network of its first interface.
+    pub network: Option<String>,
+    /// Whether that network is public.
+    pub public: bool,
+    /// Marks besides our own.
+    pub tags: Vec<(String, String)>,
+    /// When it was made, in milliseconds since 1970 (UTC); given by the cloud.
+    pub created: u64,
+    /// State since the last change of power; none while the schedule of states decides.
+    pub power: Option<PowerState>,
+    /// Sizes changed since it was made.
+    #[serde(default)]
+    pub sizes: Sizes,
+}
+
+impl Machine {
+    /// Whether it was made elsewhere and taken over: it carries no mark.
+    fn is_adopted(&self) -> bool {
+        self.infrastructure.is_empty()
+    }
+}
+
+/// Sizes of a machine that were changed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// Cores.
+    pub cpu_count: Option<f64>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Accelerators.
+    pub gpu_count: Option<f64>,
+    /// Size name.
+    pub instance_type: Option<String>,
+    /// Bytes of the disks added, by their number.
+    pub disks: BTreeMap<usize, u64>,
+}
+
+/// What a [`Resource`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A network.
+    Network,
+    /// Rules of a network with `outports`.
+    SecurityGroup,
+    /// The public key of a machine.
+    KeyPair,
+    /// A data disk.
+    Volume,
+    /// A public address.
+    Address,
+}
+
+/// Something besides machines that an account holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// The cloud's id; given by the cloud.
+    pub id: ProviderId,
+    /// What it is.
+    pub kind: Kind,
+    /// Its name: network of the document, `disk.N` of a volume, pool of an address.
+    pub name: String,
+    /// Mark: the infrastructure.
+    pub infrastructure: String,
+    /// Mark: the machine that it was made for; none when all machines share it.
+    pub uid: Option<VmUid>,
+    /// Bytes of a volume.
+    pub size: Option<u64>,
+    /// Machine that it is attached to.
+    pub machine: Option<ProviderId>,
+}
+
+impl Resource {
+    /// Whether both are of one kind, name and mark: what was asked for once.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.kind, &self.name, &self.infrastructure, &self.uid)
+            == (other.kind, &other.name, &other.infrastructure, &other.uid)
+    }
+}
+
+/// A change of the inventory of one account.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Event {
+    /// A machine was made or changed.
+    Machine(Box<Machine>),
+    /// A machine was deleted.
+    MachineGone(ProviderId),
+    /// Something else was made or changed.
+    Resource(Box<Resource>),
+    /// Something else was deleted.
+    ResourceGone(ProviderId),
+    /// An image was made.
+    Image(String),
+    /// An image was deleted.
+    ImageGone(String),
+}
+
+/// One line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub tenant: String,
+    pub event: Event,
+}
+
+/// What one account holds.
+#[derive(Debug, Default)]
+pub struct Tenant {
+    machines: HashMap<ProviderId, Machine>,
+    by_uid: HashMap<VmUid, BTreeSet<ProviderId>>,
+    by_infrastructure: HashMap<String, BTreeSet<ProviderId>>,
+    resources: BTreeMap<ProviderId, Resource>,
+    /// Resources by their infrastructure and machine.
+    by_mark: BTreeMap<(String, Option<VmUid>), BTreeSet<ProviderId>>,
+    images: BTreeSet<String>,
+}
+
+impl Tenant {
+    /// How many machines there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.machines.len()
+    }
+
+    /// Whether there is nothing at all: no machine, no other resource, no image.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty() && self.resources.is_empty() && self.images.is_empty()
+    }
+
+    /// All machines, in no order.
+    pub fn machines(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.values()
+    }
+
+    /// The machine with this id.
+    #[must_use]
+    pub fn machine(&self, id: &ProviderId) -> Option<&Machine> {
+        self.machines.get(id)
+    }
+
+    /// The machines that carry this mark, oldest first.
+    pub fn machines_of(&self, uid: &VmUid) -> impl Iterator<Item = &Machine> {
+        self.by_uid.get(uid).into_iter().flatten().filter_map(|id| self.machines.get(id))
+    }
+
+    /// The machines that carry the mark of an infrastructure, oldest first.
+    pub fn machines_in(&self, infrastructure: &str) -> impl Iterator<Item = &Machine> {
+        let ids = self.by_infrastructure.get(infrastructure);
+        ids.into_iter().flatten().filter_map(|id| self.machines.get(id))
+    }
+
+    /// Everything besides machines and images, oldest first.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.values()
+    }
+
+    /// The resource with this id.
+    #[must_use]
+    pub fn resource(&self, id: &ProviderId) -> Option<&Resource> {
+        self.resources.get(id)
+    }
+
+    /// The resources of one machine, or those that the machines of an infrastructure share, oldest first.
+    pub fn resources_of(&self, infrastructure: &str, uid: Option<&VmUid>) -> impl Iterator<Item = &Resource> + use<'_> {
+        let ids = self.by_mark.get(&(infrastructure.to_owned(), uid.cloned()));
+        ids.into_iter().flatten().filter_map(|id| self.resources.get(id))
+    }
+
+    /// URLs of the images made.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().map(String::as_str)
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Machine(machine) => {
+                self.by_uid.entry(machine.uid.clone()).or_default().insert(machine.id.clone());
+                let siblings = self.by_infrastructure.entry(machine.infrastructure.clone()).or_default();
+                siblings.insert(machine.id.clone());
+                self.machines.insert(machine.id.clone(), *machine);
+            }
+            Event::MachineGone(id) => {
+                let Some(machine) = self.machines.remove(&id) else { return };
+                let mark = (machine.infrastructure.clone(), Some(machine.uid.clone()));
+                for belonging in self.by_mark.get(&mark).into_iter().flatten() {
+                    if let Some(resource) = self.resources.get_mut(belonging) {
+                        resource.machine.take_if(|machine| *machine == id);
+                    }
+                }
+                take(&mut self.by_uid, &machine.uid, &id);
+                take(&mut self.by_infrastructure, &machine.infrastructure, &id);
+            }
+            Event::Resource(resource) => {
+                let mark = (resource.infrastructure.clone(), resource.uid.clone());
+                self.by_mark.entry(mark).or_default().insert(resource.id.clone());
+                self.resources.insert(resource.id.clone(), *resource);
+            }
+            Event::ResourceGone(id) => {
+                let Some(resource) = self.resources.remove(&id) else { return };
+                let mark = (resource.infrastructure, resource.uid);
+                if let Some(ids) = self.by_mark.get_mut(&mark) {
+                    ids.remove(&id);
+                    if ids.is_empty() {
+                        self.by_mark.remove(&mark);
+                    }
+                }
+            }
+            Event::Image(url) => {
+                self.images.insert(url);
+            }
+            Event::ImageGone(url) => {
+                self.images.remove(&url);
+            }
+        }
+    }
+}
+
+/// Takes an id out of an index, and its entry when it was the last one.
+fn take<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<ProviderId>>, key: &K, id: &ProviderId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.remove(id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// Everything that the simulated cloud holds, by account (`<username>@<host>`).
+#[derive(Debug, Default)]
+pub struct Inventory {
+    tenants: BTreeMap<String, Tenant>,
+    first_id: Option<u64>,
+    last_id: u64,
+}
+
+/// Whether another simulated cloud gave this id out: the reference's, whose machines live on here, or one that was kept
+/// in the memory of an earlier daemon. Ids only grow, so it is older than `first_id`.
+pub(super) fn made_elsewhere(id: &ProviderId, first_id: Option<u64>) -> bool {
+    id.0.parse::<u64>().is_ok_and(|id| id >= OLDEST_ID && first_id.is_none_or(|first| id < first))
+}
+
+impl Inventory {
+    /// The first id that was given out.
+    pub(super) fn first_id(&self) -> Option<u64> {
+        self.first_id
+    }
+
+    /// The last id that was given out.
+    pub(super) fn last_id(&self) -> u64 {
+        self.last_id
+    }
+
+    /// What one account holds; none when it never had anything.
+    #[must_use]
+    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.get(name)
+    }
+
+    /// All accounts.
+    pub fn tenants(&self) -> impl Iterator<Item = (&str, &Tenant)> {
+        self.tenants.iter().map(|(name, tenant)| (name.as_str(), tenant))
+    }
+
+    /// Whether nothing is left of anything that was made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tenants.values().all(Tenant::is_empty)
+    }
+
+    pub(super) fn apply(&mut self, entry: Entry) {
+        let made = match &entry.event {
+            Event::Machine(machine) if !machine.is_adopted() => Some(&machine.id),
+            Event::Resource(resource) => Some(&resource.id),
+            _ => None,
+        };
+        if let Some(id) = made {
+            let id = id.0.parse().unwrap_or(0);
+            self.first_id.get_or_insert(id);
+            self.last_id = self.last_id.max(id);
+        }
+        self.tenants.entry(entry.tenant).or_default().apply(entry.event);
+    }
+}
