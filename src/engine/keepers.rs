@@ -43,12 +43,21 @@ impl Inner {
         caller: &Caller,
         id: &str,
     ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
+        self.keeper_if(id, |model| caller.may_access(&model.owners) || caller.is_infrastructure(id)).await
+    }
+
+    /// The keeper of an infrastructure that `may` be used.
+    pub(super) async fn keeper_if(
+        self: &Arc<Self>,
+        id: &str,
+        may: impl FnOnce(&Infrastructure) -> bool,
+    ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
         let handle = match self.directory.handle(id) {
             Some(handle) => handle,
             None => self.load(id).await?,
         };
         let model = handle.snapshot();
-        if !caller.may_access(&model.owners) && !caller.is_infrastructure(id) {
+        if !may(&model) {
             return Err(OperationError::NotOwner);
         }
         if model.deleted {

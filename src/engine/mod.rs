@@ -8,7 +8,7 @@
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
-//! | [`operations`], `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`] | what the APIs can ask for |
+//! | [`operations`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
 
 mod changes;
 mod children;
@@ -22,10 +22,12 @@ pub mod exchange;
 pub mod keeper;
 mod keepers;
 mod launch;
+mod listings;
 mod memo;
 pub mod model;
 mod observation;
 pub mod operations;
+pub mod outputs;
 mod owners;
 mod placement;
 mod refresh;
@@ -37,6 +39,7 @@ pub mod settings;
 pub mod state;
 pub mod statistics;
 pub mod transitions;
+pub mod tunnels;
 
 pub use error::OperationError;
 pub use memo::Rendering;
@@ -50,6 +53,7 @@ use crate::{
 };
 use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
 use directory::Directory;
+use listings::Listings;
 use model::{CloudRef, Infrastructure};
 use settings::ExposedAuth;
 use state::Clock;
@@ -71,6 +75,7 @@ pub struct Inner {
     ssh: contextualization::ssh::SshLimits,
     identity_key: KeyedHash,
     directory: Directory,
+    listings: Listings,
     /// The tasks of contextualizations.
     contexts: TaskTracker,
     /// Infrastructures with changes that the store refused and that are tried again, and why.
@@ -120,6 +125,7 @@ impl Engine {
             ssh,
             identity_key,
             directory,
+            listings: Listings::default(),
             contexts,
             unsaved,
             now,

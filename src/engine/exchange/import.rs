@@ -167,6 +167,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         failure: None,
         host_key: None,
         proxy_host_key: None,
+        tunnel_key: None,
         created: record.creation_date.unwrap_or(created),
         foreign: (!record.extra.is_empty()).then(|| Arc::new(record.extra)),
         text: Default::default(),
