@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        http::{Listener, Tls, TlsError},
+        http::{Listener, Tls, TlsError, tls},
         peers,
         rest::{self, RestSettings, RestState},
         xmlrpc::{self, XmlRpcSettings, XmlRpcState},
@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config},
     engine::{
         Engine, EngineSettings,
-        settings::{BootMode, ExposedAuth},
+        settings::{BootMode, ExposedAuth, TunnelSettings},
     },
     pages::FilePages,
     store::{
@@ -230,8 +230,10 @@ pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(En
     let identity_key: KeyedHash = Arc::new(move |user, password| keyring.owner_key(user, password));
     let authenticator = Arc::new(Authenticator::new(config, identity_key.clone()));
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
+    let mut settings = engine_settings(config);
+    settings.tunnels = tunnel_settings(config)?;
     let engine =
-        Engine::open(engine_settings(config), store, registry, ssh, identity_key, Arc::new(SystemTime::now), cluster)
+        Engine::open(settings, store, registry, ssh, identity_key, Arc::new(SystemTime::now), cluster)
             .await?;
     if let Some(listener) = listener {
         tokio::spawn(peers::serve(engine.clone(), listener));
@@ -330,8 +332,19 @@ fn engine_settings(config: &Config) -> EngineSettings {
             config::ExposeAuth::Full => ExposedAuth::Full,
             config::ExposeAuth::None => ExposedAuth::None,
         },
+        tunnels: None,
         contextualization: Arc::new(contextualization_settings(config)),
     }
+}
+
+/// How machines reach the REST API, none if they are not to open tunnels.
+fn tunnel_settings(config: &Config) -> Result<Option<TunnelSettings>, StartError> {
+    if !config.ssh_reverse_tunnels || !config.activate_rest {
+        return Ok(None);
+    }
+    let pinned = config.rest_ssl.then(|| tls::pinned_key(&config.rest_ssl_certfile)).transpose();
+    let pinned_key = pinned.map_err(|source| StartError::Tls { api: "REST", source })?;
+    Ok(Some(TunnelSettings { public_url: config.public_url.clone(), pinned_key }))
 }
 
 fn contextualization_settings(config: &Config) -> Settings {

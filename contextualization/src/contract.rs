@@ -49,6 +49,8 @@ pub struct VmFacts {
     pub proxy_host_key: Option<String>,
     /// Port 20000 + this number is the VM's reverse tunnel on the master.
     pub creation_id: u32,
+    /// Public key of that tunnel, `TYPE BASE64`; none when the machine never asked for one.
+    pub tunnel_key: Option<String>,
 }
 
 /// A key pair in OpenSSH form.

@@ -114,6 +114,12 @@ impl Node {
         }
     }
 
+    /// Whether it is a scalar without quotes and tag, whose text says its type.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.tag.is_none() && matches!(self.kind, Kind::Scalar(_, ScalarStyle::Plain))
+    }
+
     /// The last value under `key` of a map.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {

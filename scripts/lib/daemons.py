@@ -124,10 +124,14 @@ MAX_SIMULTANEOUS_LAUNCHES = 5
     return kind("imd", [binary, "--config", f"{folder}/im.cfg"], port, cwd=folder, rpc_port=rpc_port)
 
 
-def start_reference(venv, work, kind=Server):
+def start_reference(venv, work, kind=Server, keep=False):
+    """With `keep`, over the database that an earlier one left."""
     folder = os.path.join(work, "reference")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("upper", "work"):
+        shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+    os.makedirs(folder, exist_ok=True)
     port, rpc_port = free_port(), free_port()
     command = reference_command(venv, folder, port, rpc_port, f"sqlite://{folder}/inf.dat")
     return kind("reference", command, port, cwd=folder, rpc_port=rpc_port)

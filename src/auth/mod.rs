@@ -82,6 +82,13 @@ impl Caller {
         self.identities.iter().any(|who| who.username.strip_prefix(scoped::USER_PREFIX) == Some(id))
     }
 
+    /// Whether the caller shows the token of this machine.
+    #[must_use]
+    pub fn is_machine(&self, infrastructure: &str, vm: u32) -> bool {
+        let name = scoped::machine_user(infrastructure, vm);
+        self.identities.iter().any(|who| who.username == name)
+    }
+
     /// Those of the identities that are users: they own what the caller makes.
     #[must_use]
     pub fn owners(&self) -> Vec<Identity> {

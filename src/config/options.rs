@@ -341,7 +341,7 @@ section! {
         /// Whether stopping the daemon ends running contextualizations, which else go on by themselves.
         ctxt_kill_on_stop: bool = "False", Active;
         /// Whether machines that cannot be reached from here connect back.
-        ssh_reverse_tunnels: bool = "True", Later("reverse tunnels");
+        ssh_reverse_tunnels: bool = "True", Later("machines are not given their boot command; a user can run it there, see docs/api.md");
         /// Seconds between two looks at a running configuration.
         check_ctxt_process_interval: u32 = "10", NoEffect("progress is followed live");
         /// Seconds between two turns of the configuration manager.

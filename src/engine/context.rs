@@ -195,6 +195,7 @@ pub(super) fn facts(model: &Infrastructure) -> Vec<VmFacts> {
         host_key: vm.host_key.clone(),
         proxy_host_key: vm.proxy_host_key.clone(),
         creation_id: vm.number,
+        tunnel_key: vm.tunnel_key.clone(),
     })
     .collect()
 }

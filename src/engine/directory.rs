@@ -4,7 +4,10 @@ use super::keeper::Handle;
 use crate::store::IndexRow;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::OnceCell;
 
@@ -22,6 +25,7 @@ pub struct Slot {
 #[derive(Default)]
 pub struct Directory {
     slots: RwLock<Slots>,
+    version: AtomicU64,
 }
 
 #[derive(Default)]
@@ -52,6 +56,18 @@ impl Directory {
         slots.next += 1;
         slots.by_age.insert(order, id.clone());
         slots.by_id.insert(id, Slot { owners: Arc::new(owners), handle, order });
+        self.changed();
+    }
+
+    /// Grows whenever an infrastructure comes, goes or changes hands.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Says that one of them has other owners now.
+    pub fn changed(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Forgets one.
@@ -59,6 +75,7 @@ impl Directory {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.by_id.remove(id) {
             slots.by_age.remove(&slot.order);
+            self.changed();
         }
     }
 

@@ -355,9 +355,12 @@ impl Keeper {
             commit_point::pass();
             self.told = told;
             self.next_sequence += count;
-            self.model = Arc::new(draft.model);
+            let former = std::mem::replace(&mut self.model, Arc::new(draft.model));
             self.children.follow(&self.model);
             self.snapshot.send_replace(self.model.clone());
+            if former.owners != self.model.owners {
+                self.inner.directory.changed();
+            }
             if count > 0 {
                 self.events.send_replace(self.next_sequence - 1);
             }

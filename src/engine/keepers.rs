@@ -104,11 +104,20 @@ impl Inner {
         caller: &Caller,
         id: &str,
     ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
+        self.keeper_if(id, |model| may_use(caller, id, model)).await
+    }
+
+    /// The keeper of an infrastructure that `may` be used.
+    pub(super) async fn keeper_if(
+        self: &Arc<Self>,
+        id: &str,
+        may: impl FnOnce(&Infrastructure) -> bool,
+    ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
         let handle = match self.directory.handle(id) {
             Some(handle) => handle,
             None => self.load(id).await?,
         };
-        let model = admit(caller, id, handle.snapshot())?;
+        let model = admit_if(handle.snapshot(), may)?;
         Ok((handle, model))
     }
 
@@ -157,7 +166,18 @@ pub(super) fn admit(
     id: &str,
     model: Arc<Infrastructure>,
 ) -> Result<Arc<Infrastructure>, OperationError> {
-    if !caller.may_access(&model.owners) && !caller.is_infrastructure(id) {
+    admit_if(model, |model| may_use(caller, id, model))
+}
+
+fn may_use(caller: &Caller, id: &str, model: &Infrastructure) -> bool {
+    caller.may_access(&model.owners) || caller.is_infrastructure(id)
+}
+
+fn admit_if(
+    model: Arc<Infrastructure>,
+    may: impl FnOnce(&Infrastructure) -> bool,
+) -> Result<Arc<Infrastructure>, OperationError> {
+    if !may(&model) {
         return Err(OperationError::NotOwner);
     }
     if model.deleted { Err(OperationError::DeletedInfrastructure) } else { Ok(model) }

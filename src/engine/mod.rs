@@ -10,7 +10,7 @@
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`cluster`] | several daemons over one store |
-//! | [`operations`], `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`] | what the APIs can ask for |
+//! | [`operations`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
 
 mod alter;
 mod changes;
@@ -27,10 +27,12 @@ pub mod exchange;
 pub mod keeper;
 mod keepers;
 mod launch;
+mod listings;
 mod memo;
 pub mod model;
 mod observation;
 pub mod operations;
+pub mod outputs;
 mod owners;
 mod placement;
 mod refresh;
@@ -43,6 +45,7 @@ pub mod settings;
 pub mod state;
 pub mod statistics;
 pub mod transitions;
+pub mod tunnels;
 
 pub use error::OperationError;
 pub use memo::Rendering;
@@ -57,6 +60,7 @@ use crate::{
 use cluster::{Cluster, ClusterSettings};
 use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
 use directory::Directory;
+use listings::Listings;
 use model::{CloudRef, Infrastructure};
 use settings::ExposedAuth;
 use state::Clock;
@@ -78,6 +82,7 @@ pub struct Inner {
     ssh: contextualization::ssh::SshLimits,
     identity_key: KeyedHash,
     directory: Directory,
+    listings: Listings,
     /// The tasks of contextualizations.
     contexts: TaskTracker,
     /// Infrastructures with changes that the store refused and that are tried again, and why.
@@ -136,6 +141,7 @@ impl Engine {
             ssh,
             identity_key,
             directory,
+            listings: Listings::default(),
             contexts,
             unsaved,
             now,

@@ -131,6 +131,9 @@ pub struct Vm {
     /// Host key of its proxy host seen first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_host_key: Option<String>,
+    /// Public key of its reverse tunnel, the first one that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel_key: Option<String>,
     /// Creation, seconds since the epoch.
     pub created: i64,
     /// What a connector of the reference kept of an imported machine (volumes, addresses, keys), as it came.

@@ -31,10 +31,21 @@ pub struct EngineSettings {
     pub vm_tag_username: Option<String>,
     /// VM_TAG_INF_ID
     pub vm_tag_inf_id: Option<String>,
+    /// SSH_REVERSE_TUNNELS: how machines reach this daemon to open one; none: they open none.
+    pub tunnels: Option<TunnelSettings>,
     /// CTXT_EXPOSE_AUTH
     pub exposed_auth: ExposedAuth,
     /// Options of the contextualization.
     pub contextualization: Arc<contextualization::Settings>,
+}
+
+/// How machines reach this daemon.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelSettings {
+    /// PUBLIC_URL; none: machines get no boot command, but may be told the address that they call.
+    pub public_url: Option<String>,
+    /// Digest of the public key of this daemon's own certificate in the form of curl's `--pinnedpubkey`; none without TLS.
+    pub pinned_key: Option<String>,
 }
 
 /// What recipes see as IM_INFRASTRUCTURE_AUTH.

@@ -10,6 +10,7 @@ mod sandbox;
 mod stop;
 #[path = "../support/process.rs"]
 mod support;
+mod tunnels;
 
 use std::path::Path;
 

@@ -37,6 +37,15 @@ async fn what_is_given_away_comes_back_as_it_was() {
     let text = "Error Impporting Inf.: Trying to add an existing infrastructure ID.";
     assert_eq!((refused.status.as_u16(), refused.text.as_str()), (400, text));
 
+    let typed = |kind: &'static str| {
+        Answer::of(
+            server.request(Method::PUT, "/infrastructures").header(header::CONTENT_TYPE, kind).body(given.to_string()),
+        )
+    };
+    assert_eq!(typed("text/plain").await.text, "Unsupported Media Type ['text/plain']");
+    let accepting = server.request(Method::GET, &format!("{path}/data")).header(header::ACCEPT, "text/plain");
+    assert_eq!(Answer::of(accepting).await.text, "Unsupported Accept Media Types: ['text/plain']");
+
     let uri = server.url(&path);
     assert_eq!(import(&server, &given).await.parts(), (200, "text/uri-list", uri.as_str()));
     assert_eq!(import(&server, &given).await.text, text, "it is in use");
@@ -71,11 +80,42 @@ async fn machines_that_the_reference_made_live_on() {
     server.wait_for(path, "configured").await;
     assert_eq!(server.get(&format!("{path}/authorization")).await.text, "user");
     assert_eq!(server.get(&format!("{path}/tosca")).await.text, "tosca_definitions_version: tosca_simple_yaml_1_0\n");
+    assert_eq!(server.get(&format!("{path}/outputs")).await.parts(), (200, "application/json", r#"{"outputs": {}}"#));
+    let as_json = server.get_json(&format!("{path}/tosca")).await;
+    assert_eq!(as_json.json(), json!({"tosca": "tosca_definitions_version: tosca_simple_yaml_1_0\n"}));
+    for accept in ["text/plain", "text/*"] {
+        for property in ["outputs", "state"] {
+            let request = server.request(Method::GET, &format!("{path}/{property}")).header(header::ACCEPT, accept);
+            let text = format!("Unsupported Accept Media Types: ['{accept}']");
+            assert_eq!(Answer::of(request).await.text, text, "{property}");
+        }
+    }
     let again = exported(&server, &format!("{path}/data")).await;
     assert_eq!((&again["vm_list"][0]["volumes"], &again["extra_info"]), (&json!(["v"]), &record["extra_info"]));
     assert_eq!(server.put(&format!("{path}/vms/0/stop")).await.text, "");
     server.wait_for(path, "stopped").await;
     assert_eq!(server.delete(path).await.text, "");
+
+    // Outputs that say a value have it; others are not evaluated.
+    for (number, outputs, expected) in [
+        (
+            1,
+            "    text: {value: a}\n    number: {value: 5}\n    list: {value: [yes, '5', 1.5, {b: null}]}\n",
+            Some(json!({"text": "a", "number": 5, "list": [true, "5", 1.5, {"b": null}]})),
+        ),
+        (2, "    ip: {value: {get_attribute: [a, private_address]}}\n", None),
+    ] {
+        record["id"] = format!("79afabdc-e62e-11f1-beb6-02fc0000000{number}").into();
+        let text =
+            format!("tosca_definitions_version: tosca_simple_yaml_1_0\ntopology_template:\n  outputs:\n{outputs}");
+        record["extra_info"] = json!({"TOSCA": text});
+        assert_eq!(import(&server, &record).await.status, 200);
+        let answer = server.get(&format!("/infrastructures/{}/outputs", record["id"].as_str().unwrap())).await;
+        match expected {
+            Some(values) => assert_eq!(answer.json(), json!({"outputs": values})),
+            None => assert_eq!(answer.status, 400, "{}", answer.text),
+        }
+    }
 
     for (document, why) in [(json!({}), "missing field `id`"), (json!([]), "invalid length 0")] {
         let refused = import(&server, &document).await;

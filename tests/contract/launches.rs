@@ -1,6 +1,10 @@
 //! Launches that fail or last, and the modes of the daemon (spec/api.md 4.4, 4.6, 4.8).
 
-use crate::support::{Answer, STRANGER, Server, document};
+use crate::{
+    support::{Answer, STRANGER, Server, document},
+    xmlrpc::{auth, string},
+};
+use dxr::Value;
 use imd::api::rest::RestSettings;
 use reqwest::{Method, header};
 use serde_json::json;
@@ -88,7 +92,19 @@ async fn operations_that_exclude_each_other() {
     let refused = delete(&path).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (409, &json!(409)), "{}", refused.text);
     let message = refused.json()["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("Error Destroying Inf: Invalid State to perform this operation."), "{message}");
+    let told = "Error Destroying Inf: Invalid State to perform this operation. (";
+    assert!(message.starts_with(told) && message.ends_with(" is running)"), "{message}");
+    let vm = format!("{path}/vms/0");
+    let body = "system node ( memory.size = 1g )";
+    while server.get(&vm).await.status == 404 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let early = Answer::of(server.request_on(Method::PUT, &vm, slow).body(body)).await;
+    let expected = "Error modifying resources: Invalid State to perform this operation. (launching the VM is running)";
+    assert_eq!((early.status.as_u16(), early.text.as_str()), (409, expected));
+    let info = string(path.rsplit('/').next().unwrap());
+    let refused = server.refused("DestroyInfrastructure", &[info, auth()]).await;
+    assert!(refused.starts_with("Invalid State to perform this operation. ("), "{refused}");
     server.wait_for(&path, "configured").await;
 
     // A deletion that was accepted goes on: nothing can be added, a second one is no error, then all is gone.
@@ -120,7 +136,7 @@ async fn a_client_that_hangs_up_does_not_undo_a_create() {
 #[tokio::test]
 async fn modes_of_the_daemon() {
     let server = Server::start().await;
-    let path = server.create(1).await;
+    let (path, other) = (server.create(1).await, server.create(1).await);
     let vm = format!("{path}/vms/0");
     let disabled = "Function currently disabled.";
 
@@ -135,15 +151,42 @@ async fn modes_of_the_daemon() {
         (Method::PUT, format!("{vm}/disks/0/snapshot?image_name=a"), "Error creating snapshot: "),
         (Method::DELETE, vm.clone(), "Error Removing resources: "),
         (Method::DELETE, path.clone(), "Error Destroying Inf: "),
+        (Method::PUT, format!("{path}/start"), "Error in start operation: "),
+        (Method::PUT, format!("{vm}/start"), "Error in start op in VM: "),
+        (Method::PUT, format!("{vm}/stop"), "Error in stop op in VM: "),
+        (Method::GET, format!("{path}/data?delete=yes"), "Error Getting Inf. prop: "),
     ];
+    let data = server.get(&format!("{path}/data")).await.json()["data"].as_str().unwrap().to_owned();
+    let import = Answer::of(server.request(Method::PUT, "/infrastructures").body(data.clone())).await;
+    assert_eq!(import.parts(), (403, TEXT, format!("Error Impporting Inf: {disabled}").as_str()));
     for (method, path, prefix) in cases {
         let answer = Answer::of(server.request(method.clone(), &path).body(document(1))).await;
         assert_eq!(answer.parts(), (403, TEXT, format!("{prefix}{disabled}").as_str()), "{method} {path}");
     }
-    assert_eq!(server.get(&vm).await.status, 200);
+    let inf = string(path.rsplit('/').next().unwrap());
+    for (method, arguments) in [
+        ("CreateInfrastructure", vec![string(&document(1)), auth()]),
+        ("ImportInfrastructure", vec![string(&data), auth()]),
+        ("AddResource", vec![inf.clone(), string(&document(1)), auth()]),
+        ("RemoveResource", vec![inf.clone(), string("0"), auth()]),
+        ("AlterVM", vec![inf.clone(), string("0"), string("system node ( memory.size = 1g )"), auth()]),
+        ("Reconfigure", vec![inf.clone(), string(""), auth()]),
+        ("StopInfrastructure", vec![inf.clone(), auth()]),
+        ("RebootVM", vec![inf.clone(), string("0"), auth()]),
+        ("DestroyInfrastructure", vec![inf.clone(), auth()]),
+        ("ExportInfrastructure", vec![inf.clone(), Value::Boolean(true), auth()]),
+    ] {
+        assert_eq!(server.refused(method, &arguments).await, disabled, "{method}");
+    }
+    for path in ["", "/state", "/radl", "/contmsg", "/data", "/vms/0", "/vms/0/command"] {
+        assert_eq!(server.get(&format!("{}{path}", vm.trim_end_matches("/vms/0"))).await.status, 200, "{path}");
+    }
+    assert_eq!(server.post("/infrastructures?dry_run=yes", document(1)).await.status, 200);
 
     let server = server.restarted("BOOT_MODE = 2").await;
     assert_eq!(server.delete(&vm).await.status, 403);
+    assert_eq!(server.put(&format!("{vm}/stop")).await.status, 403);
+    assert_eq!(server.get(&format!("{other}/data?delete=yes")).await.status, 200);
     assert_eq!(server.delete(&path).await.parts(), (200, "text/plain", ""));
     assert_eq!(server.get("/infrastructures").await.text, "");
 }

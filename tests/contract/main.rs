@@ -1,10 +1,13 @@
 //! The contract of both APIs, walked over real sockets: one module per resource of REST, and those of XML-RPC.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod authorization;
 mod clouds;
+mod command;
 mod errors;
 mod events;
 mod exchange;
+mod holes;
 mod infrastructures;
 mod launches;
 mod owners;

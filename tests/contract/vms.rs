@@ -43,6 +43,34 @@ async fn info_and_properties() {
     assert_eq!(server.get_json(&format!("{vm}/contmsg")).await.json(), json!({"contmsg": log.text}));
 }
 
+/// Names get the number of their machine, that of the first interface is made up where none is asked for; `contmsg` and
+/// `radl` name what was stored, without the sections that the daemon needs for itself.
+#[tokio::test]
+async fn names_and_sections() {
+    let server = Server::start().await;
+    let text = "network pub ( outbound = 'yes' )\nnetwork inner ()
+system front ( net_interface.0.connection = 'pub' and net_interface.1.connection = 'inner' and
+  disk.0.image.url = 'mock0://linux.for.ev.er/image1' )
+system wn ( net_interface.0.connection = 'inner' and net_interface.0.dns_name = 'wn-#N#' and
+  disk.0.image.url = 'mock0://linux.for.ev.er/image1' )
+contextualize ()\ndeploy front 1\ndeploy wn 2\n";
+    let made = server.post("/infrastructures", text.to_owned()).await;
+    let path = made.text.replace(&server.url(""), "");
+    server.wait_for(&path, "configured").await;
+    for (number, name) in [(0, "vnode-0"), (1, "wn-1"), (2, "wn-2")] {
+        assert_eq!(server.get(&format!("{path}/vms/{number}/net_interface.0.dns_name")).await.text, name);
+    }
+    let more = "network inner\nsystem wn\ndeploy wn 1\n";
+    assert_eq!(server.post(&path, more.to_owned()).await.text, server.url(&format!("{path}/vms/3")));
+    assert_eq!(server.get(&format!("{path}/vms/3/net_interface.0.dns_name")).await.text, "wn-3");
+    // The deploys are those of the last addition.
+    let radl = server.get(&format!("{path}/radl")).await.text;
+    assert!(radl.contains("deploy wn 1") && !radl.contains("deploy front") && !radl.contains("FAKE"), "{radl}");
+    server.wait_for(&path, "configured").await;
+    let log = server.get(&format!("{path}/contmsg")).await.text;
+    assert!(log.ends_with("Contextualization disabled by the RADL/TOSCA template.\n\n"), "{log}");
+}
+
 #[tokio::test]
 async fn what_is_not_there() {
     let server = Server::start().await;
@@ -59,6 +87,21 @@ async fn what_is_not_there() {
     for (suffix, status, message) in cases {
         let answer = server.get(&format!("{path}{suffix}")).await;
         assert_eq!(answer.parts(), (status, "text/plain; charset=utf-8", message), "{suffix}");
+    }
+
+    for (method, suffix, prefix) in [
+        (Method::PUT, "", "Error modifying resources: "),
+        (Method::PUT, "/start", "Error in start op in VM: "),
+        (Method::PUT, "/reboot", "Error in reboot op in VM: "),
+        (Method::PUT, "/disks/0/snapshot?image_name=a", "Error creating snapshot: "),
+        (Method::GET, "/contmsg", "Error Getting VM. property: "),
+        (Method::GET, "/error", "Error Getting VM. property: "),
+        (Method::DELETE, "", "Error Removing resources: "),
+    ] {
+        let body = "system node ( memory.size = 1g )";
+        let answer = Answer::of(server.request(method.clone(), &format!("{path}/vms/7{suffix}")).body(body)).await;
+        let message = format!("{prefix}Invalid VM ID");
+        assert_eq!(answer.parts(), (404, "text/plain; charset=utf-8", message.as_str()), "{method} {suffix}");
     }
 
     // One bad number of several: none is touched.
@@ -96,6 +139,15 @@ async fn operations_on_one_machine() {
     assert_eq!((altered.status.as_u16(), altered.header("content-type")), (200, "text/plain"), "{}", altered.text);
     assert!(altered.text.contains("system node"), "{}", altered.text);
     assert_eq!(server.get(&format!("{vm}/memory.size")).await.text, "1000000000");
+    let as_json = server.request(Method::PUT, &vm).header("accept", "application/json");
+    let altered =
+        Answer::of(as_json.json(&json!([{"class": "system", "id": "node", "memory.size": 2_000_000_000}]))).await;
+    let classes: Vec<_> = altered.json()["radl"].as_array().unwrap().iter().map(|o| o["class"].clone()).collect();
+    assert!(["system", "network", "deploy"].iter().all(|class| classes.contains(&json!(class))), "{}", altered.text);
+    assert_eq!(server.get(&format!("{vm}/memory.size")).await.text, "2000000000");
+    let other = Answer::of(server.request(Method::PUT, &vm).body("system other ( memory.size = 1g )")).await;
+    let message = "Error modifying resources: Incorrect RADL no system with name node provided.";
+    assert_eq!(other.parts(), (400, "text/plain; charset=utf-8", message));
 
     let snapshot = server.put(&format!("{vm}/disks/0/snapshot?image_name=copy&auto_delete=yes")).await;
     assert_eq!(snapshot.parts(), (200, "text/plain", "mock0://linux.for.ev.er/copy"));

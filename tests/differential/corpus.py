@@ -157,8 +157,19 @@ for name, headers in [
 ]:
     step("base " + name, path="/infrastructures/{a}", headers=headers)
 
+# Reverse tunnels (2.8): nobody can log in to the master here.
+for number in ["0", "2", "99", "abc"]:
+    for query in ["", "?step=2", "?step=3", "?step=x", "?step=", "?step=-1"]:
+        step("command %s%s" % (number, query), path="/infrastructures/{b}/vms/%s/command%s" % (number, query))
+step("command in JSON", path="/infrastructures/{b}/vms/2/command?step=2", headers={"Accept": JSON})
+step("command in an image", path="/infrastructures/{b}/vms/2/command?step=2", headers={"Accept": "image/png"})
+# Only infrastructures made from TOSCA have these.
+for name in ["tosca", "outputs"]:
+    for accept in [None, JSON, "*/*", "text/plain"]:
+        step("property %s %s" % (name, accept), path="/infrastructures/{a}/" + name, headers={"Accept": accept} if accept else {})
+
 # Unknown and foreign.
-for path in READS + ["/outputs", "/tosca", "/data", "/nothing"]:
+for path in READS + ["/outputs", "/tosca", "/data", "/nothing", "/vms/0/command", "/vms/0/command?step=2"]:
     step("unknown" + path, path="/infrastructures/nothing" + path)
     step("foreign" + path, path="/infrastructures/{a}" + path, auth=OTHER)
 for method, path in [("POST", ""), ("DELETE", ""), ("PUT", "/start"), ("PUT", "/stop"), ("PUT", "/reconfigure"), ("POST", "/authorization"), ("PUT", "/vms/0"), ("DELETE", "/vms/0"), ("PUT", "/vms/0/start"), ("PUT", "/vms/0/stop"), ("PUT", "/vms/0/reboot"), ("PUT", "/vms/0/disks/0/snapshot?image_name=x")]:
@@ -248,6 +259,105 @@ for path in ["/clouds/dummy/images", "/clouds/dummy/quotas", "/clouds/nocloud/im
         step("cloud %s %s" % (path, accept), path=path, headers={"Accept": accept} if accept else {})
 for path in ["/stats?init_date=2999-01-01", "/stats?init_date=x", "/stats?end_date=2001/01/01", "/stats?end_date=2001-13-01"]:
     step("statistics " + path, path=path)
+
+# XML-RPC: every method, as it should be called and as it should not (3.2).
+STRANGER = [{"type": "InfrastructureManager", "username": "stranger", "password": "pass"}]
+rpc("rpc GetVersion", "GetVersion")
+rpc("make x", "CreateInfrastructure", NAMED % 2, ITEMS, keep="x", check=False)
+rpc("rpc list", "GetInfrastructureList", STRANGER)
+for name, value in [("nothing", None), ("empty", ""), ("no match", "nothing-like-it"), ("bad", "(")]:
+    rpc("rpc list filter " + name, "GetInfrastructureList", STRANGER, value)
+for call in ["GetInfrastructureInfo", "GetInfrastructureState", "GetInfrastructureRADL", "GetInfrastructureContMsg", "GetInfrastructureOwners"]:
+    rpc("rpc " + call, call, "{x}", ITEMS, settle="x")
+    rpc("rpc %s unknown" % call, call, "zz", ITEMS)
+    rpc("rpc %s integer id" % call, call, 12, ITEMS)
+    rpc("rpc %s foreign" % call, call, "{x}", STRANGER)
+for value in [True, False, 0, 1]:
+    rpc("rpc log header %r" % value, "GetInfrastructureContMsg", "{x}", ITEMS, value)
+for number in ["0", 0, 1, "77", 77, "abc", -1]:
+    rpc("rpc GetVMInfo %r" % number, "GetVMInfo", "{x}", number, ITEMS)
+    rpc("rpc GetVMContMsg %r" % number, "GetVMContMsg", "{x}", number, ITEMS)
+for name in ["cpu.count", "memory.size", "net_interface.0.ip", "state", "disk.0.image.url", "provider.type", "nothing"]:
+    rpc("rpc GetVMProperty " + name, "GetVMProperty", "{x}", "0", name, ITEMS)
+rpc("rpc GetVMProperty of none", "GetVMProperty", "{x}", 77, "state", ITEMS)
+for number, auth in enumerate(
+    [
+        [],
+        [{"type": "Dummy"}],
+        [{"type": "InfrastructureManager"}],
+        [{"type": "InfrastructureManager", "username": ""}],
+        [{"type": "InfrastructureManager", "username": "__OPENID__u", "password": "p"}],
+        [{"type": "InfrastructureManager", "token": "abc"}],
+        [{"id": "1bad", "type": "Dummy"}, {"type": "InfrastructureManager", "username": "user", "password": "pass"}],
+        {"type": "InfrastructureManager", "username": "nobody", "password": "pass"},
+        "x",
+        [{"type": "InfrastructureManager", "username": "%", "password": "%"}],
+    ]
+):
+    rpc("rpc auth %d" % number, "GetInfrastructureList", auth)
+    rpc("rpc auth %d of state" % number, "GetInfrastructureState", "{x}", auth)
+for name, document in [("bad", "bad"), ("no system", "deploy node 1"), ("unknown network", NODE + "deploy node 1\n"), ("a path", "/etc/passwd")]:
+    rpc("rpc create " + name, "CreateInfrastructure", document, ITEMS)
+    rpc("rpc estimate " + name, "EstimateResources", document, ITEMS)
+    rpc("rpc add " + name, "AddResource", "{x}", document, ITEMS)
+rpc("rpc create without a cloud", "CreateInfrastructure", DOCUMENT % 1, ITEMS[:1])
+rpc("rpc estimate", "EstimateResources", PRIVATE, ITEMS)
+rpc("rpc estimate nothing", "EstimateResources", "system a ()", ITEMS)
+rpc("rpc create in the background", "CreateInfrastructure", DOCUMENT % 1, ITEMS, True, keep="y")
+rpc("rpc info of it", "GetInfrastructureInfo", "{y}", ITEMS, settle="y")
+rpc("rpc add", "AddResource", "{x}", "network pub\nsystem node\ndeploy node 1\n", ITEMS, settle="x")
+rpc("rpc add without context", "AddResource", "{x}", "network pub\nsystem node\ndeploy node 2\n", ITEMS, False, settle="x")
+rpc("rpc add unknown", "AddResource", "zz", "deploy node 1\n", ITEMS)
+# Nothing settles until these are gone: nobody configures them.
+rpc("rpc remove a struct", "RemoveResource", "{x}", {}, ITEMS)
+for value in ["77", "2,77", ["77"], "abc"]:
+    rpc("rpc remove %r" % value, "RemoveResource", "{x}", value, ITEMS)
+for value in ["2", 3, ["4"]]:
+    rpc("rpc remove %r" % value, "RemoveResource", "{x}", value, ITEMS, False)
+rpc("rpc removed", "GetVMInfo", "{x}", 2, ITEMS)
+rpc("rpc state after removing", "GetInfrastructureState", "{x}", ITEMS, settle="x")
+for call in ["StopVM", "StartVM", "RebootVM"]:
+    rpc("rpc " + call, call, "{x}", 0, ITEMS, settle="x")
+    rpc("rpc %s of none" % call, call, "{x}", 77, ITEMS)
+    rpc("rpc %s of a removed one" % call, call, "{x}", 2, ITEMS)
+for call in ["StopInfrastructure", "StartInfrastructure"]:
+    rpc("rpc " + call, call, "{x}", ITEMS, settle="x")
+    rpc("rpc %s unknown" % call, call, "zz", ITEMS)
+rpc("rpc alter", "AlterVM", "{x}", "0", "system node ( cpu.count = 2 and memory.size = 2g )", ITEMS, settle="x")
+rpc("rpc altered", "GetVMProperty", "{x}", "0", "memory.size", ITEMS)
+rpc("rpc alter another system", "AlterVM", "{x}", "0", "system other ( memory.size = 2g )", ITEMS)
+rpc("rpc alter badly", "AlterVM", "{x}", "0", "bad", ITEMS)
+rpc("rpc alter none", "AlterVM", "{x}", 77, "system node ( memory.size = 2g )", ITEMS)
+rpc("rpc snapshot", "CreateDiskSnapshot", "{x}", 0, 0, "mine", False, ITEMS)
+rpc("rpc snapshot of none", "CreateDiskSnapshot", "{x}", 77, 0, "mine", False, ITEMS)
+for name, args in [("nothing", ["", ITEMS]), ("some", ["", ITEMS, [0]]), ("unknown machines", ["", ITEMS, [99]]), ("badly", ["bad", ITEMS])]:
+    rpc("rpc reconfigure " + name, "Reconfigure", "{x}", *args, settle="x")
+rpc("rpc images", "GetCloudImageList", "dummy", ITEMS)
+rpc("rpc images filtered", "GetCloudImageList", "dummy", ITEMS, {"distribution": "x"})
+rpc("rpc images of no cloud", "GetCloudImageList", "nocloud", ITEMS)
+rpc("rpc quotas", "GetCloudQuotas", "dummy", ITEMS)
+rpc("rpc quotas of no cloud", "GetCloudQuotas", "nocloud", ITEMS)
+for name, args in [("future", ["2999-01-01", "", ITEMS]), ("a word", ["x", "", ITEMS]), ("bad end", ["", "2001-13-01", ITEMS]), ("nobody's", ["", "", STRANGER]), ("nil", [None, None, STRANGER])]:
+    rpc("rpc statistics " + name, "GetStats", *args)
+rpc("rpc export unknown", "ExportInfrastructure", "zz", False, ITEMS)
+rpc("rpc import what is there", "ImportInfrastructure", '{"id": "{x}"}', ITEMS)
+rpc("rpc import nothing", "ImportInfrastructure", "{}", ITEMS)
+rpc("rpc import no JSON", "ImportInfrastructure", "{", ITEMS)
+rpc("rpc new owner", "ChangeInfrastructureAuth", "{x}", OTHER_ITEMS[:1], False, ITEMS)
+rpc("rpc owners", "GetInfrastructureOwners", "{x}", ITEMS)
+rpc("rpc new owner without a name", "ChangeInfrastructureAuth", "{x}", [{"type": "InfrastructureManager"}], False, ITEMS)
+rpc("rpc another owner", "ChangeInfrastructureAuth", "{x}", OTHER_ITEMS[:1], True, ITEMS)
+rpc("rpc the former owner", "GetInfrastructureOwners", "{x}", ITEMS)
+rpc("rpc the present owner", "GetInfrastructureOwners", "{x}", OTHER_ITEMS)
+# What is no call.
+rpc("rpc fault unknown method", "Foo", 1)
+rpc("rpc fault too few", "GetInfrastructureState", "{x}")
+rpc("rpc fault too many", "GetVersion", 1)
+rpc("rpc fault multicall", "system.listMethods")
+rpc("rpc destroy foreign", "DestroyInfrastructure", "{y}", STRANGER)
+rpc("rpc destroy", "DestroyInfrastructure", "{x}", OTHER_ITEMS, False, settle="y")
+rpc("rpc destroy in the background", "DestroyInfrastructure", "{y}", ITEMS, False, True)
+rpc("rpc destroy again", "DestroyInfrastructure", "{x}", OTHER_ITEMS)
 
 # The end of all.
 step("delete force=x", "DELETE", "/infrastructures/{a}?force=x")

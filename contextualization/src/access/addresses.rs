@@ -48,7 +48,7 @@ pub fn addresses_of(vm: &VmFacts) -> Vec<Endpoint> {
         }
     }
     if !on_public_network(&vm.info)
-        && let Some(tunnel) = 20_000u32.checked_add(vm.creation_id).and_then(|port| u16::try_from(port).ok())
+        && let Some(tunnel) = super::tunnel_port(vm.creation_id)
     {
         places.push(Endpoint::new("127.0.0.1", tunnel));
     }

@@ -16,7 +16,7 @@ pub fn select(vms: &[VmFacts], radl: &Radl) -> Option<u32> {
             && (public_ip(&vm.info).is_some() || private_ip(&vm.info).is_some())
             && (on_public_network(&vm.info) || proxied_network(&vm.info).is_some())
     };
-    let connections = |vm: &VmFacts| vms.iter().filter(|other| connected(vm, other)).count();
+    let connections = |vm: &VmFacts| vms.iter().filter(|other| connected(&vm.info, &other.info)).count();
     vms.iter().filter(candidate).max_by_key(|vm| (connections(vm), std::cmp::Reverse(vm.id))).map(|vm| vm.id)
 }
 
@@ -34,9 +34,9 @@ fn is_linux(info: &Radl) -> bool {
 }
 
 /// Whether two machines see each other: both on public networks, or on one network.
-fn connected(a: &VmFacts, b: &VmFacts) -> bool {
-    let networks = |vm: &VmFacts| -> BTreeSet<String> {
-        system(&vm.info).into_iter().flat_map(|s| s.interfaces()).map(|i| i.connection.to_owned()).collect()
+pub(super) fn connected(a: &Radl, b: &Radl) -> bool {
+    let networks = |info: &Radl| -> BTreeSet<String> {
+        system(info).into_iter().flat_map(|s| s.interfaces()).map(|i| i.connection.to_owned()).collect()
     };
-    (on_public_network(&a.info) && on_public_network(&b.info)) || !networks(a).is_disjoint(&networks(b))
+    (on_public_network(a) && on_public_network(b)) || !networks(a).is_disjoint(&networks(b))
 }

@@ -13,6 +13,7 @@ pub mod master;
 mod node;
 mod proxy;
 mod routes;
+mod tunnel;
 mod wait;
 mod windows;
 
@@ -24,6 +25,7 @@ pub use logins::{LoginKind, credential_change, login_order};
 pub use node::{AccessError, BlockDevice, NodeFacts, NodeTask, Prepared, Python, Sudo, prepare_node};
 pub use proxy::{InvalidProxy, Proxy};
 pub use routes::Routes;
+pub use tunnel::{admit_tunnels, needs_tunnel, tunnel_command, tunnel_key, tunnel_port};
 pub use wait::{WaitLimits, wait_ssh};
 pub use windows::{AccessedWindows, access_windows, winrm_addresses};
 

@@ -34,6 +34,7 @@ fn vm(id: u32, interfaces: &[(&str, &str)]) -> VmFacts {
         host_key: None,
         proxy_host_key: None,
         creation_id: id,
+        tunnel_key: None,
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `link` | the connection to the master |
 //! | `control` | the master, or external hosts in its place |
 //! | `windows` | the doors of Windows machines |
+//! | `tunnels` | the keys of reverse tunnels |
 //! | `roles` | roles and collections of the document |
 //! | `stages` | from machines to a master with everything on it |
 //! | `item` | one playbook over some machines |
@@ -21,6 +22,7 @@ mod progress;
 mod recorder;
 mod roles;
 mod stages;
+mod tunnels;
 mod windows;
 
 use crate::{

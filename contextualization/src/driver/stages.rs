@@ -235,13 +235,18 @@ impl Stage<'_, '_> {
 
     /// Opens the doors of all machines of a control node but itself; one that stays shut concerns nobody else.
     pub(super) async fn doors(&self, node: &ControlNode, session: SshSession) -> Result<(), Stop> {
+        let tunnels = self.tunnels(node, session.clone());
         let routes = &Routes::from(session);
         let mut open = Vec::new();
         for vm in self.participants().into_iter().filter(|vm| self.in_charge(node, vm)) {
             open.push(async move { self.door(node, vm, routes).await }.boxed());
         }
-        let opened: Vec<Result<(), Stop>> = futures::stream::iter(open).buffer_unordered(DOORS).collect().await;
-        opened.into_iter().collect()
+        let opened = futures::stream::iter(open).buffer_unordered(DOORS).collect::<Vec<Result<(), Stop>>>();
+        tokio::select! {
+            opened = opened => opened.into_iter().collect(),
+            // Without end.
+            () = tunnels => Ok(()),
+        }
     }
 
     /// Records a door that stays shut, with a line for the log of the infrastructure.

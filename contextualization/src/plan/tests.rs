@@ -25,6 +25,7 @@ fn vm(id: u32, system: &str) -> VmFacts {
         host_key: None,
         proxy_host_key: None,
         creation_id: id,
+        tunnel_key: None,
     }
 }
 

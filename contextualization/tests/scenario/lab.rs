@@ -240,6 +240,7 @@ impl Lab {
             host_key: None,
             proxy_host_key: None,
             creation_id: id,
+            tunnel_key: None,
         }
     }
 }

@@ -43,6 +43,18 @@ pub enum TlsError {
     Library(#[from] ErrorStack),
 }
 
+/// Digest of the public key of a certificate, in the form of curl's `--pinnedpubkey`: machines know the server by it where
+/// no authority that they trust has signed it.
+///
+/// # Errors
+/// A file that cannot be used.
+pub fn pinned_key(certificate: &Path) -> Result<String, TlsError> {
+    let unreadable = |reason| TlsError::File { what: "the certificate", path: certificate.to_owned(), reason };
+    let pem = std::fs::read(certificate).map_err(|error| unreadable(error.to_string()))?;
+    let key = X509::from_pem(&pem).map_err(|error| unreadable(error.to_string()))?.public_key()?.public_key_to_der()?;
+    Ok(format!("sha256//{}", openssl::base64::encode_block(&openssl::sha::sha256(&key))))
+}
+
 impl Tls {
     /// Reads PEM files: the private key, the certificate with those between it and its root, and, unless none is given,
     /// the authorities that sign clients' certificates. A client may show one; it must then be signed by one of them.

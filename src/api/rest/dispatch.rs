@@ -120,6 +120,7 @@ async fn seldom(operation: Operation, request: Request) -> Result<Response, Fail
         O::Events => events::events(request).await,
         O::MachineLog => vms::log(request).await,
         O::MachineError => vms::error(request).await,
+        O::MachineCommand => vms::command(request).await,
         other => refuse(other, request).await,
     }
 }
@@ -152,7 +153,6 @@ async fn change(operation: Operation, request: Request) -> Result<Response, Fail
 async fn refuse(operation: Operation, request: Request) -> Result<Response, Failure> {
     use Operation as O;
     let what = match operation {
-        O::MachineCommand => return vms::unavailable(request, "The command of reverse tunnels").await,
         O::Catalogue => return Err(Failure::Request(StatusCode::BAD_REQUEST, "OAI-PMH not enabled.".to_owned())),
         O::StaticFile => return Err(Failure::Request(StatusCode::NOT_FOUND, "Static files not enabled.".to_owned())),
         _ => "This operation",

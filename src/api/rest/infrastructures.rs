@@ -15,6 +15,7 @@ use crate::{
         Engine,
         error::OperationError,
         model::{Infrastructure, State},
+        outputs,
     },
 };
 use connectors::PowerOperation;
@@ -26,10 +27,16 @@ pub(super) async fn list(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let form = request.form(Media::UriList)?;
     let pattern = query::first(&request.query, "filter").unwrap_or_default();
-    let ids = request.engine().list(&caller, filter(&pattern)?.as_ref()).await?;
     let base = request.base_url();
-    let uris: Vec<String> = ids.iter().map(|id| infrastructure_uri(&base, id)).collect();
-    Ok(reply::uris(form, &uris)?)
+    let write = |ids: &[String]| {
+        let uris: Vec<String> = ids.iter().map(|id| infrastructure_uri(&base, id)).collect();
+        Ok::<_, Failure>(reply::uri_text(form, &uris)?.into())
+    };
+    let written = match filter(&pattern)? {
+        Some(filter) => write(&request.engine().list(&caller, Some(&filter)).await?)?,
+        None => request.engine().listing(&caller, &format!("{form:?} {base}"), write).await?,
+    };
+    Ok(reply::uri_list(form, written))
 }
 
 /// `POST /infrastructures`
@@ -173,10 +180,10 @@ pub(super) async fn outputs(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     request.json_only()?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
-    if infrastructure.extra_info.contains_key("TOSCA") {
-        return Err(Failure::unavailable("The evaluation of TOSCA outputs"));
+    match outputs::outputs(&infrastructure)? {
+        Some(values) => Ok(reply::value(&Named("outputs", &values))?),
+        None => Err(not_tosca("outputs")),
     }
-    Err(not_tosca("outputs"))
 }
 
 fn not_tosca(name: &str) -> Failure {

@@ -7,7 +7,10 @@ use super::{
     reply::{self, Named, Response},
     request::Request,
 };
-use crate::engine::{error::OperationError, render};
+use crate::{
+    api::parameters::IncorrectParameter,
+    engine::{error::OperationError, render, tunnels::Tunnel},
+};
 use connectors::PowerOperation;
 use radl::Radl;
 use warp::http::StatusCode;
@@ -111,9 +114,33 @@ pub(super) async fn snapshot(request: Request) -> Result<Response, Failure> {
     Ok(reply::text(url))
 }
 
-/// An operation of the contract on an existing machine that this version does not offer.
-pub(super) async fn unavailable(request: Request, what: &str) -> Result<Response, Failure> {
+/// `GET /infrastructures/<inf>/vms/<vm>/command`: the script that opens the machine's reverse tunnel, or with `step=2` what
+/// that script is to do next.
+pub(super) async fn command(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.engine().vm(&caller, request.infrastructure(), request.machine()?).await?;
-    Err(Failure::unavailable(what))
+    let form = request.form(Media::Text)?;
+    let step = match query::first(&request.query, "step") {
+        Some(step) => step.trim().parse::<i64>().map_err(|_| IncorrectParameter::Value("step".to_owned()))?,
+        None => 1,
+    };
+    let (engine, id) = (request.engine(), request.infrastructure());
+    let text = match step {
+        1 => engine.tunnel_script(&caller, id, request.machine()?, &request.base_url()).await?,
+        2 => {
+            let key = query::first(&request.query, "key");
+            match engine.tunnel(&caller, id, request.machine()?, key.as_deref()).await? {
+                Tunnel::Wait => "wait".to_owned(),
+                Tunnel::NotNeeded => "true".to_owned(),
+                // Who has no key yet is a script of an older daemon: it runs what it gets.
+                Tunnel::KeyNeeded => engine.tunnel_script(&caller, id, request.machine()?, &request.base_url()).await?,
+                Tunnel::Open(command) => command,
+            }
+        }
+        _ => {
+            let number = request.parameters[1].trim();
+            let text = format!("Incorrect property command for VM ID {number}");
+            return Err(Failure::Request(StatusCode::NOT_FOUND, text));
+        }
+    };
+    Ok(reply::named_text(form, "command", text)?)
 }

@@ -182,6 +182,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         failure: None,
         host_key: None,
         proxy_host_key: None,
+        tunnel_key: None,
         created: record.creation_date.unwrap_or(created),
         foreign: (!foreign.is_empty()).then(|| Arc::new(foreign)),
         text: Default::default(),

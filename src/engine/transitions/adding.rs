@@ -142,6 +142,7 @@ pub fn add(
             failure: None,
             host_key: None,
             proxy_host_key: None,
+            tunnel_key: None,
             created: now,
             foreign: None,
             text: Default::default(),

@@ -1,0 +1,52 @@
+//! Lists of infrastructures as the API wrote them, kept until an infrastructure comes, goes or changes hands: an owner of
+//! a thousand that asks again and again does not have each of them looked at every time.
+
+use super::{Engine, OperationError, Rendering};
+use crate::auth::Caller;
+use hashlink::LruCache;
+use std::sync::{Mutex, PoisonError};
+
+/// Lists kept.
+const KEPT: usize = 16;
+/// Longer ones are not kept, which bounds the memory.
+const LONGEST: usize = 512 * 1024;
+
+/// The lists that were written last, by who asked and in which form, each with the version of the directory it was made of.
+pub struct Listings(Mutex<LruCache<String, (u64, Rendering)>>);
+
+impl Default for Listings {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEPT)))
+    }
+}
+
+impl Engine {
+    /// The list of the caller's infrastructures, written by `render` at most once for a state of the directory; `form`
+    /// tells renderings apart.
+    ///
+    /// # Errors
+    /// As [`Engine::list`], and those of `render`.
+    pub async fn listing<E: From<OperationError>>(
+        &self,
+        caller: &Caller,
+        form: &str,
+        render: impl FnOnce(&[String]) -> Result<Rendering, E>,
+    ) -> Result<Rendering, E> {
+        let Listings(kept) = &self.inner.listings;
+        let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = format!("{} {form}", caller.admin);
+        for identity in &caller.identities {
+            key.extend([" ", if identity.token { "token " } else { "" }, &identity.key]);
+        }
+        // Read before the list is made: what changes meanwhile makes it old at once.
+        let version = self.inner.directory.version();
+        if let Some((_, list)) = kept().get(&key).filter(|(made, _)| *made == version) {
+            return Ok(list.clone());
+        }
+        let list = render(&self.list(caller, None).await?)?;
+        if list.text.len() <= LONGEST {
+            kept().insert(key, (version, list.clone()));
+        }
+        Ok(list)
+    }
+}

@@ -1,0 +1,131 @@
+//! Reverse tunnels: how a machine that the master cannot reach brings its SSH there (spec/api.md 2.8).
+//!
+//! At its first boot the machine fetches a script with a token that is good for nothing else. The script makes a key pair
+//! and shows its public half: the first one that comes with the token is the machine's, another one is refused. Then it
+//! is told where the master is and how the master proves itself, and the master is told the key.
+
+use super::{
+    Engine, Inner, OperationError,
+    keeper::Handle,
+    model::{Infrastructure, Lifecycle, Vm},
+};
+use crate::auth::{Caller, scoped};
+use contextualization::{access, ssh::quote};
+use std::sync::Arc;
+
+const SCRIPT: &str = include_str!("tunnel.sh");
+
+/// What a machine is to do for its tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tunnel {
+    /// Ask again: the master is not there yet.
+    Wait,
+    /// Nothing: the master reaches it.
+    NotNeeded,
+    /// Show the public key of the tunnel.
+    KeyNeeded,
+    /// Run this command, again whenever it ends.
+    Open(String),
+}
+
+impl Engine {
+    /// The script that opens the tunnel of a machine and keeps it open; `base` is where the machine reaches this daemon.
+    ///
+    /// # Errors
+    /// Unknown, deleted, not the caller's.
+    pub async fn tunnel_script(
+        &self,
+        caller: &Caller,
+        id: &str,
+        vm: u32,
+        base: &str,
+    ) -> Result<String, OperationError> {
+        self.inner.of_machine(caller, id, vm).await?;
+        Ok(self.inner.tunnel_script(id, vm, base))
+    }
+
+    /// What the machine is to do next. The first `key` shown with the machine's own token is its key from then on; a user
+    /// may replace it.
+    ///
+    /// # Errors
+    /// As there; a key that is none, or another one than before; the store.
+    pub async fn tunnel(
+        &self,
+        caller: &Caller,
+        id: &str,
+        vm: u32,
+        key: Option<&str>,
+    ) -> Result<Tunnel, OperationError> {
+        let (handle, model) = self.inner.of_machine(caller, id, vm).await?;
+        let Some(machine) = model.vm(vm) else { return Ok(Tunnel::Wait) };
+        let Some(master) = model.master.and_then(|master| model.vm(master)).filter(|master| master.is_live()) else {
+            return Ok(Tunnel::Wait);
+        };
+        // One that was reached without a tunnel needs none, and its token is spent.
+        let reached = machine.host_key.is_some() && machine.tunnel_key.is_none();
+        if master.number == vm || reached || !access::needs_tunnel(&machine.info, &master.info) {
+            return Ok(Tunnel::NotNeeded);
+        }
+        let known = |host_key: &String| access::tunnel_command(&master.info, host_key, vm);
+        let Some(command) = master.host_key.as_ref().and_then(known) else { return Ok(Tunnel::Wait) };
+        let Some(key) = key else { return Ok(Tunnel::KeyNeeded) };
+        let invalid = || OperationError::Invalid("Incorrect value in key parameter".to_owned());
+        let key = access::tunnel_key(key).ok_or_else(invalid)?;
+        if machine.tunnel_key.as_ref() != Some(&key) {
+            let may_replace = caller.is_user();
+            handle.change(move |draft| enrol(draft.vm(vm), key, may_replace)).await?;
+        }
+        // Without a contextualization nobody tells the master.
+        let open = model.generation.as_ref().is_some_and(|generation| generation.open);
+        Ok(if open || machine.host_key.is_some() { Tunnel::Open(command) } else { Tunnel::Wait })
+    }
+}
+
+fn enrol(vm: Option<&mut Vm>, key: String, may_replace: bool) -> Result<(), OperationError> {
+    let vm = vm.ok_or(OperationError::UnknownVm)?;
+    if vm.tunnel_key.as_ref().is_some_and(|known| *known != key) && !may_replace {
+        return Err(OperationError::NotOwner);
+    }
+    vm.tunnel_key = Some(key);
+    Ok(())
+}
+
+impl Inner {
+    /// The keeper of an infrastructure, for its users and for this machine of it.
+    async fn of_machine(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: &str,
+        vm: u32,
+    ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
+        let may = |model: &Infrastructure| caller.may_access(&model.owners) || caller.is_machine(id, vm);
+        let (handle, model) = self.keeper_if(id, may).await?;
+        if model.vm(vm).is_some_and(|vm| vm.lifecycle == Lifecycle::Gone) {
+            return Err(OperationError::DeletedVm);
+        }
+        Ok((handle, model))
+    }
+
+    fn tunnel_script(&self, id: &str, vm: u32, base: &str) -> String {
+        let url = format!("{}/infrastructures/{id}/vms/{vm}/command", base.trim_end_matches('/'));
+        let token = scoped::machine_token(&self.identity_key, id, vm);
+        let pin = self.settings.tunnels.as_ref().and_then(|tunnels| tunnels.pinned_key.as_deref()).unwrap_or_default();
+        let set = |name: &str, value: &str| format!("{name}={}\n", quote(&[value]));
+        format!("#!/bin/sh\n{}{}{}{SCRIPT}", set("token", &token), set("url", &url), set("pin", pin))
+    }
+
+    /// The command that a machine runs at its boot when there is one beside it that may become its master and cannot
+    /// reach it; none for others, without PUBLIC_URL and with SSH_REVERSE_TUNNELS switched off. It needs curl, ssh and
+    /// ssh-keygen on the machine.
+    #[must_use]
+    pub fn boot_command(&self, model: &Infrastructure, vm: &Vm) -> Option<String> {
+        let base = self.settings.tunnels.as_ref()?.public_url.as_deref()?;
+        let far =
+            |master: &Arc<Vm>| access::on_public_network(&master.info) && access::needs_tunnel(&vm.info, &master.info);
+        if !model.live_vms().any(far) {
+            return None;
+        }
+        let script = self.tunnel_script(&model.id, vm.number, base);
+        Some(format!("{} > /dev/null 2>&1 < /dev/null &", quote(&["sh", "-c", &script])))
+    }
+}
