@@ -61,6 +61,7 @@ impl Inner {
         Terms {
             now: self.now(),
             max_contextualization: self.settings.max_contextualization,
+            wait_running: self.settings.contextualization.wait_running,
             default_vm_name: self.settings.contextualization.default_vm_name.as_str().into(),
         }
     }
@@ -71,7 +72,7 @@ impl Inner {
         waiter: (u64, oneshot::Sender<WorkResult>),
     ) -> Result<Handle, OperationError> {
         let changes = rows::changes(&draft, 1)?;
-        self.store.create(rows::index_row(&draft.model), changes).await?;
+        self.store.create(rows::index_row(&draft), changes).await?;
         let last = draft.events.len() as u64;
         let waiters = [(waiter.0, vec![waiter.1])].into();
         Ok(keeper::spawn(self, draft.model, 1, last, draft.effects, waiters))

@@ -41,7 +41,7 @@ impl Engine {
         draft.touched.extend(0..u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX));
         draft.events = logs;
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
-        match self.inner.store.create(rows::index_row(&draft.model), rows::changes(&draft, 1)?).await {
+        match self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await {
             Ok(()) => {}
             Err(StoreError::AlreadyExists) => self.revive(caller, draft).await?,
             Err(error) => return Err(error.into()),
