@@ -3,8 +3,8 @@
 use super::cloud::{Machine, Sizes, Snapshot};
 use super::faults::Schedule;
 use crate::{
-    Address, CloudAccount, CloudImage, ConnectorError, ErrorClass, Observation, PowerState, ProviderId, Quota, Resize,
-    VmIntent, VmUid,
+    Address, CloudAccount, CloudImage, ConnectorError, ErrorClass, Guest, Observation, PowerState, ProviderId, Quota,
+    Resize, VmIntent, VmUid,
 };
 use radl::{Features, System, Value};
 use std::{
@@ -47,10 +47,10 @@ fn concrete(system: &System, url: &str, account: &CloudAccount) -> System {
 }
 
 /// The machine that an intent asks for.
-pub(super) fn machine(intent: &VmIntent, snapshot: Snapshot) -> Machine {
+pub(super) fn machine(intent: &VmIntent, snapshot: Snapshot) -> Result<Machine, ConnectorError> {
     let network = intent.system.interfaces().next().map(|interface| interface.connection.to_owned());
     let public = intent.networks.iter().any(|n| Some(&n.id) == network.as_ref() && n.is_public());
-    Machine {
+    Ok(Machine {
         id: ProviderId(snapshot.fresh_id.to_string()),
         infrastructure: intent.infrastructure.clone(),
         uid: intent.uid.clone(),
@@ -59,10 +59,11 @@ pub(super) fn machine(intent: &VmIntent, snapshot: Snapshot) -> Machine {
         network,
         public,
         tags: intent.tags.clone(),
+        user_data: intent.user_data.text(&Guest::of(intent, "username"))?,
         created: snapshot.now,
         power: None,
         sizes: Sizes::default(),
-    }
+    })
 }
 
 /// A machine that was made elsewhere: nothing is known of it but that it runs.
@@ -76,6 +77,7 @@ pub(super) fn adopted(id: &ProviderId, now: u64) -> Machine {
         network: None,
         public: false,
         tags: Vec::new(),
+        user_data: None,
         created: now,
         power: Some(PowerState::Running),
         sizes: Sizes::default(),

@@ -102,6 +102,7 @@ impl Connector for Dummy {
             quotas: true,
             outports: false,
             networks: true,
+            user_data: true,
         }
     }
 
@@ -125,7 +126,7 @@ impl Connector for Dummy {
                 return Ok((machine.id.clone(), None));
             }
             simulation.faults.admit(intent.number, tenant.map_or(0, Tenant::len))?;
-            let machine = map::machine(intent, snapshot);
+            let machine = map::machine(intent, snapshot)?;
             Ok((machine.id.clone(), Some(Event::Machine(Box::new(machine)))))
         })
         .await
