@@ -280,8 +280,8 @@ impl Radl {
     /// What cloud-init does on machines of a system: the recipe of the last item that says so.
     #[must_use]
     pub fn cloud_init(&self, system: &str) -> Option<&Configure> {
-        let items = self.contextualize.iter().flat_map(|section| &section.items);
-        let item = items.filter(|item| item.system == system && item.tool() == Some(Tool::CloudInit)).last()?;
+        let mut items = self.contextualize.iter().flat_map(|section| &section.items);
+        let item = items.rfind(|item| item.system == system && item.tool() == Some(Tool::CloudInit))?;
         self.configure(&item.configure)
     }
 

@@ -42,7 +42,7 @@ fn entity(part: &str) -> String {
 
 /// A line that is in no part.
 fn boundary(parts: &[&str]) -> String {
-    let candidates = (0_u32..).map(|number| format!("imd-user-data-{number}"));
+    let mut candidates = (0_u32..).map(|number| format!("imd-user-data-{number}"));
     let free = |line: &String| !parts.iter().any(|part| part.contains(line.as_str()));
-    candidates.into_iter().find(free).unwrap_or_default()
+    candidates.find(free).unwrap_or_default()
 }
