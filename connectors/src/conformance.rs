@@ -231,6 +231,7 @@ impl Subject {
             system: self.system.clone(),
             networks: self.networks.clone(),
             tags: vec![("purpose".to_owned(), "conformance".to_owned())],
+            user_data: Default::default(),
         }
     }
 

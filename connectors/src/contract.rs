@@ -1,6 +1,6 @@
 //! The contract between the daemon and a cloud (spec/connectors-a.md, 1).
 
-use crate::error::ConnectorError;
+use crate::{error::ConnectorError, user_data::UserData};
 use async_trait::async_trait;
 use radl::{Features, Network, System};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub struct Capabilities {
     pub outports: bool,
     /// Networks are made on request.
     pub networks: bool,
+    /// User data reach the machine at its first boot.
+    pub user_data: bool,
 }
 
 /// The infrastructure that shared resources (networks, security groups, keys) belong to.
@@ -85,6 +87,8 @@ pub struct VmIntent {
     pub networks: Vec<Network>,
     /// Marks to put on it besides our own.
     pub tags: Vec<(String, String)>,
+    /// What cloud-init is to do at its first boot, in clouds that can be told.
+    pub user_data: UserData,
 }
 
 impl VmIntent {

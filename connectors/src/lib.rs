@@ -8,6 +8,7 @@
 //! | [`settings`] | what connectors take from the configuration |
 //! | [`registry`] | from a credential line to a connector in its layers |
 //! | [`layers`] | retry, concurrency, metrics, time-out and tracing around any connector |
+//! | [`user_data`] | what cloud-init does at the first boot |
 //! | [`private_networks`] | which addresses are private |
 //! | [`deployed`] | machines that exist already |
 //! | [`dummy`] | the simulated cloud |
@@ -27,6 +28,7 @@ pub mod local;
 pub mod private_networks;
 pub mod registry;
 pub mod settings;
+pub mod user_data;
 
 pub use account::{CloudAccount, Endpoint};
 pub use contract::{
@@ -37,3 +39,4 @@ pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;
 pub use registry::{Registry, is_cloud};
 pub use settings::ConnectorSettings;
+pub use user_data::{Guest, UserData};

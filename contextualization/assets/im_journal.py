@@ -13,12 +13,19 @@ DOCUMENTATION = """
 
 import json
 import os
+import re
 import time
 
 from ansible.plugins.callback import CallbackBase
 
 LINE = 256 * 1024
 TEXT = 64 * 1024
+# A password of so many characters is masked wherever it stands; a shorter one may be a part of any word and is masked
+# where it is a word; even shorter ones are words that logs are full of, and no secrets.
+LONG, SHORT = 6, 4
+MASK = "********"
+# What of an event comes from recipes and machines.
+TEXTS = ("res", "text", "name", "play", "loop_item")
 # Variables of the inventory whose values are in no event.
 SECRETS = ("ansible_become_password", "ansible_password")
 # The task at the end of a recipe that tells who has come that far.
@@ -69,13 +76,13 @@ class CallbackModule(CallbackBase):
         path = os.environ.get("IM_EVENTS")
         self.disabled = not path
         self.sequence = 0
-        self.secrets = set()
+        self.secrets, self.words = set(), set()
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if path else -1
 
     def emit(self, kind, **fields):
         self.sequence += 1
         event = {"v": 1, "run": self.run, "seq": self.sequence, "ts": time.time(), "e": kind}
-        event.update((k, v) for k, v in fields.items() if v is not None)
+        event.update((k, self.masked(v) if k in TEXTS else v) for k, v in fields.items() if v is not None)
         line = json.dumps(event)
         limit = TEXT
         while len(line) > LINE and limit > 64:
@@ -86,16 +93,31 @@ class CallbackModule(CallbackBase):
         if len(line) > LINE:
             event["res"] = {"msg": "the result is too long for the log"}
             line = json.dumps(event)
-        for secret in self.secrets:
-            line = line.replace(secret, "********")
         os.write(self.fd, line.encode("utf-8", "replace") + b"\n")
 
     def remember(self, secrets):
-        """Passwords of machines, as they stand in JSON, and in a text of JSON inside of it."""
+        """Passwords of machines: as they are, as they stand in JSON, and in a text of JSON inside of it."""
         for secret in secrets:
-            if secret and len(str(secret)) >= 6:
-                once = json.dumps(str(secret))[1:-1]
-                self.secrets.update((once, json.dumps(once)[1:-1]))
+            text = str(secret or "")
+            once = json.dumps(text)[1:-1]
+            forms = {text, once, json.dumps(once)[1:-1]}
+            if len(text) >= LONG:
+                self.secrets.update(forms)
+            elif len(text) >= SHORT:
+                self.words.update(re.compile(r"(?<!\w)%s(?!\w)" % re.escape(form)) for form in forms)
+
+    def masked(self, value):
+        """The value with no password in its texts."""
+        if isinstance(value, dict):
+            return {k: self.masked(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.masked(v) for v in value]
+        if isinstance(value, str):
+            for secret in self.secrets:
+                value = value.replace(secret, MASK)
+            for word in self.words:
+                value = word.sub(MASK, value)
+        return value
 
     def result(self, kind, result, ignored=None):
         raw = result._result

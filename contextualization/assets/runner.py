@@ -16,6 +16,7 @@ Answers are one JSON object on standard output.
 """
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -31,8 +32,49 @@ GRACE = 5.0
 POLL = 0.1
 PROXY_WAIT = 30.0
 PROXY_AGAIN = (5.0, 300.0)
+# Mitogen that has not begun a task of a play so long after the play never will.
+STUCK = 60.0
+# Time for ending what a run left on other machines.
+PEER_WAIT = 4.0
 # Parts of a plan that are secret, or stand elsewhere.
-NOT_KEPT = ("secrets", "local_secrets", "proxies", "vault", "vars")
+NOT_KEPT = ("secrets", "local_secrets", "proxies", "peers", "vault", "vars")
+# Ends all commands of an SSH connection, by a command of the same connection: their sshd is its parent. Services that left
+# their parents stay. The password that sudo may ask for comes on standard input.
+END_COMMANDS = r"""
+IFS= read -r secret
+family=" $PPID "
+while before=$family; do
+    for stat in /proc/[0-9]*/stat; do
+        { read -r line <"$stat"; } 2>/dev/null || continue
+        pid=${line%% *}
+        set -- ${line##*) }
+        case $family in *" $pid "*) continue ;; esac
+        case $family in *" $2 "*) [ "$pid" = $$ ] || [ "$1" = Z ] || family="$family$pid " ;; esac
+    done
+    [ "$family" = "$before" ] && break
+done
+family=${family#" $PPID "}
+tell() {
+    left=
+    for pid in $family; do
+        [ -d "/proc/$pid" ] && left="$left $pid"
+    done
+    [ -n "$left" ] || exit 0
+    kill "-$1" $left 2>/dev/null && return
+    sudo -n kill "-$1" $left 2>/dev/null && return
+    [ -z "$secret" ] || printf '%s\n' "$secret" | sudo -S -p '' kill "-$1" $left 2>/dev/null
+}
+tell TERM
+for try in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 0.1
+    gone=yes
+    for pid in $family; do
+        [ ! -d "/proc/$pid" ] || gone=
+    done
+    [ -z "$gone" ] || exit 0
+done
+tell KILL
+"""
 
 
 def boot_id():
@@ -150,6 +192,38 @@ def end_session(session):
         time.sleep(0.05)
     while kill_session(session, signal.SIGKILL, others):
         time.sleep(0.05)
+
+
+def end_on_peers(sockets, passwords=()):
+    """Ends what a run left on other machines, through the connections that Ansible keeps open to them. `passwords` are those
+    that sudo asks for, in the order of the sockets."""
+    options = ["-F", "/dev/null", "-o", "ControlMaster=no", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR"]
+    # Without the open connection there is no way: nothing is ever connected anew.
+    options += ["-o", "ProxyCommand=false"]
+    children = []
+    for number, path in enumerate(sockets):
+        if not os.path.exists(path):
+            continue
+        command = ["ssh"] + options + ["-S", path, "--", "peer", "exec", "sh", "-c", quoted(END_COMMANDS)]
+        try:
+            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            secret = passwords[number] if number < len(passwords) else None
+            child.stdin.write((secret or "").encode() + b"\n")
+            child.stdin.close()
+        except OSError:
+            continue
+        children.append(child)
+    limit = time.monotonic() + PEER_WAIT
+    for child in children:
+        try:
+            child.wait(max(0.0, limit - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def quoted(text):
+    return "'%s'" % text.replace("'", "'\\''")
 
 
 def delete_secrets(status):
@@ -303,6 +377,7 @@ class Supervisor:
         self.following = following
         self.log = self.path("runner.log")
         self.stop = None
+        self.grown = None
         self.proxies = []
         self.status = {
             "run": plan["run"],
@@ -397,6 +472,13 @@ class Supervisor:
         for proxy in self.proxies:
             proxy.close()
 
+    def sockets(self, environment):
+        """Where Ansible's connections to the machines of the run are, as its ssh plugin names them."""
+        directory = environment.get("ANSIBLE_SSH_CONTROL_PATH_DIR")
+        directory = directory or os.path.join(self.plan["conf_dir"], "cp", self.plan["run"].split("-", 1)[0])
+        names = ("%s-%s-%s" % tuple(peer[:3]) for peer in self.plan.get("peers", ()))
+        return [os.path.join(directory, hashlib.sha1(name.encode()).hexdigest()[:10]) for name in names]
+
     def forks(self):
         return str(forks(int(self.plan.get("forks", 5)), available_memory()))
 
@@ -454,6 +536,7 @@ class Supervisor:
                     pass_fds=inherited,
                 )
             self.status["session"] = child.pid
+            self.status["sockets"] = self.sockets(environment)
             self.beat()
             rc, state = self.watch(child)
         except OSError as e:
@@ -466,6 +549,25 @@ class Supervisor:
             delete_secrets(self.status)
         self.skip_next()
         self.finish(rc, state)
+
+    def last_event(self):
+        with open(self.path("events.jsonl"), "rb") as f:
+            f.seek(max(0, os.fstat(f.fileno()).st_size - 65536))
+            lines = f.read().splitlines()
+        try:
+            return json.loads(lines[-1].decode("utf-8", "replace")).get("e")
+        except (IndexError, ValueError, AttributeError):
+            return None
+
+    def is_stuck(self):
+        """Whether mitogen hangs before any task: a play began, and after it nothing, though nothing is waited for there. A
+        task may take as long as it likes."""
+        if not self.plan.get("env", {}).get("ANSIBLE_STRATEGY", "").startswith("mitogen"):
+            return False
+        size, now = os.path.getsize(self.path("events.jsonl")), time.monotonic()
+        if self.grown is None or self.grown[0] != size:
+            self.grown = (size, now)
+        return now - self.grown[1] > STUCK and self.last_event() == "play"
 
     def on_signal(self, _number, _frame):
         self.stop = "cancelled"
@@ -482,12 +584,19 @@ class Supervisor:
                 self.stop = "timeout"
             if self.stop:
                 end_session(child.pid)
+                end_on_peers(self.status["sockets"], [peer[3] for peer in self.plan.get("peers", ())])
                 self.go_on()
                 return child.wait(), self.stop
             self.go_on()
             if time.monotonic() - beat > HEARTBEAT:
                 beat = time.monotonic()
                 self.beat()
+                if self.is_stuck():
+                    with open(self.path("runner.log"), "a") as log:
+                        log.write("mitogen does not begin: it was ended\n")
+                    end_session(child.pid)
+                    child.wait()
+                    return -signal.SIGTERM, "finished"
             self.tend_proxies()
             time.sleep(POLL / 2)
 
@@ -637,7 +746,7 @@ def cancel(conf_dir, run):
             os.kill(state["pid"], signal.SIGTERM)
         except OSError:
             pass
-        limit = time.time() + GRACE + 2
+        limit = time.time() + GRACE + PEER_WAIT
         while is_alive(directory) and time.time() < limit:
             time.sleep(0.05)
         if is_alive(directory):
@@ -646,6 +755,7 @@ def cancel(conf_dir, run):
     if session and state.get("boot_id") == boot_id() and state.get("init_id") == init_id():
         if state["state"] == "lost" or is_alive(directory) is False and any(session_members(session)):
             end_session(session)
+            end_on_peers(state.get("sockets", ()))
     if not is_alive(directory):
         delete_secrets(state)
     return status(conf_dir, run)

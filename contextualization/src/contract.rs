@@ -245,6 +245,8 @@ pub struct Job {
     pub ansible_host_keys: BTreeMap<String, String>,
     /// Value of IM_INFRASTRUCTURE_AUTH; none leaves it out.
     pub exposed_auth: Option<String>,
+    /// Sentences for the log of the infrastructure, said at the beginning.
+    pub notes: Vec<String>,
     /// When time is over (wall clock, survives a restart).
     pub deadline: SystemTime,
     /// Progress of an earlier daemon on this generation; null for a fresh start.

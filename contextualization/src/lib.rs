@@ -26,10 +26,10 @@ pub mod journal;
 pub mod plan;
 pub mod ssh;
 pub mod winrm;
-pub mod yaml;
 
 pub use contract::{
     Attempt, Cause, Details, Effect, Entry, ErrorCode, Installed, Job, Journal, JournalClosed, KeyPair, Outcome,
     Settings, VmError, VmFacts, VmPower,
 };
 pub use driver::run;
+pub use radl::yaml::tree as yaml;

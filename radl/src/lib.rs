@@ -9,7 +9,7 @@
 //! | [`mod@print`] | documents to text |
 //! | [`json`] | the JSON form, both ways |
 //! | [`check`] | semantic rules on a whole document |
-//! | [`recipes`], [`yaml`] | rules on recipes, their syntax |
+//! | [`recipes`], [`yaml`] | rules on recipes, their syntax, their tree |
 //! | [`constraints`] | combining features |
 //! | [`units`], [`versions`] | arithmetic and order of amounts and versions |
 //! | [`merge`] | what AddResource and Reconfigure do to the stored document |

@@ -277,6 +277,14 @@ impl Radl {
             .chain(own.map(|system| (system.name.as_str(), system.name.as_str())))
     }
 
+    /// What cloud-init does on machines of a system: the recipe of the last item that says so.
+    #[must_use]
+    pub fn cloud_init(&self, system: &str) -> Option<&Configure> {
+        let mut items = self.contextualize.iter().flat_map(|section| &section.items);
+        let item = items.rfind(|item| item.system == system && item.tool() == Some(Tool::CloudInit))?;
+        self.configure(&item.configure)
+    }
+
     /// The configure with this name.
     #[must_use]
     pub fn configure(&self, name: &str) -> Option<&Configure> {

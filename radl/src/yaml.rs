@@ -1,4 +1,6 @@
-//! Syntax check of recipes: one YAML 1.1 document, any tags, every alias defined.
+//! Recipes as YAML: the check of their syntax (one YAML 1.1 document, any tags, every alias defined), and their [`tree`].
+
+pub mod tree;
 
 use libyaml_safer::{EventData, Parser};
 use std::collections::HashSet;

@@ -9,8 +9,9 @@ use super::{
 };
 use async_trait::async_trait;
 use connectors::PowerState;
-use contextualization::{Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower};
+use contextualization::{Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower, plan::decide::decide};
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -148,19 +149,35 @@ async fn job(
         ansible_key,
         ansible_host_keys: model.ansible_host_keys.clone(),
         exposed_auth: inner.exposed_auth(&model),
+        notes: lost_user_data(inner, &model),
         deadline: SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(generation.deadline).unwrap_or(0)),
         progress,
         settings: inner.settings.contextualization.clone(),
     }))
 }
 
+/// Recipes for cloud-init that the cloud of their machines cannot hand over, in words.
+fn lost_user_data(inner: &Inner, model: &Infrastructure) -> Vec<String> {
+    let lost = |vm: &Arc<Vm>| {
+        let configure = model.radl.cloud_init(&vm.system)?;
+        let connector = inner.connector(model.credentials.as_deref(), &vm.cloud).ok()?;
+        (!connector.capabilities().user_data).then(|| {
+            let (name, kind) = (&configure.name, &vm.cloud.kind);
+            format!(
+                "WARNING: machines of the type {kind} take no data for cloud-init: the configure {name} is left out."
+            )
+        })
+    };
+    let sentences: BTreeSet<String> = model.vms.iter().filter(|vm| vm.is_live()).filter_map(lost).collect();
+    sentences.into_iter().collect()
+}
+
 /// Whether all machines are simulated and there would be something to do on them.
 fn nobody_can_log_in(model: &Infrastructure) -> bool {
-    let switched_off = |section: &radl::Contextualize| section.items.is_empty() && section.options.is_empty();
     let mut live = model.vms.iter().filter(|vm| vm.is_live()).peekable();
     live.peek().is_some()
         && live.all(|vm| connectors::registry::is_simulated(&vm.cloud.kind))
-        && !model.radl.contextualize.as_ref().is_some_and(switched_off)
+        && decide(&model.radl, &facts(model), None).enabled
 }
 
 /// Simulated machines count as configured at once.

@@ -39,8 +39,18 @@ pub struct Terms {
     pub now: i64,
     /// MAX_CONTEXTUALIZATION_TIME
     pub max_contextualization: Duration,
+    /// WAIT_RUNNING_VM_TIMEOUT: machines that are not up after it are no longer looked at.
+    pub wait_running: Duration,
     /// DEFAULT_VM_NAME
     pub default_vm_name: Arc<str>,
+}
+
+impl Terms {
+    /// Machines made before this and not up yet are not waited for any more, seconds since the epoch.
+    #[must_use]
+    pub fn awaited_since(&self) -> i64 {
+        (self.now / 1_000_000).saturating_sub(i64::try_from(self.wait_running.as_secs()).unwrap_or(i64::MAX))
+    }
 }
 
 /// A model under change.
@@ -183,7 +193,7 @@ impl Draft {
 
     /// Forgets the credentials of the clouds when nothing is left to do with them.
     pub fn release_credentials(&mut self) {
-        if self.model.credentials.is_some() && !self.model.is_pending() {
+        if self.model.credentials.is_some() && !self.model.is_pending(self.terms.awaited_since()) {
             self.infrastructure().credentials = None;
         }
     }

@@ -125,6 +125,7 @@ impl Inner {
         Terms {
             now: self.now(),
             max_contextualization: self.settings.max_contextualization,
+            wait_running: self.settings.contextualization.wait_running,
             default_vm_name: self.settings.contextualization.default_vm_name.as_str().into(),
         }
     }
@@ -138,7 +139,7 @@ impl Inner {
         let token = self.cluster.as_ref().map(|_| 1);
         changes.lease = self.lease(token);
         commit_point::pass();
-        self.store.create(rows::index_row(&draft.model), changes).await?;
+        self.store.create(rows::index_row(&draft), changes).await?;
         commit_point::pass();
         let last = draft.events.len() as u64;
         let waiters = [(waiter.0, vec![waiter.1])].into();

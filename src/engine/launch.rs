@@ -8,7 +8,7 @@ use super::{
     refresh,
     transitions::{Event, LaunchFailure},
 };
-use connectors::{Connector, ErrorClass, InfrastructureIntent, ProviderId, VmIntent};
+use connectors::{Connector, ErrorClass, InfrastructureIntent, ProviderId, UserData, VmIntent};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -147,6 +147,10 @@ fn intent(inner: &Inner, model: &Infrastructure, vm: &Vm) -> Option<VmIntent> {
         system,
         networks,
         tags: inner.tags(model),
+        user_data: UserData {
+            recipe: model.radl.cloud_init(&vm.system).and_then(|configure| configure.recipe.clone()),
+            ..UserData::default()
+        },
     })
 }
 

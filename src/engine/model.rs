@@ -281,6 +281,13 @@ impl Vm {
         !matches!(self.lifecycle, Lifecycle::Gone | Lifecycle::Deleting(_))
     }
 
+    /// Whether the cloud has it and did not say yet that it is up.
+    #[must_use]
+    pub fn is_coming_up(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Present(_))
+            && matches!(self.observed.map(|observed| observed.state), None | Some(PowerState::Pending))
+    }
+
     /// Lets two machines share what is equal in them, so that it takes its room once. Neither changes by it.
     pub fn share(&mut self, with: &Self) {
         if self.cloud == with.cloud {
@@ -355,14 +362,17 @@ impl Infrastructure {
     }
 
     /// Whether something is still to be done that needs the clouds, and that a starting daemon must go on with. Machines
-    /// that all failed to launch are deleted after their work has ended.
+    /// that all failed to launch are deleted after their work has ended. One that comes up after everything else has
+    /// ended is looked at until it is up, unless it was made before `awaited_since` (seconds since the epoch).
     #[must_use]
-    pub fn is_pending(&self) -> bool {
+    pub fn is_pending(&self, awaited_since: i64) -> bool {
         let deleting = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Deleting(_));
+        let awaited = |vm: &Arc<Vm>| vm.is_coming_up() && vm.created > awaited_since;
         !self.deleted
             && (!self.work.is_empty()
                 || self.generation.as_ref().is_some_and(|generation| generation.open)
-                || self.vms.iter().any(deleting))
+                || self.vms.iter().any(deleting)
+                || self.credentials.is_some() && self.vms.iter().any(awaited))
     }
 
     /// Whether machines are being launched.

@@ -58,7 +58,8 @@ impl Observer {
     /// Starts looking when there is something to wait for.
     pub fn follow(&mut self, model: &Infrastructure) {
         let looking = self.task.as_ref().is_some_and(|task| !task.is_finished());
-        if !looking && model.credentials.is_some() && coming_up(model).next().is_some() {
+        let since = self.inner.terms().awaited_since();
+        if !looking && model.credentials.is_some() && coming_up(model, since).next().is_some() {
             let (inner, handle) = (self.inner.clone(), self.handle.clone());
             self.task = Some(tokio::spawn(tracing::Instrument::in_current_span(look(inner, handle))));
         }
@@ -78,24 +79,24 @@ async fn look(inner: Arc<Inner>, handle: Handle) {
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(inner.settings.vm_info_update_frequency.max(FIRST_LOOK));
         let model = handle.snapshot();
-        let numbers: Vec<u32> = coming_up(&model).collect();
+        let numbers: Vec<u32> = coming_up(&model, inner.terms().awaited_since()).collect();
         if numbers.is_empty() || model.credentials.is_none() {
-            return;
+            // With the last one that came up, or was given up, the credentials may go.
+            return handle.report(Event::NothingAwaited);
         }
         observe(&inner, &handle, &model, numbers, None).await;
     }
 }
 
-/// Machines whose next state is a matter of time: not up yet, or up without an address while one is waited for.
-fn coming_up(model: &Infrastructure) -> impl Iterator<Item = u32> {
+/// Machines whose next state is a matter of time: not up yet, or up without an address while one is waited for. Without a
+/// contextualization those made before `awaited_since` are given up.
+fn coming_up(model: &Infrastructure, awaited_since: i64) -> impl Iterator<Item = u32> {
     let open = model.generation.as_ref().is_some_and(|generation| generation.open);
     let waits = move |vm: &&Arc<Vm>| {
-        matches!(vm.lifecycle, Lifecycle::Present(_))
-            && match vm.observed.map(|observed| observed.state) {
-                None | Some(PowerState::Pending) => true,
-                Some(PowerState::Running) => open && lacks_address(vm),
-                _ => false,
-            }
+        let is_up = || vm.observed.is_some_and(|observed| observed.state == PowerState::Running);
+        let is_present = || matches!(vm.lifecycle, Lifecycle::Present(_));
+        vm.is_coming_up() && (open || vm.created > awaited_since)
+            || open && is_present() && is_up() && lacks_address(vm)
     };
     model.vms.iter().filter(waits).map(|vm| vm.number)
 }

@@ -19,7 +19,7 @@ pub fn changes(draft: &Draft, first_sequence: u64) -> Result<Changes, StoreError
         infrastructure: draft.infrastructure_touched.then(|| encode(model)).transpose()?,
         owners: draft.infrastructure_touched.then(|| owners(model)),
         deleted: draft.infrastructure_touched.then_some(model.deleted),
-        pending: draft.infrastructure_touched.then(|| model.is_pending()),
+        pending: draft.infrastructure_touched.then(|| model.is_pending(draft.terms.awaited_since())),
         vms: vms.map(|vm| Ok((vm.number, encode(vm)?))).collect::<Result<_, StoreError>>()?,
         progress: match &draft.progress {
             None => None,
@@ -33,15 +33,16 @@ pub fn changes(draft: &Draft, first_sequence: u64) -> Result<Changes, StoreError
     })
 }
 
-/// The index row of a model.
+/// The index row of a new infrastructure.
 #[must_use]
-pub fn index_row(model: &Infrastructure) -> IndexRow {
+pub fn index_row(draft: &Draft) -> IndexRow {
+    let model = &draft.model;
     IndexRow {
         id: model.id.clone(),
         owners: owners(model),
         created: model.created,
         deleted: model.deleted,
-        pending: model.is_pending(),
+        pending: model.is_pending(draft.terms.awaited_since()),
     }
 }
 

@@ -142,3 +142,19 @@ async fn streams_are_refused_bounded_and_kept_alive() {
     // A stop of the server ends the streams.
     assert!(server.stop().await < Duration::from_secs(5));
 }
+
+/// Machines that boot longer than their contextualization takes (there is none) are followed until they are up, although no
+/// client asks for a state.
+#[tokio::test]
+async fn machines_come_up_without_being_asked_for() {
+    let server = Server::start().await;
+    let request = server.request_on(reqwest::Method::POST, "/infrastructures", "; states = pending:1500,running");
+    let answer = crate::support::Answer::of(request.body(crate::support::document(2))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let path = format!("/infrastructures/{}/events", answer.text.rsplit('/').next().unwrap());
+    let mut stream = Stream::open(&server, &path, None).await;
+    let events = stream.until(|event| is_state(event, &Value::Null, "configured")).await;
+    for vm in [0, 1] {
+        assert!(events.iter().any(|event| is_state(event, &vm.into(), "configured")), "{events:?}");
+    }
+}

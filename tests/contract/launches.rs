@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Cases: M-27.
+/// Cases: L-07, M-27.
 #[tokio::test]
 async fn machines_that_cannot_be_launched() {
     let server = Server::configured(RestSettings::default(), "MAX_VM_FAILS = 2").await;
@@ -45,7 +45,11 @@ async fn machines_that_cannot_be_launched() {
     let added = post(&path, 2, "; fail_numbers = 2,3").await;
     assert_eq!(added.status, 400);
     assert!(added.text.starts_with("Error Adding resources: Error adding VMs: "), "{}", added.text);
+    // Nothing happened to those that were there; the log says what happened.
     assert_eq!(server.get(&path).await.text.lines().count(), 2);
+    assert_eq!(server.get(&format!("{path}/vms/0/state")).await.text, "configured");
+    let log = server.get(&format!("{path}/contmsg")).await.text;
+    assert!(log.contains("All VMs failed. No contextualize.") && log.contains("simulated"), "{log}");
     // Without the failed one it is as good as new.
     assert_eq!(server.delete(&format!("{path}/vms/1")).await.status, 200);
     server.wait_for(&path, "configured").await;
@@ -189,4 +193,51 @@ async fn modes_of_the_daemon() {
     assert_eq!(server.get(&format!("{other}/data?delete=yes")).await.status, 200);
     assert_eq!(server.delete(&path).await.parts(), (200, "text/plain", ""));
     assert_eq!(server.get("/infrastructures").await.text, "");
+}
+
+/// What the document has for cloud-init goes to the cloud with the machine, together with the user's key, whatever Ansible
+/// does elsewhere; a cloud that cannot hand it over is told of in the log.
+///
+/// Cases: D-05, D-06, D-08.
+#[tokio::test]
+async fn user_data_go_to_the_cloud() {
+    let cloud = tempfile::tempdir().unwrap();
+    let options = format!("[Dummy]\nSTATE_DIR = {}", cloud.path().display());
+    let server = Server::configured(RestSettings::default(), &options).await;
+    let systems = ["a", "b"].map(|name| {
+        format!(
+            "system {name} (net_interface.0.connection = 'pub' and disk.0.image.url = 'mock0://linux.for.ev.er/image1' and disk.0.os.name = 'linux' and \
+             disk.0.os.credentials.public_key = 'ssh-ed25519 AAAA me')\n"
+        )
+    });
+    let configures = "configure first (\n@begin\npackages: [jq]\nruncmd:\n- echo 'made for {{ me }}'\n@end\n)\n\
+                      configure tasks (\n@begin\n- tasks: []\n@end\n)\n";
+    let given = || {
+        let text = std::fs::read_to_string(cloud.path().join("inventory.journal")).unwrap();
+        let entries = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let data =
+            entries.filter_map(|mut entry| entry["event"]["machine"].get_mut("user_data").map(|data| data.take()));
+        data.map(|data| data.as_str().unwrap_or_default().to_owned()).collect::<Vec<String>>()
+    };
+    for (items, number) in [("", 1), ("system b configure tasks step 1", 2)] {
+        let section = format!("contextualize (\nsystem a configure first step 2 with cloud_init\n{items}\n)\n");
+        let document = format!(
+            "network pub (outbound = 'yes')\n{}{configures}{section}deploy a 1\ndeploy b 1\n",
+            systems.concat()
+        );
+        let created = server.post("/infrastructures", document).await;
+        assert_eq!(created.status, 200, "{}", created.text);
+        let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
+        server.wait_for(&path, "configured").await;
+        let log = server.get(&format!("{path}/contmsg")).await.text;
+        assert_eq!(log.contains("Contextualization disabled"), items.is_empty(), "{log}");
+        assert!(!log.contains("WARNING"), "{log}");
+        let given = given();
+        assert_eq!(given.len(), 2 * number, "{given:?}");
+        let [a, b] = &given[given.len() - 2..] else { unreachable!() };
+        for part in ["#cloud-config\n", "- jq\n", "made for {{ me }}", "ssh-ed25519 AAAA me", "name: \"username\""] {
+            assert!(a.contains(part), "{part}: {a}");
+        }
+        assert!(b.contains("ssh-ed25519 AAAA me") && !b.contains("jq"), "{b}");
+    }
 }

@@ -38,6 +38,7 @@ async fn a_record_is_the_same_however_often_it_is_made() {
         system: system(ADDRESS),
         networks: Vec::new(),
         tags: Vec::new(),
+        user_data: Default::default(),
     };
     let id = DeployedNode.create_vm(&intent).await.unwrap();
     assert_eq!(DeployedNode.create_vm(&intent).await.unwrap(), id);

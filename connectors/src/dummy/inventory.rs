@@ -26,6 +26,9 @@ pub struct Machine {
     pub public: bool,
     /// Marks besides our own.
     pub tags: Vec<(String, String)>,
+    /// What its cloud-init was given.
+    #[serde(default)]
+    pub user_data: Option<String>,
     /// When it was made, in milliseconds since 1970 (UTC); given by the cloud.
     pub created: u64,
     /// State since the last change of power; none while the schedule of states decides.

@@ -3,8 +3,8 @@
 use super::faults::Schedule;
 use super::inventory::{Kind, Machine, Resource, Sizes};
 use crate::{
-    Address, CloudAccount, CloudImage, InfrastructureIntent, Observation, PowerState, ProviderId, Quota, Resize,
-    VmIntent, VmMark, VmUid,
+    Address, CloudAccount, CloudImage, ConnectorError, Guest, InfrastructureIntent, Observation, PowerState, ProviderId,
+    Quota, Resize, VmIntent, VmMark, VmUid,
 };
 use radl::{Features, Network, System, Value};
 use std::{
@@ -100,10 +100,10 @@ fn unknown() -> ProviderId {
 }
 
 /// The machine that an intent asks for.
-pub(super) fn machine(intent: &VmIntent) -> Machine {
+pub(super) fn machine(intent: &VmIntent) -> Result<Machine, ConnectorError> {
     let network = intent.system.interfaces().next().map(|interface| interface.connection.to_owned());
     let public = intent.networks.iter().any(|n| Some(&n.id) == network.as_ref() && n.is_public());
-    Machine {
+    Ok(Machine {
         id: unknown(),
         infrastructure: intent.infrastructure.clone(),
         uid: intent.uid.clone(),
@@ -112,10 +112,11 @@ pub(super) fn machine(intent: &VmIntent) -> Machine {
         network,
         public,
         tags: intent.tags.clone(),
+        user_data: intent.user_data.text(&Guest::of(intent, "username"))?,
         created: 0,
         power: None,
         sizes: Sizes::default(),
-    }
+    })
 }
 
 /// A machine that was made elsewhere: nothing is known of it but that it runs.
@@ -129,6 +130,7 @@ pub(super) fn adopted(id: &ProviderId, now: u64) -> Machine {
         network: None,
         public: false,
         tags: Vec::new(),
+        user_data: None,
         created: now,
         power: Some(PowerState::Running),
         sizes: Sizes::default(),

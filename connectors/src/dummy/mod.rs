@@ -156,6 +156,7 @@ impl Connector for Dummy {
             quotas: true,
             outports: false,
             networks: true,
+            user_data: true,
         }
     }
 
@@ -187,7 +188,7 @@ impl Connector for Dummy {
         let id = match held.machines.first() {
             Some(machine) => machine.id.clone(),
             None => {
-                let machine = Box::new(map::machine(intent));
+                let machine = Box::new(map::machine(intent)?);
                 self.make(Request::CreateMachine { machine, quota: None }).await?
             }
         };

@@ -70,6 +70,7 @@ fn intent(number: u32) -> VmIntent {
         system: System::default(),
         networks: Vec::new(),
         tags: Vec::new(),
+        user_data: Default::default(),
     }
 }
 

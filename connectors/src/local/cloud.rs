@@ -2,7 +2,7 @@
 
 use super::{
     connector::LocalConnector,
-    disks, image, keys, limits, map,
+    disks, first_boot, image, keys, limits, map,
     mark::{Mark, Phase, State},
     network::{self, Networks, Wanted},
     node::{Boot, show_disk},
@@ -16,7 +16,6 @@ use crate::{
     contract::{Capabilities, Connector, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent},
     error::{ConnectorError, ErrorClass},
 };
-use radl::System;
 use std::{
     fs,
     io::ErrorKind,
@@ -94,6 +93,7 @@ impl LocalCloud {
             quotas: true,
             outports,
             networks: true,
+            user_data: true,
         };
         Ok(Arc::new(Self { settings, state, storage, capabilities }))
     }
@@ -176,12 +176,12 @@ impl LocalCloud {
             mark.control_groups = if self.settings.limits { limits::plan(&mark.uid.0) } else { Vec::new() };
             self.state.save_vm(mark)?;
         }
-        self.prepare(mark, &intent.system)?;
+        self.prepare(mark, intent)?;
         self.boot(mark)
     }
 
     /// Makes the files of a node.
-    fn prepare(&self, mark: &Mark, system: &System) -> Result<()> {
+    fn prepare(&self, mark: &Mark, intent: &VmIntent) -> Result<()> {
         let folder = self.state.folder(&mark.uid.0);
         let make = |path: &Path, mode: u32| {
             fs::DirBuilder::new().mode(mode).create(path).during(format_args!("making {}", path.display()))
@@ -199,7 +199,7 @@ impl LocalCloud {
             Some(name) => image::copy(&image::find(&self.state.images(), name)?, &upper)?,
             None => make(&upper, 0o755)?,
         }
-        let credentials = system.credentials();
+        let credentials = intent.system.credentials();
         let mut public_key = credentials.public_key;
         if public_key.is_none() && credentials.password.is_none() {
             let pair = keys::generate("imd")?;
@@ -224,6 +224,7 @@ impl LocalCloud {
             public_key: public_key.as_deref(),
             host_key: &keys::generate(&mark.fqdn)?.private,
             cards: &mark.cards,
+            first_boot: first_boot::script(&intent.user_data)?,
         };
         Tree { upper: &upper }.prepare(&identity, self.settings.hidden())?;
         mark.disks.iter().try_for_each(|disk| disks::make(&folder, disk))

@@ -14,6 +14,9 @@ stop() {
 }
 trap stop TERM
 /usr/sbin/sshd -E /var/log/sshd.log
+# What the user data ask for, once in the life of the node; services that it starts outlive it.
+first=/var/lib/imd/first-boot
+[ -x $first ] && mv $first $first.done && setsid $first.done >>/var/log/cloud-init-output.log 2>&1 &
 # There is no udev: the partitions that somebody makes on a data disk get their device files here.
 partitions() {
     for entry in /sys/block/vd?/loop*p[0-9]*/dev; do

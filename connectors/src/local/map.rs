@@ -231,6 +231,7 @@ mod tests {
             system: System::default(),
             networks: vec![Network { id: "n".to_owned(), ..Network::default() }],
             tags: Vec::new(),
+            user_data: Default::default(),
         };
         let default = cards(&intent).unwrap();
         assert_eq!((default.len(), default[0].network), (1, None));

@@ -3,6 +3,7 @@
 mod cloud;
 mod connector;
 mod disks;
+mod first_boot;
 mod image;
 mod keys;
 mod limits;

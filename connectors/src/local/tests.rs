@@ -182,6 +182,7 @@ fn intent(infrastructure: &str, number: u32) -> VmIntent {
         system: System { name: "node".to_owned(), ..System::default() },
         networks: Vec::new(),
         tags: Vec::new(),
+        user_data: Default::default(),
     }
 }
 
@@ -415,12 +416,18 @@ async fn disks_outlive_power_and_become_images() {
     intent.system.features.set_number("disk.1.size", 64, "M");
     intent.system.features.set_number("memory.size", 256, "M");
     intent.system.features.set_number("cpu.count", 1, "");
+    let recipe = "#cloud-config\npackages: [jq]\nruncmd: [[sh, -c, 'id -u >> /opt/booted']]\n";
+    intent.user_data.recipe = Some(recipe.to_owned());
     let first = lab.launch(&intent).await;
     let id = &first.id;
     let node = lab.login(&first);
     let boot = |node: &Login| node.run("cat /proc/sys/kernel/random/boot_id");
     let device = first.features.text("disk.1.device").unwrap();
     assert_eq!(node.run("ls /sys/block"), device);
+    // The user data are done once, by root; what a node cannot do is said.
+    node.run("for i in $(seq 50); do test -s /opt/booted && break; sleep 0.1; done");
+    let log = node.run("cat /var/log/cloud-init-output.log");
+    assert_eq!(log, "imd: nodes of the local cloud have no cloud-init; left out: packages");
     node.run(&format!("sudo mkfs.ext4 -q /dev/{device} && sudo mount /dev/{device} /mnt && sudo touch /mnt/data"));
     node.run("echo kept > ~/file; sudo rm /etc/motd; sync");
     let first_boot = boot(&node);
@@ -446,6 +453,7 @@ async fn disks_outlive_power_and_become_images() {
     lab.connector.power(id, PowerOperation::Reboot).await.unwrap();
     lab.until(id, PowerState::Running).await;
     assert_eq!(BTreeSet::from([first_boot, second_boot, boot(&node)]).len(), 3, "each boot is visible");
+    assert_eq!(node.run("cat /opt/booted"), "0");
 
     let resize =
         Resize { cpu_count: Some(2.0), memory: Some(512_000_000), disks: vec![(2, 32_000_000)], ..Resize::default() };

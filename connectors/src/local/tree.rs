@@ -29,6 +29,8 @@ pub(super) struct Identity<'a> {
     /// Private host key of sshd.
     pub host_key: &'a str,
     pub cards: &'a [Card],
+    /// Script of the first boot.
+    pub first_boot: Option<String>,
 }
 
 /// The short name of a node: its fully qualified name up to the first dot.
@@ -69,6 +71,9 @@ impl Tree<'_> {
         }
         self.names(identity)?;
         self.login(identity)?;
+        if let Some(script) = &identity.first_boot {
+            self.write("var/lib/imd/first-boot", script, 0o700)?;
+        }
         self.sshd(identity)
     }
 

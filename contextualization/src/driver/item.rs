@@ -342,8 +342,7 @@ impl Runs<'_> {
             }
             let before = demux.position.offset;
             match self.follow(master, item, &mut demux).await {
-                Ok(()) => {}
-                Err(Stop::Broken) => demux.rewind(),
+                Ok(()) | Err(Stop::Broken) => {}
                 Err(stop) => return Err(stop),
             }
             // A tail that ends without the end of the run: the connection broke, or the runner is not what we think.
@@ -352,7 +351,6 @@ impl Runs<'_> {
                 return Err(Stop::Redo("the runner on the master does not answer".to_owned()));
             }
             if demux.position.end.is_none() {
-                demux.rewind();
                 tokio::time::sleep(Duration::from_millis(200 * (1 << silent.min(5)))).await;
             }
         }
@@ -417,6 +415,8 @@ impl Runs<'_> {
             // What it sends is compressed already.
             vars["mitogen_ssh_compression"] = false.into();
         }
+        let peer = |host: &inventory::Host| json!([host.address, host.port, host.user, host.sudo_password]);
+        let peers: Vec<Value> = hosts.iter().map(peer).collect();
         let plan = json!({
             "run": open.run,
             "command": command,
@@ -430,6 +430,7 @@ impl Runs<'_> {
             "local_secrets": local,
             "vault": vault,
             "deadline": deadline,
+            "peers": peers,
         });
         match master.link.ask(&master.runtime, &["start"], &plan).await {
             Ok(_) => Ok(()),
@@ -454,7 +455,7 @@ impl Runs<'_> {
     /// Reads the journal until the run or the stream ends.
     async fn follow(&self, master: &Master<'_>, item: &Item, demux: &mut Demux) -> Result<(), Stop> {
         let run = demux.run().to_owned();
-        let tail = master.link.tail(&master.runtime, &run, demux.position.offset).await;
+        let tail = master.link.tail(&master.runtime, &run, demux.begin()).await;
         let mut stream = match tail {
             Ok(stream) => stream,
             Err(SshError::Disconnected { .. }) => return Err(Stop::Broken),

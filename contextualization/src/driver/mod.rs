@@ -36,7 +36,10 @@ use crate::{
     ssh::{Login, SshLimits},
 };
 use control::Master;
-use futures::{FutureExt, StreamExt, future::join_all};
+use futures::{
+    FutureExt, StreamExt,
+    future::{FusedFuture, join_all},
+};
 use item::{Item, Runs};
 use progress::{Phase, Progress};
 use recorder::Recorder;
@@ -120,17 +123,31 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
     let is_running = !recorder.progress().await.open.is_empty();
     if outcome == Outcome::TimedOut && is_running {
         // The runs are ended, and what their machines did until now still counts.
+        let driven = CancellationToken::new();
+        let hear = async {
+            let heard = match drive.is_terminated() {
+                true => None,
+                false => tokio::time::timeout(CANCEL, &mut drive).await.ok(),
+            };
+            driven.cancel();
+            heard
+        };
         let end = async {
-            // A daemon that has just begun may still be on its way to the master.
+            // A daemon that has just begun may still be on its way to the master; one that ended found what there is.
             let mut masters = driver.masters.subscribe();
-            let _ = tokio::time::timeout(CANCEL, masters.wait_for(|masters| !masters.is_empty())).await;
+            let found = tokio::time::timeout(CANCEL, masters.wait_for(|masters| !masters.is_empty()));
+            let found = async { drop(found.await) };
+            tokio::select! {
+                () = found => {}
+                () = driven.cancelled() => {}
+            }
             driver.end_runs().await;
         };
-        let listen = async { tokio::join!(tokio::time::timeout(CANCEL, &mut drive), end).0 };
+        let both = async { tokio::join!(hear, end).0 };
         tokio::select! {
             biased;
             () = cancel.cancelled() => outcome = Outcome::Cancelled,
-            heard = listen => outcome = heard.unwrap_or(outcome),
+            heard = both => outcome = heard.unwrap_or(outcome),
         }
     }
     if outcome == Outcome::Cancelled {

@@ -14,7 +14,7 @@ use crate::{
         control::ControlNode,
         decide::{Decision, Lane, is_windows, option},
         inventory::{self, Common},
-        limits, view,
+        view,
     },
     ssh::{SshError, SshSession},
 };
@@ -84,16 +84,13 @@ impl Stage<'_, '_> {
         let recorder = self.driver.recorder;
         let job = self.driver.job;
         if self.decision.enabled {
-            let mut notes = self.decision.notes.clone();
-            notes.extend(limits::unsupported(&job.radl));
-            recorder.log(notes).await?;
+            recorder.log(job.notes.iter().chain(&self.decision.notes).cloned()).await?;
             let off = &self.decision.switched_off;
             let log = |vm: &u32| Effect::VmLog { vm: *vm, text: "Contextualization disabled\n".to_owned() };
             recorder.record(off.iter().map(log).collect(), |p| p.phase = Phase::WaitIps).await?;
             recorder.results(off.iter().map(|vm| (*vm, Ok(())))).await?;
         } else {
-            let mut lines: Vec<Effect> =
-                limits::unsupported(&job.radl).into_iter().map(Effect::InfrastructureLog).collect();
+            let mut lines: Vec<Effect> = job.notes.iter().cloned().map(Effect::InfrastructureLog).collect();
             lines.push(Effect::InfrastructureText(format!("{DISABLED}\n\n")));
             recorder.record(lines, |p| p.phase = Phase::WaitIps).await?;
         }

@@ -2,6 +2,7 @@
 
 use super::{
     event::{Event, Line, Lines, Stats},
+    tail::Tail,
     text::{self, Cleaner},
     verdict::{self, Failure, Place},
 };
@@ -15,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Exit status of Ansible after an exception that it did not expect.
 const UNEXPECTED: i64 = 250;
+/// The mark where a log is interrupted.
+const LONG: &str = "... the log of this run is too long: its end follows when the run is over ...\n";
 /// What the free strategy says of an action that it cannot run.
 const LOCK_STEP: &str = "bypasses the host loop";
 
@@ -30,6 +33,8 @@ pub struct Position {
     pub garbage: u64,
     /// Log bytes written per machine.
     pub written: BTreeMap<u32, usize>,
+    /// Of machines whose logs are too long: what is kept for the end of the run.
+    pub kept: BTreeMap<u32, Kept>,
     /// Last failure per machine.
     pub failures: BTreeMap<u32, Failure>,
     /// Machines whose counts were seen, and whether these are fine.
@@ -38,6 +43,15 @@ pub struct Position {
     pub done: BTreeSet<u32>,
     /// How the run ended.
     pub end: Option<End>,
+}
+
+/// The end of a long log, which is told when the run is over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Where its lines begin in the journal: they are read again from there after a restart.
+    pub from: u64,
+    /// Bytes between the beginning of the log and what is kept.
+    pub left_out: usize,
 }
 
 /// End of a run.
@@ -59,15 +73,57 @@ pub struct Demux {
     cleaner: Cleaner,
     log_max: usize,
     lines: Lines,
+    /// Where the next line begins, before `position.offset` while lines are read again.
+    cursor: u64,
+    /// Whether the line at the cursor had its effects before.
+    replaying: bool,
+    /// Last event that was read again.
+    replayed: u64,
+    tails: HashMap<u32, Tail>,
     /// Where it stands.
     pub position: Position,
+}
+
+fn say(vm: u32, text: &str, effects: &mut Vec<Effect>) {
+    match effects.last_mut() {
+        Some(Effect::VmLog { vm: last, text: all }) if *last == vm => *all += text,
+        _ => effects.push(Effect::VmLog { vm, text: text.to_owned() }),
+    }
 }
 
 impl Demux {
     /// A demultiplexer for `run` over `hosts` (inventory name to machine), going on at `position`.
     #[must_use]
     pub fn new(run: &str, hosts: HashMap<String, u32>, cleaner: Cleaner, log_max: usize, position: Position) -> Self {
-        Self { run: run.to_owned(), hosts, cleaner, log_max, lines: Lines::default(), position }
+        let mut demux = Self {
+            run: run.to_owned(),
+            hosts,
+            cleaner,
+            log_max,
+            lines: Lines::default(),
+            cursor: 0,
+            replaying: false,
+            replayed: 0,
+            tails: HashMap::new(),
+            position,
+        };
+        demux.begin();
+        demux
+    }
+
+    /// Where in the journal the reading begins, or begins again after the stream broke: at the offset of the position, or
+    /// before it when the ends of long logs are not in memory.
+    pub fn begin(&mut self) -> u64 {
+        self.lines = Lines::default();
+        let known =
+            self.cursor >= self.position.offset && self.position.kept.keys().all(|vm| self.tails.contains_key(vm));
+        if !known {
+            self.tails.clear();
+            self.replayed = 0;
+        }
+        let from = self.position.kept.values().map(|kept| kept.from).min().filter(|_| !known);
+        self.cursor = from.unwrap_or(self.position.offset);
+        self.cursor
     }
 
     /// The run.
@@ -76,15 +132,21 @@ impl Demux {
         &self.run
     }
 
-    /// Forgets an incomplete line: the stream starts again at the offset of the position.
-    pub fn rewind(&mut self) {
-        self.lines = Lines::default();
-    }
-
     /// Takes the next bytes of the journal.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Effect> {
         let mut effects = Vec::new();
         for Line { bytes, event } in self.lines.push(bytes) {
+            self.replaying = self.cursor < self.position.offset;
+            if self.replaying {
+                if let Some(event) = event.filter(|event| event.run == self.run && event.seq > self.replayed) {
+                    self.replayed = event.seq;
+                    self.event(&event, &mut Vec::new());
+                }
+                self.cursor += bytes;
+                // Pieces of a line that is too long need not be the same again.
+                self.position.offset = self.position.offset.max(self.cursor);
+                continue;
+            }
             self.position.offset += bytes;
             match event {
                 Some(event) if event.e == "lost" && self.position.end.is_none() => {
@@ -99,6 +161,10 @@ impl Demux {
                 }
                 _ => self.position.garbage += u64::from(bytes > 1),
             }
+            self.cursor = self.position.offset;
+        }
+        if self.position.end.is_some() {
+            self.tell_tails(&mut effects);
         }
         effects
     }
@@ -107,20 +173,38 @@ impl Demux {
         self.hosts.get(host?).copied()
     }
 
-    fn write(&mut self, vm: u32, text: &str, important: bool, effects: &mut Vec<Effect>) {
-        let written = self.position.written.entry(vm).or_default();
-        let before = *written;
-        *written += text.len();
-        let text = if before <= self.log_max || important {
-            text.to_owned()
-        } else {
+    /// Writes a text to the log of a machine; beyond nine tenths of what a log may be it waits for the end of the run.
+    fn write(&mut self, vm: u32, text: &str, effects: &mut Vec<Effect>) {
+        let limit = self.log_max / 10;
+        if self.replaying {
+            let kept = self.position.kept.get(&vm).is_some_and(|kept| kept.from <= self.cursor);
+            if kept {
+                self.tails.entry(vm).or_default().push(self.cursor, text, limit);
+            }
             return;
-        };
-        let cut = *written > self.log_max && before <= self.log_max;
-        let mark = if cut { "... the log of this run is too long: only failures follow ...\n" } else { "" };
-        match effects.last_mut() {
-            Some(Effect::VmLog { vm: last, text: all }) if *last == vm => *all += &(text + mark),
-            _ => effects.push(Effect::VmLog { vm, text: text + mark }),
+        }
+        let written = self.position.written.entry(vm).or_default();
+        if !self.position.kept.contains_key(&vm) && *written + text.len() <= self.log_max - limit {
+            *written += text.len();
+            return say(vm, text, effects);
+        }
+        let kept = self.position.kept.entry(vm).or_insert_with(|| {
+            say(vm, LONG, effects);
+            Kept::default()
+        });
+        let tail = self.tails.entry(vm).or_default();
+        kept.left_out += tail.push(self.cursor, text, limit);
+        kept.from = tail.begins().unwrap_or(self.cursor);
+    }
+
+    /// The ends of long logs, once.
+    fn tell_tails(&mut self, effects: &mut Vec<Effect>) {
+        for (vm, kept) in std::mem::take(&mut self.position.kept) {
+            let tail = self.tails.remove(&vm).unwrap_or_default().text();
+            if kept.left_out > 0 {
+                say(vm, &format!("... {} bytes are left out ...\n", kept.left_out), effects);
+            }
+            say(vm, &tail, effects);
         }
     }
 
@@ -193,8 +277,7 @@ impl Demux {
                     }
                     _ => return,
                 };
-                let important = matches!(kind, "failed" | "unreachable" | "item_failed");
-                self.write(vm, &text, important, effects);
+                self.write(vm, &text, effects);
             }
         }
     }
@@ -211,7 +294,7 @@ impl Demux {
             .collect();
         vms.sort_unstable();
         for vm in vms {
-            self.write(vm, &title, false, effects);
+            self.write(vm, &title, effects);
         }
     }
 
@@ -223,7 +306,7 @@ impl Demux {
                 "{host} : ok={} changed={} unreachable={} failed={} skipped={} rescued={} ignored={}\n",
                 s.ok, s.changed, s.unreachable, s.failures, s.skipped, s.rescued, s.ignored
             );
-            self.write(vm, &format!("{}{counts}", text::banner("PLAY RECAP")), true, effects);
+            self.write(vm, &format!("{}{counts}", text::banner("PLAY RECAP")), effects);
         }
     }
 

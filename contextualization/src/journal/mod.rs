@@ -9,6 +9,7 @@
 
 pub mod demux;
 pub mod event;
+mod tail;
 pub mod text;
 pub mod verdict;
 

@@ -77,7 +77,7 @@ proptest! {
             if restart {
                 let stored = serde_json::to_string(&reader.position).unwrap();
                 reader = demux(serde_json::from_str(&stored).unwrap());
-                at = reader.position.offset as usize;
+                at = reader.begin() as usize;
             }
             effects.extend(reader.feed(&JOURNAL.as_bytes()[at..cut.max(at)]));
             at = cut.max(at);
@@ -134,24 +134,51 @@ proptest! {
     }
 }
 
-/// The log of a run is bounded: its beginning, a mark, failures and the recap. In ASCII where that is wished for.
+/// The log of a run is bounded: its beginning as it came, a mark, and when the run is over its end, in order; also when the
+/// daemon is started again at any time. In ASCII where that is wished for.
+///
+/// Cases: R-21.
 #[test]
-fn long_logs_are_cut() {
-    let hosts = [("10.0.0.1_0".to_owned(), 0)].into();
-    let mut reader = Demux::new("r", hosts, Cleaner::new([], true), 4096, Position::default());
-    let mut all = String::new();
-    let mut say = |seq: u64, kind: &str, text: &str| {
-        let line = format!(
-            r#"{{"run":"r","seq":{seq},"e":"{kind}","host":"10.0.0.1_0","name":"é","verbose":true,"res":{{"msg":"{text}"}}}}"#
-        );
-        let effects = reader.feed(format!("{line}\n").as_bytes());
-        all.push_str(&logs(effects).remove(&0).unwrap_or_default());
+fn long_logs_are_cut_in_the_middle() {
+    let event =
+        |seq: u64, rest: &str| format!(r#"{{"run":"r","seq":{seq},"host":"10.0.0.1_0","name":"é",{rest}}}"#) + "\n";
+    let said = |seq: u64| event(seq, &format!(r#""e":"ok","verbose":true,"res":{{"msg":"schön {seq}"}}"#));
+    let mut journal: String = (1..1000).map(said).collect();
+    journal += &event(1000, r#""e":"failed","res":{"msg":"at last"}"#);
+    let over = event(1001, r#""e":"run_end","rc":2,"state":"finished""#);
+    let read = |restarts: usize| {
+        let fresh =
+            |position| Demux::new("r", [("10.0.0.1_0".to_owned(), 0)].into(), Cleaner::new([], true), 10_000, position);
+        let (mut reader, mut effects) = (fresh(Position::default()), Vec::new());
+        let text = journal.clone() + &over;
+        for part in 0..=restarts {
+            let stored = serde_json::to_string(&reader.position).unwrap();
+            reader = fresh(serde_json::from_str(&stored).unwrap());
+            let until = text.len() * (part + 1) / (restarts + 1);
+            let from = reader.begin() as usize;
+            if part + 1 == restarts {
+                // The stream breaks while lines are read again.
+                effects.extend(reader.feed(&text.as_bytes()[from..from + (until - from) / 3]));
+                let from = reader.begin() as usize;
+                effects.extend(reader.feed(&text.as_bytes()[from..until]));
+                continue;
+            }
+            effects.extend(reader.feed(&text.as_bytes()[from..until]));
+        }
+        logs(effects).remove(&0).unwrap()
     };
-    (1..1000).for_each(|seq| say(seq, "ok", "schön"));
-    say(1000, "failed", "at last");
-    assert!(all.len() < 5000 && all.is_ascii() && all.contains("\"schn\""), "{all}");
-    assert_eq!(all.matches("... the log of this run is too long: only failures follow ...\n").count(), 1);
-    assert!(all.ends_with("FAILED! => {\"msg\": \"at last\"}\n"), "{all}");
+    let all = read(0);
+    assert!(all.len() < 10_300 && all.is_ascii() && all.contains("\"schn 1\""), "{all}");
+    let (head, rest) =
+        all.split_once("... the log of this run is too long: its end follows when the run is over ...\n").unwrap();
+    let (mark, tail) = rest.split_once('\n').unwrap();
+    assert!(mark.starts_with("... ") && mark.ends_with(" bytes are left out ..."), "{mark}");
+    assert!((8500..=9000).contains(&head.len()) && (800..=1000).contains(&tail.len()), "{} {}", head.len(), tail.len());
+    assert!(tail.contains("\"schn 999\"") && !tail.contains("\"schn 1\""), "{tail}");
+    assert!(tail.ends_with("FAILED! => {\"msg\": \"at last\"}\n"), "{tail}");
+    for restarts in [1, 2, 7, 40] {
+        assert_eq!(read(restarts), all, "{restarts} restarts");
+    }
 }
 
 /// What Python writes of bytes that are no text is no valid JSON everywhere: it is read all the same.

@@ -12,7 +12,6 @@
 //! | [`control`] | where Ansible runs for a machine |
 //! | [`windows`] | the built-in playbook for Windows |
 //! | [`view`] | the document as recipes see it |
-//! | [`limits`] | what is not offered, in words |
 
 pub mod builtin;
 pub mod config;
@@ -20,7 +19,6 @@ pub mod control;
 pub mod decide;
 pub mod engine;
 pub mod inventory;
-pub mod limits;
 pub mod names;
 pub mod recipe;
 pub mod view;

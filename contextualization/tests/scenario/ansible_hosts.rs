@@ -6,8 +6,9 @@ use crate::{
     lab::{self, Lab, Node},
 };
 use contextualization::{ErrorCode, KeyPair, Outcome, VmError, VmFacts, ssh::keys};
-use radl::{AnsibleHost, Features, Radl};
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use radl::{AnsibleHost, Features, Radl, Value};
+use std::{os::unix::fs::PermissionsExt, process::Command, sync::Arc};
+use tempfile::TempDir;
 
 const RECIPE: &str = "
 - tasks:
@@ -18,6 +19,37 @@ const RECIPE: &str = "
     - name: Slow
       command: sleep 2
 ";
+
+const ROLE_FIRST: &str = "
+- roles: [lab.said]
+- tasks:
+    - name: Say where
+      debug: {msg: 'from [{{ IM_MASTER_HOSTNAME }}] [{{ IM_MASTER_DOMAIN }}] [{{ IM_MASTER_FQDN }}] {{ lookup(\"pipe\", \"hostname\") }}'}
+    - name: Of a peer
+      debug: {msg: \"peer {{ hostvars[groups['far'][0]]['IM_NODE_PRIVATE_IP'] | default('none') }}\"}
+    - name: Slow
+      command: sleep 2
+";
+
+/// A directory of archives with the role `lab.said`.
+fn role() -> TempDir {
+    let made = tempfile::tempdir().unwrap();
+    for (file, text) in [
+        (
+            "said/meta/main.yml",
+            "galaxy_info: {author: lab, description: test, license: none, min_ansible_version: '2.9'}\n",
+        ),
+        ("said/tasks/main.yml", "- name: Speak\n  debug: {msg: \"a role of {{ lookup('pipe', 'hostname') }}\"}\n"),
+    ] {
+        let path = made.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let archive = made.path().join("lab.said-1.0.tar.gz");
+    let tar = Command::new("tar").arg("-czf").arg(archive).arg("-C").arg(made.path()).arg("said").status().unwrap();
+    assert!(tar.success());
+    made
+}
 
 fn host(id: &str, features: &[(&str, &str)]) -> AnsibleHost {
     let mut all = Features::new();
@@ -37,7 +69,7 @@ fn inner(lab: &Lab, id: u32, system: &str, node: &Node, ansible_host: Option<&st
 /// Two infrastructures whose machines have private addresses only are configured from external hosts, by accounts without
 /// any privilege: the first host by its key, the second, which one system asks for, by its password. The daemon dies in
 /// the middle and goes on. Both infrastructures use the first host at once and share nothing there. A host that shows
-/// another key than before is refused.
+/// another key than before is refused. The role that one system asks for is on both hosts.
 ///
 /// Cases: B-09, K-08.
 #[test]
@@ -74,15 +106,27 @@ fn in_the_place_of_a_master() {
             host("three", &[("host", "10.77.0.99"), ("credentials.username", "u"), ("credentials.password", "p")]),
         ];
         let radl = |facts: &[VmFacts], names: &[&str]| -> Radl {
-            let recipes = names.iter().map(|name| configure(name, RECIPE)).collect();
-            Radl { ansible_hosts: hosts.clone(), ..document(facts, recipes, vec![]) }
+            let recipe = |name: &&str| configure(name, if *name == "near" { ROLE_FIRST } else { RECIPE });
+            let recipes = names.iter().map(recipe).collect();
+            let mut radl = Radl { ansible_hosts: hosts.clone(), ..document(facts, recipes, vec![]) };
+            if let Some(near) = radl.systems.iter_mut().find(|system| system.name == "near") {
+                let mut application = Features::new();
+                application.set_text("name", "ansible.roles.lab.said");
+                let wanted = Value::Contains(Box::new(
+                    [("ansible.roles.lab.said".to_owned(), application)].into_iter().collect(),
+                ));
+                near.features.set("disk.0.applications", wanted);
+            }
+            radl
         };
+        let archives = role();
         let (key, other_key) = (keys::generate().unwrap(), keys::generate().unwrap());
         let facts = [inner(&lab, 0, "near", &near, None), inner(&lab, 1, "far", &far, Some("two"))];
         let keeper = Keeper::new(&facts);
         let one = |generation| {
             let mut job = job(radl(&facts, &["near", "far"]), keeper.vms.subscribe(), generation, &key);
             job.progress = keeper.memory.0.lock().unwrap().progress.clone();
+            Arc::make_mut(&mut job.settings).galaxy_dir = Some(archives.path().to_owned());
             job
         };
         // The second infrastructure, at the same time.
@@ -110,6 +154,7 @@ fn in_the_place_of_a_master() {
             let seen = keeper.memory.0.lock().unwrap();
             assert!(seen.results.len() == 2 && seen.results.values().all(Result::is_ok), "{:#?}", seen.logs);
             assert_eq!(seen.master, None);
+            assert!(seen.logs[&0].contains("\"msg\": \"a role of ctl1\""), "{}", seen.logs[&0]);
             assert!(!seen.infrastructure.iter().any(|line| line.contains("Select master VM")));
             for (vm, ip, name) in [(0, "10.77.0.21", "ctl1"), (1, "10.77.0.22", "ctl2")] {
                 let log = &seen.logs[&vm];

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 const RECIPE: &str = "
 - tasks:
     - debug: {msg: \"runs on Ansible {{ ansible_version.full }}\"}
-    - debug: {msg: \"{{ {'a': 1} | community.general.json_query('a') }}\"}
+    - debug: {msg: '{{ IM_INFRASTRUCTURE_RADL | json_query(\"[].net_interface_0_dns_name\") | join }}'}
 ";
 
 /// One machine and what one asks of it.
@@ -52,7 +52,10 @@ impl Master {
     async fn succeed(&self, job: Job) -> String {
         let (outcome, log, machine) = self.run(job).await;
         assert_eq!(outcome, Outcome::Done, "{log}\n{machine}");
-        assert!(machine.contains("runs on Ansible 2.16.") && machine.contains("\"msg\": \"1\""), "{log}\n{machine}");
+        assert!(
+            machine.contains("runs on Ansible 2.16.") && machine.contains("\"msg\": \"front-#N#\""),
+            "{log}\n{machine}"
+        );
         log
     }
 
@@ -93,7 +96,7 @@ fn copy(kind: &str, to: &Path) {
 /// nothing is asked of the world outside, the tree is read-only. A conf dir that vanished is made again. A bundle that is
 /// damaged on the daemon's host, and a disk that is full, are told, and leave nothing behind.
 ///
-/// Cases: B-01, B-05, B-06, B-07, B-08.
+/// Cases: B-01, B-05, B-06, B-07, B-08, I-12.
 #[test]
 fn bundles_are_checked_shared_and_rebuilt() {
     if !lab::inside("bootstrap::bundles_are_checked_shared_and_rebuilt") {

@@ -207,6 +207,13 @@ fn data_disks() {
     });
 }
 
+const IPTABLES: &str = r#"#!/bin/sh
+rule="$1 $2 $4 $5 $6 $7 $8"
+case $3 in
+-C) grep -qxF -e "$rule" /tmp/rules 2>/dev/null ;;
+-A) echo "$rule" >> /tmp/rules ;;
+esac"#;
+
 /// Case: N-07.
 #[test]
 fn private_machines_reach_out() {
@@ -263,5 +270,14 @@ fn private_machines_reach_out() {
         lab.shell(&gate, "nft flush ruleset; echo 0 > /proc/sys/net/ipv4/ip_forward");
         assert_eq!(lab.shell(&gate, "/usr/local/sbin/im-nat"), (true, "changed\nchanged\n".to_owned()));
         assert!(lab.shell(&inner, &call).0);
+        // Without nftables it is iptables' turn (one that only keeps its rules in a file), without both there is a reason.
+        lab.shell(&gate, "chmod a-x $(command -v nft)");
+        let (done, said) = lab.shell(&gate, "/usr/local/sbin/im-nat");
+        assert!(!done && said.contains("neither nftables nor iptables"), "{said}");
+        lab.shell(&gate, &format!("echo '{IPTABLES}' > /usr/sbin/iptables; chmod 755 /usr/sbin/iptables"));
+        for said in ["changed\n", ""] {
+            assert_eq!(lab.shell(&gate, "/usr/local/sbin/im-nat"), (true, said.to_owned()));
+        }
+        assert_eq!(lab.shell(&gate, "cat /tmp/rules").1, "-t nat POSTROUTING -o enp1s0 -j MASQUERADE\n");
     });
 }

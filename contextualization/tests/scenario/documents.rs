@@ -79,6 +79,7 @@ pub fn job(
         ansible_key: key.clone(),
         ansible_host_keys: Default::default(),
         exposed_auth: Some("token-of-this-infrastructure".to_owned()),
+        notes: Vec::new(),
         deadline: SystemTime::now() + Duration::from_secs(300),
         progress: serde_json::Value::Null,
         settings: Arc::new(settings()),

@@ -77,6 +77,13 @@ const GONE: &str = "
 /// The log of the broken recipe but for the times: the classic look, then the failure in its three lines.
 const GOLDEN: &str = include_str!("golden/broken.log");
 
+/// The most memory that this process ever had, in kB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Cases: L-17, R-11, R-21, R-22.
 #[test]
 fn noise_and_failures() {
@@ -101,8 +108,11 @@ fn noise_and_failures() {
         let radl = document(&facts, configures, items);
         let memory = Arc::new(Memory::default());
         let key = keys::generate().unwrap();
+        let before = peak();
         assert_eq!(contextualize(job(radl, receiver, 1, &key), &memory).await, Outcome::Done, "{}", memory.dump());
         let seen = memory.0.lock().unwrap();
+        // 50 MB of output went by.
+        assert!(peak() - before < 30 << 10, "{} kB grew to {} kB", before, peak());
 
         let log = &seen.logs[&0];
         assert_eq!(seen.results[&0], Ok(()), "{log}");

@@ -14,6 +14,7 @@ mod web;
 
 mod access;
 mod bootstrap;
+mod cases;
 mod deciding;
 mod disks;
 mod galaxy;

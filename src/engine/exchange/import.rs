@@ -38,7 +38,7 @@ impl Engine {
         }
         let draft = whole(model, logs, self.inner.terms());
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
-        match self.inner.store.create(rows::index_row(&draft.model), rows::changes(&draft, 1)?).await {
+        match self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await {
             Ok(()) => {}
             Err(StoreError::AlreadyExists) => self.revive(caller, draft).await?,
             Err(error) => return Err(error.into()),

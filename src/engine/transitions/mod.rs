@@ -97,6 +97,8 @@ pub enum Event {
     },
     /// The daemon stops and takes the contextualization with it.
     ContextStopped,
+    /// Machines that came up were looked at; none is left.
+    NothingAwaited,
 }
 
 /// Applies a report. Whether it was still of use: a contextualization that was superseded is told by `false`.
@@ -113,6 +115,7 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::Context { generation, entry } => return context(draft, generation, entry),
         Event::ContextEnded { generation, outcome } => context_ended(draft, generation, outcome),
         Event::ContextStopped => context_stopped(draft),
+        Event::NothingAwaited => {}
     }
     draft.release_credentials();
     true

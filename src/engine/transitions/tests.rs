@@ -25,6 +25,8 @@ struct World {
     volumes: BTreeSet<String>,
     tasks: Vec<Effect>,
     next: u32,
+    /// Seconds since the epoch.
+    now: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -76,13 +78,18 @@ fn document(number: u32) -> Radl {
 impl World {
     fn new() -> Self {
         let model = Infrastructure::new("inf".to_owned(), 0, Vec::new());
-        Self { model, cloud: BTreeMap::new(), volumes: BTreeSet::new(), tasks: Vec::new(), next: 0 }
+        Self { model, cloud: BTreeMap::new(), volumes: BTreeSet::new(), tasks: Vec::new(), next: 0, now: 0 }
     }
 
     /// A commit: the change is stored, then its effects start.
     fn change<T>(&mut self, change: impl FnOnce(&mut Draft) -> T) -> T {
         let limit = std::time::Duration::from_secs(60);
-        let terms = Terms { now: 0, max_contextualization: limit, default_vm_name: "vnode-#N#".into() };
+        let terms = Terms {
+            now: self.now * 1_000_000,
+            max_contextualization: limit,
+            wait_running: limit,
+            default_vm_name: "vnode-#N#".into(),
+        };
         let mut draft = Draft::new(self.model.clone(), terms);
         let result = change(&mut draft);
         self.model = draft.model;
@@ -274,12 +281,28 @@ impl World {
     /// With a cloud that works, everything that was accepted ends.
     fn settle(&mut self) {
         for _ in 0..10_000 {
-            if self.tasks.is_empty() || self.model.deleted {
+            if self.model.deleted {
                 return;
+            }
+            if self.tasks.is_empty() {
+                return self.look();
             }
             self.work(0, 0);
         }
         panic!("the work does not end: {:?}", self.tasks);
+    }
+
+    /// The daemon looks at machines that come up; here they are up.
+    fn look(&mut self) {
+        let coming = self.model.vms.iter().filter(|vm| vm.is_coming_up());
+        let seen = coming.filter_map(|vm| {
+            let (id, state, features) = (vm.provider_id()?.clone(), PowerState::Running, Features::new());
+            Some((vm.number, Observation { id, state, addresses: Vec::new(), features, fault: None }))
+        });
+        let (asked, observations): (Vec<u32>, Vec<Observation>) = seen.unzip();
+        if self.model.credentials.is_some() && !asked.is_empty() {
+            self.report(Event::Observed { asked, answer: Ok(observations) });
+        }
     }
 
     /// Machines of the cloud by the daemon's books.
@@ -311,6 +334,40 @@ fn a_silent_cloud_is_waited_for() {
     let answer = Ok(vec![Observation { id, state, addresses, features, fault: None }]);
     world.report(Event::Observed { asked: vec![0], answer });
     assert_eq!(waiting(&world, 1000), State::Running);
+}
+
+/// A machine that still boots when its contextualization is over keeps the credentials of its cloud, so that the daemon
+/// sees it come up without being asked, also after a restart; one that never comes up keeps them until it is given up.
+#[test]
+fn a_machine_is_followed_until_it_is_up() {
+    for comes_up in [true, false] {
+        let mut world = World::new();
+        world.step(Step::Add { number: 1, context: true });
+        while world.model.vm(0).unwrap().provider_id().is_none() {
+            world.work(0, 0);
+        }
+        let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
+        let seen = |state: PowerState| {
+            let observation =
+                Observation { id: id.clone(), state, addresses: Vec::new(), features: Features::new(), fault: None };
+            Event::Observed { asked: vec![0], answer: Ok(vec![observation]) }
+        };
+        world.tasks.clear();
+        world.report(seen(PowerState::Pending));
+        world.report(Event::LaunchEnded(world.model.work[0].id));
+        let generation = world.model.generation.as_ref().unwrap().number;
+        world.report(Event::ContextEnded { generation, outcome: Outcome::Done });
+        assert!(!world.model.generation.as_ref().unwrap().open);
+        let is_followed = |world: &World| (world.model.credentials.is_some(), world.model.is_pending(world.now - 60));
+        assert_eq!(is_followed(&world), (true, true));
+        if comes_up {
+            world.report(seen(PowerState::Running));
+        } else {
+            world.now = 60;
+            world.report(Event::NothingAwaited);
+        }
+        assert_eq!(is_followed(&world), (false, false));
+    }
 }
 
 proptest! {

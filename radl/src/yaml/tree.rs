@@ -81,6 +81,12 @@ impl Node {
         Self::of(Kind::Mapping(pairs.into_iter().map(|(k, v)| (Self::text(k.as_ref()), v)).collect()))
     }
 
+    /// A map of these pairs.
+    #[must_use]
+    pub fn mapping(pairs: Vec<(Self, Self)>) -> Self {
+        Self::of(Kind::Mapping(pairs))
+    }
+
     /// JSON data whose texts are inert.
     #[must_use]
     pub fn inert_json(value: &serde_json::Value) -> Self {
