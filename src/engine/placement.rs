@@ -140,7 +140,8 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
     let mut any_image = has_image || clouds.is_empty();
     for cloud in clouds {
         let mut base = base.clone();
-        if !has_image {
+        // A cloud that has no images may still have machines: those that exist already.
+        if !has_image && cloud.connector.capabilities().images {
             match first_image(cloud, &base).await {
                 Ok(Some(url)) => base.features.set_text("disk.0.image.url", &url),
                 Ok(None) => continue,
@@ -153,6 +154,7 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
         }
         match cloud.connector.candidates(&base).await {
             Ok(systems) => {
+                any_image |= !systems.is_empty();
                 let scored = systems.into_iter().filter_map(|candidate| concrete(cloud, system, &base, candidate));
                 let better = |best: Option<(System, f64)>, next: (System, f64)| match best {
                     Some(best) if best.1 >= next.1 => Some(best),
@@ -180,9 +182,6 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
 }
 
 async fn first_image(cloud: &Cloud, system: &System) -> Result<Option<String>, String> {
-    if !cloud.connector.capabilities().images {
-        return Ok(None);
-    }
     let filter = |key: &str, feature: &str| Some((key.to_owned(), system.features.text(feature)?.to_owned()));
     let filters = [filter("distribution", "disk.0.os.flavour"), filter("version", "disk.0.os.version")];
     let images = cloud.connector.images(&filters.into_iter().flatten().collect()).await;

@@ -2,6 +2,10 @@
 umask 077
 mkdir -p /var/lib/imd-tunnel && cd /var/lib/imd-tunnel || exit 1
 exec 9> lock
+# Again after a restart of the machine, where this is a file and cron is there.
+if [ -s boot.sh ] && [ -d /etc/cron.d ]; then
+    echo '@reboot root sh /var/lib/imd-tunnel/boot.sh > /dev/null 2>&1' > /etc/cron.d/imd-tunnel
+fi
 flock -n 9 2> /dev/null || [ $? -eq 127 ] || exit 0
 [ -s key ] || ssh-keygen -q -t ed25519 -N '' -C '' -f key || exit 1
 fetch() {

@@ -2,6 +2,7 @@
 
 use crate::{lab::Lab, options, sandbox};
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 use std::{
     fs,
     net::Ipv4Addr,
@@ -92,6 +93,47 @@ async fn relay(to: String) -> u16 {
     port
 }
 
+/// The front is a machine that exists already, for an infrastructure of its own: configured by address and credentials,
+/// and left alone by the deletion.
+async fn existing_machine(lab: &Lab, path: &str) {
+    let feature = async |name: &str| lab.daemon.text(Method::GET, &format!("{path}/vms/0/{name}"), "").await;
+    let document = json!([
+        {"class": "network", "id": "lan", "outbound": "yes"},
+        {
+            "class": "system",
+            "id": "old",
+            "net_interface.0.connection": "lan",
+            "net_interface.0.ip": feature("net_interface.0.ip").await,
+            "disk.0.os.name": "linux",
+            "disk.0.os.credentials.username": feature("disk.0.os.credentials.username").await,
+            "disk.0.os.credentials.private_key": feature("disk.0.os.credentials.private_key").await,
+        },
+        {"class": "configure", "id": "old", "recipes": "- tasks:\n  - shell: echo old > /var/tmp/existing\n"},
+        {"class": "deploy", "system": "old", "vm_number": 1, "cloud": "mine"},
+    ]);
+    let by = "type = InfrastructureManager; username = user; password = pass\\nid = mine; type = DeployedNode";
+    let client = reqwest::Client::new();
+    let send = async |method: Method, path: &str| {
+        let request = client.request(method.clone(), lab.daemon.url(path)).header("Authorization", by);
+        let body = if method == Method::POST { document.to_string() } else { String::new() };
+        let answer = request.header("Content-Type", "application/json").body(body).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        (status, text)
+    };
+    let (status, url) = send(Method::POST, "/infrastructures").await;
+    assert_eq!(status, StatusCode::OK, "{url}");
+    let old = url.replace(&lab.daemon.url(""), "");
+    lab.daemon.until_idle().await;
+    let log = lab.daemon.get(&format!("{old}/contmsg")).await.text;
+    assert_eq!(lab.daemon.state(&old).await, "configured", "{log}");
+    let file = lab.root(0).unwrap().join("var/tmp/existing");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "old\n");
+    let (status, text) = send(Method::PUT, &format!("{old}/vms/0/stop")).await;
+    assert!(status == StatusCode::BAD_REQUEST && text.starts_with("Error in stop op in VM: Error stopping"), "{text}");
+    assert_eq!(send(Method::DELETE, &old).await.0, StatusCode::OK);
+    assert!(crate::lab::answers(lab.front(path).await) && file.exists());
+}
+
 /// Cases: M-16.
 /// Findings: S10.
 #[tokio::test]
@@ -175,6 +217,7 @@ async fn a_machine_brings_its_door_to_the_master() {
     lab.daemon.until_idle().await;
     assert_eq!(lab.daemon.state(&path).await, "configured");
 
+    existing_machine(&lab, &path).await;
     lab.daemon.text(Method::DELETE, &path, "").await;
     boot.kill().ok();
     boot.wait().unwrap();

@@ -34,9 +34,14 @@ async fn a_life_in_text_and_in_json() {
     let radl = server.get(&format!("{path}/radl")).await;
     assert_eq!((radl.status.as_u16(), radl.header("content-type")), (200, "text/plain"));
     assert!(radl.text.contains("system node") && radl.text.contains("deploy node 2"), "{}", radl.text);
-    assert_eq!(server.get_json(&format!("{path}/radl")).await.json(), json!({"radl": radl.text}));
+    let as_json = server.get_json(&format!("{path}/radl")).await;
+    assert_eq!(as_json.json(), json!({"radl": radl.text}));
+    // One line of ASCII, as the reference writes JSON.
+    assert!(as_json.text.contains(r"Lab \u00e9") && as_json.text.is_ascii() && !as_json.text.contains('\n'));
 
     let header = server.get(&format!("{path}/contmsg?headeronly=yes")).await;
+    // The first of several parameters of one name counts.
+    assert_eq!(server.get(&format!("{path}/contmsg?headeronly=1&headeronly=x")).await.text, header.text);
     let log = server.get(&format!("{path}/contmsg")).await;
     assert_eq!((log.status.as_u16(), log.header("content-type")), (200, "text/plain"));
     assert!(log.text.starts_with(&header.text) && !header.text.contains("VM 0:"), "{log:?}");
@@ -96,6 +101,13 @@ async fn create_takes_radl_and_its_json_form() {
     // A document without machines is accepted; the infrastructure is then a failed one.
     let empty = server.post("/infrastructures", String::new()).await;
     assert_eq!(empty.status, 200, "{}", empty.text);
+    let path = empty.text.replace(&server.url(""), "");
+    let state = server.get(&format!("{path}/state")).await;
+    assert_eq!(state.text, r#"{"state": {"state": "failed", "vm_states": {}}}"#);
+    let log = server.get(&format!("{path}/contmsg")).await.text;
+    assert!(log.ends_with(": Infrastructure without any deploy. Exiting.\n"), "{log}");
+    assert_eq!(server.get(&path).await.parts(), (200, "text/uri-list", ""));
+    assert_eq!(server.delete(&path).await.status, 200);
 }
 
 #[tokio::test]

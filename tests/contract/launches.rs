@@ -2,7 +2,7 @@
 
 use crate::{
     support::{Answer, STRANGER, Server, document},
-    xmlrpc::{auth, string},
+    xmlrpc::{array, auth, item, string, user},
 };
 use dxr::Value;
 use imd::api::rest::RestSettings;
@@ -35,6 +35,9 @@ async fn machines_that_cannot_be_launched() {
     server.wait_for(&path, "failed").await;
     assert_eq!(server.get(&format!("{path}/vms/1/state")).await.text, "failed");
     assert!(server.get(&format!("{path}/vms/1/contmsg")).await.text.contains(reason));
+    let log = server.get(&format!("{path}/vms/1/contmsg")).await.text;
+    let whole = server.get(&format!("{path}/contmsg")).await.text;
+    assert!(whole.ends_with(&format!("VM 1:\n{log}\n{}\n", "*".repeat(75))) && !whole.contains("VM 0:"), "{whole}");
     // The others are configured all the same.
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while server.get(&format!("{path}/vms/0/state")).await.text != "configured" {
@@ -82,6 +85,42 @@ async fn documents_that_no_cloud_can_serve() {
     let nothing = server.post("/infrastructures", "deploy node 1".to_owned()).await;
     assert_eq!(nothing.parts(), (400, TEXT, "Error Creating Inf.: Line 1: Invalid system id in the deploy."));
     assert_eq!(server.get("/infrastructures").await.text, "");
+}
+
+/// What a cloud refuses is told with the words of the operation, for one machine and for all, and changes nothing.
+#[tokio::test]
+async fn a_cloud_that_refuses() {
+    let server = Server::start().await;
+    let path = server.create(2).await;
+    let broken = "; failure_rate = denied:1";
+    let ask = |method: Method, path: String, body: &'static str| {
+        Answer::of(server.request_on(method, &path, broken).body(body))
+    };
+    let why = ask(Method::GET, "/clouds/dummy/quotas".to_owned(), "").await;
+    let why = why.text.strip_prefix("Error getting cloud info: ").unwrap_or_else(|| panic!("{}", why.text)).to_owned();
+    let larger = "system node ( memory.size = 1g )";
+    let cases = [
+        (Method::PUT, "/stop", "", "Error in stop operation: Error stopping the infrastructure: "),
+        (Method::PUT, "/start", "", "Error in start operation: Error starting the infrastructure: "),
+        (Method::PUT, "/vms/0/stop", "", "Error in stop op in VM: Error stopping the VM: "),
+        (Method::PUT, "/vms/0/start", "", "Error in start op in VM: Error starting the VM: "),
+        (Method::PUT, "/vms/0/reboot", "", "Error in reboot op in VM: Error rebooting the VM: "),
+        (Method::PUT, "/vms/0", larger, "Error modifying resources: Error modifying the information about the VM 0: "),
+        (Method::PUT, "/vms/0/disks/0/snapshot?image_name=a", "", "Error creating snapshot: "),
+    ];
+    for (method, suffix, body, prefix) in cases {
+        let answer = ask(method, format!("{path}{suffix}"), body).await;
+        let all = ["/stop", "/start"].contains(&suffix);
+        let text = if all { format!("{prefix}{why}\n{why}\n") } else { format!("{prefix}{why}") };
+        assert_eq!(answer.parts(), (400, TEXT, text.as_str()), "{suffix}");
+    }
+    let items = item(&[("id", "dummy"), ("type", "Dummy"), ("failure_rate", "denied:1")]);
+    let arguments = [string(path.rsplit('/').next().unwrap()), array([user("user"), items])];
+    let text = format!("Error stopping the infrastructure: {why}\n{why}\n");
+    assert_eq!(server.refused("StopInfrastructure", &arguments).await, text);
+    server.wait_for(&path, "configured").await;
+    assert_eq!(ask(Method::DELETE, format!("{path}?force=yes"), "").await.status, 200);
+    assert_eq!(server.get(&path).await.status, 404);
 }
 
 #[tokio::test]
