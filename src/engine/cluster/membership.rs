@@ -49,9 +49,16 @@ impl Cluster {
         let started = Instant::now();
         self.leases()?.register(&member, *lease_time, former).await?;
         *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
-        self.tenure.send_replace(started + *lease_time);
+        self.prolong(started + *lease_time);
         tracing::info!(session = %member.session, url, "a member of the daemons that share the database");
         Ok(())
+    }
+
+    /// The session is good until then; one that leaves makes no further calls all the same.
+    fn prolong(&self, until: Instant) {
+        if !self.leaving.is_cancelled() {
+            self.tenure.send_replace(until);
+        }
     }
 
     async fn renew(&self, inner: &Inner) -> Result<(), StoreError> {
@@ -59,7 +66,7 @@ impl Cluster {
         let session = self.session();
         match self.leases()?.renew(&session, self.settings.lease_time).await {
             Ok(()) => {
-                self.tenure.send_replace(started + self.settings.lease_time);
+                self.prolong(started + self.settings.lease_time);
                 Ok(())
             }
             Err(StoreError::Fenced) => {

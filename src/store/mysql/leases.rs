@@ -91,7 +91,15 @@ impl Leases for MysqlStore {
                 &[session.into(), former.into(), former.into()],
             ));
         }
-        execute(&self.readers, statements).await
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match execute(&self.readers, statements.clone()).await {
+                // Daemons that start together are in each other's way.
+                Err(StoreError::Unavailable(_)) if attempts > 0 => {}
+                result => return result,
+            }
+        }
     }
 
     async fn renew(&self, session: &str, length: Duration) -> Result<(), StoreError> {

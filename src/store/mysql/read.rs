@@ -46,6 +46,8 @@ pub(super) async fn execute(pool: &Pool, statements: Vec<u8>) -> Result<(), Stor
         while !result.is_empty() {
             rows::<mysql_async::Row>(result).await?;
         }
+        // One that failed looks like the last one: the driver keeps its error for the next question.
+        rows::<mysql_async::Row>(result).await?;
         Ok(())
     })
     .await

@@ -174,6 +174,8 @@ impl Session {
                 counts.push(result.affected_rows());
                 // None of the statements has rows: empty means that it is the last one.
                 if result.is_empty() {
+                    // Or one has failed: the driver keeps its error for the next question.
+                    result.try_collect::<mysql_async::Row>().await?;
                     return Ok(counts);
                 }
                 result.try_collect::<mysql_async::Row>().await?;
