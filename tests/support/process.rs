@@ -14,9 +14,10 @@ use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
 use std::{
     fs::{self, File},
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -44,6 +45,7 @@ pub struct Setup {
 pub struct Daemon {
     setup: Setup,
     directory: PathBuf,
+    host: Ipv4Addr,
     address: String,
     xmlrpc_address: String,
     authorization: String,
@@ -68,6 +70,7 @@ impl Daemon {
         Self {
             setup,
             directory,
+            host: own_host(),
             address,
             xmlrpc_address,
             authorization,
@@ -199,16 +202,17 @@ impl Daemon {
 
     fn spawn(&mut self) {
         // Both sockets are open at the same time, so that the ports differ.
-        let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let host = self.host;
+        let sockets = [(); 2].map(|()| TcpListener::bind((host, 0)).unwrap());
         let [port, xmlrpc_port] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());
         drop(sockets);
-        self.address = format!("127.0.0.1:{port}");
-        self.xmlrpc_address = format!("127.0.0.1:{xmlrpc_port}");
+        self.address = format!("{host}:{port}");
+        self.xmlrpc_address = format!("{host}:{xmlrpc_port}");
         let xmlrpc = if self.setup.xmlrpc { "True" } else { "False" };
         let place = self.directory.display();
         let options = format!(
-            "[im]\nREST_ADDRESS = 127.0.0.1\nREST_PORT = {port}\nDATA_DB = {place}/db/inf.dat\nDATA_KEY_FILE = {place}/key\n\
-             ACTIVATE_XMLRPC = {xmlrpc}\nXMLRCP_ADDRESS = 127.0.0.1\nXMLRCP_PORT = {xmlrpc_port}\nLOG_FILE =\n{}\n",
+            "[im]\nREST_ADDRESS = {host}\nREST_PORT = {port}\nDATA_DB = {place}/db/inf.dat\nDATA_KEY_FILE = {place}/key\n\
+             ACTIVATE_XMLRPC = {xmlrpc}\nXMLRCP_ADDRESS = {host}\nXMLRCP_PORT = {xmlrpc_port}\nLOG_FILE =\n{}\n",
             self.setup.options
         );
         fs::write(self.directory.join("im.cfg"), options).unwrap();
@@ -348,6 +352,13 @@ impl Drop for Daemon {
             eprintln!("--- the daemon's log ends so:\n{}", self.log());
         }
     }
+}
+
+/// A loopback address for each daemon, so that none takes another one's port, nor answers in its place.
+fn own_host() -> Ipv4Addr {
+    static DAEMONS: AtomicU8 = AtomicU8::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 128 | high, low, 1 + DAEMONS.fetch_add(1, Ordering::Relaxed) % 250)
 }
 
 /// An answer, read to its end.

@@ -123,7 +123,7 @@ impl Dummy {
         }
     }
 
-    /// Makes what belongs to a machine and is missing, and attaches it to the machine when that is there.
+    /// Attaches what belongs to a machine, unless it is attached already.
     async fn attach(&self, held: &Held, id: &ProviderId, resource: &ProviderId) -> Result<(), ConnectorError> {
         let made = held.resources.iter().find(|made| made.id == *resource);
         if made.is_some_and(|made| made.machine.as_ref() == Some(id)) {
