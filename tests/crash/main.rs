@@ -2,7 +2,6 @@
 //! twice and nothing is left behind.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/cloud.rs"]
 mod cloud;
 mod contextualization;
