@@ -1,4 +1,5 @@
-//! Speed of the SQLite store against SQLite itself on the same disk: `cargo bench --bench store [directory]`.
+//! Speed of the SQLite store against SQLite itself on the same disk: `cargo bench --bench store [directory]`. With
+//! `-- --machines` only what saving one machine costs in infrastructures of different size.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use imd::store::{Changes, EventKind, IndexRow, Keyring, NewEvent, Store, open};
@@ -21,6 +22,10 @@ async fn main() {
     let directory = tempfile::tempdir_in(parent).unwrap();
     let store =
         open(directory.path().join("store").to_str().unwrap(), Arc::new(Keyring::new([1; 32], &[]))).await.unwrap();
+    one_machine(&store).await;
+    if std::env::args().any(|word| word == "--machines") {
+        return;
+    }
     let raw = raw_rate(&directory.path().join("raw"));
     println!("raw SQLite, one row per commit      {raw:>9.0} commits/s");
     for keepers in [1, 8, 64, 256] {
@@ -85,23 +90,33 @@ async fn large_infrastructure(store: &Arc<dyn Store>) {
         version = store.commit("large", version, large).await.unwrap();
         println!("{title}{:>9.1} ms", milliseconds(start));
     }
-    store.create(row("small"), changes(0..1, 0, 1)).await.unwrap();
-    for (title, id, mut version, first) in [
-        ("one machine of 1                    ", "small", 1, 1),
-        ("one machine of 1000                 ", "large", version, sequence),
-    ] {
-        let start = Instant::now();
-        for turn in 0..200 {
-            version = store.commit(id, version, changes(0..1, 1, first + turn)).await.unwrap();
-        }
-        println!("{title}{:>9.3} ms per commit", milliseconds(start) / 200.0);
-    }
     let start = Instant::now();
     assert_eq!(store.load("large").await.unwrap().unwrap().vms.len(), 1000);
     println!("load of 1000 machines               {:>9.1} ms", milliseconds(start));
     let start = Instant::now();
     store.log("large", Some(500)).await.unwrap();
     println!("log of one machine of 1000          {:>9.3} ms", milliseconds(start));
+}
+
+/// Commits of one machine and one event, in turns, so that a busy machine slows all sizes alike.
+async fn one_machine(store: &Arc<dyn Store>) {
+    let mut sizes = [(10, 0), (1000, 0)].map(|(size, version)| (size, version, Duration::ZERO));
+    for (size, version, _) in &mut sizes {
+        let id = format!("size-{size}");
+        store.create(row(&id), Changes::default()).await.unwrap();
+        *version = store.commit(&id, 1, changes(0..*size, 2 * *size, 1)).await.unwrap();
+    }
+    for turn in 0..400 {
+        for (size, version, spent) in &mut sizes {
+            let start = Instant::now();
+            let change = changes(0..1, 1, u64::from(2 * *size) + 1 + turn);
+            *version = store.commit(&format!("size-{size}"), *version, change).await.unwrap();
+            *spent += start.elapsed();
+        }
+    }
+    for (size, _, spent) in sizes {
+        println!("one machine of {size:<21}{:>9.3} ms per commit", spent.as_secs_f64() * 1000.0 / 400.0);
+    }
 }
 
 async fn index(store: &Arc<dyn Store>) {

@@ -87,8 +87,8 @@ pub(super) fn keyring(config: &Config) -> Result<Arc<Keyring>, CommandError> {
 }
 
 /// The database, which exists and which a daemon may be using.
-pub(super) fn beside(config: &Config, keyring: &Arc<Keyring>) -> Result<Arc<dyn store::Store>, CommandError> {
-    Ok(store::open_beside(config.data_db.as_str(), keyring.clone())?)
+pub(super) async fn beside(config: &Config, keyring: &Arc<Keyring>) -> Result<Arc<dyn store::Store>, CommandError> {
+    Ok(store::open_beside(config.data_db.as_str(), keyring.clone()).await?)
 }
 
 /// Now, seconds since the epoch.

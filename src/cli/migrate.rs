@@ -25,7 +25,7 @@ Stop IM first, and with SQLite this daemon, too. The database of IM is only read
 machines, logs and dates; those that are here already are skipped, so the import can be repeated. Nothing is asked of the \
 clouds. Exit status 1: some could not be imported, which are listed.")]
 pub struct ImportArguments {
-    /// Database of IM 1.15 to 2.0: what its DATA_DB says
+    /// Database of IM 1.15 to 2.0: what its DATA_DB says, a path, sqlite:///path or mysql://user:password@host/database
     url: String,
     /// Only say what would be done
     #[arg(long)]
@@ -58,7 +58,7 @@ pub(super) fn import_db(config: Option<&Path>, arguments: &ImportArguments) -> E
     finish(async {
         let config = configuration(config)?;
         let source = reference::open(&arguments.url).await.map_err(MigrationError::from)?;
-        let (store, keyring) = if arguments.dry_run { as_it_is(&config)? } else { ours(&config)? };
+        let (store, keyring) = if arguments.dry_run { as_it_is(&config).await? } else { ours(&config).await? };
         let mut progress = Progress::new();
         let told = |count, of| progress.at(|| format!("{count} of {of} infrastructures"));
         let outcome = import::import(&*source, &*store, &keyring, arguments.dry_run, now(), told).await?;
@@ -67,20 +67,24 @@ pub(super) fn import_db(config: Option<&Path>, arguments: &ImportArguments) -> E
 }
 
 /// Our database, for this command alone; it is made when it is new.
-fn ours(config: &Config) -> Result<(Arc<dyn Store>, Arc<Keyring>), CommandError> {
+async fn ours(config: &Config) -> Result<(Arc<dyn Store>, Arc<Keyring>), CommandError> {
     let text = config.data_key.as_ref().map(Secret::expose);
     let keyring = Arc::new(Keyring::load(&config.data_key_file, text)?);
-    Ok((store::open(config.data_db.as_str(), keyring.clone())?, keyring))
+    Ok((store::open(config.data_db.as_str(), keyring.clone()).await?, keyring))
 }
 
 /// Our database without making anything: an empty one in its place when there is none.
-fn as_it_is(config: &Config) -> Result<(Arc<dyn Store>, Arc<Keyring>), CommandError> {
-    match keyring(config).and_then(|keyring| Ok((beside(config, &keyring)?, keyring))) {
+async fn as_it_is(config: &Config) -> Result<(Arc<dyn Store>, Arc<Keyring>), CommandError> {
+    let found = async {
+        let keyring = keyring(config)?;
+        Ok::<_, CommandError>((beside(config, &keyring).await?, keyring))
+    };
+    match found.await {
         Ok(found) => Ok(found),
         Err(error) => {
             say(&format!("taking the database here as empty: {error}"));
             let keyring = Arc::new(Keyring::new([0; 32], &[]));
-            Ok((store::open("sqlite::memory:", keyring.clone())?, keyring))
+            Ok((store::open("sqlite::memory:", keyring.clone()).await?, keyring))
         }
     }
 }
@@ -92,8 +96,8 @@ pub(super) fn export_db(config: Option<&Path>, arguments: &ExportArguments) -> E
         let keyring = keyring(&config)?;
         let users = known_users(&config, arguments.users.as_deref())?;
         // It exists; and no daemon may have it, or its infrastructures would go on changing.
-        drop(beside(&config, &keyring)?);
-        let store = store::open(config.data_db.as_str(), keyring.clone())?;
+        drop(beside(&config, &keyring).await?);
+        let store = store::open(config.data_db.as_str(), keyring.clone()).await?;
         let target = match arguments.dry_run {
             true => None,
             false => Some(reference::create(&arguments.url, arguments.force).await.map_err(MigrationError::from)?),

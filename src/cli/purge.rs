@@ -60,7 +60,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &PurgeArguments) -> ExitCode
             Some(Some(day)) => day.and_time(NaiveTime::MIN).and_utc().timestamp(),
         };
         let config = configuration(config)?;
-        let store = beside(&config, &keyring(&config)?)?;
+        let store = beside(&config, &keyring(&config)?).await?;
         let stdout = if arguments.dry_run {
             format!("{} deleted infrastructures would be removed\n", purgeable(&*store, before).await?)
         } else {

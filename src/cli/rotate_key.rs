@@ -49,7 +49,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &RotateKeyArguments) -> Exit
         let text = config.data_key.as_ref().map(Secret::expose);
         // First, so that no key is made for a database that cannot be used. Later keys are read from the file when needed.
         let keyring = keyring(&config)?;
-        let store = beside(&config, &keyring)?;
+        let store = beside(&config, &keyring).await?;
         let mut change = match text {
             Some(_) if arguments.prepare => {
                 return Err(CommandError::Refused("the keys are in IM_DATA_KEY, not in a file: see --help".to_owned()));

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod canary;
+#[path = "../support/mariadb.rs"]
+mod mariadb;
 mod migration;
 mod purge;
 mod reference;

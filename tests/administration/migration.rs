@@ -3,10 +3,12 @@
 
 use crate::{
     document, imd,
+    mariadb::MariaDb,
     reference::Reference,
     said,
     support::{Daemon, Setup, path_of},
 };
+use mysql_async::prelude::Queryable;
 use reqwest::{Method, StatusCode};
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
@@ -69,6 +71,75 @@ fn older_form(from: &Path, to: &Path) {
         let row = params![id, deleted, "2019-05-06 07:08:09", data.into_bytes()];
         older.execute("INSERT INTO inf_list VALUES (?, ?, ?, ?)", row).unwrap();
     }
+}
+
+/// Everything a database of the reference holds but the time at which it was written.
+fn content(rows: Vec<(String, i64, String, String)>) -> Vec<(String, i64, Value, Value)> {
+    let json = |text: &str| {
+        let mut value: Value = serde_json::from_str(text).unwrap();
+        for vm in value.pointer_mut("/vm_list").and_then(Value::as_array_mut).into_iter().flatten() {
+            vm["last_update"] = Value::Null;
+        }
+        value
+    };
+    rows.into_iter().map(|(id, deleted, data, auth)| (id, deleted, json(&data), json(&auth))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn databases_of_mysql_are_read_and_written_as_those_of_sqlite() {
+    let server = MariaDb::start();
+    let url = server.url();
+    let mut ours = daemon();
+    ours.start().await;
+    let kept = ours.create(&document(2), "").await;
+    ours.until_state(&kept, "configured").await;
+    let deleted = ours.create(&document(1), "").await;
+    ours.text(Method::DELETE, &deleted, "").await;
+    ours.until_idle().await;
+    ours.terminate().await;
+    ours.reap();
+
+    let place = tempfile::tempdir().unwrap();
+    let users = place.path().join("users");
+    fs::write(&users, json!({"users": [{"username": "user", "password": "pass"}]}).to_string()).unwrap();
+    let file = place.path().join("out.dat");
+    for url in [&url, file.to_str().unwrap()] {
+        let arguments = ["export-db", url, "--users", users.to_str().unwrap()];
+        let exported = said(&mut imd(&ours, &arguments)).await;
+        assert!(exported.stdout.starts_with("2 infrastructures exported, 1 of them deleted ones\n"), "{exported:?}");
+        let refused = said(&mut imd(&ours, &arguments)).await;
+        assert!(refused.code == Some(2) && refused.stderr.contains("holds 2 infrastructures"), "{refused:?}");
+        assert_eq!(said(imd(&ours, &arguments).arg("--force")).await.code, Some(0));
+    }
+    let mut connection = mysql_async::Conn::from_url(&url).await.unwrap();
+    let there: Vec<(String, i64, String, String)> =
+        connection.query("SELECT id, deleted, data, auth FROM inf_list ORDER BY rowid").await.unwrap();
+    let saved: String = connection.query_first("SELECT CAST(max(date) AS CHAR) FROM inf_list").await.unwrap().unwrap();
+    let here = Connection::open(&file)
+        .unwrap()
+        .prepare("SELECT id, deleted, data, auth FROM inf_list ORDER BY rowid")
+        .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?.collect())
+        .unwrap();
+    assert_eq!(content(there), content(here));
+
+    let mut elsewhere = daemon();
+    for _ in ["dry", "again dry"] {
+        let dry = said(&mut imd(&elsewhere, &["import-db", &url, "--dry-run"])).await;
+        assert!(dry.stdout.starts_with("2 infrastructures would be imported, 1 of them"), "{dry:?}");
+    }
+    let imported = said(&mut imd(&elsewhere, &["import-db", &url])).await;
+    assert_eq!(
+        (imported.code, imported.stdout.as_str()),
+        (Some(0), "2 infrastructures imported, 1 of them deleted ones\n")
+    );
+    let saved_still: Option<String> =
+        connection.query_first("SELECT CAST(max(date) AS CHAR) FROM inf_list").await.unwrap();
+    assert_eq!(saved_still, Some(saved));
+    elsewhere.start().await;
+    elsewhere.until_state(&kept, "configured").await;
+    assert_eq!(paths(&elsewhere.text(Method::GET, "/infrastructures", "").await), BTreeSet::from([kept]));
+    let unreachable = said(&mut imd(&elsewhere, &["import-db", "mysql://im:sesame@127.0.0.1:1/im"])).await;
+    assert!(unreachable.code == Some(2) && !unreachable.stderr.contains("sesame"), "{unreachable:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

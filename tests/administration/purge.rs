@@ -12,13 +12,13 @@ use tokio::process::Command;
 /// 2001-09-09
 const LONG_AGO: i64 = 1_000_000_000;
 
-fn store(daemon: &Daemon) -> Arc<dyn Store> {
+async fn store(daemon: &Daemon) -> Arc<dyn Store> {
     let keyring = Arc::new(Keyring::load(&daemon.key(), None).unwrap());
-    open_beside(daemon.database().to_str().unwrap(), keyring).unwrap()
+    open_beside(daemon.database().to_str().unwrap(), keyring).await.unwrap()
 }
 
 async fn ids(daemon: &Daemon) -> Vec<String> {
-    let mut ids: Vec<_> = store(daemon).index().await.unwrap().into_iter().map(|row| row.id).collect();
+    let mut ids: Vec<_> = store(daemon).await.index().await.unwrap().into_iter().map(|row| row.id).collect();
     ids.sort();
     ids
 }
@@ -26,7 +26,7 @@ async fn ids(daemon: &Daemon) -> Vec<String> {
 async fn add(daemon: &Daemon, id: &str, created: i64, deleted: bool) {
     let row = IndexRow { id: id.to_owned(), owners: vec![], created, deleted, pending: false };
     let changes = Changes { vms: vec![(0, b"{}".to_vec())], ..Changes::default() };
-    store(daemon).create(row, changes).await.unwrap();
+    store(daemon).await.create(row, changes).await.unwrap();
 }
 
 #[tokio::test]

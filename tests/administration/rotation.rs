@@ -26,13 +26,14 @@ async fn a_key_is_exchanged_under_a_working_daemon() {
     let radl = daemon.get(&format!("{large}/radl")).await.text;
     let old = daemon.key().with_extension("old");
     fs::copy(daemon.key(), &old).unwrap();
-    let open_with_old = || {
+    let database = daemon.database();
+    let open_with_old = async || {
         let keyring = Arc::new(Keyring::load(&old, None).unwrap());
-        open_beside(daemon.database().to_str().unwrap(), keyring).err()
+        open_beside(database.to_str().unwrap(), keyring).await.err()
     };
     let key = daemon.key();
     let keys = || fs::read_to_string(&key).unwrap().lines().filter(|line| !line.contains("owners=")).count();
-    assert_eq!((open_with_old(), keys()), (None, 1));
+    assert_eq!((open_with_old().await, keys()), (None, 1));
 
     // Machines come and go all the time.
     let over = AtomicBool::new(false);
@@ -69,7 +70,7 @@ async fn a_key_is_exchanged_under_a_working_daemon() {
     let (made, ()) = tokio::join!(work, rotation);
     assert!(!made.is_empty());
     assert_eq!((daemon.pid(), keys()), (pid, 1));
-    assert!(matches!(open_with_old(), Some(StoreError::Corrupt(_))), "{:?}", open_with_old());
+    assert!(matches!(open_with_old().await, Some(StoreError::Corrupt(_))), "{:?}", open_with_old().await);
 
     // The same daemon goes on, and so does the next one; everything is still its owner's.
     daemon.create(&document(1), "").await;

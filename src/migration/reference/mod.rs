@@ -1,5 +1,6 @@
 //! Databases of the reference: one table or collection, `inf_list`, with a JSON document per infrastructure (spec/api.md 7).
 
+mod mysql;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -13,7 +14,9 @@ pub const TABLE: &str = "inf_list";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// The URL names none.
-    #[error("{0}; name a database as sqlite:///path/of/a/file")]
+    #[error(
+        "{0}; name a database as sqlite:///path/of/a/file or mysql://user:password@host/database, with special characters of the password in percent encoding"
+    )]
     Url(String),
     /// It cannot be reached, read or written.
     #[error("the database of IM cannot be used: {0}")]
@@ -68,6 +71,7 @@ pub trait Target: Send + Sync {
 pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
     Ok(match Place::of(url)? {
         Place::File(path) => Box::new(sqlite::SqliteSource::open(&path)?),
+        Place::Mysql => Box::new(mysql::MysqlSource::open(url).await?),
     })
 }
 
@@ -78,6 +82,7 @@ pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
 pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, ReferenceError> {
     Ok(match Place::of(url)? {
         Place::File(path) => Box::new(sqlite::SqliteTarget::create(&path, force)?),
+        Place::Mysql => Box::new(mysql::MysqlTarget::create(url, force).await?),
     })
 }
 
@@ -85,6 +90,7 @@ pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, Reference
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     File(PathBuf),
+    Mysql,
 }
 
 impl Place {
@@ -95,6 +101,9 @@ impl Place {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
                 let path = percent_decode_str(path).decode_utf8();
                 path.map_err(|_| ReferenceError::Url("the path is not UTF-8".to_owned()))?.into_owned()
+            }
+            Some((scheme, rest)) if rest.starts_with("//") && scheme.eq_ignore_ascii_case("mysql") => {
+                return Ok(Self::Mysql);
             }
             Some((scheme, rest)) if rest.starts_with("//") => {
                 return Err(ReferenceError::Url(format!("databases of {scheme} are not supported")));
@@ -121,6 +130,7 @@ mod tests {
         assert_eq!(Place::of("file:///a%20b"), file("/a b"));
         let error = Place::of("oracle://im:sesame@db/im").unwrap_err().to_string();
         assert!(error.contains("oracle") && !error.contains("sesame"), "{error}");
+        assert_eq!(Place::of("mysql://im:sesame@db/im"), Ok(Place::Mysql));
         assert!(Place::of("sqlite://").is_err());
     }
 }
