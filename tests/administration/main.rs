@@ -18,8 +18,11 @@ use tokio::process::Command;
 /// What a command said and how it ended.
 #[derive(Debug)]
 pub struct Said {
+    /// Exit status.
     pub code: Option<i32>,
+    /// Standard output.
     pub stdout: String,
+    /// Standard error.
     pub stderr: String,
 }
 
