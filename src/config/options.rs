@@ -340,8 +340,8 @@ section! {
         ctxt_galaxy_dir: Option<PathBuf> = "", Active;
         /// Whether stopping the daemon ends running contextualizations, which else go on by themselves.
         ctxt_kill_on_stop: bool = "False", Active;
-        /// Whether machines that cannot be reached from here connect back.
-        ssh_reverse_tunnels: bool = "True", Later("machines are not given their boot command; a user can run it there, see docs/api.md");
+        /// Whether machines that their master cannot reach connect back, where PUBLIC_URL says how they reach this daemon.
+        ssh_reverse_tunnels: bool = "True", Active;
         /// Seconds between two looks at a running configuration.
         check_ctxt_process_interval: u32 = "10", NoEffect("progress is followed live");
         /// Seconds between two turns of the configuration manager.

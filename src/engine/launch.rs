@@ -147,11 +147,19 @@ fn intent(inner: &Inner, model: &Infrastructure, vm: &Vm) -> Option<VmIntent> {
         system,
         networks,
         tags: inner.tags(model),
-        user_data: UserData {
-            recipe: model.radl.cloud_init(&vm.system).and_then(|configure| configure.recipe.clone()),
-            ..UserData::default()
-        },
+        user_data: user_data(inner, model, vm),
     })
+}
+
+fn user_data(inner: &Inner, model: &Infrastructure, vm: &Vm) -> UserData {
+    let recipe = model.radl.cloud_init(&vm.system).and_then(|configure| configure.recipe.clone());
+    match inner.boot_command(model, vm) {
+        Some(tunnel) => {
+            let packages = ["curl", "openssh-client"].map(str::to_owned).to_vec();
+            UserData { recipe, packages, commands: vec![tunnel] }
+        }
+        None => UserData { recipe, ..UserData::default() },
+    }
 }
 
 fn used_networks(model: &Infrastructure, vms: &[u32]) -> Vec<radl::Network> {

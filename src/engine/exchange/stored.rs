@@ -19,10 +19,14 @@ pub fn to_rows(
 ) -> Result<(IndexRow, Changes), OperationError> {
     let (mut model, logs) = import::model(record, now)?;
     model.owners = owners;
-    let terms =
-        Terms { now: now.saturating_mul(1_000_000), max_contextualization: Duration::ZERO, default_vm_name: "".into() };
+    let terms = Terms {
+        now: now.saturating_mul(1_000_000),
+        max_contextualization: Duration::ZERO,
+        wait_running: Duration::ZERO,
+        default_vm_name: "".into(),
+    };
     let draft = import::whole(model, logs, terms);
-    Ok((rows::index_row(&draft.model), rows::changes(&draft, 1)?))
+    Ok((rows::index_row(&draft), rows::changes(&draft, 1)?))
 }
 
 /// A stored infrastructure as it is exported.
@@ -45,7 +49,7 @@ pub async fn from_store(store: &dyn Store, id: &str, now: i64) -> Result<Option<
         return Ok(None);
     };
     let (model, _) = rows::model(&stored)?;
-    if model.is_pending() {
+    if model.is_pending(now) {
         return Err(OperationError::Conflict("work or contextualization".to_owned()));
     }
     let header = store.log(id, None).await?;
