@@ -87,6 +87,7 @@ impl Directory {
             && let Some(slot) = slots.by_id.remove(id)
         {
             slots.by_age.remove(&slot.order);
+            self.changed();
         }
     }
 

@@ -32,6 +32,10 @@ impl Engine {
         form: &str,
         render: impl FnOnce(&[String]) -> Result<Rendering, E>,
     ) -> Result<Rendering, E> {
+        if self.inner.cluster.is_some() {
+            // Others make and delete as well: only the store knows.
+            return render(&self.list(caller, None).await?);
+        }
         let Listings(kept) = &self.inner.listings;
         let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = format!("{} {form}", caller.admin);
