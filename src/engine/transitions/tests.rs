@@ -215,13 +215,13 @@ impl World {
         let kind = self.model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
         let Some(WorkKind::Altering { vm, .. }) = kind else { return };
         let vm = *vm;
-        if fate % 2 == 0 || fate > 128 {
+        if fate.is_multiple_of(2) || fate > 128 {
             self.volumes.insert(self.model.vm(vm).unwrap().uid.0.clone());
         }
         if fate >= 200 {
             return self.step(Step::Crash);
         }
-        let result = if fate % 2 == 0 { Ok(()) } else { Err("the cloud refuses".to_owned()) };
+        let result = if fate.is_multiple_of(2) { Ok(()) } else { Err("the cloud refuses".to_owned()) };
         self.report(Event::Altered { work, vm, result });
     }
 
