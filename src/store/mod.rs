@@ -5,6 +5,7 @@
 
 mod change;
 pub mod leases;
+mod mongo;
 mod mysql;
 mod open;
 pub mod purge;
@@ -133,6 +134,10 @@ pub enum StoreError {
     /// The database cannot be reached, is locked, read-only or full. Worth another try later.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The connection was lost while a commit was under way: it took place as a whole, or not at all. The version in the
+    /// database tells, once it can be read again.
+    #[error("the database is not available, and whether the change was stored is not known yet: {0}")]
+    InDoubt(String),
     /// The stored data cannot be opened: wrong key, damaged row or newer schema.
     #[error("the database cannot be used: {0}")]
     Corrupt(String),
@@ -155,6 +160,14 @@ impl StoreError {
             "it was written by a newer imd (schema {found}, this one knows {known}); start that version, or set DATA_DB \
              to another {thing}"
         ))
+    }
+
+    /// The error of a commit that may have taken place all the same.
+    fn in_doubt(self) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::InDoubt(text),
+            other => other,
+        }
     }
 
     /// Says in front of the text which database it is about.

@@ -1,6 +1,6 @@
 //! From a `DATA_DB` URL to a store.
 
-use super::{Keyring, Store, StoreError, mysql::MysqlStore, sqlite::SqliteStore};
+use super::{Keyring, Store, StoreError, mongo::MongoStore, mysql::MysqlStore, sqlite::SqliteStore};
 use percent_encoding::percent_decode_str;
 use std::{path::PathBuf, sync::Arc};
 
@@ -10,12 +10,14 @@ enum Location {
     Memory,
     File { path: PathBuf, shared: bool },
     Mysql,
+    Mongo,
 }
 
 /// Opens the store of a `DATA_DB` URL and makes its tables when it is new. Reads files: call it before serving.
 ///
 /// Forms: `sqlite:///absolute/path` and `file:///absolute/path` (percent-encoded), a bare path (taken as it is),
-/// `sqlite::memory:` for a store that ends with the process, `mysql://user:password@host[:port]/database[?options]`.
+/// `sqlite::memory:` for a store that ends with the process, `mysql://user:password@host[:port]/database[?options]`,
+/// `mongodb://[user:password@]host[:port][,host]/database[?options]`.
 /// With `?shared=yes` several daemons of one host may use the file of a `sqlite` URL.
 ///
 /// # Errors
@@ -26,6 +28,7 @@ pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, St
         Location::Memory => Arc::new(SqliteStore::in_memory(keyring)?),
         Location::File { path, shared } => Arc::new(SqliteStore::at(&path, shared, keyring)?),
         Location::Mysql => Arc::new(MysqlStore::open(url, keyring, true).await?),
+        Location::Mongo => Arc::new(MongoStore::open(url, keyring, true).await?),
     })
 }
 
@@ -40,6 +43,7 @@ pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Sto
         }
         Location::File { path, .. } => Arc::new(SqliteStore::beside(&path, keyring)?),
         Location::Mysql => Arc::new(MysqlStore::open(url, keyring, false).await?),
+        Location::Mongo => Arc::new(MongoStore::open(url, keyring, false).await?),
     })
 }
 
@@ -51,13 +55,15 @@ pub fn check_url(url: &str) -> Result<(), StoreError> {
     match locate(url)? {
         Location::Memory | Location::File { .. } => Ok(()),
         Location::Mysql => MysqlStore::check_url(url),
+        Location::Mongo => MongoStore::check_url(url),
     }
 }
 
 /// Errors name the scheme only: the rest of a URL may hold a password.
 fn locate(url: &str) -> Result<Location, StoreError> {
     let refused = |why: &str| {
-        let forms = "sqlite:///path/of/a/file or mysql://user:password@host/database";
+        let forms =
+            "sqlite:///path/of/a/file, mysql://user:password@host/database or mongodb://user:password@host/database";
         Err(StoreError::Corrupt(format!("{why}; set DATA_DB to {forms}")))
     };
     let scheme = url.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
@@ -92,6 +98,7 @@ fn locate(url: &str) -> Result<Location, StoreError> {
             }
         }
         Some((scheme, rest)) if scheme == "mysql" && rest.starts_with("//") => return Ok(Location::Mysql),
+        Some((scheme, rest)) if scheme == "mongodb" && rest.starts_with("//") => return Ok(Location::Mongo),
         Some((scheme, rest)) if rest.starts_with("//") => {
             return refused(&format!("DATA_DB names a {scheme} database, which is not supported"));
         }

@@ -3,9 +3,16 @@
 
 mod behaviour;
 mod leases;
+mod lost;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
+mod mongo;
+#[path = "../support/mongo.rs"]
+mod mongo_server;
 mod mysql;
+mod mysql_faults;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod sealing;
 mod sqlite;
 mod sqlite_faults;

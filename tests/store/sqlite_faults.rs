@@ -18,7 +18,7 @@ use std::{
 const CHILD: &str = "STORE_TEST_CHILD";
 
 /// A command that runs an ignored test of this binary alone.
-fn child(wrapper: &[&str], test: &str, path: &Path) -> Command {
+pub fn child(wrapper: &[&str], test: &str, path: &Path) -> Command {
     let binary = env::current_exe().unwrap();
     let mut words = wrapper.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     words.push(binary.to_str().unwrap().to_owned());
@@ -27,7 +27,8 @@ fn child(wrapper: &[&str], test: &str, path: &Path) -> Command {
     command
 }
 
-fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>, said: &str) {
+#[track_caller]
+pub fn unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>, said: &str) {
     let error = result.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(text) if text.contains(said)), "{error}");
 }

@@ -45,7 +45,8 @@ impl MariaDb {
         let data = directory.path().join("data");
         fs::create_dir(&data).unwrap();
         prepare(&data);
-        run(Command::new("cp").arg("-a").arg(template().join(".")).arg(&data));
+        // A hole in a file of the server would be one in its promise to have that room.
+        run(Command::new("cp").args(["-a", "--sparse=never"]).arg(template().join(".")).arg(&data));
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut server = Self { directory, port: 0, options, process: None };
         server.port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -94,9 +95,15 @@ impl MariaDb {
 
     fn signal(&mut self, signal: Signal) {
         if let Some(mut process) = self.process.take() {
-            kill(Pid::from_raw(process.id().cast_signed()), signal).unwrap();
+            // It may have ended by itself.
+            let _ = kill(Pid::from_raw(process.id().cast_signed()), signal);
             process.wait().unwrap();
         }
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
     }
 
     /// Where its data is.

@@ -35,6 +35,8 @@ pub struct Setup {
     /// Program and arguments that the daemon is started by; the last program must `exec` it, so that its process is the
     /// daemon's.
     pub wrapper: Vec<String>,
+    /// `DATA_DB`; none for a file of its own.
+    pub database: Option<String>,
     /// Whether XML-RPC is served, on a port of its own.
     pub xmlrpc: bool,
     /// Where `im.cfg`, the database and the log are; none for a directory that goes with the daemon.
@@ -210,8 +212,9 @@ impl Daemon {
         self.xmlrpc_address = format!("{host}:{xmlrpc_port}");
         let xmlrpc = if self.setup.xmlrpc { "True" } else { "False" };
         let place = self.directory.display();
+        let database = self.setup.database.clone().unwrap_or_else(|| self.database().display().to_string());
         let options = format!(
-            "[im]\nREST_ADDRESS = {host}\nREST_PORT = {port}\nDATA_DB = {place}/db/inf.dat\nDATA_KEY_FILE = {place}/key\n\
+            "[im]\nREST_ADDRESS = {host}\nREST_PORT = {port}\nDATA_DB = {database}\nDATA_KEY_FILE = {place}/key\n\
              ACTIVATE_XMLRPC = {xmlrpc}\nXMLRCP_ADDRESS = {host}\nXMLRCP_PORT = {xmlrpc_port}\nLOG_FILE =\n{}\n",
             self.setup.options
         );

@@ -43,12 +43,14 @@ pub(super) async fn ask<T>(
 pub(super) async fn execute(pool: &Pool, statements: Vec<u8>) -> Result<(), StoreError> {
     let question = [b"START TRANSACTION;", &statements[..], b";COMMIT"].concat();
     ask(pool, question, async |result| {
-        while !result.is_empty() {
+        loop {
+            // See the writer's.
+            let is_last = result.is_empty();
             rows::<mysql_async::Row>(result).await?;
+            if is_last {
+                return Ok(());
+            }
         }
-        // One that failed looks like the last one: the driver keeps its error for the next question.
-        rows::<mysql_async::Row>(result).await?;
-        Ok(())
     })
     .await
 }

@@ -80,10 +80,15 @@ impl Sessions {
     /// finds its own mark was.
     async fn write(&mut self, group: &[&Marked]) -> Result<Vec<Result<u64, StoreError>>, StoreError> {
         let mut attempts = ATTEMPTS;
+        let mut in_doubt = false;
         loop {
+            let in_the_end = |failure: Failure, in_doubt: bool| match failure.into_error() {
+                error if in_doubt => error.in_doubt(),
+                error => error,
+            };
             let mut session = match self.current.take() {
                 Some(session) => session,
-                None => Session::open(&self.options).await.map_err(Failure::into_error)?,
+                None => Session::open(&self.options).await.map_err(|failure| in_the_end(failure, in_doubt))?,
             };
             let failure = match session.write(group).await {
                 Ok(results) => {
@@ -92,12 +97,14 @@ impl Sessions {
                 }
                 Err(failure) => failure,
             };
-            if !matches!(failure, Failure::Lost(_)) && session.roll_back().await {
+            if matches!(failure, Failure::Lost(_)) {
+                in_doubt |= session.is_committing;
+            } else if session.roll_back().await {
                 self.current = Some(session);
             }
             attempts -= 1;
             if attempts == 0 || matches!(failure, Failure::Refused(_)) {
-                return Err(failure.into_error());
+                return Err(in_the_end(failure, in_doubt));
             }
         }
     }
@@ -108,6 +115,8 @@ pub(super) struct Session {
     connection: Conn,
     /// Length of the longest packet that the server takes.
     limit: usize,
+    /// Whether the server was asked to commit and did not answer.
+    is_committing: bool,
 }
 
 impl Session {
@@ -122,7 +131,7 @@ impl Session {
                 result.try_collect::<usize>().await?.pop().and_then(Result::ok)
             };
             // The packet's own head counts too.
-            Ok(Self { connection, limit: limit.unwrap_or(1 << 20).saturating_sub(64) })
+            Ok(Self { connection, limit: limit.unwrap_or(1 << 20).saturating_sub(64), is_committing: false })
         };
         tokio::time::timeout(CONNECT, connect).await.unwrap_or_else(|_| Err(Failure::silence()))
     }
@@ -141,9 +150,13 @@ impl Session {
         let Plan { statements, answers, .. } = Plan::new(group, locked, self.limit);
         let skipped = begin.iter().len();
         let mut counts = Vec::new();
-        for packet in packets(begin.into_iter().chain(statements).chain([b"COMMIT".to_vec()]), self.limit) {
+        let packets = packets(begin.into_iter().chain(statements).chain([b"COMMIT".to_vec()]), self.limit);
+        let last = packets.len() - 1;
+        for (index, packet) in packets.into_iter().enumerate() {
+            self.is_committing = index == last;
             counts.extend(self.send(packet).await?);
         }
+        self.is_committing = false;
         let answer = |answer| match answer {
             Answer::Ready(result) => result,
             Answer::Rows(statement) => Ok(counts.get(skipped + statement).copied().unwrap_or_default()),
@@ -172,13 +185,13 @@ impl Session {
             let mut counts = Vec::new();
             loop {
                 counts.push(result.affected_rows());
-                // None of the statements has rows: empty means that it is the last one.
-                if result.is_empty() {
-                    // Or one has failed: the driver keeps its error for the next question.
-                    result.try_collect::<mysql_async::Row>().await?;
+                // None of the statements has rows: empty means the last one, or one that failed, and the failure is told by
+                // the next look at the results.
+                let is_last = result.is_empty();
+                result.try_collect::<mysql_async::Row>().await?;
+                if is_last {
                     return Ok(counts);
                 }
-                result.try_collect::<mysql_async::Row>().await?;
             }
         };
         tokio::time::timeout(ANSWER, ask).await.unwrap_or_else(|_| Err(Failure::silence()))
@@ -186,6 +199,7 @@ impl Session {
 
     /// Takes back what was begun; tells whether the connection is still of use.
     async fn roll_back(&mut self) -> bool {
+        self.is_committing = false;
         self.send(b"ROLLBACK".to_vec()).await.is_ok()
     }
 }

@@ -1,0 +1,128 @@
+//! A TCP proxy of a test that cuts connections at the worst moment.
+#![allow(dead_code)]
+
+use std::sync::{Arc, Mutex};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// When a connection is cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cut {
+    /// Before the server gets what holds these bytes.
+    Before(&'static [u8]),
+    /// When the server has answered to what holds these bytes, before the client gets the answer.
+    After(&'static [u8]),
+}
+
+#[derive(Default)]
+struct Plan {
+    cut: Option<Cut>,
+    /// Whether nobody gets through after the cut.
+    and_close: bool,
+    closed: bool,
+    cuts: usize,
+}
+
+/// A proxy on a port of its own, ended when dropped.
+pub struct Proxy {
+    pub port: u16,
+    plan: Arc<Mutex<Plan>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    pub async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let plan: Arc<Mutex<Plan>> = Arc::default();
+        let plans = plan.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                if !plans.lock().unwrap().closed {
+                    tokio::spawn(relay(client, server, plans.clone()));
+                }
+            }
+        });
+        Self { port, plan, task }
+    }
+
+    /// Cuts the next connection that comes to it.
+    pub fn cut(&self, cut: Cut) {
+        self.plan.lock().unwrap().cut = Some(cut);
+    }
+
+    /// As [`Proxy::cut`], and lets nobody through from then on.
+    pub fn cut_and_close(&self, cut: Cut) {
+        let mut plan = self.plan.lock().unwrap();
+        (plan.cut, plan.and_close) = (Some(cut), true);
+    }
+
+    /// Lets everybody through again.
+    pub fn open(&self) {
+        let mut plan = self.plan.lock().unwrap();
+        (plan.closed, plan.and_close) = (false, false);
+    }
+
+    /// How many connections were cut.
+    pub fn cuts(&self) -> usize {
+        self.plan.lock().unwrap().cuts
+    }
+}
+
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+async fn relay(mut client: TcpStream, server: u16, plan: Arc<Mutex<Plan>>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+    let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    // The question so far: it may come in several parts.
+    let mut before = Vec::new();
+    let mut is_last = false;
+    loop {
+        tokio::select! {
+            read = client.read(&mut question) => {
+                let Ok(length @ 1..) = read else { return };
+                before.extend(&question[..length]);
+                {
+                    let mut plan = plan.lock().unwrap();
+                    if plan.closed {
+                        return;
+                    }
+                    if let Some(cut) = plan.cut {
+                        let (Cut::Before(wanted) | Cut::After(wanted)) = cut;
+                        if holds(&before, wanted) {
+                            plan.cut = None;
+                            plan.closed = plan.and_close;
+                            plan.cuts += 1;
+                            is_last = matches!(cut, Cut::After(_));
+                            if !is_last {
+                                return;
+                            }
+                        }
+                    }
+                }
+                if server.write_all(&question[..length]).await.is_err() {
+                    return;
+                }
+            }
+            read = server.read(&mut answer) => {
+                let Ok(length @ 1..) = read else { return };
+                before.clear();
+                if is_last || plan.lock().unwrap().closed || client.write_all(&answer[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
