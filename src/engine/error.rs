@@ -40,6 +40,9 @@ pub enum OperationError {
     /// The store is away: nothing was changed, try again later.
     #[error("The service cannot store changes now, nothing was done: {0}")]
     Unavailable(String),
+    /// The store went away in the middle: look at what is there before it is tried again.
+    #[error("The service cannot store changes now. Look at the state before you try this again: {0}")]
+    InDoubt(String),
 }
 
 impl From<StoreError> for OperationError {
@@ -48,6 +51,7 @@ impl From<StoreError> for OperationError {
             StoreError::NotFound => Self::UnknownInfrastructure,
             StoreError::Fenced => Self::Moved,
             StoreError::AlreadyExists => Self::Invalid(error.to_string()),
+            StoreError::InDoubt(_) => Self::InDoubt(error.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }

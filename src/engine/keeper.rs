@@ -5,6 +5,7 @@
 
 use super::{
     Inner, commit_point,
+    doubt::{self, Doubt, Outcome},
     draft::{Draft, Effect, WorkResult},
     error::OperationError,
     model::{Infrastructure, State},
@@ -173,11 +174,13 @@ pub struct Keeper {
     waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
     told: Told,
     children: super::children::Children,
+    /// The last commit, while it is not known whether it took place.
+    doubt: Option<Doubt>,
 }
 
 /// The states that the event stream told last.
 #[derive(Default)]
-struct Told {
+pub struct Told {
     infrastructure: Option<State>,
     vms: Vec<State>,
 }
@@ -229,6 +232,7 @@ pub fn spawn(
         waiters,
         told,
         children,
+        doubt: None,
     };
     let span = crate::telemetry::infrastructure_span(&keeper.model.id);
     tokio::spawn(tracing::Instrument::instrument(
@@ -254,7 +258,7 @@ impl Keeper {
         // Reports that could not be stored yet.
         let mut backlog: Vec<(Event, Option<oneshot::Sender<bool>>)> = Vec::new();
         while !self.model.deleted {
-            if backlog.is_empty() {
+            if backlog.is_empty() && self.doubt.is_none() {
                 let received = tokio::select! {
                     received = self.mailbox.recv_many(&mut batch, BATCH) => received,
                     () = self.left.cancelled() => break,
@@ -273,7 +277,19 @@ impl Keeper {
                     batch.push(message);
                 }
             }
-            let store_was_away = !backlog.is_empty();
+            let store_was_away = !backlog.is_empty() || self.doubt.is_some();
+            let in_doubt = match self.settle_doubt(&mut backlog).await {
+                // The commit cannot be tried before that is known: it is, when this one has failed as well.
+                Err(error) if self.doubt.is_some() => Some(error),
+                Err(error) => {
+                    self.leave(&error);
+                    break;
+                }
+                Ok(()) => None,
+            };
+            if self.model.deleted {
+                break;
+            }
             let mut draft = Draft::new(Infrastructure::clone(&self.model), self.inner.terms());
             let mut acknowledgements: Vec<Acknowledge> = Vec::new();
             let mut reports = std::mem::take(&mut backlog);
@@ -291,7 +307,11 @@ impl Keeper {
                     }
                 }
             }
-            match self.commit(draft).await {
+            let committed = match in_doubt {
+                Some(error) => Err(error),
+                None => self.commit(draft).await,
+            };
+            match committed {
                 Ok(()) => {
                     if store_was_away {
                         tracing::info!("the store is back: everything is stored");
@@ -307,7 +327,7 @@ impl Keeper {
                     }
                 }
                 Err(error @ (StoreError::Stale { .. } | StoreError::NotFound | StoreError::AlreadyExists)) => {
-                    tracing::error!(%error, "this infrastructure has another keeper now: leaving it");
+                    self.leave(&error);
                     for acknowledge in acknowledgements {
                         acknowledge(Err(error.clone()));
                     }
@@ -328,7 +348,10 @@ impl Keeper {
                         acknowledge(Err(error.clone()));
                     }
                     backlog = reports;
-                    if !backlog.is_empty() {
+                    if let (StoreError::InDoubt(_), Some(doubt)) = (&error, &mut self.doubt) {
+                        doubt.reports = backlog.len();
+                    }
+                    if !backlog.is_empty() || self.doubt.is_some() {
                         self.inner.unsaved().insert(self.model.id.clone(), error);
                     }
                 }
@@ -348,38 +371,94 @@ impl Keeper {
             let told = self.tell_states(&mut draft);
             let mut changes = rows::changes(&draft, self.next_sequence)?;
             changes.lease = self.inner.lease(self.token);
-            let count = draft.events.len() as u64;
             self.inner.activity.note();
             commit_point::pass();
-            self.version = self.inner.store.commit(&self.model.id, self.version, changes).await?;
+            match self.inner.store.commit(&self.model.id, self.version, changes).await {
+                Ok(version) => self.version = version,
+                Err(error) => {
+                    if matches!(error, StoreError::InDoubt(_)) {
+                        self.doubt = Some(Doubt { draft, told, reports: 0 });
+                    }
+                    return Err(error);
+                }
+            }
             commit_point::pass();
-            self.told = told;
-            self.next_sequence += count;
-            let former = std::mem::replace(&mut self.model, Arc::new(draft.model));
-            self.children.follow(&self.model);
-            self.snapshot.send_replace(self.model.clone());
-            if former.owners != self.model.owners {
-                self.inner.directory.changed();
-            }
-            if count > 0 {
-                self.events.send_replace(self.next_sequence - 1);
-            }
+            self.publish(draft, told);
+        } else {
+            self.follow_up(draft.waiters, draft.effects, draft.finished);
         }
-        for (work, waiters) in draft.waiters {
+        Ok(())
+    }
+
+    /// Publishes what was stored, and starts what follows from it.
+    fn publish(&mut self, draft: Draft, told: Told) {
+        let count = draft.events.len() as u64;
+        self.told = told;
+        self.next_sequence += count;
+        let Draft { model, waiters, effects, finished, .. } = draft;
+        let former = std::mem::replace(&mut self.model, Arc::new(model));
+        self.children.follow(&self.model);
+        self.snapshot.send_replace(self.model.clone());
+        if former.owners != self.model.owners {
+            self.inner.directory.changed();
+        }
+        if count > 0 {
+            self.events.send_replace(self.next_sequence - 1);
+        }
+        self.follow_up(waiters, effects, finished);
+    }
+
+    fn follow_up(
+        &mut self,
+        waiters: HashMap<u64, Vec<oneshot::Sender<WorkResult>>>,
+        effects: Vec<Effect>,
+        finished: Vec<(u64, WorkResult)>,
+    ) {
+        for (work, waiters) in waiters {
             self.waiters.entry(work).or_default().extend(waiters);
         }
-        for effect in draft.effects {
+        for effect in effects {
             self.children.start(effect, &self.model);
         }
         if self.model.deleted {
             self.inner.forget(&self.model.id);
         }
-        for (work, result) in draft.finished {
+        for (work, result) in finished {
             for waiter in self.waiters.remove(&work).into_iter().flatten() {
                 let _ = waiter.send(result.clone());
             }
         }
+    }
+
+    /// Finds out what became of a commit in doubt; if it took place, it is published and its reports are answered.
+    async fn settle_doubt(
+        &mut self,
+        reports: &mut Vec<(Event, Option<oneshot::Sender<bool>>)>,
+    ) -> Result<(), StoreError> {
+        let Some(doubt) = self.doubt.take() else { return Ok(()) };
+        match doubt::find_out(&self.inner, doubt, self.version, self.next_sequence).await {
+            Outcome::NotStored => tracing::info!("the commit in doubt did not take place"),
+            Outcome::Stored(doubt) => {
+                tracing::info!("the commit in doubt took place");
+                self.version += 1;
+                self.publish(doubt.draft, doubt.told);
+                for (_, reply) in reports.drain(..doubt.reports) {
+                    if let Some(reply) = reply {
+                        let _ = reply.send(true);
+                    }
+                }
+            }
+            Outcome::Overtaken(error) => return Err(error),
+            Outcome::Unknown(doubt, error) => {
+                self.doubt = Some(doubt);
+                return Err(error);
+            }
+        }
         Ok(())
+    }
+
+    fn leave(&self, error: &StoreError) {
+        tracing::error!(%error, "this infrastructure has another keeper now: leaving it");
     }
 
     /// Adds an event for every state that changed.

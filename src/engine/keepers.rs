@@ -1,7 +1,7 @@
 //! From an id to its keeper: found in memory, started from the store, or made new.
 
 use super::{
-    Inner, commit_point,
+    Inner, commit_point, doubt,
     draft::{Draft, Terms, WorkResult},
     error::OperationError,
     keeper::{self, Handle, Stored},
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     auth::Caller,
     store::{
-        Lease,
+        Lease, StoreError,
         leases::{Acquired, Holder},
     },
 };
@@ -137,9 +137,15 @@ impl Inner {
     ) -> Result<Handle, OperationError> {
         let mut changes = rows::changes(&draft, 1)?;
         let token = self.cluster.as_ref().map(|_| 1);
-        changes.lease = self.lease(token);
+        let lease = self.lease(token);
+        changes.lease.clone_from(&lease);
         commit_point::pass();
-        self.store.create(rows::index_row(&draft), changes).await?;
+        if let Err(error) = self.store.create(rows::index_row(&draft), changes).await {
+            if matches!(error, StoreError::InDoubt(_)) {
+                doubt::take_back(self, draft.model.id, lease);
+            }
+            return Err(error.into());
+        }
         commit_point::pass();
         let last = draft.events.len() as u64;
         let waiters = [(waiter.0, vec![waiter.1])].into();

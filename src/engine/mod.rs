@@ -20,6 +20,7 @@ pub mod cluster;
 mod commit_point;
 mod context;
 mod directory;
+mod doubt;
 pub mod draft;
 pub mod error;
 mod estimate;

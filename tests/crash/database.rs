@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-const CLOUD: &str = "id = dummy; type = Dummy; latency_ms = 100-300";
+pub const CLOUD: &str = "id = dummy; type = Dummy; latency_ms = 100-300";
 
-fn document(machines: u32) -> String {
+pub fn document(machines: u32) -> String {
     format!(
         "network pub ( outbound = 'yes' )\nsystem node (\ndisk.0.image.url = 'mock0://linux.for.ev.er/image1' and\n\
          net_interface.0.connection = 'pub'\n)\ndeploy node {machines}\n"
@@ -40,7 +40,7 @@ fn seen(daemon: &Daemon) -> PathBuf {
 }
 
 /// The whole story, with the ways to take the database away and to give it back.
-async fn goes_away_and_comes_back<T>(
+pub async fn goes_away_and_comes_back<T>(
     mut daemon: Daemon,
     reason: &str,
     take: impl AsyncFn(&Daemon) -> T,
@@ -66,9 +66,12 @@ async fn goes_away_and_comes_back<T>(
     }
     let answer = daemon.get("/readyz").await;
     assert!(answer.text.contains(reason), "{answer:?}");
-    for read in [String::new(), "/state".to_owned(), "/contmsg".to_owned(), "/radl".to_owned(), "/vms/1".to_owned()] {
+    for read in ["", "/state", "/radl", "/vms/1"] {
         daemon.text(Method::GET, &format!("{kept}{read}"), "").await;
     }
+    // Logs are in the database alone.
+    let log = daemon.get(&format!("{kept}/contmsg")).await;
+    assert_eq!(log.status == StatusCode::OK, seen(&daemon).exists(), "{log:?}");
     let listed = daemon.text(Method::GET, "/infrastructures", "").await;
     assert!([&kept, &path].iter().all(|path| listed.contains(*path)), "{listed}");
     assert_eq!(daemon.state(&kept).await, "configured");

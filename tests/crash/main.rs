@@ -12,7 +12,12 @@ mod journal;
 #[path = "../support/lab.rs"]
 mod lab;
 mod local;
+#[path = "../support/mariadb.rs"]
+mod mariadb;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod sandbox;
+mod server;
 mod stop;
 #[path = "../support/process.rs"]
 mod support;

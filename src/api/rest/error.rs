@@ -111,7 +111,9 @@ fn status(operation: Operation, error: &OperationError) -> StatusCode {
         OperationError::UnknownVm | OperationError::DeletedVm => StatusCode::NOT_FOUND,
         OperationError::Conflict(_) => StatusCode::CONFLICT,
         OperationError::Invalid(_) | OperationError::Cloud(_) => StatusCode::BAD_REQUEST,
-        OperationError::Unavailable(_) | OperationError::Moved => StatusCode::SERVICE_UNAVAILABLE,
+        OperationError::Unavailable(_) | OperationError::InDoubt(_) | OperationError::Moved => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 
