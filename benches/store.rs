@@ -1,8 +1,10 @@
-//! Speed of the SQLite store against SQLite itself on the same disk: `cargo bench --bench store [directory]`. With
-//! `-- --machines` only what saving one machine costs in infrastructures of different size.
+//! Speed of a store against its database itself, in one run: SQLite in a directory (`cargo bench --bench store --
+//! [DIRECTORY]`), or the server of `--database mysql://user:password@host/database`, whose database is empty.
+//! With `-- --machines` only what saving one machine costs in infrastructures of different size.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use imd::store::{Changes, EventKind, IndexRow, Keyring, NewEvent, Store, open};
+use mysql_async::{Conn, prelude::Queryable};
 use rusqlite::{Connection, params};
 use std::{
     path::{Path, PathBuf},
@@ -17,17 +19,27 @@ const PAYLOAD: usize = 2000;
 
 #[tokio::main]
 async fn main() {
-    let parent =
-        std::env::args().skip(1).find(|word| !word.starts_with('-')).map_or_else(std::env::temp_dir, PathBuf::from);
+    let mut words = std::env::args().skip(1);
+    let (mut parent, mut url) = (std::env::temp_dir(), None);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--database" => url = words.next(),
+            word if word.starts_with('-') => {}
+            word => parent = PathBuf::from(word),
+        }
+    }
     let directory = tempfile::tempdir_in(parent).unwrap();
-    let store =
-        open(directory.path().join("store").to_str().unwrap(), Arc::new(Keyring::new([1; 32], &[]))).await.unwrap();
+    let place = url.clone().unwrap_or_else(|| directory.path().join("store").to_str().unwrap().to_owned());
+    let store = open(&place, Arc::new(Keyring::new([1; 32], &[]))).await.unwrap();
     one_machine(&store).await;
     if std::env::args().any(|word| word == "--machines") {
         return;
     }
-    let raw = raw_rate(&directory.path().join("raw"));
-    println!("raw SQLite, one row per commit      {raw:>9.0} commits/s");
+    let raw = match &url {
+        Some(url) => raw_rate_of_server(url).await,
+        None => raw_rate(&directory.path().join("raw")),
+    };
+    println!("raw, one row per commit             {raw:>9.0} commits/s");
     for keepers in [1, 8, 64, 256] {
         let rate = store_rate(&store, keepers).await;
         println!("store, {keepers:>3} keepers                  {rate:>9.0} commits/s, {:.2} of raw", rate / raw);
@@ -51,6 +63,21 @@ fn raw_rate(path: &Path) -> f64 {
         insert.execute(params![count % 100, data]).unwrap();
         count += 1;
     }
+    f64::from(count) / start.elapsed().as_secs_f64()
+}
+
+/// Commits per second of one connection to a MySQL server that does nothing else.
+async fn raw_rate_of_server(url: &str) -> f64 {
+    let mut connection = Conn::from_url(url).await.unwrap();
+    connection.query_drop("CREATE TABLE raw (n INT PRIMARY KEY, data LONGBLOB) ENGINE = InnoDB").await.unwrap();
+    let insert = connection.prep("REPLACE INTO raw VALUES (?, ?)").await.unwrap();
+    let data = vec![7_u8; PAYLOAD];
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < SPAN {
+        connection.exec_drop(&insert, (count % 100, &data)).await.unwrap();
+        count += 1;
+    }
+    connection.query_drop("DROP TABLE raw").await.unwrap();
     f64::from(count) / start.elapsed().as_secs_f64()
 }
 

@@ -175,8 +175,9 @@ section! {
     }
 
     "Database" {
-        /// Where infrastructures are stored: a path, or sqlite:///path. Several daemons of one host may use the file of
-        /// sqlite:///path?shared=yes.
+        /// Where infrastructures are stored: a path, sqlite:///path, mysql://user:password@host:port/database or
+        /// mongodb://user:password@host:port/database, special characters in percent encoding. Several daemons of
+        /// one host may use the file of sqlite:///path?shared=yes.
         data_db: DatabaseUrl = "sqlite:///etc/im/inf.dat", Active;
         /// File of the keys that seal what is stored; made, readable by its owner only, at the first start. Keep a copy
         /// apart from the database: without it the stored infrastructures cannot be read.
