@@ -190,8 +190,8 @@ async fn sealed_events(
          WHERE infrastructure = (SELECT number FROM infrastructures WHERE id = ?) AND {condition}"
     );
     let values: Vec<Literal<'_>> = std::iter::once(id.into()).chain(values.iter().copied()).collect();
-    let found: Vec<(u64, Option<u32>, u8, i64, Vec<u8>)> =
-        ask(pool, statement(&template, &values), async |result| rows(result).await).await?;
+    type Columns = (u64, Option<u32>, u8, i64, Vec<u8>);
+    let found: Vec<Columns> = ask(pool, statement(&template, &values), async |result| rows(result).await).await?;
     found
         .into_iter()
         .map(|(sequence, vm, kind, at, text)| Ok(SealedEvent { sequence, vm, kind: kind_of(kind)?, at, text }))

@@ -14,6 +14,9 @@ use mysql_async::Pool;
 /// Bytes of statements that go into one transaction.
 const PACKET: usize = 1 << 20;
 
+/// Infrastructure, sequence, machine, kind, time and sealed text of an event.
+type EventColumns = (u64, u64, Option<u32>, u8, i64, Vec<u8>);
+
 /// A value to be sealed anew: which table and row it is in, what it is.
 struct Found {
     table: &'static str,
@@ -81,8 +84,7 @@ async fn of_infrastructure(pool: &Pool, newest: &[u8], id: &str, limit: usize) -
     }
     let columns = "infrastructure, sequence, vm, kind, at, text";
     let question = question(columns, "events", "infrastructure", "text", limit - found.len());
-    let events: Vec<(u64, u64, Option<u32>, u8, i64, Vec<u8>)> =
-        ask(pool, question, async |result| rows(result).await).await?;
+    let events: Vec<EventColumns> = ask(pool, question, async |result| rows(result).await).await?;
     for (infrastructure, sequence, vm, kind, at, sealed) in events {
         let row = Row::Event { sequence, vm, kind: kind_of(kind)?, at };
         let place = format!("infrastructure = {infrastructure} AND sequence = {sequence}");
