@@ -232,9 +232,7 @@ pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(En
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
     let mut settings = engine_settings(config);
     settings.tunnels = tunnel_settings(config)?;
-    let engine =
-        Engine::open(settings, store, registry, ssh, identity_key, Arc::new(SystemTime::now), cluster)
-            .await?;
+    let engine = Engine::open(settings, store, registry, ssh, identity_key, Arc::new(SystemTime::now), cluster).await?;
     if let Some(listener) = listener {
         tokio::spawn(peers::serve(engine.clone(), listener));
     }

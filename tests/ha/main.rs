@@ -7,7 +7,6 @@ mod balancer;
 mod cluster;
 mod contextualization;
 mod failover;
-#[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/mariadb.rs"]
 mod mariadb;
 mod peers;

@@ -3,8 +3,8 @@
 use super::faults::Schedule;
 use super::inventory::{Kind, Machine, Resource, Sizes};
 use crate::{
-    Address, CloudAccount, CloudImage, ConnectorError, Guest, InfrastructureIntent, Observation, PowerState, ProviderId,
-    Quota, Resize, VmIntent, VmMark, VmUid,
+    Address, CloudAccount, CloudImage, ConnectorError, Guest, InfrastructureIntent, Observation, PowerState,
+    ProviderId, Quota, Resize, VmIntent, VmMark, VmUid,
 };
 use radl::{Features, Network, System, Value};
 use std::{

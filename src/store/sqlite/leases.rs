@@ -129,11 +129,12 @@ impl Leases for SqliteStore {
     async fn acquire(&self, id: &str, session: &str) -> Result<Acquired, StoreError> {
         loop {
             match self.change(Change::Acquire { id: id.to_owned(), session: session.to_owned() }).await? {
-                0 => match self.head(id).await?.ok_or(StoreError::NotFound)?.holder {
-                    Some(holder) => return Ok(Acquired::By(holder)),
+                0 => {
+                    if let Some(holder) = self.head(id).await?.ok_or(StoreError::NotFound)?.holder {
+                        return Ok(Acquired::By(holder));
+                    }
                     // It let go in between.
-                    None => {}
-                },
+                }
                 token => return Ok(Acquired::Held(token)),
             }
         }
