@@ -407,7 +407,7 @@ class Supervisor:
         (directory, lock), status = self.following, self.next_status()
         self.following = None
         # What belongs to the process belongs to the next run now.
-        for name in ("session", "secrets"):
+        for name in ("session", "secrets", "sockets"):
             self.status.pop(name, None)
         self.finish(0, "finished")
         os.close(self.lock)
@@ -592,7 +592,7 @@ class Supervisor:
                 beat = time.monotonic()
                 self.beat()
                 if self.is_stuck():
-                    with open(self.path("runner.log"), "a") as log:
+                    with open(self.log, "a") as log:
                         log.write("mitogen does not begin: it was ended\n")
                     end_session(child.pid)
                     child.wait()
