@@ -33,6 +33,7 @@ configure node (
 deploy node 2
 ";
 
+/// Case: L-18.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_contextualization_is_followed_by_another_daemon() {
     let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bundles");
