@@ -612,7 +612,7 @@ class Supervisor:
                         pass
         except OSError:
             pass
-        event = {"v": 1, "run": self.plan["run"], "seq": sequence + 1, "ts": time.time(), "e": "run_end"}
+        event = {"v": 1, "run": self.status["run"], "seq": sequence + 1, "ts": time.time(), "e": "run_end"}
         event.update({"rc": rc, "state": state, "tail": self.log_tail()})
         with open(self.path("events.jsonl"), "ab") as f:
             f.write((b"\n" if torn else b"") + json.dumps(event).encode() + b"\n")
