@@ -31,7 +31,11 @@ impl Engine {
     pub async fn list(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
         let mut ids = Vec::new();
         if self.inner.cluster.is_some() {
-            return self.list_of_all(caller, filter).await;
+            match self.list_of_all(caller, filter).await {
+                // While the database is away, what is known here is told.
+                Err(OperationError::Unavailable(_)) => {}
+                listed => return listed,
+            }
         }
         for (id, slot) in self.inner.directory.newest_first() {
             let is_owned = match slot.handle.get() {

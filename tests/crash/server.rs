@@ -62,6 +62,7 @@ async fn cut_in_the_middle_of_a_commit() {
     // Also the next change finds the keeper at its place.
     daemon.text(Method::DELETE, &format!("{kept}/vms/2"), "").await;
     assert_eq!(daemon.machines_of_dummy().len(), 2);
+    daemon.until_idle().await;
 
     // Of an infrastructure whose creation was refused nothing stays, also if it was stored.
     proxy.cut_and_close(Cut::After(b"COMMIT"));
