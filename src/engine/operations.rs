@@ -218,6 +218,14 @@ impl Engine {
         limit: usize,
     ) -> Result<Vec<StoredEvent>, OperationError> {
         self.inner.view(caller, id).await?;
+        self.last_events(id, after, limit).await
+    }
+
+    /// The same for who was admitted while the infrastructure existed, and is told its end.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn last_events(&self, id: &str, after: u64, limit: usize) -> Result<Vec<StoredEvent>, OperationError> {
         Ok(self.inner.store.events(id, after, limit).await?)
     }
 

@@ -120,10 +120,20 @@ impl Follower {
 
     /// Sends everything stored after the last event sent.
     async fn replay(&mut self) -> Result<Replay, Gone> {
+        use OperationError::{DeletedInfrastructure, Unavailable, UnknownInfrastructure};
+        let (engine, mut is_over) = (self.shared.state.engine.clone(), false);
         loop {
-            let events = match self.shared.state.engine.events(&self.caller, &self.id, self.after, PORTION).await {
+            let events = match is_over {
+                false => engine.events(&self.caller, &self.id, self.after, PORTION).await,
+                true => engine.last_events(&self.id, self.after, PORTION).await,
+            };
+            let events = match events {
                 Ok(events) => events,
-                Err(OperationError::Unavailable(_)) => return Ok(Replay::Later),
+                Err(Unavailable(_)) => return Ok(Replay::Later),
+                Err(DeletedInfrastructure | UnknownInfrastructure) if !is_over => {
+                    is_over = true;
+                    continue;
+                }
                 Err(_) => return Ok(Replay::Ended),
             };
             for stored in &events {
@@ -134,7 +144,7 @@ impl Follower {
                 }
             }
             if events.len() < PORTION {
-                return Ok(Replay::UpToDate);
+                return Ok(if is_over { Replay::Ended } else { Replay::UpToDate });
             }
         }
     }
