@@ -90,15 +90,10 @@ impl Inner {
             return self.keeper(caller, id).await.map(|(handle, model)| (Some(handle), model));
         };
         // Without a session the snapshots may be out of date.
-        let kept = self.directory.handle(id).filter(|handle| !handle.is_over());
-        let handle = kept.clone().filter(|_| cluster.is_member());
-        let model = match (&handle, kept) {
-            (Some(handle), _) => handle.snapshot(),
-            (None, kept) => match (cluster.view(self, id).await, kept) {
-                // While the database is away nobody stores anything newer that could be told.
-                (Err(OperationError::Unavailable(_)), Some(kept)) => kept.snapshot(),
-                (model, _) => model?,
-            },
+        let handle = self.directory.handle(id).filter(|handle| cluster.is_member() && !handle.is_over());
+        let model = match &handle {
+            Some(handle) => handle.snapshot(),
+            None => cluster.view(self, id).await?,
         };
         Ok((handle, admit(caller, id, model)?))
     }
