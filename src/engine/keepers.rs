@@ -113,9 +113,10 @@ impl Inner {
         id: &str,
         may: impl FnOnce(&Infrastructure) -> bool,
     ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
-        let handle = match self.directory.handle(id) {
-            Some(handle) => handle,
-            None => self.load(id).await?,
+        let handle = match self.seize(id).await? {
+            Seized::Here(handle) => handle,
+            // Who asks again may come to the daemon that keeps it.
+            Seized::By(_) => return Err(OperationError::Moved),
         };
         let model = admit_if(handle.snapshot(), may)?;
         Ok((handle, model))

@@ -33,7 +33,7 @@ impl Engine {
         if self.inner.cluster.is_some() {
             match self.list_of_all(caller, filter).await {
                 // While the database is away, what is known here is told.
-                Err(OperationError::Unavailable(_)) => {}
+                Err(OperationError::Unavailable(_)) if filter.is_none() => {}
                 listed => return listed,
             }
         }
