@@ -1,5 +1,6 @@
-//! Statements as text, so that many of them go to the server in one packet. Bytes are written in hexadecimal, which no
-//! mode of the server reads in another way.
+//! Statements as text, so that many of them go to the server in one packet. What somebody may have chosen is written in
+//! hexadecimal, which no mode of the server reads in another way; sealed values, which nobody can choose and which are
+//! most of the text, in quotes, which the server reads in a fraction of the time.
 
 /// A value in a statement.
 #[derive(Clone, Copy)]
@@ -8,6 +9,8 @@ pub(super) enum Literal<'a> {
     Number(i128),
     /// Text or bytes.
     Bytes(&'a [u8]),
+    /// A sealed value.
+    Sealed(&'a [u8]),
     /// A variable of the session, by number.
     Variable(usize),
     /// No value.
@@ -58,6 +61,25 @@ impl Literal<'_> {
                 );
                 text.push(b'\'');
             }
+            // As the sessions read it: see `SESSION`.
+            Self::Sealed(bytes) => {
+                text.reserve(bytes.len() + bytes.len() / 32 + 16);
+                text.extend(b"_binary'");
+                for part in bytes.split_inclusive(|byte| matches!(byte, b'\'' | b'\\' | 0)) {
+                    match part {
+                        [plain @ .., 0] => {
+                            text.extend(plain);
+                            text.extend(b"\\0");
+                        }
+                        [plain @ .., special @ (b'\'' | b'\\')] => {
+                            text.extend(plain);
+                            text.extend([b'\\', *special]);
+                        }
+                        plain => text.extend(plain),
+                    }
+                }
+                text.push(b'\'');
+            }
         }
     }
 }
@@ -91,20 +113,41 @@ pub(super) fn list<'a>(values: impl IntoIterator<Item = Literal<'a>>) -> String 
 const ROWS: usize = 1 << 20;
 
 /// Statements that insert rows, as few as there can be: `head row, row, row tail`.
-pub(super) fn insert(head: &str, row: &str, tail: &str, rows: &[Vec<Literal<'_>>]) -> Vec<Vec<u8>> {
-    let mut statements: Vec<Vec<u8>> = Vec::new();
-    for values in rows {
-        let text = statement(row, values);
-        match statements.last_mut() {
-            Some(last) if last.len() + text.len() < ROWS => last.push(b','),
-            _ => statements.push(head.into()),
+pub(super) struct Inserts {
+    head: &'static str,
+    tail: &'static str,
+    statements: Vec<Vec<u8>>,
+}
+
+impl Inserts {
+    pub(super) fn new(head: &'static str, tail: &'static str) -> Self {
+        Self { head, tail, statements: Vec::new() }
+    }
+
+    /// Length of a statement that inserts this row alone.
+    pub(super) fn length(&self, row: &[u8]) -> usize {
+        self.head.len() + row.len() + self.tail.len()
+    }
+
+    /// Adds a row, such as `(1,2)`. No statement becomes longer than `limit` by having others before.
+    pub(super) fn push(&mut self, row: &[u8], limit: usize) {
+        match self.statements.last_mut() {
+            Some(last) if last.len() + row.len() + self.tail.len() < limit.min(ROWS) => last.push(b','),
+            _ => self.statements.push(self.head.into()),
         }
-        if let Some(last) = statements.last_mut() {
-            last.extend(text);
+        if let Some(last) = self.statements.last_mut() {
+            last.extend(row);
         }
     }
-    statements.iter_mut().for_each(|statement| statement.extend(tail.as_bytes()));
-    statements
+
+    /// The statements, whose rows are forgotten.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let tail = self.tail.as_bytes();
+        std::mem::take(&mut self.statements).into_iter().map(move |mut statement| {
+            statement.extend(tail);
+            statement
+        })
+    }
 }
 
 /// Packets of at most `limit` bytes that hold the statements in order, as many in each as it takes. A statement that is
@@ -138,14 +181,19 @@ mod tests {
             String::from_utf8(text).unwrap(),
             "a = x'69742773205c3f20' AND b = -7 AND c = NULL, 18446744073709551615, x''"
         );
+        let sealed = statement("?", &[Literal::Sealed(b"\\'a\0\xff\n''")]);
+        assert_eq!(sealed, b"_binary'\\\\\\'a\\0\xff\n\\'\\''");
         assert_eq!(list([1_u8.into(), true.into(), Literal::Variable(3)]), "1,1,@made3");
     }
 
     #[test]
     fn many_rows_make_few_statements_and_packets() {
         let bytes = vec![0; 1000];
-        let rows: Vec<Vec<Literal<'_>>> = (0..2000_u64).map(|number| vec![number.into(), bytes[..].into()]).collect();
-        let statements = insert("INSERT INTO t VALUES ", "(?, ?)", " ON DUPLICATE KEY", &rows);
+        let mut inserts = Inserts::new("INSERT INTO t VALUES ", " ON DUPLICATE KEY");
+        for number in 0..2000_u64 {
+            inserts.push(&statement("(?, ?)", &[number.into(), bytes[..].into()]), 16 << 20);
+        }
+        let statements: Vec<_> = inserts.take().collect();
         assert_eq!(statements.len(), 4);
         assert!(statements.iter().all(|text| text.len() < ROWS + 50 && text.ends_with(b"') ON DUPLICATE KEY")));
         let total: usize = statements.iter().map(|text| text.iter().filter(|byte| **byte == b'(').count()).sum();

@@ -2,12 +2,12 @@
 
 use super::{
     leases::NOW,
-    sql::{Literal, insert, list, statement},
+    sql::{Inserts, Literal, list, statement},
 };
 use crate::store::{
     IndexRow, StoreError, Version,
     change::Change,
-    rows::{SealedChanges, kind_number},
+    rows::{SealedChanges, SealedEvent, kind_number},
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -71,6 +71,11 @@ pub(super) struct Plan {
     /// Answers, one per change.
     pub(super) answers: Vec<Answer>,
     places: HashMap<Vec<u8>, Place>,
+    /// Machines and events of several changes, which go into one statement each.
+    vms: Inserts,
+    events: Inserts,
+    /// Infrastructures that these are of.
+    waiting: HashSet<Vec<u8>>,
     /// Sessions that live.
     alive: HashSet<Vec<u8>>,
     /// Length of the longest statement that the server takes.
@@ -85,11 +90,21 @@ impl Plan {
             (id, Place { number: Literal::Number(number.into()), version, sequence, mark, lease })
         };
         let places = locked.into_iter().map(place).collect();
-        let mut plan = Self { statements: Vec::new(), answers: Vec::new(), places, alive, limit };
+        let mut plan = Self {
+            statements: Vec::new(),
+            answers: Vec::new(),
+            places,
+            vms: Inserts::new("INSERT INTO vms VALUES ", " ON DUPLICATE KEY UPDATE data = VALUES(data)"),
+            events: Inserts::new("INSERT INTO events VALUES ", ""),
+            waiting: HashSet::new(),
+            alive,
+            limit,
+        };
         for (index, marked) in group.iter().enumerate() {
             let answer = plan.add(index, marked);
             plan.answers.push(answer);
         }
+        plan.insert_waiting();
         plan
     }
 
@@ -107,6 +122,7 @@ impl Plan {
     }
 
     fn count(&mut self, statement: Vec<u8>) -> Answer {
+        self.insert_waiting();
         self.statements.push(statement);
         Answer::Rows(self.statements.len() - 1)
     }
@@ -140,7 +156,7 @@ impl Plan {
                     changes.deleted.unwrap_or(row.deleted).into(),
                     changes.pending.unwrap_or(row.pending).into(),
                     sequence.into(),
-                    changes.infrastructure.as_deref().unwrap_or_default().into(),
+                    Literal::Sealed(changes.infrastructure.as_deref().unwrap_or_default()),
                     lease.as_ref().map_or(&[][..], |(session, _)| session).into(),
                     lease.as_ref().map_or(0, |(_, token)| *token).into(),
                 ],
@@ -148,8 +164,7 @@ impl Plan {
             statement("SET ? = LAST_INSERT_ID()", &[number]),
         ];
         statements.extend(owners(number, changes.owners.as_ref().unwrap_or(&row.owners)));
-        statements.extend(parts(number, changes));
-        self.take(statements)?;
+        self.take(row.id.as_bytes(), Written::new(statements, number, changes))?;
         self.places.insert(row.id.clone().into_bytes(), Place { number, version: 1, sequence, mark, lease });
         Ok(1)
     }
@@ -181,75 +196,94 @@ impl Plan {
         }
         let sequence = changes.events.last().map_or(place.sequence, |event| event.sequence);
         let (deleted, pending) = (changes.deleted.into(), changes.pending.into());
+        let data = changes.infrastructure.as_deref();
+        let mut values = vec![(current + 1).into(), mark.into(), sequence.into(), deleted, pending];
+        values.extend(data.map(Literal::Sealed));
+        values.push(number);
         let mut statements = vec![statement(
-            "UPDATE infrastructures SET version = ?, mark = ?, sequence = ?, deleted = COALESCE(?, deleted),
-             pending = COALESCE(?, pending) WHERE number = ?",
-            &[(current + 1).into(), mark.into(), sequence.into(), deleted, pending, number],
+            &format!(
+                "UPDATE infrastructures SET version = ?, mark = ?, sequence = ?, deleted = COALESCE(?, deleted),
+                 pending = COALESCE(?, pending){} WHERE number = ?",
+                if data.is_some() { ", data = ?" } else { "" }
+            ),
+            &values,
         )];
-        if let Some(data) = &changes.infrastructure {
-            let values = [data.as_slice().into(), number];
-            statements.push(statement("UPDATE infrastructures SET data = ? WHERE number = ?", &values));
-        }
         if let Some(names) = &changes.owners {
             statements.push(statement("DELETE FROM owners WHERE infrastructure = ?", &[number]));
             statements.extend(owners(number, names));
         }
-        statements.extend(parts(number, changes));
         let lease = place.lease.clone();
-        self.take(statements)?;
+        self.take(id.as_bytes(), Written::new(statements, number, changes))?;
         self.places.insert(id.as_bytes().to_vec(), Place { number, version: current + 1, sequence, mark, lease });
         Ok(current + 1)
     }
 
-    /// Takes the statements of one change, or refuses it alone.
-    fn take(&mut self, statements: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        if let Some(longest) = statements.iter().map(Vec::len).max().filter(|length| *length > self.limit) {
+    /// Takes what one change of an infrastructure writes, or refuses it alone.
+    fn take(&mut self, id: &[u8], written: Written) -> Result<(), StoreError> {
+        let Written { statements, vms, events } = written;
+        let vm_lengths = vms.iter().map(|row| self.vms.length(row));
+        let event_lengths = events.iter().map(|row| self.events.length(row));
+        let longest = statements.iter().map(Vec::len).chain(vm_lengths).chain(event_lengths).max().unwrap_or_default();
+        if longest > self.limit {
             return Err(StoreError::Unavailable(format!(
                 "a change needs a statement of {longest} bytes and the database server takes {}, raise its \
                  max_allowed_packet",
                 self.limit
             )));
         }
+        if self.waiting.contains(id) {
+            self.insert_waiting();
+        }
         self.statements.extend(statements);
+        vms.iter().for_each(|row| self.vms.push(row, self.limit));
+        events.iter().for_each(|row| self.events.push(row, self.limit));
+        self.waiting.insert(id.to_vec());
         Ok(())
     }
+
+    /// Writes the machines and events so far, before something that must find them.
+    fn insert_waiting(&mut self) {
+        self.statements.extend(self.vms.take());
+        self.statements.extend(self.events.take());
+        self.waiting.clear();
+    }
 }
 
-fn owners(number: Literal<'_>, names: &[String]) -> Vec<Vec<u8>> {
-    let rows: Vec<_> =
-        (0_u64..).zip(names).map(|(position, name)| vec![number, position.into(), name.as_str().into()]).collect();
-    insert("INSERT INTO owners VALUES ", "(?,?,?)", "", &rows)
-}
-
-/// Machines, progress and events.
-fn parts(number: Literal<'_>, changes: &SealedChanges) -> Vec<Vec<u8>> {
-    let vms: Vec<_> = changes.vms.iter().map(|(vm, data)| vec![number, (*vm).into(), data.as_slice().into()]).collect();
-    let mut statements =
-        insert("INSERT INTO vms VALUES ", "(?,?,?)", " ON DUPLICATE KEY UPDATE data = VALUES(data)", &vms);
-    match &changes.progress {
-        Some(Some(data)) => {
-            statements.push(statement("REPLACE INTO progress VALUES (?,?)", &[number, data.as_slice().into()]));
-        }
-        Some(None) => statements.push(statement("DELETE FROM progress WHERE infrastructure = ?", &[number])),
-        None => {}
-    }
-    if changes.clear_logs {
-        statements.push(statement("DELETE FROM events WHERE infrastructure = ? AND kind = 1", &[number]));
-    }
-    let events: Vec<Vec<Literal<'_>>> = changes
-        .events
-        .iter()
-        .map(|event| {
-            vec![
-                number,
-                event.sequence.into(),
-                event.vm.into(),
-                kind_number(event.kind).into(),
-                event.at.into(),
-                event.text.as_slice().into(),
-            ]
-        })
+fn owners(number: Literal<'_>, names: &[String]) -> Option<Vec<u8>> {
+    let rows: Vec<_> = (0_u64..)
+        .zip(names)
+        .map(|(position, name)| statement("(?,?,?)", &[number, position.into(), name.as_str().into()]))
         .collect();
-    statements.extend(insert("INSERT INTO events VALUES ", "(?,?,?,?,?,?)", "", &events));
-    statements
+    (!rows.is_empty()).then(|| [b"INSERT INTO owners VALUES ", rows.join(&b',').as_slice()].concat())
+}
+
+/// What a change writes: statements of its own, and rows that may be inserted with those of others afterwards.
+struct Written {
+    statements: Vec<Vec<u8>>,
+    vms: Vec<Vec<u8>>,
+    events: Vec<Vec<u8>>,
+}
+
+impl Written {
+    /// These statements, and after them machines, progress and events.
+    fn new(mut statements: Vec<Vec<u8>>, number: Literal<'_>, changes: &SealedChanges) -> Self {
+        match &changes.progress {
+            Some(Some(data)) => {
+                statements.push(statement("REPLACE INTO progress VALUES (?,?)", &[number, Literal::Sealed(data)]));
+            }
+            Some(None) => statements.push(statement("DELETE FROM progress WHERE infrastructure = ?", &[number])),
+            None => {}
+        }
+        if changes.clear_logs {
+            statements.push(statement("DELETE FROM events WHERE infrastructure = ? AND kind = 1", &[number]));
+        }
+        let vm = |(vm, data): &(u32, Vec<u8>)| statement("(?,?,?)", &[number, (*vm).into(), Literal::Sealed(data)]);
+        let event = |event: &SealedEvent| {
+            let (kind, text) = (kind_number(event.kind).into(), Literal::Sealed(&event.text));
+            let values = [number, event.sequence.into(), event.vm.into(), kind, event.at.into(), text];
+            statement("(?,?,?,?,?,?)", &values)
+        };
+        let (vms, events) = (changes.vms.iter().map(vm).collect(), changes.events.iter().map(event).collect());
+        Self { statements, vms, events }
+    }
 }

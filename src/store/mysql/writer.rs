@@ -17,9 +17,9 @@ const GROUP: usize = 256;
 /// How often a transaction is tried when the connection breaks or others are in its way.
 const ATTEMPTS: usize = 4;
 
-/// Settings of the writer's session. The rows it decides from are locked, so it needs no snapshot, and locks no gaps. A
+/// Settings of the writer's session: sealed values are read as they are written, byte by byte ([`super::sql`]). The rows it decides from are locked, so it needs no snapshot, and locks no gaps. A
 /// daemon that stands still in the middle does not keep others waiting for long (MariaDB; MySQL has no such setting).
-const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = 2 /*M!100300 , idle_transaction_timeout = 4 */;
+const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', character_set_client = binary, innodb_lock_wait_timeout = 2 /*M!100300 , idle_transaction_timeout = 4 */;
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT @@max_allowed_packet";
 
 struct Job {
