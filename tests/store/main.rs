@@ -7,6 +7,7 @@ mod lost;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
 mod mongo;
+mod mongo_faults;
 #[path = "../support/mongo.rs"]
 mod mongo_server;
 mod mysql;

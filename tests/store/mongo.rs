@@ -19,7 +19,7 @@ use mongodb::{
 };
 use std::{sync::Arc, time::Duration};
 
-async fn open_at(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open_at(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     open(url, keyring()).await
 }
 

@@ -3,7 +3,7 @@
 use super::{
     ATTEMPTS, Db,
     document::{Event, Head, Machine, binary, collection, count, key_of, number},
-    error::{DUPLICATE, code, is_worth_another_try, store_error},
+    error::{DUPLICATE, code, is_worth_another_try, leaves_in_doubt, store_error},
     leases, read,
 };
 use crate::store::{
@@ -109,7 +109,7 @@ pub(super) async fn create(db: &Db, row: IndexRow, changes: SealedChanges) -> Re
             }
             Err(error) => {
                 attempts -= 1;
-                in_doubt |= is_worth_another_try(&error);
+                in_doubt |= leaves_in_doubt(&error);
                 if attempts == 0 || !is_worth_another_try(&error) {
                     let error = store_error(&error);
                     return Err(if in_doubt { error.in_doubt() } else { error });
@@ -220,7 +220,7 @@ async fn change(
             }
             Err(error) => {
                 attempts -= 1;
-                in_doubt |= is_worth_another_try(&error);
+                in_doubt |= leaves_in_doubt(&error);
                 if attempts == 0 || !is_worth_another_try(&error) {
                     let error = store_error(&error);
                     return Err(if in_doubt { error.in_doubt() } else { error });
