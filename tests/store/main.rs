@@ -1,6 +1,8 @@
 //! The stores from outside: one behaviour suite for every backend, and what is particular to one of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../support/authority.rs"]
+mod authority;
 mod behaviour;
 mod leases;
 mod lost;
@@ -17,3 +19,4 @@ mod proxy;
 mod sealing;
 mod sqlite;
 mod sqlite_faults;
+mod tls;
