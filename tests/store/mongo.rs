@@ -194,6 +194,77 @@ async fn what_was_held_passes_on_although_it_was_cut_short() {
     assert_eq!(daemons.count_documents(doc! {}).await.unwrap(), 0);
 }
 
+/// A commit that was looked at while the session was good and reaches the server when it is over: it is refused once another
+/// daemon has taken the infrastructure over, and before that it is one that whoever takes it over finds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_is_under_way_while_the_session_ends() {
+    const LENGTH: Duration = Duration::from_secs(2);
+    let server = Mongo::start();
+    let proxy = Proxy::to(server.port).await;
+    let (slow, other) = (open_at(&server.url_at(proxy.port)).await.unwrap(), open_at(&server.url()).await.unwrap());
+    let member = |session: &str| Member {
+        session: session.into(),
+        url: format!("http://{session}"),
+        place: format!("place of {session}"),
+    };
+    let under = |session: &str, token, text: &str| Changes {
+        lease: Some(Lease { session: session.into(), token }),
+        vms: vec![(0, text.into())],
+        ..payload(text)
+    };
+    other.leases().unwrap().register(&member("other"), Duration::from_secs(600), None).await.unwrap();
+    for (id, comes_first) in [("a", false), ("b", true)] {
+        let session = format!("slow {id}");
+        slow.leases().unwrap().register(&member(&session), LENGTH, None).await.unwrap();
+        slow.create(row(id, 1), under(&session, 1, "made")).await.unwrap();
+        proxy.hold(b"findAndModify");
+        let late = tokio::spawn({
+            let (slow, change) = (slow.clone(), under(&session, 1, "late"));
+            async move { slow.commit(id, 1, change).await }
+        });
+        proxy.until_held().await;
+        while other.leases().unwrap().head(id).await.unwrap().unwrap().holder.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(!late.is_finished());
+        let acquire = async || other.leases().unwrap().acquire(id, "other").await;
+        let version = if comes_first {
+            proxy.release();
+            assert_eq!(late.await.unwrap(), Ok(2));
+            assert_eq!(acquire().await, Ok(Acquired::Held(2)));
+            2
+        } else {
+            assert_eq!(acquire().await, Ok(Acquired::Held(2)));
+            assert_eq!(other.load(id).await.unwrap().unwrap().version, 1);
+            proxy.release();
+            assert_eq!(late.await.unwrap(), Err(StoreError::Fenced));
+            1
+        };
+        let found = other.load(id).await.unwrap().unwrap();
+        let text = if comes_first { "late" } else { "made" };
+        assert_eq!((found.version, found.vms), (version, vec![(0, text.into())]));
+        assert_eq!(other.commit(id, version, under("other", 2, "next")).await, Ok(version + 1));
+        // The next one is refused without the server.
+        assert_eq!(slow.commit(id, version + 1, under(&session, 1, "later")).await, Err(StoreError::Fenced));
+        assert_eq!(other.load(id).await.unwrap().unwrap().vms, vec![(0, b"next".to_vec())]);
+    }
+    // A session from which something was taken does not last longer by what was under way.
+    slow.leases().unwrap().register(&member("slow c"), LENGTH, None).await.unwrap();
+    slow.create(row("c", 1), under("slow c", 1, "made")).await.unwrap();
+    proxy.hold(b"daemons");
+    let late = tokio::spawn({
+        let slow = slow.clone();
+        async move { slow.leases().unwrap().renew("slow c", LENGTH).await }
+    });
+    proxy.until_held().await;
+    while matches!(other.leases().unwrap().acquire("c", "other").await.unwrap(), Acquired::By(_)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    proxy.release();
+    assert_eq!(late.await.unwrap(), Err(StoreError::Fenced));
+    assert_eq!(slow.commit("c", 1, under("slow c", 1, "late")).await, Err(StoreError::Fenced));
+}
+
 /// What an earlier version made has no leases.
 #[tokio::test]
 async fn leases_of_a_database_that_had_none() {
@@ -244,6 +315,7 @@ async fn a_commit_larger_than_a_document() {
     assert_eq!(other.commit("large", 2, payload("small")).await, Ok(3));
     assert_eq!(other.load("large").await.unwrap().unwrap().vms, vms(2));
     assert_eq!(other.log("large", Some(0)).await.unwrap().len(), 5_000_000);
+    assert_eq!(collection(&server, "chunks").await.count_documents(doc! {}).await.unwrap(), 0);
 }
 
 /// A process that dies right after a commit leaves the copying to the next one.

@@ -43,6 +43,8 @@ struct Commit {
     mark: i64,
     /// Log events up to this sequence are removed.
     cleared: i64,
+    /// Whether its machines and events are in chunks, which may go when they are copied.
+    in_chunks: bool,
 }
 
 /// Which commits were followed by the copy of their machines and events into the collections: the last one of each
@@ -120,7 +122,8 @@ pub(super) async fn create(db: &Db, row: IndexRow, changes: SealedChanges) -> Re
     if chunks == 0 {
         parts.push(Parts { vms: head.vms, events: head.events });
     }
-    db.settling.begin(&id, copy(db.clone(), Commit { made, version: 1, mark, cleared: 0 }, parts));
+    db.settling
+        .begin(&id, copy(db.clone(), Commit { made, version: 1, mark, cleared: 0, in_chunks: chunks > 0 }, parts));
     Ok(())
 }
 
@@ -190,7 +193,8 @@ async fn try_commit(db: &Db, id: &str, expected: Version, changes: SealedChanges
     }
     leases::check(db, changes.lease.as_ref()).await?;
     let made = change(db, id, expected, (mark, changes.lease.as_ref()), filter, set).await?;
-    db.settling.begin(id, copy(db.clone(), Commit { made, version: before + 1, mark, cleared }, parts));
+    let commit = Commit { made, version: before + 1, mark, cleared, in_chunks: chunks > 0 };
+    db.settling.begin(id, copy(db.clone(), commit, parts));
     Ok(expected + 1)
 }
 
@@ -279,15 +283,15 @@ pub(super) async fn settle(db: &Db, id: &str, expected: Version) -> Result<Head,
     vms.extend(head.vms);
     events.extend(head.events);
     let Head { made, version, mark, cleared, .. } = head;
-    copy(db.clone(), Commit { made, version, mark, cleared }, vec![Parts { vms, events }]).await?;
+    let commit = Commit { made, version, mark, cleared, in_chunks: head.chunks > 0 };
+    copy(db.clone(), commit, vec![Parts { vms, events }]).await?;
     Ok(Head { vms: Vec::new(), events: Vec::new(), ..head })
 }
 
 /// Copies machines and events of a commit into their collections; may be done again, and late. Their durability is that of
 /// the next commit, which comes after them in the server's journal.
 async fn copy(db: Db, commit: Commit, parts: Vec<Parts>) -> Result<i64, StoreError> {
-    let Commit { made, version, mark, cleared } = commit;
-    let has_chunks = parts.len() > 1;
+    let Commit { made, version, mark, cleared, in_chunks } = commit;
     for Parts { vms, events } in parts {
         let update = |Machine { n, d, .. }: Machine| {
             let key = key_of(&d);
@@ -311,7 +315,7 @@ async fn copy(db: Db, commit: Commit, parts: Vec<Parts>) -> Result<i64, StoreErr
         let logs = doc! { "i": made, "k": 1, "s": { "$lte": cleared } };
         db.ask(db.database.collection::<Document>(collection::EVENTS).delete_many(logs)).await?;
     }
-    if has_chunks {
+    if in_chunks {
         let condition = doc! { "i": made, "mark": mark };
         db.ask(db.database.collection::<Document>(collection::CHUNKS).delete_many(condition)).await?;
     }
