@@ -3,12 +3,16 @@
 use crate::cluster::{Cluster, document};
 use reqwest::{Method, StatusCode};
 
-const CLOUD: &str = "id = dummy; type = Dummy";
+pub const CLOUD: &str = "id = dummy; type = Dummy";
 
 /// Each step goes to another daemon than the one before, and each sees what was done before: over REST and XML-RPC.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_daemon_answers_for_all() {
-    let cluster = Cluster::start(3, CLOUD).await;
+    every_daemon_answers(Cluster::start(3, CLOUD).await).await;
+}
+
+/// The scenario, on whatever database.
+pub async fn every_daemon_answers(cluster: Cluster) {
     let [a, b, c] = &cluster.daemons[..] else { unreachable!() };
     let path = &a.create(&document(2), "").await;
     assert_eq!(cluster.holder(path).await, Some(0));

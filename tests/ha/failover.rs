@@ -100,7 +100,11 @@ pub async fn slept_too_long(cluster: Cluster) {
 /// has everything back at its next start, without waiting for its own lease. Stopped, it gives everything back at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_waits_for_a_lease_without_need() {
-    let mut cluster = Cluster::start(1, SLOW).await;
+    alone(Cluster::start(1, SLOW).await).await;
+}
+
+/// The scenario, on whatever database.
+pub async fn alone(mut cluster: Cluster) {
     let path = cluster.daemons[0].create(&document(6), "?async=yes").await;
     cluster.daemons[0].until("launching", async |_| cluster.machines() >= 1).await;
     cluster.put_to_sleep(0).await;

@@ -9,6 +9,8 @@ mod contextualization;
 mod failover;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
+#[path = "../support/mongo.rs"]
+mod mongo_server;
 mod peers;
 #[path = "../crash/sandbox.rs"]
 mod sandbox;

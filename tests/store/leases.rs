@@ -48,6 +48,60 @@ async fn until_over(started: Instant) {
     tokio::time::sleep((started + SHORT + Duration::from_millis(100)).saturating_duration_since(Instant::now())).await;
 }
 
+/// An infrastructure goes from one daemon to the other and back in the middle of work: who has it sees all that was
+/// committed, and what the one before still sends changes nothing.
+pub async fn changing_hands(stores: &[Shared; 2]) {
+    let session = |round: usize| format!("h-{round}");
+    let lease = |round: usize| Some(Lease { session: session(round).into(), token: round as u64 + 1 });
+    // Each commit writes two of five machines and an event.
+    let change = |round: usize, version: u64| {
+        let text = format!("version {version}");
+        let vms =
+            (version..version + 2).map(|vm| (u32::try_from(vm % 5).unwrap(), text.clone().into_bytes())).collect();
+        let log = event(Some(0), EventKind::Log, &text);
+        Changes { vms, events: vec![log], first_sequence: version, lease: lease(round), ..payload(&text) }
+    };
+    let whole = async |store: &Shared, version: u64| {
+        let stored = store.load("h-one").await.unwrap().unwrap();
+        assert_eq!((stored.version, stored.infrastructure), (version, format!("version {version}").into_bytes()));
+        for (vm, value) in stored.vms {
+            let last = (1..=version).rev().find(|by| by % 5 == u64::from(vm) || (by + 1) % 5 == u64::from(vm)).unwrap();
+            assert_eq!(value, format!("version {last}").into_bytes(), "machine {vm} at version {version}");
+        }
+        let texts: Vec<String> = (1..=version).map(|version| format!("version {version}")).collect();
+        assert_eq!(store.log("h-one", Some(0)).await.unwrap(), texts.concat());
+    };
+    leases(&stores[0]).register(&member(&session(0)), LONG, None).await.unwrap();
+    stores[0].create(row("h-one", 10), change(0, 1)).await.unwrap();
+    let mut version = 1;
+    for round in 1..20 {
+        let (former, next) = (&stores[(round - 1) % 2], &stores[round % 2]);
+        leases(next).register(&member(&session(round)), LONG, None).await.unwrap();
+        // Something is on its way while it gives back what it has, and takes place or not.
+        let before = session(round - 1);
+        let (last, given_back) = futures::join!(
+            former.commit("h-one", version, change(round - 1, version + 1)),
+            leases(former).unregister(&before),
+        );
+        given_back.unwrap();
+        match last {
+            Ok(made) => version = made,
+            refused => assert_eq!(refused, Err(StoreError::Fenced)),
+        }
+        assert_eq!(leases(next).acquire("h-one", &session(round)).await, Ok(Acquired::Held(round as u64 + 1)));
+        whole(next, version).await;
+        let (late, made) = futures::join!(
+            former.commit("h-one", version, change(round - 1, version + 1)),
+            next.commit("h-one", version, change(round, version + 1)),
+        );
+        assert_eq!((late, made), (Err(StoreError::Fenced), Ok(version + 1)));
+        version += 1;
+        // Also when its version is long gone.
+        assert_eq!(former.commit("h-one", version - 1, change(round - 1, version)).await, Err(StoreError::Fenced));
+    }
+    futures::join!(whole(&stores[0], version), whole(&stores[1], version));
+}
+
 async fn one_holds_and_others_do_not(store: &Shared) {
     let leases = leases(store);
     assert_eq!(leases.head("l-none").await, Ok(None));

@@ -55,6 +55,7 @@ async fn two_stores_share_a_database_and_keep_it_over_a_restart() {
 
     behaviour::concurrent_creations(&[first.clone(), second.clone()]).await;
     behaviour::race(&[first.clone(), second.clone()], "between").await;
+    leases::changing_hands(&[first.clone(), second.clone()]).await;
 
     // The server comes back and both go on with new connections.
     server.stop();

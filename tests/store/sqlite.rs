@@ -49,6 +49,7 @@ async fn daemons_share_a_file() {
     let (one, other) = (open(&url, keyring()).await.unwrap(), open(&url, keyring()).await.unwrap());
     // One that needs it for itself is kept out, and so are they by it.
     assert!(refusal(open_at(&path).await).to_string().contains("another imd uses"));
+    leases::changing_hands(&[one.clone(), other.clone()]).await;
     leases::all(one).await;
     behaviour::all(other).await;
     let alone = open_at(&path).await.unwrap();

@@ -81,6 +81,11 @@ impl Mongo {
         self.signal(Signal::SIGKILL);
     }
 
+    /// Whether it has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
+    }
+
     fn signal(&mut self, signal: Signal) {
         if let Some(mut process) = self.process.take() {
             // It may have ended by itself.

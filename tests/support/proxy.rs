@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinHandle,
 };
 
@@ -24,12 +25,21 @@ struct Plan {
     and_close: bool,
     closed: bool,
     cuts: usize,
+    hold: Option<&'static [u8]>,
+}
+
+/// A question that waits.
+#[derive(Default)]
+struct Held {
+    is_here: Notify,
+    release: Notify,
 }
 
 /// A proxy on a port of its own, ended when dropped.
 pub struct Proxy {
     pub port: u16,
     plan: Arc<Mutex<Plan>>,
+    held: Arc<Held>,
     task: JoinHandle<()>,
 }
 
@@ -44,16 +54,17 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let plan: Arc<Mutex<Plan>> = Arc::default();
-        let plans = plan.clone();
+        let held: Arc<Held> = Arc::default();
+        let (plans, holds) = (plan.clone(), held.clone());
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 if !plans.lock().unwrap().closed {
-                    tokio::spawn(relay(client, server, plans.clone()));
+                    tokio::spawn(relay(client, server, plans.clone(), holds.clone()));
                 }
             }
         });
-        Self { port, plan, task }
+        Self { port, plan, held, task }
     }
 
     /// Cuts the next connection that comes to it.
@@ -65,6 +76,21 @@ impl Proxy {
     pub fn cut_and_close(&self, cut: Cut) {
         let mut plan = self.plan.lock().unwrap();
         (plan.cut, plan.and_close) = (Some(cut), true);
+    }
+
+    /// Keeps back the next question that holds these bytes, until [`Proxy::release`].
+    pub fn hold(&self, wanted: &'static [u8]) {
+        self.plan.lock().unwrap().hold = Some(wanted);
+    }
+
+    /// Waits for the question that is kept back.
+    pub async fn until_held(&self) {
+        self.held.is_here.notified().await;
+    }
+
+    /// Lets it go on.
+    pub fn release(&self) {
+        self.held.release.notify_one();
     }
 
     /// Lets everybody through again.
@@ -83,7 +109,7 @@ fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
-async fn relay(mut client: TcpStream, server: u16, plan: Arc<Mutex<Plan>>) {
+async fn relay(mut client: TcpStream, server: u16, plan: Arc<Mutex<Plan>>, held: Arc<Held>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
     let (mut question, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     // The question so far: it may come in several parts.
@@ -94,6 +120,11 @@ async fn relay(mut client: TcpStream, server: u16, plan: Arc<Mutex<Plan>>) {
             read = client.read(&mut question) => {
                 let Ok(length @ 1..) = read else { return };
                 before.extend(&question[..length]);
+                let wanted = plan.lock().unwrap().hold.take_if(|wanted| holds(&before, wanted));
+                if wanted.is_some() {
+                    held.is_here.notify_one();
+                    held.release.notified().await;
+                }
                 {
                     let mut plan = plan.lock().unwrap();
                     if plan.closed {

@@ -9,12 +9,12 @@ use crate::store::{
     StoreError,
     rows::{SealedEvent, kind_number, kind_of},
 };
-use mongodb::bson::{Binary, oid::ObjectId, spec::BinarySubtype};
+use mongodb::bson::{Binary, DateTime, oid::ObjectId, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
 
 /// Names of the collections.
 pub(super) mod collection {
-    /// [`super::Head`], [`super::Values`], and what the index is made of.
+    /// [`super::Head`], [`super::Values`], what the index is made of, and the lease: `session` (none: nobody's) and `token`.
     pub(in super::super) const INFRASTRUCTURES: &str = "infrastructures";
     /// [`super::Machine`] with `i` (`made` of the infrastructure) and `key`.
     pub(in super::super) const VMS: &str = "vms";
@@ -22,6 +22,8 @@ pub(super) mod collection {
     pub(in super::super) const EVENTS: &str = "events";
     /// [`super::Chunk`] with `i` and `mark` of the commit.
     pub(in super::super) const CHUNKS: &str = "chunks";
+    /// [`super::Daemon`]
+    pub(in super::super) const DAEMONS: &str = "daemons";
     /// One document: `version` of the collections, `key_check`, and `checks`, which a check of the store increases.
     pub(in super::super) const SCHEMA: &str = "schema_version";
 }
@@ -51,6 +53,20 @@ pub(super) struct Head {
     pub(super) vms: Vec<Machine>,
     /// Events that the last commit wrote.
     pub(super) events: Vec<Event>,
+}
+
+/// The session of a daemon that shares the database. It is over when its time has come, and then its document may go;
+/// without a document it is over for good.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Daemon {
+    #[serde(rename = "_id")]
+    pub(super) session: String,
+    pub(super) url: String,
+    pub(super) place: String,
+    /// By the server's clock.
+    pub(super) expires: DateTime,
+    /// Sessions whose infrastructures are to pass to this one.
+    pub(super) former: Vec<String>,
 }
 
 /// A part of the machines and events of a commit that is too large for one document. It is there before the commit, and

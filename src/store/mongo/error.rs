@@ -18,13 +18,15 @@ pub(super) fn code(error: &Error) -> Option<i32> {
 
 /// The store's error. No message of server or driver holds a password.
 pub(super) fn store_error(error: &Error) -> StoreError {
-    let unavailable = |text: &str| StoreError::Unavailable(format!("{text} ({error})"));
+    // Not the bytes of the answer, which come with it.
+    let said = &error.kind;
+    let unavailable = |text: &str| StoreError::Unavailable(format!("{text} ({said})"));
     match (error.kind.as_ref(), code(error)) {
         (ErrorKind::Authentication { .. }, _) | (_, Some(13 | 18)) => {
             unavailable("the database server refuses the user of DATA_DB, check password and rights")
         }
         (ErrorKind::Bson(_) | ErrorKind::InvalidResponse { .. }, _) => {
-            StoreError::Corrupt(format!("a document is not what this version writes ({error})"))
+            StoreError::Corrupt(format!("a document is not what this version writes ({said})"))
         }
         (ErrorKind::InvalidTlsConfig { .. } | ErrorKind::InvalidArgument { .. }, _) => {
             unavailable("the options of DATA_DB cannot be used")
@@ -36,6 +38,16 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         }
         (_, Some(_)) => unavailable("the database server failed"),
         _ => unavailable("the connection to the database server is lost or cannot be made"),
+    }
+}
+
+/// Whether a write that ended so may have taken place all the same.
+pub(super) fn leaves_in_doubt(error: &Error) -> bool {
+    match error.kind.as_ref() {
+        // It took place on one server, which does not know of the others.
+        ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+        // A server that fails says nothing of what it has done.
+        _ => is_worth_another_try(error) || matches!(code(error), Some(1 | 8)),
     }
 }
 

@@ -3,19 +3,21 @@
 
 mod document;
 mod error;
+mod leases;
 mod read;
 mod schema;
 mod upkeep;
 mod write;
 
-use self::error::store_error;
+use self::error::{is_worth_another_try, store_error};
 use super::{
-    Changes, IndexRow, Keyring, Store, StoreError, StoredEvent, StoredInfrastructure, Version, rows::SealedChanges,
+    Changes, IndexRow, Keyring, Leases, Store, StoreError, StoredEvent, StoredInfrastructure, Version,
+    rows::SealedChanges,
 };
 use async_trait::async_trait;
 use mongodb::{
     Client, Database,
-    options::{Acknowledgment, ClientOptions, ConnectionString, ReadConcern, WriteConcern},
+    options::{Acknowledgment, ClientOptions, ConnectionString, ReadConcern, ReadPreference, WriteConcern},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +25,8 @@ use std::{sync::Arc, time::Duration};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a server may take to answer, a large commit on a slow disk included.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How often something is tried when the connection breaks.
+const ATTEMPTS: usize = 3;
 /// After how long without use a connection is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -31,6 +35,7 @@ const IDLE: Duration = Duration::from_secs(60);
 struct Db {
     database: Database,
     settling: Arc<write::Settling>,
+    sessions: Arc<leases::Sessions>,
 }
 
 impl Db {
@@ -46,6 +51,22 @@ impl Db {
     async fn ask<T>(&self, question: impl IntoFuture<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
         self.try_ask(question).await?.map_err(|error| store_error(&error))
     }
+
+    /// Asks what may be asked again when the connection breaks.
+    async fn ask_again<T, Q>(&self, question: impl Fn() -> Q) -> Result<T, StoreError>
+    where
+        Q: IntoFuture<Output = mongodb::error::Result<T>>,
+    {
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            match self.try_ask(question()).await? {
+                Ok(answer) => return Ok(answer),
+                Err(error) if attempts > 0 && is_worth_another_try(&error) => {}
+                Err(error) => return Err(store_error(&error)),
+            }
+        }
+    }
 }
 
 /// A store in a database of MongoDB.
@@ -60,7 +81,7 @@ impl MongoStore {
         let (options, name) = options(url).await?;
         let place = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let client = Client::with_options(options).map_err(|error| store_error(&error).about(&place))?;
-        let db = Db { database: client.database(&name), settling: Arc::default() };
+        let db = Db { database: client.database(&name), settling: Arc::default(), sessions: Arc::default() };
         schema::prepare(&db, &keyring, make).await.map_err(|error| error.about(&place))?;
         Ok(Self { db, keyring })
     }
@@ -68,6 +89,10 @@ impl MongoStore {
     /// Says what is wrong with a URL, as far as that shows without looking at files that it names.
     pub(super) fn check_url(url: &str) -> Result<(), StoreError> {
         let parsed = ConnectionString::parse(url).map_err(|_| malformed())?;
+        // What was just written would not be found there.
+        if parsed.read_preference.is_some_and(|preference| !matches!(preference, ReadPreference::Primary)) {
+            return Err(refused("DATA_DB has a readPreference, and reads are those of the server that is written"));
+        }
         parsed.default_database.map(drop).ok_or_else(no_database)
     }
 }
@@ -90,6 +115,7 @@ fn refused(why: &str) -> StoreError {
 
 /// What a connection string says, and what it does not say.
 async fn options(url: &str) -> Result<(ClientOptions, String), StoreError> {
+    MongoStore::check_url(url)?;
     let mut options = ClientOptions::parse(url).await.map_err(|_| malformed())?;
     let name = options.default_database.clone().ok_or_else(no_database)?;
     options.app_name.get_or_insert_with(|| "imd".to_owned());
@@ -153,5 +179,9 @@ impl Store for MongoStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         upkeep::check(&self.db).await
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
     }
 }

@@ -48,6 +48,11 @@ pub(super) async fn load(db: &Db, keyring: &Keyring, id: &str) -> Result<Option<
 
 /// See [`Store::index`](crate::store::Store::index).
 pub(super) async fn index(db: &Db) -> Result<Vec<IndexRow>, StoreError> {
+    listed(db, doc! {}).await
+}
+
+/// The index of the infrastructures that meet a condition, newest first.
+pub(super) async fn listed(db: &Db, condition: Document) -> Result<Vec<IndexRow>, StoreError> {
     #[derive(Deserialize)]
     struct Listed {
         #[serde(rename = "_id")]
@@ -59,7 +64,7 @@ pub(super) async fn index(db: &Db) -> Result<Vec<IndexRow>, StoreError> {
     }
     let fields = doc! { "owners": 1, "created": 1, "deleted": 1, "pending": 1 };
     let infrastructures = db.database.collection::<Listed>(collection::INFRASTRUCTURES);
-    let find = infrastructures.find(doc! {}).projection(fields).sort(doc! { "created": -1, "made": -1 });
+    let find = infrastructures.find(condition).projection(fields).sort(doc! { "created": -1, "made": -1 });
     let found: Vec<Listed> = db.ask(async { find.await?.try_collect().await }).await?;
     let row = |Listed { id, owners, created, deleted, pending }| IndexRow { id, owners, created, deleted, pending };
     Ok(found.into_iter().map(row).collect())

@@ -14,7 +14,7 @@ use mongodb::{
 use serde::{Deserialize, Serialize};
 
 /// Version of the collections. A change of them increases it and adds to [`step`].
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Schema {
@@ -66,15 +66,22 @@ pub(super) async fn prepare(db: &Db, keyring: &Keyring, make: bool) -> Result<()
 
 /// What brings the collections from a version to the next one; may be done again.
 async fn step(db: &Db, version: i32) -> Result<(), StoreError> {
-    if version > 0 {
-        return Ok(());
-    }
-    for (name, keys, unique) in [
-        (collection::VMS, doc! { "i": 1, "n": 1 }, true),
-        (collection::EVENTS, doc! { "i": 1, "s": 1 }, true),
-        (collection::EVENTS, doc! { "i": 1, "k": 1, "v": 1, "s": 1 }, false),
-        (collection::CHUNKS, doc! { "i": 1, "mark": 1 }, false),
-    ] {
+    let indexes = match version {
+        0 => vec![
+            (collection::VMS, doc! { "i": 1, "n": 1 }, true),
+            (collection::EVENTS, doc! { "i": 1, "s": 1 }, true),
+            (collection::EVENTS, doc! { "i": 1, "k": 1, "v": 1, "s": 1 }, false),
+            (collection::CHUNKS, doc! { "i": 1, "mark": 1 }, false),
+        ],
+        // Leases.
+        1 => vec![
+            (collection::INFRASTRUCTURES, doc! { "session": 1 }, false),
+            (collection::INFRASTRUCTURES, doc! { "pending": 1, "deleted": 1 }, false),
+            (collection::INFRASTRUCTURES, doc! { "owners": 1 }, false),
+        ],
+        _ => vec![],
+    };
+    for (name, keys, unique) in indexes {
         let options = IndexOptions::builder().unique(unique).build();
         let index = IndexModel::builder().keys(keys).options(options).build();
         db.ask(db.database.collection::<Document>(name).create_index(index)).await?;

@@ -1,13 +1,13 @@
 //! Commits: one change of one document each, and then the machines and events of it on their way to their collections.
 
 use super::{
-    Db,
+    ATTEMPTS, Db,
     document::{Event, Head, Machine, binary, collection, count, key_of, number},
-    error::{DUPLICATE, code, is_worth_another_try, store_error},
-    read,
+    error::{DUPLICATE, code, is_worth_another_try, leaves_in_doubt, store_error},
+    leases, read,
 };
 use crate::store::{
-    IndexRow, StoreError, Version,
+    IndexRow, Lease, StoreError, Version,
     rows::{SealedChanges, SealedEvent},
 };
 use mongodb::{
@@ -21,8 +21,6 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// How often a commit is tried when the connection breaks.
-const ATTEMPTS: usize = 3;
 /// How many bytes of machines and events go into one document; a document has 16 MiB.
 const CHUNK: usize = 6 << 20;
 /// How many documents go into one command, besides the bytes.
@@ -45,6 +43,8 @@ struct Commit {
     mark: i64,
     /// Log events up to this sequence are removed.
     cleared: i64,
+    /// Whether its machines and events are in chunks, which may go when they are copied.
+    in_chunks: bool,
 }
 
 /// Which commits were followed by the copy of their machines and events into the collections: the last one of each
@@ -60,6 +60,11 @@ impl Settling {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), copy);
     }
 
+    /// Another process may write from here on: what is known of the last copy says nothing of what comes.
+    pub(super) fn forget(&self, id: &str) {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
     /// Waits for the last copy; tells whether it is known to have been that of this version.
     async fn has_settled(&self, id: &str, version: i64) -> bool {
         let copy = self.copies.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
@@ -72,8 +77,9 @@ impl Settling {
 
 /// See [`Store::create`](crate::store::Store::create).
 pub(super) async fn create(db: &Db, row: IndexRow, changes: SealedChanges) -> Result<(), StoreError> {
+    leases::check(db, changes.lease.as_ref()).await?;
     let (made, mark) = (ObjectId::new(), rand::random::<i64>());
-    let id = row.id;
+    let (id, lease) = (row.id, changes.lease);
     let sequence = changes.events.last().map_or(0, |event| number(event.sequence));
     let mut parts = split(changes.vms, changes.events);
     let chunks = write_chunks(db, made, mark, &parts).await?;
@@ -89,6 +95,8 @@ pub(super) async fn create(db: &Db, row: IndexRow, changes: SealedChanges) -> Re
         "pending": changes.pending.unwrap_or(row.pending),
         "data": binary(changes.infrastructure.unwrap_or_default()),
         "progress": changes.progress.flatten().map(binary),
+        "session": lease.as_ref().map(|lease| &*lease.session),
+        "token": lease.as_ref().map_or(0, |lease| number(lease.token)),
     });
     let infrastructures = db.database.collection::<Document>(collection::INFRASTRUCTURES);
     let (mut attempts, mut in_doubt) = (ATTEMPTS, false);
@@ -103,7 +111,7 @@ pub(super) async fn create(db: &Db, row: IndexRow, changes: SealedChanges) -> Re
             }
             Err(error) => {
                 attempts -= 1;
-                in_doubt |= is_worth_another_try(&error);
+                in_doubt |= leaves_in_doubt(&error);
                 if attempts == 0 || !is_worth_another_try(&error) {
                     let error = store_error(&error);
                     return Err(if in_doubt { error.in_doubt() } else { error });
@@ -114,7 +122,8 @@ pub(super) async fn create(db: &Db, row: IndexRow, changes: SealedChanges) -> Re
     if chunks == 0 {
         parts.push(Parts { vms: head.vms, events: head.events });
     }
-    db.settling.begin(&id, copy(db.clone(), Commit { made, version: 1, mark, cleared: 0 }, parts));
+    db.settling
+        .begin(&id, copy(db.clone(), Commit { made, version: 1, mark, cleared: 0, in_chunks: chunks > 0 }, parts));
     Ok(())
 }
 
@@ -125,6 +134,18 @@ pub(super) async fn commit(
     expected: Version,
     changes: SealedChanges,
 ) -> Result<Version, StoreError> {
+    let lease = changes.lease.clone();
+    match try_commit(db, id, expected, changes).await {
+        // Whether the writer has no right to it any more, or missed what was written.
+        Err(error @ StoreError::Stale { .. }) => match state(db, id).await? {
+            Some(state) if !state.is_held_under(lease.as_ref()) => Err(StoreError::Fenced),
+            _ => Err(error),
+        },
+        result => result,
+    }
+}
+
+async fn try_commit(db: &Db, id: &str, expected: Version, changes: SealedChanges) -> Result<Version, StoreError> {
     let before = number(expected);
     // What the last commit took along must be in its place before this one takes its place.
     if !db.settling.has_settled(id, before).await {
@@ -132,6 +153,10 @@ pub(super) async fn commit(
     }
     let mark = rand::random::<i64>();
     let mut filter = doc! { "_id": id, "version": before };
+    if let Some(lease) = &changes.lease {
+        // Who took it over has changed that.
+        filter.extend(doc! { "session": &*lease.session, "token": number(lease.token) });
+    }
     let mut set = doc! { "version": before.saturating_add(1), "mark": mark };
     let first = changes.events.first().map(|event| number(event.sequence));
     if let (Some(first), Some(last)) = (first, changes.events.last()) {
@@ -166,8 +191,10 @@ pub(super) async fn commit(
     for (name, value) in [("vms", serialize_to_bson(&here.vms)), ("events", serialize_to_bson(&here.events))] {
         set.insert(name, value.map_err(|error| store_error(&error.into()))?);
     }
-    let made = change(db, id, expected, mark, filter, set).await?;
-    db.settling.begin(id, copy(db.clone(), Commit { made, version: before + 1, mark, cleared }, parts));
+    leases::check(db, changes.lease.as_ref()).await?;
+    let made = change(db, id, expected, (mark, changes.lease.as_ref()), filter, set).await?;
+    let commit = Commit { made, version: before + 1, mark, cleared, in_chunks: chunks > 0 };
+    db.settling.begin(id, copy(db.clone(), commit, parts));
     Ok(expected + 1)
 }
 
@@ -176,7 +203,7 @@ async fn change(
     db: &Db,
     id: &str,
     expected: Version,
-    mark: i64,
+    (mark, lease): (i64, Option<&Lease>),
     filter: Document,
     set: Document,
 ) -> Result<ObjectId, StoreError> {
@@ -190,14 +217,14 @@ async fn change(
             Ok(None) => {
                 let state = state(db, id).await.map_err(|error| if in_doubt { error.in_doubt() } else { error })?;
                 let state = state.ok_or(StoreError::NotFound)?;
-                return match state.mark == mark {
+                return match state.mark == mark && state.is_held_under(lease) {
                     true => Ok(state.made),
                     false => Err(StoreError::Stale { expected, current: count(state.version) }),
                 };
             }
             Err(error) => {
                 attempts -= 1;
-                in_doubt |= is_worth_another_try(&error);
+                in_doubt |= leaves_in_doubt(&error);
                 if attempts == 0 || !is_worth_another_try(&error) {
                     let error = store_error(&error);
                     return Err(if in_doubt { error.in_doubt() } else { error });
@@ -214,16 +241,24 @@ pub(super) struct State {
     version: i64,
     mark: i64,
     sequence: i64,
+    pub(super) session: Option<String>,
+    #[serde(default)]
+    pub(super) token: i64,
 }
 
 impl State {
-    fn fields() -> Document {
-        doc! { "made": 1, "version": 1, "mark": 1, "sequence": 1 }
+    pub(super) fn fields() -> Document {
+        doc! { "made": 1, "version": 1, "mark": 1, "sequence": 1, "session": 1, "token": 1 }
+    }
+
+    /// Whether this is the lease, where one is needed.
+    fn is_held_under(&self, lease: Option<&Lease>) -> bool {
+        lease.is_none_or(|lease| self.session.as_deref() == Some(&*lease.session) && self.token == number(lease.token))
     }
 }
 
 /// The infrastructure as the next commit will find it, whether a majority of the servers has it or not.
-async fn state(db: &Db, id: &str) -> Result<Option<State>, StoreError> {
+pub(super) async fn state(db: &Db, id: &str) -> Result<Option<State>, StoreError> {
     let infrastructures = db.database.collection::<State>(collection::INFRASTRUCTURES);
     let find = infrastructures.find_one(doc! { "_id": id }).projection(State::fields());
     db.ask(find.read_concern(ReadConcern::local())).await
@@ -248,15 +283,15 @@ pub(super) async fn settle(db: &Db, id: &str, expected: Version) -> Result<Head,
     vms.extend(head.vms);
     events.extend(head.events);
     let Head { made, version, mark, cleared, .. } = head;
-    copy(db.clone(), Commit { made, version, mark, cleared }, vec![Parts { vms, events }]).await?;
+    let commit = Commit { made, version, mark, cleared, in_chunks: head.chunks > 0 };
+    copy(db.clone(), commit, vec![Parts { vms, events }]).await?;
     Ok(Head { vms: Vec::new(), events: Vec::new(), ..head })
 }
 
 /// Copies machines and events of a commit into their collections; may be done again, and late. Their durability is that of
 /// the next commit, which comes after them in the server's journal.
 async fn copy(db: Db, commit: Commit, parts: Vec<Parts>) -> Result<i64, StoreError> {
-    let Commit { made, version, mark, cleared } = commit;
-    let has_chunks = parts.len() > 1;
+    let Commit { made, version, mark, cleared, in_chunks } = commit;
     for Parts { vms, events } in parts {
         let update = |Machine { n, d, .. }: Machine| {
             let key = key_of(&d);
@@ -280,7 +315,7 @@ async fn copy(db: Db, commit: Commit, parts: Vec<Parts>) -> Result<i64, StoreErr
         let logs = doc! { "i": made, "k": 1, "s": { "$lte": cleared } };
         db.ask(db.database.collection::<Document>(collection::EVENTS).delete_many(logs)).await?;
     }
-    if has_chunks {
+    if in_chunks {
         let condition = doc! { "i": made, "mark": mark };
         db.ask(db.database.collection::<Document>(collection::CHUNKS).delete_many(condition)).await?;
     }
