@@ -25,7 +25,8 @@ Stop IM first, and with SQLite this daemon, too. The database of IM is only read
 machines, logs and dates; those that are here already are skipped, so the import can be repeated. Nothing is asked of the \
 clouds. Exit status 1: some could not be imported, which are listed.")]
 pub struct ImportArguments {
-    /// Database of IM 1.15 to 2.0: what its DATA_DB says, a path, sqlite:///path or mysql://user:password@host/database
+    /// Database of IM 1.15 to 2.0: what its DATA_DB says, a path, sqlite:///path, mysql://user:password@host/database
+    /// or mongodb://user:password@host/database
     url: String,
     /// Only say what would be done
     #[arg(long)]
