@@ -228,6 +228,48 @@ fn kept_password(file: &Path, path: &str, machine: usize) -> String {
     rest.split_once('\'').unwrap().0.to_owned()
 }
 
+/// What 1.15 wrote as earlier versions left it: bytes, no column of owners, and the only date is that of the row. The one
+/// that is stopped is in a cloud that is not served here.
+fn earlier_form(from: &Path, to: &Path) {
+    let connection = Connection::open(to).unwrap();
+    connection.execute("ATTACH ? AS kept", [from.to_str().unwrap()]).unwrap();
+    connection
+        .execute_batch(
+            "CREATE TABLE inf_list (id VARCHAR(255) PRIMARY KEY, deleted INTEGER, date TIMESTAMP, data BLOB);
+             INSERT INTO main.inf_list SELECT id, deleted, '2019-05-06 07:08:09',
+                 CAST(replace(data, 'creation_date', 'was_made') AS BLOB) FROM kept.inf_list;
+             UPDATE inf_list SET data = CAST(replace(data, 'Dummy', 'OpenStack') AS BLOB)
+                 WHERE CAST(data AS TEXT) LIKE '%stopped%';",
+        )
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn infrastructures_of_versions_before_1_15_are_imported() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/administration/fixtures/im-1.15.0.sqlite");
+    let mut ours = daemon();
+    let earlier = ours.directory().join("earlier.dat");
+    earlier_form(&kept, &earlier);
+    let imported = said(&mut imd(&ours, &["import-db", earlier.to_str().unwrap()])).await;
+    assert!(imported.stdout.starts_with("4 infrastructures imported, 1 of them deleted ones\n2 remarks:\n"));
+    for remark in ["not serve (OpenStack)", "in OpenStack (dummy) besides machines stays there"] {
+        assert!(imported.stdout.contains(remark), "{imported:?}");
+    }
+    ours.start().await;
+    let listed = paths(&ours.text(Method::GET, "/infrastructures", "").await);
+    assert_eq!(listed.len(), 2);
+    let statistics = ours.text(Method::GET, "/stats", "").await;
+    assert!(statistics.contains("\"creation_date\": \"2019-05-06 07:08:09\""), "{statistics}");
+    for path in listed {
+        let answer = ours.ask(Method::DELETE, &path, String::new()).await.unwrap();
+        if answer.status != StatusCode::OK {
+            assert!(imported.stdout.contains(path.rsplit('/').next().unwrap()), "{path}: {answer:?}");
+            ours.text(Method::DELETE, &format!("{path}?force=yes"), "").await;
+        }
+    }
+    assert_eq!(ours.text(Method::GET, "/infrastructures", "").await, "");
+}
+
 /// Databases that other versions wrote (see `fixtures/README.md`): their infrastructures live on here, and with 1.19.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn infrastructures_of_other_versions_live_on() {
