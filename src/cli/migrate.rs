@@ -143,7 +143,7 @@ fn answer(outcome: &Outcome, done: &str) -> Answer {
             }
         }
     };
-    list("remarks", &outcome.notes);
+    list(if outcome.notes.len() == 1 { "remark" } else { "remarks" }, &outcome.notes);
     list(&format!("could not be {}", done.trim_start_matches("would be ")), &outcome.failed);
     Answer { stdout, stderr: String::new(), success: outcome.failed.is_empty() }
 }
