@@ -5,8 +5,8 @@
 //! and [`Throttle`].
 
 use crate::{
-    Connector, ConnectorError, ErrorClass, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
-    VmIntent, VmMark, VmUid,
+    Connector, ConnectorError, ErrorClass, ImageIntent, ImageUid, InfrastructureIntent, Observation, PowerOperation,
+    PowerState, ProviderId, VmIntent, VmMark, VmUid,
     layers::{Call, Layer, Layered, Next, Operation, Reply, Retry, RetryPolicy},
 };
 use async_trait::async_trait;
@@ -172,7 +172,10 @@ impl Subject {
         let id = unknown();
         refused(offers.stop_start, "stop", connector.power(&id, PowerOperation::Stop).await);
         refused(offers.reboot, "reboot", connector.power(&id, PowerOperation::Reboot).await);
-        refused(offers.snapshot, "snapshot", connector.snapshot(&id, 0, "conformance").await.map(drop));
+        let uid = ImageUid("conformance".to_owned());
+        let image =
+            ImageIntent { infrastructure: "conformance".to_owned(), uid, disk: 0, name: "conformance".to_owned() };
+        refused(offers.snapshot, "snapshot", connector.snapshot(&id, &image).await.map(drop));
         refused(offers.images, "images", connector.images(&Default::default()).await.map(drop));
         refused(offers.quotas, "quotas", connector.quotas().await.map(drop));
     }

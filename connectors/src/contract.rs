@@ -29,6 +29,12 @@ impl std::fmt::Display for ProviderId {
     }
 }
 
+/// Our own id of an image, chosen and made durable before the cloud is called; the mark that finds it again. Text as that
+/// of a [`VmUid`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageUid(pub String);
+
 /// What a connector can do; what it cannot fails before any remote call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -108,6 +114,19 @@ pub struct VmMark {
     pub uid: VmUid,
     /// The cloud's id of the machine, once it is known.
     pub id: Option<ProviderId>,
+}
+
+/// An image of a disk that is to exist. It is durable before [`Connector::snapshot`] is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageIntent {
+    /// Infrastructure id, part of the mark.
+    pub infrastructure: String,
+    /// Our id of the image; making it twice gives the same image.
+    pub uid: ImageUid,
+    /// Number of the disk.
+    pub disk: usize,
+    /// Its name for users.
+    pub name: String,
 }
 
 /// State of a machine as the cloud sees it.
@@ -259,8 +278,13 @@ pub trait Connector: Send + Sync {
         Err(ConnectorError::unsupported())
     }
 
-    /// Makes an image of disk number `disk` and returns its URL.
-    async fn snapshot(&self, _id: &ProviderId, _disk: usize, _name: &str) -> Result<String, ConnectorError> {
+    /// Makes the image of a disk of the machine, or finds the one that an earlier attempt made; its URL.
+    async fn snapshot(&self, _id: &ProviderId, _image: &ImageIntent) -> Result<String, ConnectorError> {
+        Err(ConnectorError::unsupported())
+    }
+
+    /// Deletes what an attempt to make the image left; nothing is a success.
+    async fn discard_snapshot(&self, _image: &ImageIntent) -> Result<(), ConnectorError> {
         Err(ConnectorError::unsupported())
     }
 

@@ -32,11 +32,11 @@ pub mod user_data;
 
 pub use account::{CloudAccount, Endpoint};
 pub use contract::{
-    Address, Capabilities, CloudImage, Connector, Found, InfrastructureIntent, Observation, PowerOperation, PowerState,
-    ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
+    Address, Capabilities, CloudImage, Connector, Found, ImageIntent, ImageUid, InfrastructureIntent, Observation,
+    PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
 };
 pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;
-pub use registry::{Registry, is_cloud};
+pub use registry::{Registry, is_cloud, is_served};
 pub use settings::ConnectorSettings;
 pub use user_data::{Guest, UserData};

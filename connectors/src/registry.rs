@@ -58,6 +58,12 @@ pub fn is_simulated(kind: &str) -> bool {
     kind == "Dummy"
 }
 
+/// Whether this version serves clouds of this type.
+#[must_use]
+pub fn is_served(kind: &str) -> bool {
+    CLOUDS.iter().any(|(served, _)| *served == kind)
+}
+
 /// Whether credentials of this type name a cloud.
 #[must_use]
 pub fn is_cloud(kind: &str) -> bool {

@@ -58,6 +58,14 @@ def reference(work):
     return os.path.dirname(environment(work, "im_service", REFERENCE))
 
 
+def need_module(venv, module):
+    """Installs a package into a virtual environment unless its module is there."""
+    python = os.path.join(venv, "bin", "python3")
+    if subprocess.run([python, "-c", "import " + module], stderr=subprocess.DEVNULL).returncode != 0:
+        say("installing " + module)
+        run(python, "-m", "pip", "install", "-q", module)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -137,8 +145,10 @@ def start_reference(venv, work, kind=Server, keep=False):
     return kind("reference", command, port, cwd=folder, rpc_port=rpc_port)
 
 
-def reference_command(venv, folder, port, rpc_port, database):
+def reference_command(venv, folder, port, rpc_port, database, program="im_service"):
     """What starts the reference in the foreground; it keeps its files in the folder."""
+    # Its configuration gives % a meaning.
+    database = database.replace("%", "%%")
     with open(os.path.join(folder, "im.cfg"), "w") as config:
         config.write(f"""[im]
 ACTIVATE_REST = True
@@ -157,5 +167,5 @@ mount --make-rprivate /
 mkdir -p {folder}/upper {folder}/work
 mount -t overlay -o lowerdir=/etc,upperdir={folder}/upper,workdir={folder}/work overlay /etc
 mkdir -p /etc/im && cp {folder}/im.cfg /etc/im/im.cfg
-exec {venv}/bin/python3 {venv}/bin/im_service"""
+exec {venv}/bin/python3 {venv}/bin/{program}"""
     return ["unshare", "--mount", "bash", "-c", script]

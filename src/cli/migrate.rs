@@ -25,7 +25,8 @@ Stop IM first, and with SQLite this daemon, too. The database of IM is only read
 machines, logs and dates; those that are here already are skipped, so the import can be repeated. Nothing is asked of the \
 clouds. Exit status 1: some could not be imported, which are listed.")]
 pub struct ImportArguments {
-    /// Database of IM 1.15 to 2.0: what its DATA_DB says, a path, sqlite:///path or mysql://user:password@host/database
+    /// Database of IM 1.15 to 2.0: what its DATA_DB says, a path, sqlite:///path, mysql://user:password@host/database
+    /// or mongodb://user:password@host/database
     url: String,
     /// Only say what would be done
     #[arg(long)]
@@ -142,7 +143,7 @@ fn answer(outcome: &Outcome, done: &str) -> Answer {
             }
         }
     };
-    list("of them with a remark", &outcome.notes);
+    list(if outcome.notes.len() == 1 { "remark" } else { "remarks" }, &outcome.notes);
     list(&format!("could not be {}", done.trim_start_matches("would be ")), &outcome.failed);
     Answer { stdout, stderr: String::new(), success: outcome.failed.is_empty() }
 }

@@ -3,7 +3,7 @@
 use super::{
     Engine,
     cluster::{Held, wire::Request},
-    draft::Draft,
+    draft::{Done, Draft},
     error::OperationError,
     keepers::user_only,
     model::{IfAllFail, Infrastructure, Lifecycle, Vm},
@@ -13,7 +13,7 @@ use super::{
     transitions::{self, Placement},
 };
 use crate::auth::Caller;
-use connectors::{PowerOperation, Resize};
+use connectors::{ConnectorError, ImageIntent, ImageUid, PowerOperation, Resize};
 use contextualization::Cause;
 use futures::{StreamExt, stream};
 use radl::Radl;
@@ -103,7 +103,7 @@ impl Engine {
                 transitions::add(draft, &document, placement, context, keep, credentials)
             })
             .await?;
-        result.map_err(OperationError::Cloud)
+        result.map(Done::machines).map_err(OperationError::Cloud)
     }
 
     /// Refuses roles and collections that could never be installed.
@@ -126,7 +126,7 @@ impl Engine {
         let vms = vms.to_vec();
         let result =
             handle.change_and_wait(move |draft| transitions::remove(draft, &vms, context, credentials)).await?;
-        result.map(|gone| gone.len()).map_err(OperationError::Cloud)
+        result.map(|gone| gone.machines().len()).map_err(OperationError::Cloud)
     }
 
     /// Starts a new contextualization, with changes of recipes, credentials and applications if a document is given;
@@ -267,21 +267,22 @@ impl Engine {
                 return peer.ask(caller, Request::Snapshot { number, disk, name: name.to_owned(), auto_delete }).await;
             }
         };
-        let vm = present(&model, number)?;
-        let provider_id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
-        let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
-        let call = self.inner.cloud_call().await;
-        let url = connector.snapshot(provider_id, disk, name).await?;
-        drop(call);
-        if auto_delete {
-            let entry = (vm.cloud.id.clone(), url.clone());
-            let remember = move |draft: &mut Draft| {
-                draft.infrastructure().snapshots.push(entry);
-                Ok(())
-            };
-            handle.change(remember).await?;
+        // What cannot be done at all is no work.
+        let connector = self.inner.connector(Some(&caller.credentials), &present(&model, number)?.cloud)?;
+        if !connector.capabilities().snapshot {
+            return Err(ConnectorError::unsupported().into());
         }
-        Ok(url)
+        let credentials = caller.credentials.clone();
+        let uid = ImageUid(uuid::Uuid::new_v4().to_string());
+        let image = ImageIntent { infrastructure: id.to_owned(), uid, disk, name: name.to_owned() };
+        let snapshot = move |draft: &mut Draft| {
+            present(&draft.model, number)?;
+            Ok(transitions::snapshot(draft, number, image, auto_delete, credentials))
+        };
+        match handle.change_and_wait(snapshot).await?.map_err(OperationError::Cloud)? {
+            Done::Image(url) => Ok(url),
+            Done::Machines(_) => Err(OperationError::UnknownVm),
+        }
     }
 
     async fn power_vm(&self, caller: &Caller, vm: &Vm, operation: PowerOperation) -> Result<(), OperationError> {

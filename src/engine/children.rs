@@ -6,11 +6,11 @@ use super::{
     keeper::Handle,
     launch,
     model::{Infrastructure, Lifecycle, WorkKind},
-    placement, refresh, removal,
+    placement, refresh, removal, snapshot,
     transitions::Event,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
 use tokio::task::JoinHandle;
@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 pub struct Children {
     inner: Arc<Inner>,
     handle: Handle,
-    /// Machines that this process is creating or changing: their deletion waits for the answer.
-    busy: HashSet<u32>,
+    /// Machines that this process is creating, changing or making images of, and how often: their deletion waits for the
+    /// answers.
+    busy: HashMap<u32, usize>,
     /// Launches that may still make shared resources: their deletion waits for the end.
     launches: Vec<JoinHandle<()>>,
     context: context::Running,
@@ -36,7 +37,7 @@ impl Children {
     pub fn new(inner: Arc<Inner>, handle: Handle, left: CancellationToken) -> Self {
         let context = context::Running::default();
         let observer = refresh::Observer::new(inner.clone(), handle.clone());
-        Self { inner, handle, busy: HashSet::new(), launches: Vec::new(), context, observer, left }
+        Self { inner, handle, busy: HashMap::new(), launches: Vec::new(), context, observer, left }
     }
 
     /// Starts what a change asked for.
@@ -46,17 +47,21 @@ impl Children {
             Effect::Place(work) => drop(self.spawn(placement::place_work(inner, handle, model, work))),
             Effect::Launch(work) => {
                 let vms = to_launch(&model, work);
-                self.busy.extend(&vms);
+                self.occupy(&vms);
                 self.launches.retain(|launch| !launch.is_finished());
                 let launch = self.spawn(launch::run(inner, handle, model, work, vms));
                 self.launches.push(launch);
             }
             Effect::Alter(work) => {
-                self.busy.extend(to_alter(&model, work));
+                self.occupy(&machine_of(&model, work));
                 drop(self.spawn(alter::run(inner, handle, model, work)));
             }
+            Effect::Snapshot(work) => {
+                self.occupy(&machine_of(&model, work));
+                drop(self.spawn(snapshot::run(inner, handle, model, work)));
+            }
             Effect::Delete(mut numbers) => {
-                numbers.retain(|number| !self.busy.contains(number));
+                numbers.retain(|number| !self.busy.contains_key(number));
                 drop(self.spawn(removal::delete(inner, handle, model, numbers)));
             }
             Effect::DeleteShared => {
@@ -73,8 +78,19 @@ impl Children {
 
     /// Takes note of a report before it is applied.
     pub fn note(&mut self, event: &Event) {
-        if let Event::Launched { vm, .. } | Event::Altered { vm, .. } = event {
-            self.busy.remove(vm);
+        if let Event::Launched { vm, .. } | Event::Altered { vm, .. } | Event::SnapshotEnded { vm, .. } = event
+            && let Entry::Occupied(mut times) = self.busy.entry(*vm)
+        {
+            match times.get() {
+                0 | 1 => drop(times.remove()),
+                more => *times.get_mut() = more - 1,
+            }
+        }
+    }
+
+    fn occupy(&mut self, numbers: &BTreeSet<u32>) {
+        for number in numbers {
+            *self.busy.entry(*number).or_default() += 1;
         }
     }
 
@@ -114,10 +130,12 @@ fn to_launch(model: &Infrastructure, work: u64) -> BTreeSet<u32> {
     vms.iter().filter(waits).copied().collect()
 }
 
-/// The machine of an altering work.
-fn to_alter(model: &Infrastructure, work: u64) -> Option<u32> {
-    let of_work = model.work.iter().find(|candidate| candidate.id == work);
-    of_work.and_then(|work| if let WorkKind::Altering { vm, .. } = work.kind { Some(vm) } else { None })
+/// The machine of a work that changes it or makes an image of it.
+fn machine_of(model: &Infrastructure, work: u64) -> BTreeSet<u32> {
+    match model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind) {
+        Some(WorkKind::Altering { vm, .. } | WorkKind::Snapshotting { vm, .. }) => BTreeSet::from([*vm]),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Machines by the cloud they are in.

@@ -10,8 +10,28 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// How a piece of work ended: numbers of the machines it was about, or why it failed.
-pub type WorkResult = Result<Vec<u32>, String>;
+/// How a piece of work ended: what it was about, or why it failed.
+pub type WorkResult = Result<Done, String>;
+
+/// What a piece of work that succeeded was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// Machines, by their numbers.
+    Machines(Vec<u32>),
+    /// An image, by its URL.
+    Image(String),
+}
+
+impl Done {
+    /// The machines, none of other work.
+    #[must_use]
+    pub fn machines(self) -> Vec<u32> {
+        match self {
+            Self::Machines(numbers) => numbers,
+            Self::Image(_) => Vec::new(),
+        }
+    }
+}
 
 /// Something to start once the change is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +42,8 @@ pub enum Effect {
     Launch(u64),
     /// Change the machine of this work.
     Alter(u64),
+    /// Make the image of this work.
+    Snapshot(u64),
     /// Delete these machines in their clouds.
     Delete(BTreeSet<u32>),
     /// Delete the shared resources of all clouds.

@@ -43,6 +43,7 @@ mod retention;
 mod rows;
 mod secrets;
 pub mod settings;
+mod snapshot;
 pub mod state;
 pub mod statistics;
 pub mod transitions;

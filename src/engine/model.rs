@@ -2,7 +2,7 @@
 
 use super::memo::Memo;
 use crate::auth::{Credentials, Identity};
-use connectors::{CloudAccount, Endpoint, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid};
+use connectors::{CloudAccount, Endpoint, ImageIntent, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid};
 use contextualization::{Cause, KeyPair, VmError};
 use radl::Radl;
 use serde::{Deserialize, Serialize};
@@ -205,6 +205,15 @@ pub enum WorkKind {
         /// What it gets.
         resize: Resize,
     },
+    /// An image of a disk is being made.
+    Snapshotting {
+        /// The machine.
+        vm: u32,
+        /// The image.
+        image: ImageIntent,
+        /// Whether it goes with the infrastructure.
+        auto_delete: bool,
+    },
     /// Everything is being deleted.
     Destroying {
         /// Errors of the cloud do not keep the infrastructure.
@@ -263,6 +272,10 @@ pub struct Infrastructure {
     /// Images to delete with the infrastructure, with the cloud id.
     #[serde(default)]
     pub snapshots: Vec<(String, String)>,
+    /// Images that could not be made, and of which something may be left, with the cloud id: they are looked for and
+    /// deleted with the infrastructure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmade_images: Vec<(String, ImageIntent)>,
     /// What came with it besides RADL: `TOSCA`, the document it was made from.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub extra_info: serde_json::Map<String, serde_json::Value>,
@@ -338,6 +351,7 @@ impl Infrastructure {
             ansible_key: None,
             ansible_host_keys: BTreeMap::new(),
             snapshots: Vec::new(),
+            unmade_images: Vec::new(),
             extra_info: serde_json::Map::new(),
             states: Memo::default(),
             listing: Memo::default(),

@@ -48,8 +48,9 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
     let mut errors = Vec::new();
     for cloud in clouds {
         let images: Vec<_> = model.snapshots.iter().filter(|(id, _)| *id == cloud.id).collect();
+        let unmade: Vec<_> = model.unmade_images.iter().filter(|(id, _)| *id == cloud.id).collect();
         let shared = model.shared.get(&cloud.id);
-        if shared.is_none() && images.is_empty() {
+        if shared.is_none() && images.is_empty() && unmade.is_empty() {
             continue;
         }
         let is_certain = shared.is_some_and(Option::is_some);
@@ -58,6 +59,11 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
                 for (_, url) in images {
                     if let Err(error) = persist(&inner, || connector.delete_image(url)).await {
                         errors.push(format!("image {url}: {error}"));
+                    }
+                }
+                for (_, image) in unmade {
+                    if let Err(error) = persist(&inner, || connector.discard_snapshot(image)).await {
+                        errors.push(format!("image {}: {error}", image.name));
                     }
                 }
                 match persist(&inner, || connector.delete_shared(&model.id)).await {
@@ -75,7 +81,7 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
 }
 
 /// Deletes with [`insist`]; a missing thing is a success.
-async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
+pub(super) async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
     inner: &Inner,
     call: impl FnMut() -> F,
 ) -> Result<(), ConnectorError> {
@@ -85,13 +91,26 @@ async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
     }
 }
 
-/// Repeats what may still succeed.
-pub(super) async fn insist<F: Future<Output = Result<(), ConnectorError>>>(
-    inner: &Inner,
-    mut call: impl FnMut() -> F,
-) -> Result<(), ConnectorError> {
+/// Whether another try would end as this one did.
+pub(super) fn is_final(class: ErrorClass) -> bool {
     use ErrorClass::{Auth, Denied, Invalid, NotFound, Quota, Unsupported};
-    let is_final = |class| matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported);
+    matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
+}
+
+/// Repeats what may still succeed.
+pub(super) async fn insist<T, F: Future<Output = Result<T, ConnectorError>>>(
+    inner: &Inner,
+    call: impl FnMut() -> F,
+) -> Result<T, ConnectorError> {
+    repeat(inner, is_final, call).await
+}
+
+/// Repeats what is not final.
+pub(super) async fn repeat<T, F: Future<Output = Result<T, ConnectorError>>>(
+    inner: &Inner,
+    is_final: impl Fn(ErrorClass) -> bool,
+    mut call: impl FnMut() -> F,
+) -> Result<T, ConnectorError> {
     let mut round = 0;
     loop {
         let under_way = inner.cloud_call().await;

@@ -1,7 +1,7 @@
 //! From a database of the reference to our store. What is there already stays, so that an import can be repeated.
 
 use super::{
-    MigrationError, Outcome,
+    MigrationError, Outcome, foreign,
     reference::{ReferenceRow, Source},
 };
 use crate::{
@@ -38,11 +38,14 @@ pub async fn import(
         let Some(row) = source.row(id).await? else {
             return Ok(Fate::Failed("it was removed while it was read".to_owned()));
         };
-        let (index_row, changes) = match rows(row, keyring, now) {
+        let (index_row, changes, mut notes) = match rows(row, keyring, now) {
             Ok(rows) => rows,
             Err(why) => return Ok(Fate::Failed(why)),
         };
-        let fate = Fate::Done { deleted: index_row.deleted, owned: !index_row.owners.is_empty() };
+        if index_row.owners.is_empty() {
+            notes.push("it names no owner: only an administrator can use it".to_owned());
+        }
+        let fate = Fate::Done { deleted: index_row.deleted, notes };
         if dry_run {
             return Ok(fate);
         }
@@ -59,12 +62,10 @@ pub async fn import(
         match fate? {
             Fate::Present => outcome.present += 1,
             Fate::Failed(why) => outcome.failed.push((id, why)),
-            Fate::Done { deleted, owned } => {
+            Fate::Done { deleted, notes } => {
                 outcome.done += 1;
                 outcome.deleted += usize::from(deleted);
-                if !owned {
-                    outcome.notes.push((id, "it names no owner: only an administrator can use it".to_owned()));
-                }
+                outcome.notes.extend(notes.into_iter().map(|note| (id.clone(), note)));
             }
         }
         count += 1;
@@ -74,13 +75,13 @@ pub async fn import(
 }
 
 enum Fate {
-    Done { deleted: bool, owned: bool },
+    Done { deleted: bool, notes: Vec<String> },
     Present,
     Failed(String),
 }
 
-/// Our rows of one of theirs, or what is wrong with it.
-fn rows(row: ReferenceRow, keyring: &Keyring, now: i64) -> Result<(IndexRow, Changes), String> {
+/// Our rows of one of theirs, with what the operator should know; or what is wrong with it.
+fn rows(row: ReferenceRow, keyring: &Keyring, now: i64) -> Result<(IndexRow, Changes, Vec<String>), String> {
     let mut record: InfrastructureRecord =
         serde_json::from_str(&row.data).map_err(|error| format!("its document cannot be read: {error}"))?;
     if record.id != row.id {
@@ -90,8 +91,9 @@ fn rows(row: ReferenceRow, keyring: &Keyring, now: i64) -> Result<(IndexRow, Cha
     if record.creation_date.is_none() {
         record.creation_date = Some(row.saved);
     }
-    let owners = owners(&record, keyring);
-    stored::to_rows(record, owners, now).map_err(|error| error.to_string())
+    let (owners, notes) = (owners(&record, keyring), foreign::notes(&record));
+    let (index_row, changes) = stored::to_rows(record, owners, now).map_err(|error| error.to_string())?;
+    Ok((index_row, changes, notes))
 }
 
 /// The owners a document names. Of users with tokens the reference keeps issuer and subject in the place of the password.

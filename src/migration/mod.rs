@@ -5,8 +5,10 @@
 //! | [`reference`] | the reference's databases: reading them without a trace, and making new ones |
 //! | [`import`] | from one of them to our store |
 //! | [`export`] | from our store to one of them |
+//! | `foreign` | what an import cannot take over, for the operator |
 
 pub mod export;
+mod foreign;
 pub mod import;
 pub mod reference;
 

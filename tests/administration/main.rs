@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod canary;
+mod databases;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
 mod migration;
+#[path = "../support/mongo.rs"]
+mod mongo;
 mod purge;
 mod reference;
 mod rotation;

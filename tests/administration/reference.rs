@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode, header};
 use std::{
     fs::File,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -26,7 +26,7 @@ pub struct Reference {
 
 impl Reference {
     /// Starts it on a database and waits until it serves.
-    pub async fn start(database: &Path) -> Self {
+    pub async fn start(database: &str) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [port, rpc_port] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().port());
@@ -36,7 +36,7 @@ impl Reference {
         let mut command = Command::new(root.join("scripts/lib/reference"));
         command.arg("--work").arg(root.join("target/compare")).arg("--folder").arg(folder.path());
         command.args(["--port", &port.to_string(), "--rpc-port", &rpc_port.to_string()]);
-        command.arg("--database").arg(format!("sqlite://{}", database.display()));
+        command.arg("--database").arg(database);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
         let process = command.spawn().unwrap();
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();

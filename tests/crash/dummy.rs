@@ -3,7 +3,7 @@
 //! not the same moments.
 
 use crate::support::{Answer, Daemon, Setup, path_of};
-use connectors::dummy::Inventory;
+use connectors::dummy::{Inventory, Kind};
 use futures::{FutureExt, StreamExt, future::join_all, stream};
 use imd::{
     engine::model::{Infrastructure, Lifecycle, Vm},
@@ -44,6 +44,8 @@ struct Acknowledged {
     /// How many machines there are, deleted ones too, at least.
     machines: usize,
     removed: BTreeSet<u32>,
+    /// URLs.
+    images: BTreeSet<String>,
     deleted: bool,
 }
 
@@ -128,6 +130,7 @@ enum Action {
     Remove { path: String, vms: BTreeSet<u32>, context: bool },
     Reconfigure { path: String },
     Power { path: String, operation: &'static str },
+    Snapshot { path: String, vm: usize, name: u32 },
     Destroy { path: String, force: bool, asynchronous: bool },
 }
 
@@ -139,7 +142,7 @@ impl Plan {
             .filter(|(_, record)| !record.deleted)
             .map(|(path, record)| (path, record.machines))
             .collect();
-        let choice = if live.is_empty() { 0 } else { chance.random_range(0..12) };
+        let choice = if live.is_empty() { 0 } else { chance.random_range(0..14) };
         let mut target = || {
             let (path, machines) = live[chance.random_range(0..live.len())];
             (path.clone(), machines)
@@ -161,6 +164,10 @@ impl Plan {
             }
             8 => Action::Reconfigure { path: target().0 },
             9 => Action::Power { path: target().0, operation: if chance.random() { "stop" } else { "start" } },
+            10 | 11 => {
+                let (path, machines) = target();
+                Action::Snapshot { path, vm: chance.random_range(0..machines), name: chance.random() }
+            }
             _ => Action::Destroy { path: target().0, force: chance.random(), asynchronous: chance.random() },
         };
         Self { after: Duration::from_millis(chance.random_range(0..200)), action }
@@ -191,6 +198,10 @@ impl Action {
             }
             Self::Reconfigure { path } => (Method::PUT, format!("{path}/reconfigure"), String::new()),
             Self::Power { path, operation } => (Method::PUT, format!("{path}/{operation}"), String::new()),
+            Self::Snapshot { path, vm, name } => {
+                let query = format!("image_name=i{name}&auto_delete=yes");
+                (Method::PUT, format!("{path}/vms/{vm}/disks/0/snapshot?{query}"), String::new())
+            }
             Self::Destroy { path, force, asynchronous } => {
                 (Method::DELETE, format!("{path}?force={force}&async={asynchronous}"), String::new())
             }
@@ -211,6 +222,9 @@ impl Action {
             }
             Self::Remove { path, vms, .. } => records.entry(path.clone()).or_default().removed.extend(vms),
             Self::Destroy { path, .. } => records.entry(path.clone()).or_default().deleted = true,
+            Self::Snapshot { path, .. } => {
+                records.entry(path.clone()).or_default().images.insert(text.trim().to_owned());
+            }
             Self::Reconfigure { .. } | Self::Power { .. } => {}
         }
     }
@@ -274,6 +288,20 @@ async fn compare(seed: u64, daemon: &Daemon, records: &Records) {
         }
     }
     assert!(machines.is_empty(), "seed {seed}: nobody knows {machines:?}");
+    // Every image is noted once; those of which something may be left are, too.
+    let live = || models.iter().filter(|model| !model.deleted);
+    let noted = live().flat_map(|model| model.snapshots.iter().map(|(_, url)| url.rsplit('/').next().unwrap()));
+    let mut noted: Vec<String> = noted.map(str::to_owned).collect();
+    let unmade: BTreeSet<&str> =
+        live().flat_map(|model| model.unmade_images.iter().map(|(_, image)| image.name.as_str())).collect();
+    let mut images = daemon.inspect_dummy(|inventory| {
+        let resources = inventory.tenants().flat_map(|(_, tenant)| tenant.resources());
+        resources.filter(|made| made.kind == Kind::Image).map(|image| image.name.clone()).collect::<Vec<_>>()
+    });
+    images.retain(|name| !unmade.contains(name.as_str()));
+    images.sort_unstable();
+    noted.sort_unstable();
+    assert_eq!(images, noted, "seed {seed}: images in the cloud (left), noted (right)");
     for (path, record) in &*records.lock().unwrap() {
         let model = models.iter().find(|model| path.ends_with(&model.id));
         let model = model.unwrap_or_else(|| panic!("seed {seed}: {path} is lost"));
@@ -282,6 +310,9 @@ async fn compare(seed: u64, daemon: &Daemon, records: &Records) {
             model.vms.len() >= record.machines || model.deleted || refused(model),
             "seed {seed}: machines of {path} are lost: {record:?}"
         );
+        for url in record.images.iter().filter(|_| !model.deleted) {
+            assert!(model.snapshots.iter().any(|(_, noted)| noted == url), "seed {seed}: {path} lost {url}");
+        }
         for number in &record.removed {
             let vm = model.vm(*number).unwrap();
             assert_eq!(vm.lifecycle, Lifecycle::Gone, "seed {seed}: {path}/{number}");

@@ -60,11 +60,29 @@ async fn whatever_step_a_daemon_dies_at_the_cloud_holds_what_it_believes() {
 /// What a user does.
 #[derive(Debug, Clone)]
 enum Action {
-    Create { vms: u32, asynchronous: bool },
-    Add { vms: u32 },
-    Remove { vms: BTreeSet<u32> },
-    Alter { vm: u32, disk: usize },
-    Delete { asynchronous: bool },
+    Create {
+        vms: u32,
+        asynchronous: bool,
+    },
+    Add {
+        vms: u32,
+    },
+    Remove {
+        vms: BTreeSet<u32>,
+    },
+    Alter {
+        vm: u32,
+        disk: usize,
+    },
+    /// An image, which goes with the infrastructure or stays.
+    Snapshot {
+        vm: u32,
+        name: String,
+        auto_delete: bool,
+    },
+    Delete {
+        asynchronous: bool,
+    },
 }
 
 /// How a daemon dies.
@@ -78,8 +96,14 @@ enum Death {
     Time(Duration),
 }
 
-/// How many data disks each machine has, by its number; none when it was deleted.
-type Machines = Vec<Option<usize>>;
+/// What there is.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Things {
+    /// How many data disks each machine has, by its number; none when it was deleted.
+    machines: Vec<Option<usize>>,
+    /// Names of images; those that stay begin with `kept`.
+    images: Vec<String>,
+}
 
 struct Scenario {
     seed: u64,
@@ -88,7 +112,9 @@ struct Scenario {
     cloud: SimulatedCloud,
     /// Path of the infrastructure, once there is one.
     path: String,
-    machines: Machines,
+    things: Things,
+    /// How many images were asked for.
+    images: u32,
     deaths: u32,
 }
 
@@ -109,13 +135,13 @@ impl Scenario {
         );
         let cloud = SimulatedCloud::start(daemon.directory(), &faults, true);
         daemon.add_options(&cloud.options());
-        let (path, machines) = (String::new(), Machines::new());
-        let mut scenario = Self { seed, chance, daemon, cloud, path, machines, deaths: 0 };
+        let (path, things) = (String::new(), Things::default());
+        let mut scenario = Self { seed, chance, daemon, cloud, path, things, images: 0, deaths: 0 };
         let create = Action::Create { vms: 5, asynchronous: scenario.chance.random() };
         scenario.step(create).await;
-        let mut kinds = ["add", "remove", "alter"].to_vec();
+        let mut kinds = ["add", "remove", "alter", "snapshot"].to_vec();
         if scenario.chance.random() {
-            kinds.push("alter");
+            kinds.extend(["alter", "snapshot"]);
         }
         kinds.shuffle(&mut scenario.chance);
         for kind in kinds {
@@ -128,16 +154,24 @@ impl Scenario {
     }
 
     fn action(&mut self, kind: &str) -> Action {
-        let live: Vec<u32> = (0..).zip(&self.machines).filter(|(_, disks)| disks.is_some()).map(|(n, _)| n).collect();
+        let live: Vec<u32> =
+            (0..).zip(&self.things.machines).filter(|(_, disks)| disks.is_some()).map(|(n, _)| n).collect();
         match kind {
             "add" => Action::Add { vms: self.chance.random_range(1..=3) },
             "remove" => {
                 let count = self.chance.random_range(1..=2);
                 Action::Remove { vms: (0..count).map(|_| live[self.chance.random_range(0..live.len())]).collect() }
             }
+            "snapshot" => {
+                let vm = live[self.chance.random_range(0..live.len())];
+                let auto_delete = self.chance.random();
+                self.images += 1;
+                let name = format!("{}-{}", if auto_delete { "goes" } else { "kept" }, self.images);
+                Action::Snapshot { vm, name, auto_delete }
+            }
             _ => {
                 let vm = live[self.chance.random_range(0..live.len())];
-                Action::Alter { vm, disk: self.machines[vm as usize].unwrap() + 1 }
+                Action::Alter { vm, disk: self.things.machines[vm as usize].unwrap() + 1 }
             }
         }
     }
@@ -150,6 +184,7 @@ impl Scenario {
             Action::Add { vms } => (7 * vms, 16),
             Action::Remove { vms } => (4 * u32::try_from(vms.len()).unwrap(), 10),
             Action::Alter { .. } => (3, 8),
+            Action::Snapshot { .. } => (2, 5),
             Action::Delete { .. } => (26, 14),
         };
         let moment = if self.chance.random() { Moment::Before } else { Moment::After };
@@ -189,11 +224,11 @@ impl Scenario {
         let believed = self.compare(&what).await;
         if believed != after {
             assert!(!acknowledged, "{what}: acknowledged, but it is as {believed:?}");
-            assert_eq!(believed, self.machines, "{what}: happened by halves");
+            assert_eq!(believed, self.things, "{what}: happened by halves");
             self.live(Some(&action), &what).await;
             assert_eq!(self.compare(&what).await, after, "{what}, once more");
         }
-        self.machines = after;
+        self.things = after;
     }
 
     /// Starts a daemon that is to die; whether it came to serve.
@@ -259,20 +294,30 @@ impl Scenario {
                 let system = format!("system node ( cpu.count = 4 and disk.{disk}.size = {disk} GB )");
                 (Method::PUT, format!("{path}/vms/{vm}"), system)
             }
+            Action::Snapshot { vm, name, auto_delete } => {
+                let auto_delete = if *auto_delete { "yes" } else { "no" };
+                let query = format!("image_name={name}&auto_delete={auto_delete}");
+                (Method::PUT, format!("{path}/vms/{vm}/disks/0/snapshot?{query}"), String::new())
+            }
             Action::Delete { asynchronous } => (Method::DELETE, format!("{path}?async={asynchronous}"), String::new()),
         }
     }
 
-    /// The machines as they are when an action has happened.
-    fn after(&self, action: &Action) -> Machines {
-        let mut machines = self.machines.clone();
+    /// What there is when an action has happened.
+    fn after(&self, action: &Action) -> Things {
+        let Things { mut machines, mut images } = self.things.clone();
         match action {
             Action::Create { vms, .. } | Action::Add { vms } => machines.extend((0..*vms).map(|_| Some(1))),
             Action::Remove { vms } => vms.iter().for_each(|vm| machines[*vm as usize] = None),
             Action::Alter { vm, disk } => machines[*vm as usize] = Some(*disk),
-            Action::Delete { .. } => machines.clear(),
+            Action::Snapshot { name, .. } => images.push(name.clone()),
+            Action::Delete { .. } => {
+                machines.clear();
+                images.retain(|name| name.starts_with("kept"));
+            }
         }
-        machines
+        images.sort_unstable();
+        Things { machines, images }
     }
 
     async fn until_idle_or_dead(&self, what: &str) {
@@ -288,21 +333,22 @@ impl Scenario {
         }
     }
 
-    /// The cloud holds exactly what the daemon believes, each thing once, and nothing waits for anybody. The machines
-    /// that the daemon believes in.
-    async fn compare(&mut self, what: &str) -> Machines {
+    /// The cloud holds exactly what the daemon believes, each thing once, and nothing waits for anybody. What the daemon
+    /// believes in, with the images that are their owner's alone.
+    async fn compare(&mut self, what: &str) -> Things {
         let models = models(&self.daemon).await;
         let live: Vec<&Infrastructure> = models.iter().filter(|model| !model.deleted).collect();
         assert!(live.len() <= 1, "{what}: there are {} infrastructures", live.len());
         let mut believed: Vec<String> = live.iter().flat_map(|model| things(model, what)).collect();
-        let mut held = Vec::new();
+        let (mut held, mut images) = (Vec::new(), Vec::new());
         for account in self.cloud.holds().await {
             held.extend(account.machines.iter().map(|machine| format!("Machine {} of {}", machine.id, machine.uid)));
-            held.extend(account.resources.iter().map(|made| {
+            let (made, others): (Vec<_>, Vec<_>) = account.resources.iter().partition(|made| made.kind == Kind::Image);
+            images.extend(made.iter().map(|image| image.name.clone()));
+            held.extend(others.iter().map(|made| {
                 let owner = made.uid.as_ref().map_or(made.infrastructure.clone(), ToString::to_string);
                 thing(made.kind, &made.name, &owner, made.machine.as_ref().map(ToString::to_string).as_deref())
             }));
-            held.extend(account.images);
         }
         believed.sort_unstable();
         held.sort_unstable();
@@ -312,15 +358,23 @@ impl Scenario {
             "{what}: the cloud holds (left), the daemon believes (right)\n{}",
             self.daemon.log()
         );
-        let Some(model) = live.first() else { return Machines::new() };
+        images.sort_unstable();
+        let noted = live.iter().flat_map(|model| &model.snapshots).map(|(_, url)| url.rsplit('/').next().unwrap());
+        let mut noted: Vec<&str> = noted.collect();
+        noted.sort_unstable();
+        let goes: Vec<&str> = images.iter().map(String::as_str).filter(|name| name.starts_with("goes")).collect();
+        assert_eq!(goes, noted, "{what}: images in the cloud (left), noted (right)\n{}", self.daemon.log());
+        let Some(model) = live.first() else { return Things { machines: Vec::new(), images } };
         self.path = format!("/infrastructures/{}", model.id);
-        model.vms.iter().map(|vm| (vm.lifecycle != Lifecycle::Gone).then(|| disks(vm).count())).collect()
+        let disks = |vm: &Arc<Vm>| (vm.lifecycle != Lifecycle::Gone).then(|| disks(vm).count());
+        Things { machines: model.vms.iter().map(disks).collect(), images }
     }
 }
 
 /// Everything that a daemon believes to be in the cloud for an infrastructure at rest.
 fn things(model: &Infrastructure, what: &str) -> Vec<String> {
     assert!(model.work.is_empty() && model.credentials.is_none(), "{what}: there is work: {:?}", model.work);
+    assert!(model.unmade_images.is_empty(), "{what}: nobody knows of {:?}", model.unmade_images);
     let mut things = Vec::new();
     for (kind, name) in [(Kind::Network, "inner"), (Kind::Network, "pub"), (Kind::SecurityGroup, "pub")] {
         things.push(thing(kind, name, &model.id, None));

@@ -74,6 +74,8 @@ pub enum Kind {
     Volume,
     /// A public address.
     Address,
+    /// An image of a disk.
+    Image,
 }
 
 /// Something besides machines that an account holds.
@@ -83,11 +85,11 @@ pub struct Resource {
     pub id: ProviderId,
     /// What it is.
     pub kind: Kind,
-    /// Its name: network of the document, `disk.N` of a volume, pool of an address.
+    /// Its name: network of the document, `disk.N` of a volume, pool of an address, what an image was called.
     pub name: String,
     /// Mark: the infrastructure.
     pub infrastructure: String,
-    /// Mark: the machine that it was made for; none when all machines share it.
+    /// Mark: the machine that it was made for, or the image itself; none when all machines share it.
     pub uid: Option<VmUid>,
     /// Bytes of a volume.
     pub size: Option<u64>,
@@ -116,10 +118,8 @@ pub(super) enum Event {
     Resource(Box<Resource>),
     /// Something else was deleted.
     ResourceGone(ProviderId),
-    /// An image was made.
-    Image(String),
-    /// An image was deleted.
-    ImageGone(String),
+    /// The images of this name were deleted.
+    ImagesGone(String),
 }
 
 /// One line of the journal.
@@ -138,7 +138,6 @@ pub struct Tenant {
     resources: BTreeMap<ProviderId, Resource>,
     /// Resources by their infrastructure and machine.
     by_mark: BTreeMap<(String, Option<VmUid>), BTreeSet<ProviderId>>,
-    images: BTreeSet<String>,
 }
 
 impl Tenant {
@@ -148,10 +147,10 @@ impl Tenant {
         self.machines.len()
     }
 
-    /// Whether there is nothing at all: no machine, no other resource, no image.
+    /// Whether there is nothing at all: no machine and no other resource.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.resources.is_empty() && self.images.is_empty()
+        self.machines.is_empty() && self.resources.is_empty()
     }
 
     /// All machines, in no order.
@@ -176,7 +175,7 @@ impl Tenant {
         ids.into_iter().flatten().filter_map(|id| self.machines.get(id))
     }
 
-    /// Everything besides machines and images, oldest first.
+    /// Everything besides machines, oldest first.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.resources.values()
     }
@@ -193,9 +192,9 @@ impl Tenant {
         ids.into_iter().flatten().filter_map(|id| self.resources.get(id))
     }
 
-    /// URLs of the images made.
-    pub fn images(&self) -> impl Iterator<Item = &str> {
-        self.images.iter().map(String::as_str)
+    /// The images of this name.
+    pub(super) fn images(&self, name: &str) -> impl Iterator<Item = &Resource> {
+        self.resources().filter(move |made| made.kind == Kind::Image && made.name == name)
     }
 
     fn apply(&mut self, event: Event) {
@@ -232,11 +231,9 @@ impl Tenant {
                     }
                 }
             }
-            Event::Image(url) => {
-                self.images.insert(url);
-            }
-            Event::ImageGone(url) => {
-                self.images.remove(&url);
+            Event::ImagesGone(name) => {
+                let ids: Vec<ProviderId> = self.images(&name).map(|image| image.id.clone()).collect();
+                ids.into_iter().for_each(|id| self.apply(Event::ResourceGone(id)));
             }
         }
     }

@@ -3,8 +3,8 @@
 use super::faults::Schedule;
 use super::inventory::{Kind, Machine, Resource, Sizes};
 use crate::{
-    Address, CloudAccount, CloudImage, ConnectorError, Guest, InfrastructureIntent, Observation, PowerState,
-    ProviderId, Quota, Resize, VmIntent, VmMark, VmUid,
+    Address, CloudAccount, CloudImage, ConnectorError, Guest, ImageIntent, InfrastructureIntent, Observation,
+    PowerState, ProviderId, Quota, Resize, VmIntent, VmMark, VmUid,
 };
 use radl::{Features, Network, System, Value};
 use std::{
@@ -87,6 +87,13 @@ pub(super) fn belongings(intent: &VmIntent) -> Vec<Resource> {
 /// Data disk number `disk` of a machine.
 pub(super) fn volume(mark: &VmMark, disk: usize, size: u64) -> Resource {
     belonging(mark, Kind::Volume, format!("disk.{disk}"), Some(size))
+}
+
+/// The image that an intent asks for.
+pub(super) fn image(intent: &ImageIntent) -> Resource {
+    let ImageIntent { infrastructure, uid, name, .. } = intent.clone();
+    let uid = Some(VmUid(uid.0));
+    Resource { id: unknown(), kind: Kind::Image, name, infrastructure, uid, size: None, machine: None }
 }
 
 fn belonging(mark: &VmMark, kind: Kind, name: String, size: Option<u64>) -> Resource {
@@ -199,6 +206,11 @@ pub(super) fn resize(machine: &mut Machine, resize: &Resize) {
 /// URL of an image made from a machine.
 pub(super) fn snapshot_url(name: &str) -> String {
     format!("{IMAGES}{name}")
+}
+
+/// The name of the image behind such a URL.
+pub(super) fn snapshot_name(url: &str) -> &str {
+    url.strip_prefix(IMAGES).unwrap_or(url)
 }
 
 /// The images of every account.

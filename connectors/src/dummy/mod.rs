@@ -19,8 +19,9 @@ pub use remote::{Account, Death, Moment, Order, Outcome, Remote};
 pub use request::{Held, Reply, Request, Scope};
 
 use crate::{
-    Capabilities, CloudAccount, CloudImage, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent,
-    Observation, PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
+    Capabilities, CloudAccount, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent,
+    InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources,
+    VmIntent, VmMark, VmUid,
 };
 use async_trait::async_trait;
 use faults::Simulation;
@@ -139,6 +140,11 @@ fn scope(vm: &VmMark) -> Scope {
     Scope::Vm { infrastructure: vm.infrastructure.clone(), uid: vm.uid.clone() }
 }
 
+/// Everything that was made for an image.
+fn image_scope(image: &ImageIntent) -> Scope {
+    Scope::Vm { infrastructure: image.infrastructure.clone(), uid: VmUid(image.uid.0.clone()) }
+}
+
 fn unexpected(reply: &Reply) -> ConnectorError {
     ConnectorError::new(ErrorClass::Transient, format!("The simulated cloud answers something else: {reply:?}"))
 }
@@ -254,14 +260,27 @@ impl Connector for Dummy {
         self.ask(Request::Resize { machine: id.clone(), resize: resize.clone() }).await.map(drop)
     }
 
-    async fn snapshot(&self, id: &ProviderId, _disk: usize, name: &str) -> Result<String, ConnectorError> {
-        let url = map::snapshot_url(name);
-        self.ask(Request::CreateImage { machine: id.clone(), url: url.clone() }).await?;
-        Ok(url)
+    async fn snapshot(&self, id: &ProviderId, image: &ImageIntent) -> Result<String, ConnectorError> {
+        if self.list(image_scope(image)).await?.resources.is_empty() {
+            let request = Request::CreateImage { machine: id.clone(), image: Box::new(map::image(image)) };
+            match self.make(request).await {
+                // Somebody else made it in the meantime.
+                Err(error) if error.class == ErrorClass::Conflict => {}
+                result => drop(result?),
+            }
+        }
+        Ok(map::snapshot_url(&image.name))
+    }
+
+    async fn discard_snapshot(&self, image: &ImageIntent) -> Result<(), ConnectorError> {
+        for made in self.list(image_scope(image)).await?.resources {
+            self.ask(Request::Delete(made.id)).await?;
+        }
+        Ok(())
     }
 
     async fn delete_image(&self, url: &str) -> Result<(), ConnectorError> {
-        self.ask(Request::DeleteImage(url.to_owned())).await.map(drop)
+        self.ask(Request::DeleteImages(map::snapshot_name(url).to_owned())).await.map(drop)
     }
 
     async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {

@@ -76,10 +76,8 @@ pub struct Account {
     pub name: String,
     /// Machines, in no order.
     pub machines: Vec<Machine>,
-    /// Everything else but images, oldest first.
+    /// Everything else, oldest first.
     pub resources: Vec<Resource>,
-    /// URLs of images.
-    pub images: Vec<String>,
 }
 
 /// A simulated cloud behind a socket.

@@ -53,15 +53,15 @@ pub enum Request {
         /// Its sizes from now on.
         resize: Resize,
     },
-    /// Makes an image of a machine.
+    /// Makes an image of a machine. Its id is given by the cloud.
     CreateImage {
         /// The machine.
         machine: ProviderId,
-        /// URL of the image.
-        url: String,
+        /// The image.
+        image: Box<Resource>,
     },
-    /// Deletes an image.
-    DeleteImage(String),
+    /// Deletes the images of a name.
+    DeleteImages(String),
 }
 
 impl Request {
@@ -166,13 +166,13 @@ pub(super) fn decide(tenant: Option<&Tenant>, snapshot: Snapshot, request: Reque
             map::resize(&mut machine, &resize);
             Ok((Reply::Done, Some(Event::Machine(Box::new(machine)))))
         }
-        Request::CreateImage { machine, url } => {
-            tenant.machine(&machine).ok_or_else(|| no_machine(&machine))?;
-            Ok((Reply::Done, Some(Event::Image(url))))
+        Request::CreateImage { machine, image } => {
+            known(tenant, snapshot, &machine).ok_or_else(|| no_machine(&machine))?;
+            create(tenant, snapshot, *image)
         }
-        Request::DeleteImage(url) => {
-            let known = tenant.images().any(|image| image == url);
-            Ok((Reply::Done, known.then_some(Event::ImageGone(url))))
+        Request::DeleteImages(name) => {
+            let known = tenant.images(&name).next().is_some();
+            Ok((Reply::Done, known.then_some(Event::ImagesGone(name))))
         }
     }
 }
@@ -242,7 +242,7 @@ fn delete(tenant: &Tenant, id: ProviderId) -> Decision {
     let in_use = match resource.kind {
         Kind::Volume | Kind::Address => resource.machine.is_some(),
         Kind::Network | Kind::SecurityGroup => tenant.machines_in(&resource.infrastructure).next().is_some(),
-        Kind::KeyPair => false,
+        Kind::KeyPair | Kind::Image => false,
     };
     if in_use {
         let message = format!("{} cannot be deleted: it is in use", resource.name);

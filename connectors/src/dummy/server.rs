@@ -155,7 +155,6 @@ fn holds(inventory: &Inventory) -> Vec<Account> {
         name: name.to_owned(),
         machines: tenant.machines().cloned().collect(),
         resources: tenant.resources().cloned().collect(),
-        images: tenant.images().map(str::to_owned).collect(),
     };
     inventory.tenants().map(account).collect()
 }

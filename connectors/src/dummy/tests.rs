@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    ConnectorSettings, Endpoint, ErrorClass, Registry, VmUid,
+    ConnectorSettings, Endpoint, ErrorClass, ImageUid, Registry, VmUid,
     conformance::{self, Subject},
 };
 use radl::{Features, Network};
@@ -93,15 +93,31 @@ async fn shows_what_clients_know() {
     assert_eq!(machine.features.integer("memory.size", ""), Some(1_024_000_000));
     assert_eq!((machine.addresses[0].network.as_deref(), machine.addresses[0].public), (Some("net"), true));
 
-    assert_eq!(dummy.snapshot(&id, 0, "mine").await.unwrap(), "mock0://linux.for.ev.er/mine");
+    let uid = ImageUid("image-1".to_owned());
+    let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "mine".to_owned() };
+    for _ in 0..2 {
+        assert_eq!(dummy.snapshot(&id, &image).await.unwrap(), "mock0://linux.for.ev.er/mine");
+    }
     let held = |inventory: &Inventory| {
         let tenant = inventory.tenant("@").unwrap();
-        let networks: Vec<_> = tenant.resources().map(|net| format!("{} {}", net.infrastructure, net.name)).collect();
+        let made = |made: &Resource| format!("{:?} {} {}", made.kind, made.infrastructure, made.name);
         let machines: Vec<_> = tenant.machines().map(|machine| machine.uid.to_string()).collect();
-        (networks, machines, tenant.images().map(str::to_owned).collect::<Vec<_>>())
+        (tenant.resources().map(made).collect::<Vec<_>>(), machines)
     };
-    let expected = ["inf net", "inf-0", "mock0://linux.for.ev.er/mine"].map(|text| vec![text.to_owned()]);
-    assert_eq!(<[_; 3]>::from(cloud.inspect(held).unwrap()), expected);
+    let is_held = |resources: &[&str]| {
+        let resources: Vec<String> = resources.iter().map(|&text| text.to_owned()).collect();
+        assert_eq!(cloud.inspect(held).unwrap(), (resources, vec!["inf-0".to_owned()]));
+    };
+    is_held(&["Network inf net", "Image inf mine"]);
+    for _ in 0..2 {
+        dummy.discard_snapshot(&image).await.unwrap();
+        is_held(&["Network inf net"]);
+    }
+    let url = dummy.snapshot(&id, &image).await.unwrap();
+    for _ in 0..2 {
+        dummy.delete_image(&url).await.unwrap();
+        is_held(&["Network inf net"]);
+    }
     assert_eq!(dummy.images(&BTreeMap::new()).await.unwrap()[1].name, "Image Name2");
     assert_eq!(dummy.quotas().await.unwrap()["cores"], Quota { used: 1.0, limit: 10.0 });
 }

@@ -2,8 +2,8 @@
 
 use super::{Call, Layer, Next, Operation, Reply, creation::Creation};
 use crate::{
-    Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent, Observation,
-    PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
+    Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent, InfrastructureIntent,
+    Observation, PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -99,9 +99,16 @@ impl Connector for Layered {
         self.send(Call::about(Operation::Resize, vm), || self.inner.resize(vm, resize)).await
     }
 
-    async fn snapshot(&self, id: &ProviderId, disk: usize, name: &str) -> Result<String, ConnectorError> {
+    async fn snapshot(&self, id: &ProviderId, image: &ImageIntent) -> Result<String, ConnectorError> {
         self.require(|offers| offers.snapshot)?;
-        self.send(Call::on(Operation::Snapshot, id), || self.inner.snapshot(id, disk, name)).await
+        let call = Call { id: Some(id), ..Call::within(Operation::Snapshot, &image.infrastructure) };
+        self.send(call, || self.inner.snapshot(id, image)).await
+    }
+
+    async fn discard_snapshot(&self, image: &ImageIntent) -> Result<(), ConnectorError> {
+        self.require(|offers| offers.snapshot)?;
+        let call = Call::within(Operation::DiscardSnapshot, &image.infrastructure);
+        self.send(call, || Box::pin(deletion(self.inner.discard_snapshot(image)))).await
     }
 
     async fn delete_image(&self, url: &str) -> Result<(), ConnectorError> {

@@ -58,6 +58,8 @@ pub enum Operation {
     Resize,
     /// [`Connector::snapshot`](crate::Connector::snapshot)
     Snapshot,
+    /// [`Connector::discard_snapshot`](crate::Connector::discard_snapshot)
+    DiscardSnapshot,
     /// [`Connector::delete_image`](crate::Connector::delete_image)
     DeleteImage,
     /// [`Connector::images`](crate::Connector::images)
@@ -83,6 +85,7 @@ impl Operation {
             Self::Power(PowerOperation::Reboot) => "reboot",
             Self::Resize => "resize",
             Self::Snapshot => "snapshot",
+            Self::DiscardSnapshot => "discard_snapshot",
             Self::DeleteImage => "delete_image",
             Self::Images => "images",
             Self::Quotas => "quotas",
@@ -99,7 +102,7 @@ impl Operation {
     /// first time was done.
     #[must_use]
     pub fn is_repeatable(self) -> bool {
-        !matches!(self, Self::Snapshot | Self::Power(PowerOperation::Reboot))
+        self != Self::Power(PowerOperation::Reboot)
     }
 }
 

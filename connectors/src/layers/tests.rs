@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    Capabilities, CloudAccount, Connector, Endpoint, ErrorClass, Found, InfrastructureIntent, Observation, Resize,
-    SharedResources, VmIntent, VmMark,
+    Capabilities, CloudAccount, Connector, Endpoint, ErrorClass, Found, ImageIntent, ImageUid, InfrastructureIntent,
+    Observation, Resize, SharedResources, VmIntent, VmMark,
     dummy::{Cloud, Dummy, Faults, Inventory},
 };
 use radl::System;
@@ -201,10 +201,12 @@ async fn what_is_not_offered_fails_before_any_layer() {
     let layered = Layered::new(Arc::new(Forgetful::default()), vec![script.clone()]);
     let id = ProviderId("x".into());
     let disk = Resize { disks: vec![(1, 1)], ..Resize::default() };
+    let uid = ImageUid("i".to_owned());
+    let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "n".to_owned() };
     for error in [
         layered.power(&id, PowerOperation::Stop).await.unwrap_err(),
         layered.resize(&intent(0).mark(), &disk).await.unwrap_err(),
-        layered.snapshot(&id, 0, "n").await.unwrap_err(),
+        layered.snapshot(&id, &image).await.unwrap_err(),
         layered.quotas().await.unwrap_err(),
     ] {
         assert_eq!((error.class, error.message.as_str()), (ErrorClass::Unsupported, "Operation not supported"));

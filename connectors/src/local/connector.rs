@@ -8,8 +8,8 @@ use super::{
 use crate::{
     account::CloudAccount,
     contract::{
-        Capabilities, CloudImage, Connector, Found, InfrastructureIntent, Observation, PowerOperation, ProviderId,
-        Quota, Resize, SharedResources, VmIntent, VmMark,
+        Capabilities, CloudImage, Connector, Found, ImageIntent, InfrastructureIntent, Observation, PowerOperation,
+        ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
     },
     error::{ConnectorError, ErrorClass},
 };
@@ -109,16 +109,21 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| cloud.resize(&id, &resize)).await
     }
 
-    async fn snapshot(&self, id: &ProviderId, disk: usize, name: &str) -> Result<String> {
-        if disk != 0 {
+    async fn snapshot(&self, id: &ProviderId, image: &ImageIntent) -> Result<String> {
+        if image.disk != 0 {
             return Err(ConnectorError::new(ErrorClass::Unsupported, "The local cloud makes images of disk 0 only"));
         }
-        let (id, name) = (id.clone(), name.to_owned());
+        let (id, image) = (id.clone(), image.clone());
         self.blocking(move |cloud| {
             let (_lock, mark) = cloud.existing(&id)?;
-            image::make(&cloud.state.images(), &name, &cloud.state.folder(&mark.uid.0).join("upper"))
+            image::make(&cloud.state.images(), &image, &cloud.state.folder(&mark.uid.0).join("upper"))
         })
         .await
+    }
+
+    async fn discard_snapshot(&self, image: &ImageIntent) -> Result<()> {
+        let image = image.clone();
+        self.blocking(move |cloud| image::discard(&cloud.state.images(), &image).and_then(|()| cloud.release())).await
     }
 
     async fn delete_image(&self, url: &str) -> Result<()> {

@@ -1,10 +1,14 @@
-//! Images: copies of the writable layer of a node, by name.
+//! Images: copies of the writable layer of a node, by name. A file beside each, `.mark-NAME`, holds the mark of who made
+//! it; it is there before the image, and whoever makes it first has the name.
 
 use super::{
     mark::State,
     tool::{During, Result, run},
 };
-use crate::error::{ConnectorError, ErrorClass};
+use crate::{
+    contract::ImageIntent,
+    error::{ConnectorError, ErrorClass},
+};
 use std::{
     fs,
     io::ErrorKind,
@@ -74,12 +78,30 @@ pub(super) fn list(images: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Keeps a copy of a node's writable layer under a new name and returns its URL.
-pub(super) fn make(images: &Path, name: &str, upper: &Path) -> Result<String> {
+/// Keeps a copy of a node's writable layer under a new name, unless it does already, and returns its URL.
+pub(super) fn make(images: &Path, image: &ImageIntent, upper: &Path) -> Result<String> {
+    let name = image.name.as_str();
     let target = folder(images, name)?;
     let taken = || ConnectorError::new(ErrorClass::Conflict, format!("The local cloud already has an image '{name}'"));
-    if target.exists() {
-        return Err(taken());
+    match maker(images, name)? {
+        Some(maker) if maker == image.uid.0 => {
+            if target.exists() {
+                return Ok(url(name));
+            }
+        }
+        Some(_) => return Err(taken()),
+        None if target.exists() => return Err(taken()),
+        None => {
+            // The file appears with its content.
+            let draft = State::draft(images);
+            fs::write(&draft, &image.uid.0).during("marking the image")?;
+            let linked = fs::hard_link(&draft, mark(images, name));
+            let _ = fs::remove_file(&draft);
+            match linked {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken()),
+                other => other.during("marking the image")?,
+            }
+        }
     }
     let draft = State::draft(images);
     let made = copy(upper, &draft).and_then(|()| match fs::rename(&draft, &target) {
@@ -98,11 +120,36 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     run("cp", &["--archive", "--reflink=auto", "--no-target-directory", "--", &from, &to], "").map(drop)
 }
 
+/// The file with the mark of an image.
+fn mark(images: &Path, name: &str) -> PathBuf {
+    images.join(format!(".mark-{name}"))
+}
+
+/// The mark of whoever made, or began to make, the image of this name.
+fn maker(images: &Path, name: &str) -> Result<Option<String>> {
+    match fs::read_to_string(mark(images, name)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.during("reading the mark of an image").map(Some),
+    }
+}
+
 /// Deletes an image; a missing one is fine.
 pub(super) fn delete(images: &Path, name: &str) -> Result<()> {
-    match fs::remove_dir_all(folder(images, name)?) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other.during("deleting the image"),
+    let folder = folder(images, name)?;
+    for gone in [fs::remove_dir_all(folder), fs::remove_file(mark(images, name))] {
+        match gone {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => other.during("deleting the image")?,
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the image of this intent, and no other one of its name.
+pub(super) fn discard(images: &Path, image: &ImageIntent) -> Result<()> {
+    match folder(images, &image.name).and_then(|_| maker(images, &image.name))? {
+        Some(maker) if maker == image.uid.0 => delete(images, &image.name),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
 use crate::{
     account::{CloudAccount, Endpoint},
     contract::{
-        Connector, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent, VmUid,
+        Connector, ImageIntent, ImageUid, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
+        Resize, VmIntent, VmUid,
     },
     error::ErrorClass,
 };
@@ -481,8 +482,16 @@ async fn disks_outlive_power_and_become_images() {
         assert!(processes.lines().count() >= 3, "the node is in its group");
     }
 
-    let url = lab.connector.snapshot(id, 0, "golden").await.unwrap();
-    assert_eq!(lab.connector.snapshot(id, 0, "golden").await.unwrap_err().class, ErrorClass::Conflict);
+    let image = |uid: &str| ImageIntent {
+        infrastructure: "inf".to_owned(),
+        uid: ImageUid(uid.to_owned()),
+        disk: 0,
+        name: "golden".to_owned(),
+    };
+    let url = lab.connector.snapshot(id, &image("a")).await.unwrap();
+    assert_eq!(lab.connector.snapshot(id, &image("a")).await.unwrap(), url, "made once");
+    assert_eq!(lab.connector.snapshot(id, &image("b")).await.unwrap_err().class, ErrorClass::Conflict);
+    lab.connector.discard_snapshot(&image("b")).await.unwrap();
     let images = lab.connector.images(&BTreeMap::new()).await.unwrap();
     assert!(images.iter().any(|image| image.uri == url), "{images:?}");
     let mut copy = lab.intent(1);
@@ -500,6 +509,9 @@ async fn disks_outlive_power_and_become_images() {
         lab.connector.delete_image(&url).await.unwrap();
     }
     assert_eq!(copied.run("cat file"), "kept", "an image may go before its machines");
+    assert_eq!(lab.connector.candidates(&copy.system).await.unwrap(), []);
+    assert_eq!(lab.connector.snapshot(id, &image("c")).await.unwrap(), url, "the name is free again");
+    lab.connector.discard_snapshot(&image("c")).await.unwrap();
     assert_eq!(lab.connector.candidates(&copy.system).await.unwrap(), []);
     lab.delete_all().await;
 }

@@ -3,7 +3,7 @@
 use super::{
     super::{
         context::facts,
-        draft::{Draft, Effect},
+        draft::{Done, Draft, Effect},
         error::OperationError,
         model::{CloudRef, IfAllFail, Infrastructure, Lifecycle, Vm, Work, WorkKind},
         secrets,
@@ -169,7 +169,7 @@ pub(super) fn placed(draft: &mut Draft, id: u64, result: Result<Placement, Strin
         add(draft, &document, placement, context, IfAllFail::Keep, credentials).map_err(|error| error.to_string())
     });
     match added {
-        Ok(_) => draft.finish(id, Ok(Vec::new())),
+        Ok(_) => draft.finish(id, Ok(Done::Machines(Vec::new()))),
         Err(why) => {
             draft.infrastructure().configured = Some(false);
             draft.log(&why);
@@ -258,7 +258,7 @@ pub(super) fn launch_ended(draft: &mut Draft, id: u64) {
     for &number in vms.iter().filter(|number| contextualized.contains(number)) {
         give_new_password(draft, number);
     }
-    draft.finish(id, Ok(vms.clone()));
+    draft.finish(id, Ok(Done::Machines(vms.clone())));
     if context && !vms.is_empty() {
         draft.start_generation(Cause::Add, None);
     }

@@ -1,7 +1,7 @@
 //! Machines that change: sizes and disks. A disk is made like a machine, so that it is written down before.
 
 use super::super::{
-    draft::{Draft, Effect},
+    draft::{Done, Draft, Effect},
     error::OperationError,
     model::{Lifecycle, WorkKind},
 };
@@ -38,7 +38,7 @@ pub(super) fn give_up(draft: &mut Draft, vms: &BTreeSet<u32>) {
 
 pub(super) fn altered(draft: &mut Draft, work: u64, vm: u32, result: Result<(), String>) {
     if draft.work(work).is_some() {
-        draft.finish(work, result.map(|()| vec![vm]));
+        draft.finish(work, result.map(|()| Done::Machines(vec![vm])));
     }
     if draft.model.vm(vm).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Deleting(_))) {
         draft.effects.push(Effect::Delete(BTreeSet::from([vm])));

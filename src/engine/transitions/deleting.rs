@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        draft::{Draft, Effect, WorkResult},
+        draft::{Done, Draft, Effect},
         error::OperationError,
         model::{Lifecycle, Vm, Work, WorkKind},
     },
@@ -61,7 +61,9 @@ pub fn destroy(draft: &mut Draft, force: bool, credentials: Arc<Credentials>) ->
 }
 
 pub(super) fn start_destroying(draft: &mut Draft, force: bool) -> u64 {
-    let superseded: Vec<u64> = draft.model.work.iter().map(|work| work.id).collect();
+    // An image that was accepted is made before its machine goes.
+    let is_superseded = |work: &&Work| !matches!(work.kind, WorkKind::Snapshotting { .. });
+    let superseded: Vec<u64> = draft.model.work.iter().filter(is_superseded).map(|work| work.id).collect();
     for id in superseded {
         draft.finish(id, Err("The infrastructure is being deleted.".to_owned()));
     }
@@ -146,7 +148,7 @@ pub(super) fn settle(draft: &mut Draft) {
                     draft.infrastructure().master = None;
                 }
                 let result = match work.errors.is_empty() {
-                    true => Ok(gone),
+                    true => Ok(Done::Machines(gone)),
                     false => Err(format!("Error removing resources: {:?}", work.errors).replace('"', "'")),
                 };
                 draft.finish(work.id, result);
@@ -164,7 +166,10 @@ pub(super) fn settle(draft: &mut Draft) {
                     fail_destroying(draft, work.id, &work.errors);
                 }
             }
-            WorkKind::Placing { .. } | WorkKind::Adding { .. } | WorkKind::Altering { .. } => {}
+            WorkKind::Placing { .. }
+            | WorkKind::Adding { .. }
+            | WorkKind::Altering { .. }
+            | WorkKind::Snapshotting { .. } => {}
         }
     }
 }
@@ -187,8 +192,7 @@ pub(super) fn shared_deleted(draft: &mut Draft, result: Result<(), String>) {
             let infrastructure = draft.infrastructure();
             infrastructure.deleted = true;
             infrastructure.ansible_key = None;
-            let numbers: WorkResult = Ok(Vec::new());
-            draft.finish(id, numbers);
+            draft.finish(id, Ok(Done::Machines(Vec::new())));
         }
     }
 }

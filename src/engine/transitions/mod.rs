@@ -6,6 +6,7 @@ mod altering;
 mod contextualizing;
 mod deleting;
 mod owners;
+mod snapshotting;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ pub use altering::alter;
 pub use contextualizing::reconfigure;
 pub use deleting::{destroy, remove};
 pub use owners::{change_owners, give_away};
+pub use snapshotting::{SnapshotFailure, snapshot};
 
 use super::{
     draft::{Draft, Effect},
@@ -26,6 +28,7 @@ use connectors::{Observation, PowerState, ProviderId, SharedResources};
 use contextualization::{Entry, Outcome};
 use contextualizing::{context, context_ended, context_stopped};
 use deleting::{deleted, shared_deleted};
+use snapshotting::snapshot_ended;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What child tasks and clouds report. These are never refused, and applied again if the store was away.
@@ -72,6 +75,15 @@ pub enum Event {
         /// It is as it was asked for, or why not.
         result: Result<(), String>,
     },
+    /// An image was made, or could not be.
+    SnapshotEnded {
+        /// The work.
+        work: u64,
+        /// The machine.
+        vm: u32,
+        /// URL of the image, or why there is none.
+        result: Result<String, SnapshotFailure>,
+    },
     /// The deletion of a machine ended.
     Deleted {
         /// The machine.
@@ -110,6 +122,7 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::LaunchEnded(work) => launch_ended(draft, work),
         Event::Observed { asked, answer } => observed(draft, &asked, answer),
         Event::Altered { work, vm, result } => altered(draft, work, vm, result),
+        Event::SnapshotEnded { work, vm, result } => snapshot_ended(draft, work, vm, result),
         Event::Deleted { vm, result } => deleted(draft, vm, result),
         Event::SharedDeleted(result) => shared_deleted(draft, result),
         Event::Context { generation, entry } => return context(draft, generation, entry),
@@ -176,6 +189,7 @@ pub fn resume(model: &Infrastructure) -> Vec<Effect> {
             WorkKind::Placing { .. } => effects.push(Effect::Place(work.id)),
             WorkKind::Adding { .. } => effects.push(Effect::Launch(work.id)),
             WorkKind::Altering { .. } => effects.push(Effect::Alter(work.id)),
+            WorkKind::Snapshotting { .. } => effects.push(Effect::Snapshot(work.id)),
             WorkKind::Removing { .. } => {}
             WorkKind::Destroying { .. } => {
                 if !model.vms.iter().any(|vm| matches!(vm.lifecycle, Lifecycle::Deleting(_))) {

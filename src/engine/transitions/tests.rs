@@ -6,9 +6,11 @@ use super::super::{
     draft::{Draft, Effect, Terms},
     model::*,
     state::{Clock, vm_state},
-    transitions::{self, Event, LaunchFailure, Placement, PlannedVm},
+    transitions::{self, Event, LaunchFailure, Placement, PlannedVm, SnapshotFailure},
 };
-use connectors::{Endpoint, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid};
+use connectors::{
+    Endpoint, ImageIntent, ImageUid, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid,
+};
 use contextualization::Outcome;
 use proptest::prelude::*;
 use radl::{Deploy, Features, Radl, System};
@@ -23,6 +25,8 @@ struct World {
     cloud: BTreeMap<String, String>,
     /// Volumes, by the uid of the machine that they carry the mark of.
     volumes: BTreeSet<String>,
+    /// Images by their uid, which is their URL as well.
+    images: BTreeSet<String>,
     tasks: Vec<Effect>,
     next: u32,
     /// Seconds since the epoch.
@@ -43,6 +47,10 @@ enum Step {
     Alter {
         seed: u32,
     },
+    /// An image of a machine that exists, to go with the infrastructure.
+    Snapshot {
+        seed: u32,
+    },
     Reconfigure,
     Destroy {
         force: bool,
@@ -61,6 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..4u32, any::<bool>()).prop_map(|(number, context)| Step::Add { number, context }),
         2 => (any::<u32>(), any::<bool>()).prop_map(|(seed, context)| Step::Remove { seed, context }),
         1 => any::<u32>().prop_map(|seed| Step::Alter { seed }),
+        1 => any::<u32>().prop_map(|seed| Step::Snapshot { seed }),
         1 => Just(Step::Reconfigure),
         1 => any::<bool>().prop_map(|force| Step::Destroy { force }),
         10 => (any::<u32>(), any::<u8>()).prop_map(|(seed, fate)| Step::Work { seed, fate }),
@@ -78,7 +87,8 @@ fn document(number: u32) -> Radl {
 impl World {
     fn new() -> Self {
         let model = Infrastructure::new("inf".to_owned(), 0, Vec::new());
-        Self { model, cloud: BTreeMap::new(), volumes: BTreeSet::new(), tasks: Vec::new(), next: 0, now: 0 }
+        let (volumes, images) = (BTreeSet::new(), BTreeSet::new());
+        Self { model, cloud: BTreeMap::new(), volumes, images, tasks: Vec::new(), next: 0, now: 0 }
     }
 
     /// A commit: the change is stored, then its effects start.
@@ -94,13 +104,48 @@ impl World {
         let result = change(&mut draft);
         self.model = draft.model;
         for effect in draft.effects {
-            if effect == Effect::StopContextualization {
-                self.tasks.retain(|task| *task != Effect::Contextualize);
-            } else {
-                self.tasks.push(effect);
-            }
+            self.start(effect);
         }
         result
+    }
+
+    fn start(&mut self, effect: Effect) {
+        match effect {
+            Effect::StopContextualization => self.tasks.retain(|task| *task != Effect::Contextualize),
+            // A deletion waits for the images of its machine.
+            Effect::Delete(mut numbers) => {
+                for task in &self.tasks {
+                    if let Effect::Snapshot(work) = task
+                        && let Some((number, _)) = self.snapshot(*work)
+                    {
+                        numbers.remove(&number);
+                    }
+                }
+                self.tasks.push(Effect::Delete(numbers));
+            }
+            effect => self.tasks.push(effect),
+        }
+    }
+
+    /// Machine and uid of the image of a work.
+    fn snapshot(&self, work: u64) -> Option<(u32, String)> {
+        match &self.model.work.iter().find(|candidate| candidate.id == work)?.kind {
+            WorkKind::Snapshotting { vm, image, .. } => Some((*vm, image.uid.0.clone())),
+            _ => None,
+        }
+    }
+
+    /// The images that go with the infrastructure.
+    fn noted_images(&self) -> BTreeSet<String> {
+        let made = self.model.snapshots.iter().map(|(_, url)| url.clone());
+        made.chain(self.model.unmade_images.iter().map(|(_, image)| image.uid.0.clone())).collect()
+    }
+
+    /// A machine that the cloud has.
+    fn present(&self, seed: u32) -> Option<u32> {
+        let present = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_));
+        let present: Vec<u32> = self.model.vms.iter().filter(present).map(|vm| vm.number).collect();
+        (!present.is_empty()).then(|| present[seed as usize % present.len()])
     }
 
     fn report(&mut self, event: Event) {
@@ -128,12 +173,17 @@ impl World {
                 let _ = self.change(|draft| transitions::remove(draft, &[number], context, credentials));
             }
             Step::Alter { seed } => {
-                let present = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_));
-                let present: Vec<u32> = self.model.vms.iter().filter(present).map(|vm| vm.number).collect();
-                if !present.is_empty() {
-                    let number = present[seed as usize % present.len()];
+                if let Some(number) = self.present(seed) {
                     let resize = Resize { disks: vec![(1, 1)], ..Resize::default() };
                     let _ = self.change(|draft| transitions::alter(draft, number, resize, credentials));
+                }
+            }
+            Step::Snapshot { seed } => {
+                if let Some(number) = self.present(seed) {
+                    self.next += 1;
+                    let uid = ImageUid(format!("image-{}", self.next));
+                    let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "i".to_owned() };
+                    self.change(|draft| transitions::snapshot(draft, number, image, true, credentials));
                 }
             }
             Step::Reconfigure => {
@@ -145,7 +195,10 @@ impl World {
             Step::Work { seed, fate } => self.work(seed, fate),
             Step::Crash => {
                 // Only what is stored and what the cloud holds is left.
-                self.tasks = transitions::resume(&self.model);
+                self.tasks.clear();
+                for effect in transitions::resume(&self.model) {
+                    self.start(effect);
+                }
             }
         }
     }
@@ -178,6 +231,7 @@ impl World {
             }
             Effect::Launch(work) => self.launch(index, work, fate),
             Effect::Alter(work) => self.alter(index, work, fate),
+            Effect::Snapshot(work) => self.make_image(index, work, fate),
             Effect::Delete(numbers) => {
                 self.tasks.remove(index);
                 for number in numbers {
@@ -198,6 +252,11 @@ impl World {
             Effect::DeleteShared => {
                 self.tasks.remove(index);
                 self.report(Event::SharedDeleted(if fails { Err("in use".to_owned()) } else { Ok(()) }));
+                if !fails || self.model.deleted {
+                    // They are deleted first; a forced delete gives up what the cloud refuses to delete, and says so.
+                    let noted = self.noted_images();
+                    self.images.retain(|uid| !noted.contains(uid));
+                }
             }
             Effect::Contextualize => {
                 self.tasks.remove(index);
@@ -223,6 +282,25 @@ impl World {
         }
         let result = if fate.is_multiple_of(2) { Ok(()) } else { Err("the cloud refuses".to_owned()) };
         self.report(Event::Altered { work, vm, result });
+    }
+
+    /// The image is made, with its reply or without, or it is not, or the daemon dies in between. What was made without a
+    /// reply is removed, if the cloud lets it.
+    fn make_image(&mut self, index: usize, work: u64, fate: u8) {
+        self.tasks.remove(index);
+        let Some((vm, uid)) = self.snapshot(work) else { return };
+        let (is_made, leftover) = (fate.is_multiple_of(2), fate > 128);
+        if is_made || leftover {
+            self.images.insert(uid.clone());
+        } else {
+            self.images.remove(&uid);
+        }
+        if fate >= 200 {
+            return self.step(Step::Crash);
+        }
+        let why = "the cloud refuses".to_owned();
+        let result = if is_made { Ok(uid) } else { Err(SnapshotFailure { why, leftover }) };
+        self.report(Event::SnapshotEnded { work, vm, result });
     }
 
     fn launch(&mut self, index: usize, work: u64, fate: u8) {
@@ -388,6 +466,11 @@ proptest! {
             for uid in world.cloud.keys().chain(&world.volumes) {
                 prop_assert!(known.contains(uid), "{uid} exists and nobody will ever delete it");
             }
+            let wanted = world.model.work.iter().filter_map(|work| world.snapshot(work.id)).map(|(_, uid)| uid);
+            let known: BTreeSet<String> = world.noted_images().into_iter().chain(wanted).collect();
+            for uid in &world.images {
+                prop_assert!(known.contains(uid), "{uid} exists and nobody will ever delete it");
+            }
         }
         world.settle();
         let leftover = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Failed { leftover: true, .. });
@@ -403,6 +486,7 @@ proptest! {
         }
         prop_assert!(world.cloud.is_empty(), "left behind: {:?}", world.cloud);
         prop_assert!(world.volumes.is_empty(), "volumes left behind: {:?}", world.volumes);
+        prop_assert!(world.images.is_empty(), "images left behind: {:?}", world.images);
     }
 }
 

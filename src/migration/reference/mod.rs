@@ -1,9 +1,11 @@
 //! Databases of the reference: one table or collection, `inf_list`, with a JSON document per infrastructure (spec/api.md 7).
 
+mod mongo;
 mod mysql;
 mod sqlite;
 
 use async_trait::async_trait;
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use percent_encoding::percent_decode_str;
 use std::path::PathBuf;
 
@@ -15,7 +17,7 @@ pub const TABLE: &str = "inf_list";
 pub enum ReferenceError {
     /// The URL names none.
     #[error(
-        "{0}; name a database as sqlite:///path/of/a/file or mysql://user:password@host/database, with special characters of the password in percent encoding"
+        "{0}; name a database as sqlite:///path/of/a/file, mysql://user:password@host/database or mongodb://user:password@host/database, with special characters of the password in percent encoding"
     )]
     Url(String),
     /// It cannot be reached, read or written.
@@ -72,6 +74,7 @@ pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
     Ok(match Place::of(url)? {
         Place::File(path) => Box::new(sqlite::SqliteSource::open(&path)?),
         Place::Mysql => Box::new(mysql::MysqlSource::open(url).await?),
+        Place::Mongo => Box::new(mongo::MongoSource::open(url).await?),
     })
 }
 
@@ -83,6 +86,7 @@ pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, Reference
     Ok(match Place::of(url)? {
         Place::File(path) => Box::new(sqlite::SqliteTarget::create(&path, force)?),
         Place::Mysql => Box::new(mysql::MysqlTarget::create(url, force).await?),
+        Place::Mongo => Box::new(mongo::MongoTarget::create(url, force).await?),
     })
 }
 
@@ -91,6 +95,7 @@ pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, Reference
 enum Place {
     File(PathBuf),
     Mysql,
+    Mongo,
 }
 
 impl Place {
@@ -105,6 +110,9 @@ impl Place {
             Some((scheme, rest)) if rest.starts_with("//") && scheme.eq_ignore_ascii_case("mysql") => {
                 return Ok(Self::Mysql);
             }
+            Some((scheme, rest)) if rest.starts_with("//") && scheme.eq_ignore_ascii_case("mongodb") => {
+                return Ok(Self::Mongo);
+            }
             Some((scheme, rest)) if rest.starts_with("//") => {
                 return Err(ReferenceError::Url(format!("databases of {scheme} are not supported")));
             }
@@ -115,6 +123,14 @@ impl Place {
         }
         Ok(Self::File(path.into()))
     }
+}
+
+/// Seconds since the epoch of a day, or of a day with a time; 0 for anything else.
+fn at(text: &str) -> i64 {
+    let day = text.get(..10).and_then(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok());
+    let time = NaiveDateTime::parse_from_str(text.get(..19).unwrap_or_default(), "%Y-%m-%d %H:%M:%S");
+    let at = time.ok().or_else(|| day.map(|day| day.and_time(NaiveTime::MIN)));
+    at.map_or(0, |at| at.and_utc().timestamp())
 }
 
 #[cfg(test)]
@@ -131,6 +147,7 @@ mod tests {
         let error = Place::of("oracle://im:sesame@db/im").unwrap_err().to_string();
         assert!(error.contains("oracle") && !error.contains("sesame"), "{error}");
         assert_eq!(Place::of("mysql://im:sesame@db/im"), Ok(Place::Mysql));
+        assert_eq!(Place::of("mongodb://im:sesame@db,db2:27018/im?replicaSet=im"), Ok(Place::Mongo));
         assert!(Place::of("sqlite://").is_err());
     }
 }

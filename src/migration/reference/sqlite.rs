@@ -1,8 +1,8 @@
 //! The reference's SQLite file. It is opened read-only for reading, so that not a byte of it changes.
 
-use super::{ReferenceError, ReferenceRow, Source, TABLE, Target};
+use super::{ReferenceError, ReferenceRow, Source, TABLE, Target, at};
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::DateTime;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params, types::ValueRef};
 use std::{
     fs::OpenOptions,
@@ -97,13 +97,7 @@ fn saved(value: ValueRef<'_>) -> i64 {
     match value {
         ValueRef::Integer(seconds) => seconds,
         ValueRef::Real(seconds) => seconds as i64,
-        other => {
-            let text = text(other);
-            let day = text.get(..10).and_then(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok());
-            let time = NaiveDateTime::parse_from_str(text.get(..19).unwrap_or_default(), "%Y-%m-%d %H:%M:%S");
-            let at = time.ok().or_else(|| day.map(|day| day.and_time(chrono::NaiveTime::MIN)));
-            at.map_or(0, |at| at.and_utc().timestamp())
-        }
+        other => at(&text(other)),
     }
 }
 

@@ -1,0 +1,42 @@
+//! Making images of disks in clouds.
+
+use super::{
+    Inner,
+    keeper::Handle,
+    model::{Infrastructure, WorkKind},
+    removal::{is_final, persist, repeat},
+    transitions::{Event, SnapshotFailure},
+};
+use connectors::{Connector, ErrorClass, ImageIntent, ProviderId};
+use std::sync::Arc;
+
+/// Makes the image of a work, or finds the one that an earlier attempt made, and reports.
+pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, work: u64) {
+    let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
+    let Some(WorkKind::Snapshotting { vm: number, image, .. }) = kind else { return };
+    let Some(vm) = model.vm(*number) else { return };
+    let result = match (inner.connector(model.credentials.as_deref(), &vm.cloud), vm.provider_id()) {
+        (Ok(connector), Some(id)) => make(&inner, &*connector, id, image).await,
+        // An earlier attempt may have come further.
+        (Err(error), _) => Err(SnapshotFailure { why: error.message, leftover: true }),
+        (Ok(_), None) => Err(SnapshotFailure { why: "The VM is gone.".to_owned(), leftover: true }),
+    };
+    handle.report(Event::SnapshotEnded { work, vm: *number, result });
+}
+
+async fn make(
+    inner: &Inner,
+    connector: &dyn Connector,
+    id: &ProviderId,
+    image: &ImageIntent,
+) -> Result<String, SnapshotFailure> {
+    let gives_up = |class| is_final(class) || class == ErrorClass::Conflict;
+    match repeat(inner, gives_up, || connector.snapshot(id, image)).await {
+        Ok(url) => Ok(url),
+        Err(error) => {
+            // The cloud may have made it all the same, and nobody is told of it.
+            let leftover = persist(inner, || connector.discard_snapshot(image)).await.is_err();
+            Err(SnapshotFailure { why: error.message, leftover })
+        }
+    }
+}
