@@ -7,10 +7,13 @@ mod balancer;
 mod cluster;
 mod contextualization;
 mod failover;
+#[path = "../support/galera.rs"]
+mod galera;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
 #[path = "../support/mongo.rs"]
 mod mongo_server;
+mod partition;
 mod peers;
 #[path = "../crash/sandbox.rs"]
 mod sandbox;

@@ -19,9 +19,6 @@ pub(super) const NOW: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
 const FORGET: i64 = 600_000;
 /// How often it is tried to take a lease that others want, too.
 const ATTEMPTS: usize = 5;
-/// No gaps are locked, and who keeps a row locked is not waited for longer than a client waits.
-const TRANSACTION: &str =
-    "SET SESSION innodb_lock_wait_timeout = 2;SET TRANSACTION ISOLATION LEVEL READ COMMITTED;START TRANSACTION;";
 
 fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 2)
@@ -41,10 +38,15 @@ fn alive(session: &str) -> String {
 }
 
 impl MysqlStore {
+    /// Takes a lease in one transaction, which also ends the session that it is taken from. Its holder may be renewing that
+    /// session at another server of a cluster, or a moment later: of the two that write its row one fails.
     async fn try_acquire(&self, id: &str, session: &str) -> Result<Option<Acquired>, StoreError> {
         let acquire = statement(
             &format!(
-                "{TRANSACTION}UPDATE infrastructures i SET i.token = i.token + 1, i.session = ?, i.mark = 0 WHERE i.id = ?
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;START TRANSACTION;SET @holder = x'';
+                 SELECT session INTO @holder FROM infrastructures WHERE id = ? FOR UPDATE;
+                 DELETE FROM daemons WHERE session = @holder AND expires <= {NOW};
+                 UPDATE infrastructures i SET i.token = i.token + 1, i.session = ?, i.mark = 0 WHERE i.id = ?
                  AND (i.session = ? OR NOT {}) AND {};
                  SELECT i.token, i.session = ?, {}, h.session, h.url FROM infrastructures i
                  LEFT JOIN daemons h ON h.session = i.session AND h.expires > {NOW} WHERE i.id = ?;COMMIT",
@@ -52,11 +54,11 @@ impl MysqlStore {
                 alive("?"),
                 alive("?"),
             ),
-            &[session.into(), id.into(), session.into(), session.into(), session.into(), session.into(), id.into()],
+            &[id, session, id, session, session, session, session, id].map(Literal::from),
         );
         type Row = (u64, bool, bool, Option<Vec<u8>>, Option<Vec<u8>>);
         let found: Vec<Row> = ask(&self.readers, acquire, async |result| {
-            for _ in 0..4 {
+            for _ in 0..6 {
                 rows::<mysql_async::Row>(result).await?;
             }
             let found = rows(result).await?;

@@ -1,7 +1,7 @@
 //! The queries. Each is one round trip and sees one state of the database.
 
 use super::{
-    ANSWER,
+    ANSWER, ATTEMPTS,
     error::Failure,
     sql::{Literal, statement},
 };
@@ -26,7 +26,15 @@ pub(super) async fn ask<T>(
     question: Vec<u8>,
     take: impl AsyncFnOnce(&mut QueryResult<'_, '_, TextProtocol>) -> Result<T, Failure>,
 ) -> Result<T, StoreError> {
-    let mut connection = connection(pool).await.map_err(Failure::into_error)?;
+    try_ask(pool, question, take).await.map_err(Failure::into_error)
+}
+
+async fn try_ask<T>(
+    pool: &Pool,
+    question: Vec<u8>,
+    take: impl AsyncFnOnce(&mut QueryResult<'_, '_, TextProtocol>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut connection = connection(pool).await?;
     let answered = tokio::time::timeout(ANSWER, async {
         let mut result = connection.query_iter(question).await?;
         take(&mut result).await
@@ -36,23 +44,30 @@ pub(super) async fn ask<T>(
         // It may stand in the middle of an answer or of a transaction.
         tokio::spawn(connection.disconnect());
     }
-    answered.map_err(Failure::into_error)
+    answered
 }
 
-/// Runs statements without rows in a transaction.
+/// Runs statements without rows in a transaction, again when another one was in the way.
 pub(super) async fn execute(pool: &Pool, statements: Vec<u8>) -> Result<(), StoreError> {
     let question = [b"START TRANSACTION;", &statements[..], b";COMMIT"].concat();
-    ask(pool, question, async |result| {
-        loop {
-            // See the writer's.
-            let is_last = result.is_empty();
-            rows::<mysql_async::Row>(result).await?;
-            if is_last {
-                return Ok(());
+    let mut attempts = ATTEMPTS;
+    loop {
+        attempts -= 1;
+        let executed = try_ask(pool, question.clone(), async |result| {
+            loop {
+                // See the writer's.
+                let is_last = result.is_empty();
+                rows::<mysql_async::Row>(result).await?;
+                if is_last {
+                    return Ok(());
+                }
             }
+        });
+        match executed.await {
+            Err(Failure::Busy(_)) if attempts > 0 => {}
+            executed => return executed.map_err(Failure::into_error),
         }
-    })
-    .await
+    }
 }
 
 /// The rows of the next result.

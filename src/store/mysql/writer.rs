@@ -17,10 +17,14 @@ const GROUP: usize = 256;
 /// How often a transaction is tried when the connection breaks or others are in its way.
 const ATTEMPTS: usize = 4;
 
-/// Settings of the writer's session: sealed values are read as they are written, byte by byte ([`super::sql`]). The rows it decides from are locked, so it needs no snapshot, and locks no gaps. A
-/// daemon that stands still in the middle does not keep others waiting for long (MariaDB; MySQL has no such setting).
-const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', character_set_client = binary, innodb_lock_wait_timeout = 2 /*M!100300 , idle_transaction_timeout = 4 */;
+/// Settings of the writer's session: sealed values are read as they are written, byte by byte ([`super::sql`]). The rows it
+/// decides from are locked, so it needs no snapshot, and locks no gaps.
+const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', character_set_client = binary, net_read_timeout = 4;
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT @@max_allowed_packet";
+/// Begins a transaction. A daemon that stands still in the middle of it does not keep the rows locked for long: the server
+/// ends the connection, and with it the transaction, after so many seconds without a word.
+const BEGIN: &[u8] = b"SET SESSION wait_timeout = 4;START TRANSACTION";
+const COMMIT: &[u8] = b"COMMIT;SET SESSION wait_timeout = DEFAULT";
 
 struct Job {
     marked: Marked,
@@ -142,15 +146,15 @@ impl Session {
     }
 
     async fn write(&mut self, group: &[&Marked]) -> Result<Vec<Result<u64, StoreError>>, Failure> {
-        const BEGIN: &[u8] = b"START TRANSACTION";
         let (locked, begin) = match lock(group) {
             Some(lock) => (self.locked([BEGIN, b";", &lock].concat()).await?, None),
             None => (Default::default(), Some(BEGIN.to_vec())),
         };
         let Plan { statements, answers, .. } = Plan::new(group, locked, self.limit);
-        let skipped = begin.iter().len();
+        // Those of its two statements.
+        let skipped = 2 * begin.iter().len();
         let mut counts = Vec::new();
-        let packets = packets(begin.into_iter().chain(statements).chain([b"COMMIT".to_vec()]), self.limit);
+        let packets = packets(begin.into_iter().chain(statements).chain([COMMIT.to_vec()]), self.limit);
         let last = packets.len() - 1;
         for (index, packet) in packets.into_iter().enumerate() {
             self.is_committing = index == last;
@@ -167,6 +171,7 @@ impl Session {
     async fn locked(&mut self, packet: Vec<u8>) -> Result<(Vec<Locked>, HashSet<Vec<u8>>), Failure> {
         let ask = async {
             let mut result = self.connection.query_iter(packet).await?;
+            result.try_collect::<mysql_async::Row>().await?;
             result.try_collect::<mysql_async::Row>().await?;
             let differs = |_| Failure::row(&"its types differ");
             let rows = result.try_collect::<Locked>().await?;
@@ -200,6 +205,6 @@ impl Session {
     /// Takes back what was begun; tells whether the connection is still of use.
     async fn roll_back(&mut self) -> bool {
         self.is_committing = false;
-        self.send(b"ROLLBACK".to_vec()).await.is_ok()
+        self.send(b"ROLLBACK;SET SESSION wait_timeout = DEFAULT".to_vec()).await.is_ok()
     }
 }
