@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod anywhere;
+mod away;
 mod balancer;
 mod cluster;
 mod contextualization;

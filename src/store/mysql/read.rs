@@ -1,7 +1,7 @@
 //! The queries. Each is one round trip and sees one state of the database.
 
 use super::{
-    ANSWER, ATTEMPTS,
+    ANSWER, ATTEMPTS, CONNECT,
     error::Failure,
     sql::{Literal, statement},
 };
@@ -42,7 +42,7 @@ async fn try_ask<T>(
     let answered = answered.await.unwrap_or_else(|_| Err(Failure::silence()));
     if answered.is_err() {
         // It may stand in the middle of an answer or of a transaction.
-        tokio::spawn(connection.disconnect());
+        tokio::spawn(tokio::time::timeout(CONNECT, connection.disconnect()));
     }
     answered
 }
