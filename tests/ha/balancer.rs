@@ -167,7 +167,7 @@ impl Balancer {
     /// Reads until `is_last` says so of a state, or the infrastructure is gone; since `death` a daemon is dead. Every read is
     /// answered, but for what the balancer refuses itself until it has `noticed`. How many were.
     pub async fn read(&self, path: &str, death: Instant, noticed: Duration, is_last: impl Fn(&str) -> bool) -> usize {
-        let (mut served, mut unserved) = (0, 0);
+        let mut served = 0;
         loop {
             for what in
                 [format!("{path}/contmsg"), path.to_owned(), "/infrastructures".to_owned(), format!("{path}/state")]
@@ -175,12 +175,10 @@ impl Balancer {
                 let since = death.elapsed();
                 let (status, text) = self.ask(Method::GET, &what, "").await;
                 if status == StatusCode::SERVICE_UNAVAILABLE && text.contains(UNSERVED) && since < noticed {
-                    unserved += 1;
                     continue;
                 }
                 served += 1;
                 if status == StatusCode::NOT_FOUND || what.ends_with("/state") && is_last(&text) {
-                    println!("{served} reads, {unserved} refused by the balancer");
                     return served;
                 }
                 assert_eq!(status, StatusCode::OK, "{what}, {since:?} after the death: {text}");

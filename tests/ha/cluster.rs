@@ -122,11 +122,14 @@ impl Cluster {
     }
 
     /// Stops a daemon in the middle of its work: not in the middle of a write, when SQLite has no way for the others to go on
-    /// and a server would end the transaction after a while.
+    /// and a server would end the transaction after a while; nor while it has the simulated cloud to itself.
     pub async fn put_to_sleep(&self, daemon: usize) {
         loop {
             kill(self.daemons[daemon].pid(), Signal::SIGSTOP).unwrap();
-            if self.store.check().await.is_ok() {
+            let cloud = self.cloud();
+            let look = move || Cloud::open(&cloud, system_clock).unwrap().inspect(|_| ()).unwrap();
+            let looked = tokio::time::timeout(Duration::from_secs(2), tokio::task::spawn_blocking(look)).await;
+            if looked.is_ok() && self.store.check().await.is_ok() {
                 return;
             }
             self.wake(daemon);

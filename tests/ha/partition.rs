@@ -70,7 +70,6 @@ async fn one_of_the_databases_servers_is_cut_off() {
         let cut = Instant::now();
         let (holder, _) = cluster.until_taken_over(kept, 0).await;
         let after = cut.elapsed();
-        println!("daemon {holder} goes on after {after:?}");
         assert!(holder != 0 && after < TAKEN_OVER, "only after {after:?}: {}", cluster.log());
         // What it was told before it may still be read there.
         assert_eq!(lonely.get(kept).await.status, StatusCode::OK);

@@ -41,7 +41,6 @@ async fn who_stands_still_in_a_transaction_is_put_out_of_it() {
         assert!(started.elapsed() < Duration::from_secs(20), "the row stays locked");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    println!("taken over after {:?}", started.elapsed());
     assert!(started.elapsed() > Duration::from_secs(2), "nobody had it");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     assert_eq!(other.commit("a", 1, under("other", 2, "taken over")).await, Ok(2));

@@ -1,5 +1,6 @@
 //! A Galera cluster of a test: three MariaDB servers on loopback that replicate to each other. Needs `galera-4`, `rsync` and
-//! `lsof`.
+//! `lsof`. Shared by the test binaries, each of which uses a part of it.
+#![allow(dead_code)]
 
 use crate::mariadb::MariaDb;
 use std::{

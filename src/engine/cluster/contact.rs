@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 /// How long the database may be silent before it is asked whether it is there, and then to say so.
-const PATIENCE: Duration = Duration::from_millis(600);
+const PATIENCE: Duration = Duration::from_millis(800);
 /// Wait between two looks while it is away.
 const LOOK: Duration = Duration::from_millis(500);
 /// Older looks tell nothing: this daemon stood still itself.

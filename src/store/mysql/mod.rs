@@ -36,10 +36,21 @@ const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 7";
 /// How often it is tried to make the tables while others do the same.
 const ATTEMPTS: usize = 5;
 
+/// What a server is like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It has the whole database to itself.
+    Alone,
+    /// It is one of a Galera cluster. MariaDB may answer well to a COMMIT behind other statements in a packet when another
+    /// server's change was ordered before it and it was rolled back: there a COMMIT goes alone (seen with 10.11.19).
+    Replicated,
+}
+
 /// A store in a database of a server.
 pub(super) struct MysqlStore {
     writer: Writer,
     readers: Pool,
+    kind: Kind,
     keyring: Arc<Keyring>,
 }
 
@@ -49,24 +60,25 @@ impl MysqlStore {
         let options = options(url)?;
         let place = format!("{} port {}", options.ip_or_hostname(), options.tcp_port());
         let prepare = async {
-            let mut session = Session::open(&options).await?;
-            let mut options = options.clone();
-            if is_galera(session.connection()).await? {
+            let mut session = Session::open(&options, Kind::Alone).await?;
+            let (mut options, mut kind) = (options.clone(), Kind::Alone);
+            if is_replicated(session.connection()).await? {
                 options = OptsBuilder::from_opts(options).init(vec![LOCKED, CAUSAL]).into();
-                session = Session::open(&options).await?;
+                kind = Kind::Replicated;
+                session = Session::open(&options, kind).await?;
             }
             let mut attempts = ATTEMPTS;
             loop {
                 attempts -= 1;
                 match schema::prepare(session.connection(), &keyring, make).await {
                     Err(Failure::Busy(_)) if attempts > 0 => {}
-                    prepared => return prepared.map(|()| (session, options)),
+                    prepared => return prepared.map(|()| (session, options, kind)),
                 }
             }
         };
-        let (first, options) = prepare.await.map_err(|failure: Failure| failure.into_error().about(&place))?;
+        let (first, options, kind) = prepare.await.map_err(|failure: Failure| failure.into_error().about(&place))?;
         let readers = Pool::new(options.clone());
-        Ok(Self { writer: Writer::start(first, options), readers, keyring })
+        Ok(Self { writer: Writer::start(first, options), readers, kind, keyring })
     }
 
     /// Says what is wrong with a URL.
@@ -76,7 +88,7 @@ impl MysqlStore {
 }
 
 /// Whether the server is one of several that replicate to each other.
-async fn is_galera(connection: &mut Conn) -> Result<bool, Failure> {
+async fn is_replicated(connection: &mut Conn) -> Result<bool, Failure> {
     let found: Option<(String, String)> = connection.query_first("SHOW VARIABLES LIKE 'wsrep_on'").await?;
     Ok(found.is_some_and(|(_, value)| value == "ON"))
 }
@@ -163,7 +175,7 @@ impl Store for MysqlStore {
     }
 
     async fn reseal(&self, id: Option<&str>, limit: usize) -> Result<u64, StoreError> {
-        reseal::reseal(&self.readers, &self.keyring, id, limit).await
+        reseal::reseal(&self.readers, self.kind, &self.keyring, id, limit).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
