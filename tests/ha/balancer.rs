@@ -37,13 +37,14 @@ stick on path,field(3,/) if inf_id
 SERVERS
 ";
 
-/// Every request to the next daemon; one that does not answer is left out soon.
+/// Every request to the next daemon; one that does not answer is left out soon. A retry goes elsewhere at once: one that waits
+/// for the dead daemon is ended when that is marked down.
 const ROUND_ROBIN: &str = "defaults
 mode http
 timeout connect 1s
 timeout client 300s
 timeout server 300s
-option redispatch
+option redispatch 1
 retries 3
 frontend f
 bind FRONT
