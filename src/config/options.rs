@@ -188,8 +188,8 @@ section! {
         /// Days after its creation that an infrastructure which was deleted is kept for the statistics; 0: until `imd purge`
         /// removes it.
         purge_after_days: u32 = "0", Active;
-        /// Seconds that a copy of what another daemon keeps may be old while the database cannot be asked whether it is the
-        /// newest; else every answer is up to date.
+        /// Seconds that an answer from memory may be old while the database is away; 0: as old as it is. Otherwise every
+        /// answer is up to date.
         inf_cache_time: Duration = "0", Active;
     }
 

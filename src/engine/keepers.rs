@@ -86,25 +86,27 @@ impl Inner {
         caller: &Caller,
         id: &str,
     ) -> Result<(Option<Handle>, Arc<Infrastructure>), OperationError> {
-        let Some(cluster) = &self.cluster else {
-            return self.keeper(caller, id).await.map(|(handle, model)| (Some(handle), model));
-        };
-        // Without a session the snapshots may be out of date.
-        let handle = self.directory.handle(id).filter(|handle| cluster.is_member() && !handle.is_over());
-        let model = match &handle {
-            Some(handle) => handle.snapshot(),
-            None => cluster.view(self, id).await?,
-        };
-        Ok((handle, admit(caller, id, model)?))
+        self.view_if(id, |model| may_use(caller, id, model)).await
     }
 
-    /// The keeper of an infrastructure of the caller.
-    pub(super) async fn keeper(
+    /// The same of one that `may` be used.
+    pub(super) async fn view_if(
         self: &Arc<Self>,
-        caller: &Caller,
         id: &str,
-    ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
-        self.keeper_if(id, |model| may_use(caller, id, model)).await
+        may: impl FnOnce(&Infrastructure) -> bool,
+    ) -> Result<(Option<Handle>, Arc<Infrastructure>), OperationError> {
+        let Some(cluster) = &self.cluster else {
+            return self.keeper_if(id, may).await.map(|(handle, model)| (Some(handle), model));
+        };
+        let kept = self.directory.handle(id).filter(|handle| !handle.is_over());
+        match kept {
+            Some(handle) if cluster.is_member() => {
+                let model = admit_if(handle.snapshot(), may)?;
+                Ok((Some(handle), model))
+            }
+            // Without a session the snapshot may be out of date.
+            kept => Ok((None, admit_if(cluster.view(self, id, kept.as_ref()).await?, may)?)),
+        }
     }
 
     /// The keeper of an infrastructure that `may` be used.
@@ -136,6 +138,7 @@ impl Inner {
         draft: Draft,
         waiter: (u64, oneshot::Sender<WorkResult>),
     ) -> Result<Handle, OperationError> {
+        self.reachable()?;
         let mut changes = rows::changes(&draft, 1)?;
         let token = self.cluster.as_ref().map(|_| 1);
         let lease = self.lease(token);
@@ -154,6 +157,11 @@ impl Inner {
         Ok(keeper::spawn(self, stored, draft.effects, waiters))
     }
 
+    /// Refuses at once what needs the database while it is away.
+    pub(super) fn reachable(&self) -> Result<(), OperationError> {
+        Ok(self.cluster.as_ref().map_or(Ok(()), |cluster| cluster.reachable())?)
+    }
+
     /// The lease that a token stands for.
     pub(super) fn lease(&self, token: Option<u64>) -> Option<Lease> {
         Some(self.cluster.as_ref()?.lease(token?))
@@ -168,20 +176,13 @@ pub(super) enum Seized {
     By(Holder),
 }
 
-/// The model, if the caller may use it.
-pub(super) fn admit(
-    caller: &Caller,
-    id: &str,
-    model: Arc<Infrastructure>,
-) -> Result<Arc<Infrastructure>, OperationError> {
-    admit_if(model, |model| may_use(caller, id, model))
-}
-
-fn may_use(caller: &Caller, id: &str, model: &Infrastructure) -> bool {
+/// Whether the caller may use it.
+pub(super) fn may_use(caller: &Caller, id: &str, model: &Infrastructure) -> bool {
     caller.may_access(&model.owners) || caller.is_infrastructure(id)
 }
 
-fn admit_if(
+/// The model, if it `may` be used.
+pub(super) fn admit_if(
     model: Arc<Infrastructure>,
     may: impl FnOnce(&Infrastructure) -> bool,
 ) -> Result<Arc<Infrastructure>, OperationError> {

@@ -277,6 +277,7 @@ impl Inner {
     }
 
     async fn ready(&self) -> Result<(), OperationError> {
+        self.reachable()?;
         self.store.check().await?;
         if self.cluster.as_ref().is_some_and(|cluster| !cluster.is_member()) {
             return Err(OperationError::Unavailable("this daemon is not a member of its cluster".to_owned()));

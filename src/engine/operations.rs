@@ -33,7 +33,7 @@ impl Engine {
         if self.inner.cluster.is_some() {
             match self.list_of_all(caller, filter).await {
                 // While the database is away, what is known here is told.
-                Err(OperationError::Unavailable(_)) if filter.is_none() => {}
+                Err(OperationError::Unavailable(_)) if filter.is_none() => return Ok(self.inner.known(caller)),
                 listed => return listed,
             }
         }
@@ -59,10 +59,8 @@ impl Engine {
     /// The same where several daemons keep infrastructures.
     async fn list_of_all(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
         let keys: Vec<String> = caller.identities.iter().map(|who| who.key.clone()).collect();
-        let rows = match self.inner.store.leases() {
-            Some(leases) => leases.owned((!caller.admin).then_some(&keys)).await?,
-            None => Vec::new(),
-        };
+        let Some(cluster) = &self.inner.cluster else { return Ok(Vec::new()) };
+        let rows = cluster.owned((!caller.admin).then_some(keys)).await?;
         let mut ids = Vec::new();
         for row in rows {
             let fits = match filter {
@@ -182,6 +180,7 @@ impl Engine {
         header_only: bool,
     ) -> Result<String, OperationError> {
         let model = self.infrastructure(caller, id).await?;
+        self.inner.reachable()?;
         let header = self.inner.store.log(id, None).await?;
         if header_only {
             return Ok(header);
@@ -203,6 +202,7 @@ impl Engine {
     pub async fn vm_log(&self, caller: &Caller, id: &str, number: u32) -> Result<String, OperationError> {
         let model = self.infrastructure(caller, id).await?;
         let vm = existing(&model, number)?;
+        self.inner.reachable()?;
         Ok(render::vm_log(vm, &self.inner.store.log(id, Some(number)).await?))
     }
 
@@ -226,6 +226,7 @@ impl Engine {
     /// # Errors
     /// The store.
     pub async fn last_events(&self, id: &str, after: u64, limit: usize) -> Result<Vec<StoredEvent>, OperationError> {
+        self.inner.reachable()?;
         Ok(self.inner.store.events(id, after, limit).await?)
     }
 

@@ -13,7 +13,7 @@ pub struct EngineSettings {
     pub max_vm_fails: u32,
     /// DELAY_BETWEEN_VM_RETRIES
     pub delay_between_retries: Duration,
-    /// INF_CACHE_TIME: how old a copy may be that answers for another daemon while the store is away.
+    /// INF_CACHE_TIME: how old an answer may be that is given while the store is away; zero for any age.
     pub inf_cache_time: Duration,
     /// VM_INFO_UPDATE_FREQUENCY: shortest time between two questions to a cloud.
     pub vm_info_update_frequency: Duration,

@@ -6,18 +6,19 @@
 
 use super::{
     Engine, Inner, OperationError,
-    keeper::Handle,
+    cluster::{Held, wire::Request},
     model::{Infrastructure, Lifecycle, Vm},
     settings::TunnelSettings,
 };
 use crate::auth::{Caller, scoped};
 use contextualization::{access, ssh::quote};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const SCRIPT: &str = include_str!("tunnel.sh");
 
 /// What a machine is to do for its tunnel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tunnel {
     /// Ask again: the master is not there yet.
     Wait,
@@ -41,7 +42,8 @@ impl Engine {
         vm: u32,
         base: &str,
     ) -> Result<String, OperationError> {
-        self.inner.of_machine(caller, id, vm).await?;
+        let (_, model) = self.inner.view_if(id, |model| may_connect(caller, model, vm)).await?;
+        not_gone(&model, vm)?;
         Ok(self.inner.tunnel_script(id, vm, base))
     }
 
@@ -57,7 +59,13 @@ impl Engine {
         vm: u32,
         key: Option<&str>,
     ) -> Result<Tunnel, OperationError> {
-        let (handle, model) = self.inner.of_machine(caller, id, vm).await?;
+        let (handle, model) = match self.hold_if(id, |model| may_connect(caller, model, vm)).await? {
+            Held::Here(handle, model) => (handle, model),
+            Held::Elsewhere(peer) => {
+                return peer.ask(caller, Request::Tunnel { vm, key: key.map(str::to_owned) }).await;
+            }
+        };
+        not_gone(&model, vm)?;
         let Some(machine) = model.vm(vm) else { return Ok(Tunnel::Wait) };
         let Some(master) = model.master.and_then(|master| model.vm(master)).filter(|master| master.is_live()) else {
             return Ok(Tunnel::Wait);
@@ -91,22 +99,17 @@ fn enrol(vm: Option<&mut Vm>, key: String, may_replace: bool) -> Result<(), Oper
     Ok(())
 }
 
-impl Inner {
-    /// The keeper of an infrastructure, for its users and for this machine of it.
-    async fn of_machine(
-        self: &Arc<Self>,
-        caller: &Caller,
-        id: &str,
-        vm: u32,
-    ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
-        let may = |model: &Infrastructure| caller.may_access(&model.owners) || caller.is_machine(id, vm);
-        let (handle, model) = self.keeper_if(id, may).await?;
-        if model.vm(vm).is_some_and(|vm| vm.lifecycle == Lifecycle::Gone) {
-            return Err(OperationError::DeletedVm);
-        }
-        Ok((handle, model))
-    }
+/// Tunnels are for the users of an infrastructure and for the machine itself.
+fn may_connect(caller: &Caller, model: &Infrastructure, vm: u32) -> bool {
+    caller.may_access(&model.owners) || caller.is_machine(&model.id, vm)
+}
 
+fn not_gone(model: &Infrastructure, vm: u32) -> Result<(), OperationError> {
+    let is_gone = model.vm(vm).is_some_and(|vm| vm.lifecycle == Lifecycle::Gone);
+    if is_gone { Err(OperationError::DeletedVm) } else { Ok(()) }
+}
+
+impl Inner {
     fn tunnel_script(&self, id: &str, vm: u32, base: &str) -> String {
         script(&scoped::machine_token(&self.identity_key, id, vm), id, vm, base, self.settings.tunnels.as_ref())
     }

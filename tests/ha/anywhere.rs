@@ -29,6 +29,10 @@ pub async fn every_daemon_answers(cluster: Cluster) {
         assert!(daemon.text(Method::GET, &format!("{path}/contmsg"), "").await.contains("simulated"));
         assert!(daemon.text(Method::GET, &format!("{path}/vms/1"), "").await.contains("state = 'configured'"));
         assert!(daemon.text(Method::GET, &format!("{path}/data"), "").await.contains("vm_list"));
+        // What a machine asks for its tunnel: nobody can log in to a master here.
+        let command = daemon.text(Method::GET, &format!("{path}/vms/1/command"), "").await;
+        assert!(command.contains(&format!("url='{}'", daemon.url(&format!("{path}/vms/1/command")))), "{command}");
+        assert_eq!(daemon.text(Method::GET, &format!("{path}/vms/1/command?step=2"), "").await, "wait");
         assert!(daemon.text(Method::GET, "/stats?init_date=2020-01-01", "").await.contains(id));
     }
 

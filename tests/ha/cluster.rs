@@ -61,12 +61,24 @@ impl Cluster {
     /// With further lines of `im.cfg`, which end in another section than `[im]` or nothing; on the database of the URL.
     pub async fn with(number: usize, clouds: &str, options: &str, database: Option<&str>) -> Self {
         let directory = tempfile::Builder::new().prefix("imd-ha-").tempdir_in("/var/tmp").unwrap();
-        let place = directory.path().display().to_string();
+        let place = directory.path().display();
         let url = database.map_or_else(|| format!("sqlite://{place}/shared.dat?shared=yes"), str::to_owned);
-        let sockets: Vec<TcpListener> = (0..number).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        Self::on(directory, clouds, options, &vec![url; number]).await
+    }
+
+    /// One daemon for each of these URLs, by which they reach the same database.
+    pub async fn over(urls: &[String], clouds: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix("imd-ha-").tempdir_in("/var/tmp").unwrap();
+        Self::on(directory, clouds, "", urls).await
+    }
+
+    async fn on(directory: TempDir, clouds: &str, options: &str, urls: &[String]) -> Self {
+        let place = directory.path().display().to_string();
+        let sockets: Vec<TcpListener> = urls.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<u16> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         drop(sockets);
         let daemon = |(index, port): (usize, &u16)| {
+            let url = &urls[index];
             let options = format!(
                 "DATA_DB = {url}\nDATA_KEY_FILE = {place}/key\nLEASE_TIME = {LEASE}\nCLUSTER_PORT = {port}\n\
                  DELAY_BETWEEN_VM_RETRIES = 0\nVM_INFO_UPDATE_FREQUENCY = 1\nMAX_SIMULTANEOUS_LAUNCHES = 2\n\
@@ -78,7 +90,7 @@ impl Cluster {
         let mut daemons: Vec<Daemon> = ports.iter().enumerate().map(daemon).collect();
         futures::future::join_all(daemons.iter_mut().map(Daemon::start)).await;
         let keyring = Arc::new(Keyring::load(&directory.path().join("key"), None).unwrap());
-        let store = store::open(&url, keyring).await.unwrap();
+        let store = store::open(urls.last().unwrap(), keyring).await.unwrap();
         Self { daemons, ports, store, next: AtomicUsize::new(0), directory }
     }
 
@@ -110,11 +122,14 @@ impl Cluster {
     }
 
     /// Stops a daemon in the middle of its work: not in the middle of a write, when SQLite has no way for the others to go on
-    /// and a server would end the transaction after a while.
+    /// and a server would end the transaction after a while; nor while it has the simulated cloud to itself.
     pub async fn put_to_sleep(&self, daemon: usize) {
         loop {
             kill(self.daemons[daemon].pid(), Signal::SIGSTOP).unwrap();
-            if self.store.check().await.is_ok() {
+            let cloud = self.cloud();
+            let look = move || Cloud::open(&cloud, system_clock).unwrap().inspect(|_| ()).unwrap();
+            let looked = tokio::time::timeout(Duration::from_secs(2), tokio::task::spawn_blocking(look)).await;
+            if looked.is_ok() && self.store.check().await.is_ok() {
                 return;
             }
             self.wake(daemon);

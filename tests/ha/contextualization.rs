@@ -1,9 +1,11 @@
 //! The daemon that follows a contextualization on real machines is killed: another one follows it to its end, and every task
-//! runs once.
+//! runs once. Clients come through the balancer of the manual.
 
 use crate::{
+    balancer::{Balancer, NOTICED, STICKY},
     cluster::{Cluster, TAKEN_OVER},
     sandbox,
+    support::path_of,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -11,6 +13,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Instant,
 };
 
 /// Every task leaves a line in a file of its node.
@@ -50,23 +53,27 @@ async fn a_contextualization_is_followed_by_another_daemon() {
         bundles.display(),
         nodes.path().display()
     );
-    let mut cluster = Cluster::with(2, "id = local; type = Local", &options, None).await;
-    let path = cluster.daemons[0].create(DOCUMENT, "?async=yes").await;
+    let clouds = "id = local; type = Local";
+    let mut cluster = Cluster::with(2, clouds, &options, None).await;
+    let balancer = Balancer::start(&cluster, STICKY, clouds).await;
+    let path = path_of(&balancer.text(Method::POST, "/infrastructures?async=yes", DOCUMENT).await);
+    let first = cluster.holder(&path).await.unwrap();
     let executed = |number: u32| {
         let root = root(nodes.path(), number)?;
         fs::read_to_string(root.join("var/tmp/executed")).ok()
     };
-    cluster.daemons[1].until("a task", async |_| executed(1).is_some_and(|text| text.contains("first"))).await;
-    assert_eq!(cluster.holder(&path).await, Some(0));
-    cluster.daemons[0].kill();
-    let (holder, after) = cluster.until_taken_over(&path, 0).await;
-    assert_eq!(holder, 1);
+    cluster.daemons[first].until("a task", async |_| executed(1).is_some_and(|text| text.contains("first"))).await;
+    assert_eq!(cluster.holder(&path).await, Some(first));
+    cluster.daemons[first].kill();
+    let death = Instant::now();
+    let (holder, after) = cluster.until_taken_over(&path, first).await;
+    assert_eq!(holder, 1 - first);
     assert!(after < TAKEN_OVER, "only after {after:?}");
-    cluster.daemons[1].until_state(&path, "configured").await;
+    balancer.read(&path, death, NOTICED, |state| state.contains("\"state\": \"configured\"")).await;
     for number in 0..2 {
         assert_eq!(executed(number).as_deref(), Some("first\nsecond\nthird\n"), "machine {number}");
     }
-    cluster.daemons[1].text(Method::DELETE, &path, "").await;
+    balancer.change(Method::DELETE, &path).await;
 }
 
 /// Directory of the root of a machine of the only infrastructure, once it is there.

@@ -8,7 +8,7 @@ use imd::store::{
 use std::time::{Duration, Instant};
 
 /// Long enough for any test.
-const LONG: Duration = Duration::from_secs(600);
+pub const LONG: Duration = Duration::from_secs(600);
 /// Over while a test waits.
 const SHORT: Duration = Duration::from_millis(1000);
 
@@ -24,7 +24,7 @@ pub async fn all(store: Shared) {
     );
 }
 
-fn member(session: &str) -> Member {
+pub fn member(session: &str) -> Member {
     Member { session: session.into(), url: format!("http://{session}"), place: format!("place of {session}") }
 }
 
@@ -36,11 +36,11 @@ fn holder(session: &str) -> Holder {
     Holder { session: session.into(), url: format!("http://{session}") }
 }
 
-fn under(session: &str, token: u64, text: &str) -> Changes {
+pub fn under(session: &str, token: u64, text: &str) -> Changes {
     Changes { lease: Some(Lease { session: session.into(), token }), ..payload(text) }
 }
 
-fn leases(store: &Shared) -> &dyn Leases {
+pub fn leases(store: &Shared) -> &dyn Leases {
     store.leases().expect("daemons share this store")
 }
 

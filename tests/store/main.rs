@@ -4,6 +4,8 @@
 #[path = "../support/authority.rs"]
 mod authority;
 mod behaviour;
+#[path = "../support/galera.rs"]
+mod galera;
 mod leases;
 mod lost;
 #[path = "../support/mariadb.rs"]
@@ -14,6 +16,7 @@ mod mongo_faults;
 mod mongo_server;
 mod mysql;
 mod mysql_faults;
+mod mysql_replicated;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod sealing;

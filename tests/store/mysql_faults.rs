@@ -2,18 +2,51 @@
 
 use crate::{
     behaviour::{payload, row},
+    leases::{LONG, leases, member, under},
     lost,
     mariadb::MariaDb,
     mysql::open_at,
+    proxy::{Cut, Proxy},
     sqlite_faults::{child, unavailable},
 };
-use imd::store::{Changes, StoreError};
-use std::{fs, path::Path};
+use imd::store::{Changes, StoreError, leases::Acquired};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_without_an_answer_is_whole_or_not_at_all() {
     let server = MariaDb::start();
     lost::answers(server.port, |port| server.url_at(port), b"COMMIT", b"COMMIT").await;
+}
+
+/// A daemon that stands still between locking a row and writing it keeps nobody out for long, and cannot write afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stands_still_in_a_transaction_is_put_out_of_it() {
+    let server = MariaDb::start();
+    let proxy = Proxy::to(server.port).await;
+    let (sleeper, other) = (open_at(&server.url_at(proxy.port)).await.unwrap(), open_at(&server.url()).await.unwrap());
+    leases(&sleeper).register(&member("sleeper"), Duration::from_secs(3), None).await.unwrap();
+    leases(&other).register(&member("other"), LONG, None).await.unwrap();
+    sleeper.create(row("a", 1), under("sleeper", 1, "one")).await.unwrap();
+    proxy.cut(Cut::Stall(b"COMMIT"));
+    let commit = tokio::spawn(async move { sleeper.commit("a", 1, under("sleeper", 1, "late")).await });
+    while proxy.cuts() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let started = Instant::now();
+    while leases(&other).acquire("a", "other").await != Ok(Acquired::Held(2)) {
+        assert!(started.elapsed() < Duration::from_secs(20), "the row stays locked");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(started.elapsed() > Duration::from_secs(2), "nobody had it");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert_eq!(other.commit("a", 1, under("other", 2, "taken over")).await, Ok(2));
+    proxy.open();
+    assert_eq!(commit.await.unwrap(), Err(StoreError::Fenced));
+    assert_eq!(other.load("a").await.unwrap().unwrap().infrastructure, b"taken over");
 }
 
 /// Also: an encrypted connection is demanded by one side and the other has none.

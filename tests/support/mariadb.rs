@@ -39,6 +39,14 @@ impl MariaDb {
 
     /// With further options, and after something was done to the directory that will hold its data.
     pub fn start_with(options: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        let mut server = Self::installed(options.iter().map(|&option| option.to_owned()).collect(), prepare);
+        server.run();
+        server.make_database();
+        server
+    }
+
+    /// One that does not run yet and has no database.
+    pub fn installed(options: Vec<String>, prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let account = User::from_name(ACCOUNT).unwrap().unwrap();
         chown(directory.path(), Some(account.uid), Some(account.gid)).unwrap();
@@ -47,18 +55,24 @@ impl MariaDb {
         prepare(&data);
         // A hole in a file of the server would be one in its promise to have that room.
         run(Command::new("cp").args(["-a", "--sparse=never"]).arg(template().join(".")).arg(&data));
-        let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Self { directory, port: 0, options, process: None };
-        server.port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        server.run();
-        server.sql(
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        Self { directory, port, options, process: None }
+    }
+
+    /// Makes the database and its user.
+    pub fn make_database(&self) {
+        self.sql(
             "CREATE DATABASE im; CREATE USER im@'127.0.0.1' IDENTIFIED BY 's@same/ü'; GRANT ALL ON im.* TO im@'127.0.0.1'",
         );
-        server
     }
 
     /// Starts it again after [`MariaDb::stop`].
     pub fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same, with options for this time.
+    pub fn run_with(&mut self, further: &[&str]) {
         let mut command = Command::new("mariadbd");
         let path = |name: &str| self.directory.path().join(name).display().to_string();
         command
@@ -70,6 +84,7 @@ impl MariaDb {
             .arg(format!("--pid-file={}", path("pid")))
             .arg(format!("--port={}", self.port))
             .args(&self.options)
+            .args(further)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::options().create(true).append(true).open(path("log")).unwrap());
@@ -91,6 +106,13 @@ impl MariaDb {
     /// Ends it as a crash does.
     pub fn crash(&mut self) {
         self.signal(Signal::SIGKILL);
+    }
+
+    /// Lets it stand still, as a host does that is out of reach, or go on.
+    pub fn stand_still(&self, still: bool) {
+        let process = self.process.as_ref().unwrap();
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        kill(Pid::from_raw(process.id().cast_signed()), signal).unwrap();
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -128,9 +150,19 @@ impl MariaDb {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Runs statements as its root in the background.
+    pub fn begin(&self, statements: &str) -> Child {
+        self.command(statements).stdout(Stdio::null()).spawn().unwrap()
+    }
+
     fn client(&self, statements: &str) -> Output {
+        self.command(statements).output().unwrap()
+    }
+
+    fn command(&self, statements: &str) -> Command {
         let socket = self.directory.path().join("socket");
-        Command::new("mariadb")
+        let mut command = Command::new("mariadb");
+        command
             .args([
                 "--no-defaults",
                 "-uroot",
@@ -140,9 +172,8 @@ impl MariaDb {
                 "-S",
             ])
             .arg(socket)
-            .args(["-e", statements])
-            .output()
-            .unwrap()
+            .args(["-e", statements]);
+        command
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Cut {
     Before(&'static [u8]),
     /// When the server has answered to what holds these bytes, before the client gets the answer.
     After(&'static [u8]),
+    /// Not at all: what holds these bytes waits for [`Proxy::open`], as if the client stood still.
+    Stall(&'static [u8]),
 }
 
 #[derive(Default)]
@@ -24,6 +26,7 @@ struct Plan {
     /// Whether nobody gets through after the cut.
     and_close: bool,
     closed: bool,
+    stalled: bool,
     cuts: usize,
     hold: Option<&'static [u8]>,
 }
@@ -96,7 +99,7 @@ impl Proxy {
     /// Lets everybody through again.
     pub fn open(&self) {
         let mut plan = self.plan.lock().unwrap();
-        (plan.closed, plan.and_close) = (false, false);
+        (plan.closed, plan.and_close, plan.stalled) = (false, false, false);
     }
 
     /// How many connections were cut.
@@ -131,17 +134,21 @@ async fn relay(mut client: TcpStream, server: u16, plan: Arc<Mutex<Plan>>, held:
                         return;
                     }
                     if let Some(cut) = plan.cut {
-                        let (Cut::Before(wanted) | Cut::After(wanted)) = cut;
+                        let (Cut::Before(wanted) | Cut::After(wanted) | Cut::Stall(wanted)) = cut;
                         if holds(&before, wanted) {
                             plan.cut = None;
                             plan.closed = plan.and_close;
                             plan.cuts += 1;
                             is_last = matches!(cut, Cut::After(_));
-                            if !is_last {
+                            plan.stalled = matches!(cut, Cut::Stall(_));
+                            if matches!(cut, Cut::Before(_)) {
                                 return;
                             }
                         }
                     }
+                }
+                while plan.lock().unwrap().stalled {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                 }
                 if server.write_all(&question[..length]).await.is_err() {
                     return;

@@ -80,6 +80,7 @@ impl Engine {
             }
             R::ChangeOwners { owners, overwrite } => value(self.change_owners(caller, &id, owners, overwrite).await),
             R::GiveAway => value(self.export(caller, &id, true).await),
+            R::Tunnel { vm, key } => value(self.tunnel(caller, &id, vm, key.as_deref()).await),
             R::Refresh => value(self.refresh(caller, &id).await),
         }
     }

@@ -34,10 +34,14 @@ impl Cluster {
             calls: Default::default(),
             leaving: Default::default(),
             views: Default::default(),
+            contact: Default::default(),
+            unsure: Default::default(),
             tickets: Default::default(),
             turns: std::array::from_fn(|_| Default::default()),
         };
+        let started = Instant::now();
         cluster.register(None).await?;
+        cluster.prolong(started);
         Ok(cluster)
     }
 
@@ -46,42 +50,45 @@ impl Cluster {
         let ClusterSettings { url, place, lease_time, .. } = &self.settings;
         let session: Arc<str> = uuid::Uuid::new_v4().to_string().into();
         let member = Member { session: session.clone(), url: url.clone(), place: place.clone() };
-        let started = Instant::now();
         self.leases()?.register(&member, *lease_time, former).await?;
         *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
-        self.prolong(started + *lease_time);
         tracing::info!(session = %member.session, url, "a member of the daemons that share the database");
         Ok(())
     }
 
-    /// The session is good until then; one that leaves makes no further calls all the same.
-    fn prolong(&self, until: Instant) {
+    /// The session, renewed at that time, is good for LEASE_TIME; one that leaves makes no further calls all the same.
+    fn prolong(&self, renewed: Instant) {
         if !self.leaving.is_cancelled() {
-            self.tenure.send_replace(until);
+            self.tenure.send_replace(renewed + self.settings.lease_time);
         }
     }
 
+    /// Renews the session or begins another one. It counts as good once the keepers of what was taken over are gone: what
+    /// the others have is the truth.
     async fn renew(&self, inner: &Inner) -> Result<(), StoreError> {
         let started = Instant::now();
         let session = self.session();
         match self.leases()?.renew(&session, self.settings.lease_time).await {
-            Ok(()) => {
-                self.prolong(started + self.settings.lease_time);
-                Ok(())
-            }
+            Ok(()) => {}
             Err(StoreError::Fenced) => {
                 tracing::warn!("the session was not renewed in time: beginning another one");
-                // Keepers that are started from now on hold their leases under the new session.
-                let kept = inner.directory.loaded();
+                self.unsure.store(true, Ordering::SeqCst);
                 self.register(Some(&session)).await?;
-                self.let_go(kept).await
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
+        if self.unsure.load(Ordering::SeqCst) {
+            self.let_go(inner).await?;
+            self.unsure.store(false, Ordering::SeqCst);
+        }
+        self.prolong(started);
+        Ok(())
     }
 
     /// Ends the keepers of infrastructures that were taken over by another daemon.
-    async fn let_go(&self, kept: Vec<crate::engine::keeper::Handle>) -> Result<(), StoreError> {
+    async fn let_go(&self, inner: &Inner) -> Result<(), StoreError> {
+        // What is started from now on holds its lease under the present session.
+        let kept = inner.directory.loaded();
         let held = self.leases()?.held(&self.session()).await?;
         for handle in kept {
             let id = &handle.snapshot().id;
@@ -123,32 +130,30 @@ impl Cluster {
 /// Keeps the session of the daemon until it leaves, and takes over what others left.
 pub async fn keep(inner: Arc<Inner>, cluster: Arc<Cluster>) {
     let every = cluster.settings.lease_time / 3;
-    let mut doubted = false;
     loop {
         let beat = async {
             cluster.renew(&inner).await?;
-            if doubted {
-                cluster.let_go(inner.directory.loaded()).await?;
-            }
             take_over(&inner, &cluster).await
         };
         let wait = match tokio::time::timeout(cluster.settings.lease_time, beat).await {
             Ok(Ok(())) => every,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the session cannot be renewed");
+                cluster.look().await;
                 RETRY
             }
             Err(_) => {
                 tracing::warn!("the session cannot be renewed: the database does not answer");
+                cluster.look().await;
                 RETRY
             }
         };
-        doubted = tokio::select! {
-            () = tokio::time::sleep(wait) => false,
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
             () = cluster.doubt.notified() => {
                 // Doubts come in swarms.
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                true
+                cluster.unsure.store(true, Ordering::SeqCst);
             }
             () = cluster.leaving.cancelled() => return,
         };

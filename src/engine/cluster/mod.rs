@@ -4,6 +4,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `membership` | the session of this daemon: begun, renewed, lost, ended; taking over what others left |
+//! | `contact` | whether the database answers |
 //! | `calls` | calls that change something in a cloud wait until this daemon may make them |
 //! | `views` | reading what another daemon keeps |
 //! | `routing` | where a change is to be made |
@@ -13,6 +14,7 @@
 
 mod answering;
 mod calls;
+mod contact;
 mod membership;
 mod peer;
 mod routing;
@@ -30,7 +32,10 @@ use crate::store::{
 use std::{
     collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::Duration,
 };
 use tokio::{
@@ -62,6 +67,8 @@ pub struct Cluster {
     tenure: watch::Sender<Instant>,
     /// The store refused a lease: something has to be found out at once.
     doubt: Notify,
+    /// Keepers may have lost their leases and not know it.
+    unsure: AtomicBool,
     /// Infrastructures whose lease is ours and that have no keeper: it could not be started.
     unattended: Mutex<BTreeSet<String>>,
     /// Calls under way that change something in a cloud.
@@ -69,6 +76,7 @@ pub struct Cluster {
     /// This daemon is about to end.
     leaving: CancellationToken,
     views: views::Views,
+    contact: contact::Contact,
     tickets: answering::Tickets,
     /// Who starts a keeper waits for a turn, so that an infrastructure has one.
     turns: [tokio::sync::Mutex<()>; 64],

@@ -3,7 +3,14 @@
 use super::peer::Peer;
 use crate::{
     auth::Caller,
-    engine::{Engine, error::OperationError, keeper::Handle, keepers::Seized, model::Infrastructure, refresh},
+    engine::{
+        Engine,
+        error::OperationError,
+        keeper::Handle,
+        keepers::{Seized, admit_if, may_use},
+        model::Infrastructure,
+        refresh,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -23,15 +30,25 @@ impl Engine {
     /// The keeper of an infrastructure of the caller, here or elsewhere. The infrastructure of a daemon that does not answer
     /// is taken over once its session lapses.
     pub(in crate::engine) async fn hold(&self, caller: &Caller, id: &str) -> Result<Held, OperationError> {
+        self.hold_if(id, |model| may_use(caller, id, model)).await
+    }
+
+    /// The same of one that `may` be used.
+    pub(in crate::engine) async fn hold_if(
+        &self,
+        id: &str,
+        may: impl FnOnce(&Infrastructure) -> bool,
+    ) -> Result<Held, OperationError> {
         let Some(cluster) = &self.inner.cluster else {
-            let (handle, model) = self.inner.keeper(caller, id).await?;
+            let (handle, model) = self.inner.keeper_if(id, may).await?;
             return Ok(Held::Here(handle, model));
         };
+        cluster.reachable()?;
         let patience = Instant::now() + cluster.settings.lease_time * 2 + Duration::from_secs(2);
         loop {
             let holder = match self.inner.seize(id).await? {
                 Seized::Here(handle) => {
-                    let model = crate::engine::keepers::admit(caller, id, handle.snapshot())?;
+                    let model = admit_if(handle.snapshot(), may)?;
                     return Ok(Held::Here(handle, model));
                 }
                 Seized::By(holder) => holder,

@@ -2,8 +2,9 @@
 
 use super::Cluster;
 use crate::{
-    engine::{Engine, Inner, error::OperationError, model::Infrastructure, rows},
-    store::{StoreError, leases::Head},
+    auth::Caller,
+    engine::{Engine, Inner, error::OperationError, keeper::Handle, model::Infrastructure, rows},
+    store::{IndexRow, StoreError, StoredInfrastructure, leases::Head},
 };
 use hashlink::LruCache;
 use std::{
@@ -40,19 +41,54 @@ struct Copy {
     asked: i64,
 }
 
+async fn load(cluster: Arc<Cluster>, id: String) -> Result<Option<StoredInfrastructure>, StoreError> {
+    cluster.store.load(&id).await
+}
+
+async fn owned(cluster: Arc<Cluster>, owners: Option<Vec<String>>) -> Result<Vec<IndexRow>, StoreError> {
+    cluster.leases()?.owned(owners.as_deref()).await
+}
+
+async fn head(cluster: Arc<Cluster>, id: String) -> Result<Option<Head>, StoreError> {
+    cluster.leases()?.head(&id).await
+}
+
 impl Cluster {
-    /// The infrastructure as the store has it. While the store is away a copy serves that is no older than
-    /// INF_CACHE_TIME.
-    pub(in crate::engine) async fn view(&self, inner: &Inner, id: &str) -> Result<Arc<Infrastructure>, OperationError> {
+    /// The infrastructure as the store has it. While the store is away, as it was known last, here or by the keeper that
+    /// there was here: no longer ago than INF_CACHE_TIME.
+    pub(in crate::engine) async fn view(
+        self: &Arc<Self>,
+        inner: &Inner,
+        id: &str,
+        kept: Option<&Handle>,
+    ) -> Result<Arc<Infrastructure>, OperationError> {
         let copy = self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        let started = Instant::now();
-        let head = match (self.leases()?.head(id).await, &copy) {
-            (Ok(head), _) => head.filter(|head| !head.deleted),
-            (Err(StoreError::Unavailable(_)), Some(copy)) if copy.checked.elapsed() < inner.settings.inf_cache_time => {
-                return Ok(copy.model.clone());
+        let known = [
+            copy.as_ref().map(|copy| (copy.checked, copy.model.clone())),
+            // While the session was good, nobody else could write.
+            kept.map(|handle| (*self.tenure.borrow(), handle.snapshot())),
+        ];
+        match self.current(inner, id, copy).await {
+            Err(error @ OperationError::Unavailable(_)) => {
+                let latest = known.into_iter().flatten().max_by_key(|(time, _)| *time);
+                let limit = inner.settings.inf_cache_time;
+                let model =
+                    latest.filter(|(time, _)| limit.is_zero() || time.elapsed() < limit).map(|(_, model)| model);
+                model.ok_or(error)
             }
-            (Err(error), _) => return Err(error.into()),
-        };
+            current => current,
+        }
+    }
+
+    async fn current(
+        self: &Arc<Self>,
+        inner: &Inner,
+        id: &str,
+        copy: Option<Copy>,
+    ) -> Result<Arc<Infrastructure>, OperationError> {
+        let started = Instant::now();
+        let asked = id.to_owned();
+        let head = self.ask(|cluster| head(cluster, asked.clone())).await?.filter(|head| !head.deleted);
         let Some(Head { version, .. }) = head else {
             self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             return Err(OperationError::UnknownInfrastructure);
@@ -60,7 +96,11 @@ impl Cluster {
         let (copy, asked) = match copy {
             Some(copy) if copy.version == version => (copy.clone(), copy.asked),
             former => {
-                let stored = self.store.load(id).await?.ok_or(OperationError::UnknownInfrastructure)?;
+                let asked = id.to_owned();
+                let stored = self
+                    .ask(|cluster| load(cluster, asked.clone()))
+                    .await?
+                    .ok_or(OperationError::UnknownInfrastructure)?;
                 let (model, _) = rows::model(&stored)?;
                 let asked = former.map_or(inner.now(), |copy| copy.asked);
                 (Copy { model: model.into(), version: stored.version, checked: started, asked }, asked)
@@ -70,6 +110,14 @@ impl Cluster {
         let copy = Copy { checked: started, asked, ..copy };
         self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), copy);
         if model.deleted { Err(OperationError::UnknownInfrastructure) } else { Ok(model) }
+    }
+
+    /// The index of the infrastructures of these owners, of all without any.
+    pub(in crate::engine) async fn owned(
+        self: &Arc<Self>,
+        owners: Option<Vec<String>>,
+    ) -> Result<Vec<IndexRow>, StoreError> {
+        self.ask(|cluster| owned(cluster, owners.clone())).await
     }
 
     /// Whether the clouds are to be asked for news of what another daemon keeps; if so, this caller is the one to see to
@@ -123,9 +171,26 @@ impl Cluster {
     }
 }
 
+impl Inner {
+    /// Ids of what is known here of the caller's, newest first.
+    pub(in crate::engine) fn known(&self, caller: &Caller) -> Vec<String> {
+        let mut known: Vec<_> = self.directory.loaded().iter().map(Handle::snapshot).collect();
+        if let Some(cluster) = &self.cluster {
+            let copies = cluster.views.copies.lock().unwrap_or_else(PoisonError::into_inner);
+            let limit = self.settings.inf_cache_time;
+            let recent = copies.iter().filter(|(_, copy)| limit.is_zero() || copy.checked.elapsed() < limit);
+            known.extend(recent.map(|(_, copy)| copy.model.clone()));
+        }
+        known.retain(|model| !model.deleted && caller.may_access(&model.owners));
+        known.sort_by(|one, next| (next.created, &next.id).cmp(&(one.created, &one.id)));
+        known.dedup_by(|next, one| next.id == one.id);
+        known.iter().map(|model| model.id.clone()).collect()
+    }
+}
+
 impl Engine {
     /// Has the keeper ask the clouds for news of an infrastructure that was read here, if they are due.
-    pub(in crate::engine) fn refresh_elsewhere(&self, cluster: &Cluster, caller: &crate::auth::Caller, id: &str) {
+    pub(in crate::engine) fn refresh_elsewhere(&self, cluster: &Cluster, caller: &Caller, id: &str) {
         if !cluster.is_due(id, self.inner.now(), self.inner.settings.vm_info_update_frequency) {
             return;
         }

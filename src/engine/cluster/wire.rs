@@ -85,6 +85,7 @@ pub enum Request {
     ChangeOwners { owners: Vec<Identity>, overwrite: bool },
     GiveAway,
     Refresh,
+    Tunnel { vm: u32, key: Option<String> },
 }
 
 /// Seals a message.

@@ -46,10 +46,14 @@ impl From<Error> for Failure {
             };
         };
         match server.code {
-            // Deadlocks, and what a cluster of servers answers when two of them changed the same; a row that was added since.
-            1213 | 1020 | 1062 => Self::Busy(unavailable("others write to the same rows of the database")),
+            // Deadlocks, and what a cluster of servers answers when two of them changed the same; a row that was added since;
+            // one that is not any more what was read (see the commit's).
+            1213 | 1020 | 1062 | 1264 => Self::Busy(unavailable("others write to the same rows of the database")),
             1205 => Self::Refused(unavailable("another program keeps rows of the database locked")),
-            1053 | 1927 | 1317 | 1047 => Self::Lost(unavailable("the database server is stopping or not ready")),
+            // Also a server that lost the others of its cluster: then nobody knows what they made of its commit (1180).
+            1053 | 1927 | 1317 | 1047 | 1180 => Self::Lost(unavailable(
+                "the database server is stopping, not ready or without the others of its cluster",
+            )),
             1021 | 1114 => Self::Refused(unavailable("the disk of the database server is full, make room")),
             1290 | 1836 | 1792 => Self::Refused(unavailable("the database server is read-only")),
             1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1370 | 1698 | 3118 => {

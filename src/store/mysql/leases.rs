@@ -3,7 +3,8 @@
 
 use super::{
     MysqlStore,
-    read::{ask, execute, rows},
+    error::Failure,
+    read::{ask, commit, execute, rows},
     sql::{Literal, list, statement},
 };
 use crate::store::{
@@ -19,9 +20,6 @@ pub(super) const NOW: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
 const FORGET: i64 = 600_000;
 /// How often it is tried to take a lease that others want, too.
 const ATTEMPTS: usize = 5;
-/// No gaps are locked, and who keeps a row locked is not waited for longer than a client waits.
-const TRANSACTION: &str =
-    "SET SESSION innodb_lock_wait_timeout = 2;SET TRANSACTION ISOLATION LEVEL READ COMMITTED;START TRANSACTION;";
 
 fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 2)
@@ -41,29 +39,33 @@ fn alive(session: &str) -> String {
 }
 
 impl MysqlStore {
+    /// Takes a lease in one transaction, which also ends the session that it is taken from. Its holder may be renewing that
+    /// session at another server of a cluster, or a moment later: of the two that write its row one fails.
     async fn try_acquire(&self, id: &str, session: &str) -> Result<Option<Acquired>, StoreError> {
         let acquire = statement(
             &format!(
-                "{TRANSACTION}UPDATE infrastructures i SET i.token = i.token + 1, i.session = ?, i.mark = 0 WHERE i.id = ?
-                 AND (i.session = ? OR NOT {}) AND {};
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;START TRANSACTION;SET @holder = x'';
+                 SELECT session INTO @holder FROM infrastructures WHERE id = ? FOR UPDATE;
+                 DELETE FROM daemons WHERE session = @holder AND expires <= {NOW};
+                 UPDATE infrastructures i SET i.token = i.token + 1, i.session = ?, i.mark = 0 WHERE i.id = ?
+                 AND i.session = @holder AND (i.session = ? OR NOT {}) AND {};
                  SELECT i.token, i.session = ?, {}, h.session, h.url FROM infrastructures i
-                 LEFT JOIN daemons h ON h.session = i.session AND h.expires > {NOW} WHERE i.id = ?;COMMIT",
+                 LEFT JOIN daemons h ON h.session = i.session AND h.expires > {NOW} WHERE i.id = ?",
                 alive("i.session"),
                 alive("?"),
                 alive("?"),
             ),
-            &[session.into(), id.into(), session.into(), session.into(), session.into(), session.into(), id.into()],
+            &[id, session, id, session, session, session, session, id].map(Literal::from),
         );
         type Row = (u64, bool, bool, Option<Vec<u8>>, Option<Vec<u8>>);
-        let found: Vec<Row> = ask(&self.readers, acquire, async |result| {
-            for _ in 0..4 {
+        let found: Vec<Row> = commit(&self.readers, self.kind, acquire, async |result| {
+            for _ in 0..6 {
                 rows::<mysql_async::Row>(result).await?;
             }
-            let found = rows(result).await?;
-            rows::<mysql_async::Row>(result).await?;
-            Ok(found)
+            rows(result).await
         })
-        .await?;
+        .await
+        .map_err(Failure::into_error)?;
         let (token, ours, asker_lives, by, url) = found.into_iter().next().ok_or(StoreError::NotFound)?;
         match holder(by, url) {
             _ if !asker_lives => Err(StoreError::Fenced),
@@ -94,7 +96,7 @@ impl Leases for MysqlStore {
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;
-            match execute(&self.readers, statements.clone()).await {
+            match execute(&self.readers, self.kind, statements.clone()).await {
                 // Daemons that start together are in each other's way.
                 Err(StoreError::Unavailable(_)) if attempts > 0 => {}
                 result => return result,
@@ -103,23 +105,15 @@ impl Leases for MysqlStore {
     }
 
     async fn renew(&self, session: &str, length: Duration) -> Result<(), StoreError> {
-        let renew = statement(
-            &format!(
-                "UPDATE daemons d SET d.expires = {NOW} + ? WHERE d.session = ? AND d.expires > {NOW};SELECT {}",
-                alive("?")
-            ),
-            &[millis(length).into(), session.into(), session.into()],
-        );
-        let renewed: Vec<bool> = ask(&self.readers, renew, async |result| {
-            rows::<mysql_async::Row>(result).await?;
-            rows(result).await
-        })
-        .await?;
-        if renewed == [true] { Ok(()) } else { Err(StoreError::Fenced) }
+        let renew = format!("UPDATE daemons SET expires = {NOW} + ? WHERE session = ? AND expires > {NOW}");
+        execute(&self.readers, self.kind, statement(&renew, &[millis(length).into(), session.into()])).await?;
+        let lives = statement(&format!("SELECT {}", alive("?")), &[session.into()]);
+        let lives: Vec<bool> = ask(&self.readers, lives, async |result| rows(result).await).await?;
+        if lives == [true] { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
     async fn unregister(&self, session: &str) -> Result<(), StoreError> {
-        execute(&self.readers, statement("DELETE FROM daemons WHERE session = ?", &[session.into()])).await
+        execute(&self.readers, self.kind, statement("DELETE FROM daemons WHERE session = ?", &[session.into()])).await
     }
 
     async fn acquire(&self, id: &str, session: &str) -> Result<Acquired, StoreError> {

@@ -18,7 +18,7 @@ use super::{
     rows::SealedChanges,
 };
 use async_trait::async_trait;
-use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, UrlError};
+use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, UrlError, prelude::Queryable};
 use std::{sync::Arc, time::Duration};
 
 /// How long a server may take to accept a connection and a login.
@@ -29,11 +29,28 @@ const ANSWER: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 /// How many reads run at once.
 const READERS: usize = 4;
+/// Nobody waits for a locked row longer than a client waits: this many seconds.
+const LOCKED: &str = "SET SESSION innodb_lock_wait_timeout = 2";
+/// A server of a Galera cluster answers before it has what another one has committed, unless every statement waits for it.
+const CAUSAL: &str = "SET SESSION wsrep_sync_wait = 7";
+/// How often it is tried to make the tables while others do the same.
+const ATTEMPTS: usize = 5;
+
+/// What a server is like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It has the whole database to itself.
+    Alone,
+    /// It is one of a Galera cluster. MariaDB may answer well to a COMMIT behind other statements in a packet when another
+    /// server's change was ordered before it and it was rolled back: there a COMMIT goes alone (seen with 10.11.19).
+    Replicated,
+}
 
 /// A store in a database of a server.
 pub(super) struct MysqlStore {
     writer: Writer,
     readers: Pool,
+    kind: Kind,
     keyring: Arc<Keyring>,
 }
 
@@ -43,19 +60,37 @@ impl MysqlStore {
         let options = options(url)?;
         let place = format!("{} port {}", options.ip_or_hostname(), options.tcp_port());
         let prepare = async {
-            let mut session = Session::open(&options).await?;
-            schema::prepare(session.connection(), &keyring, make).await?;
-            Ok(session)
+            let mut session = Session::open(&options, Kind::Alone).await?;
+            let (mut options, mut kind) = (options.clone(), Kind::Alone);
+            if is_replicated(session.connection()).await? {
+                options = OptsBuilder::from_opts(options).init(vec![LOCKED, CAUSAL]).into();
+                kind = Kind::Replicated;
+                session = Session::open(&options, kind).await?;
+            }
+            let mut attempts = ATTEMPTS;
+            loop {
+                attempts -= 1;
+                match schema::prepare(session.connection(), &keyring, make).await {
+                    Err(Failure::Busy(_)) if attempts > 0 => {}
+                    prepared => return prepared.map(|()| (session, options, kind)),
+                }
+            }
         };
-        let first = prepare.await.map_err(|failure: Failure| failure.into_error().about(&place))?;
+        let (first, options, kind) = prepare.await.map_err(|failure: Failure| failure.into_error().about(&place))?;
         let readers = Pool::new(options.clone());
-        Ok(Self { writer: Writer::start(first, options), readers, keyring })
+        Ok(Self { writer: Writer::start(first, options), readers, kind, keyring })
     }
 
     /// Says what is wrong with a URL.
     pub(super) fn check_url(url: &str) -> Result<(), StoreError> {
         options(url).map(drop)
     }
+}
+
+/// Whether the server is one of several that replicate to each other.
+async fn is_replicated(connection: &mut Conn) -> Result<bool, Failure> {
+    let found: Option<(String, String)> = connection.query_first("SHOW VARIABLES LIKE 'wsrep_on'").await?;
+    Ok(found.is_some_and(|(_, value)| value == "ON"))
 }
 
 /// What a URL of the form `mysql://user:password@host[:port]/database[?options]` says. No error repeats a part of it that
@@ -93,6 +128,7 @@ fn options(url: &str) -> Result<Opts, StoreError> {
         .prefer_socket(false)
         .tcp_keepalive(Some(Duration::from_secs(30)))
         .stmt_cache_size(0)
+        .init(vec![LOCKED])
         .into())
 }
 
@@ -139,7 +175,7 @@ impl Store for MysqlStore {
     }
 
     async fn reseal(&self, id: Option<&str>, limit: usize) -> Result<u64, StoreError> {
-        reseal::reseal(&self.readers, &self.keyring, id, limit).await
+        reseal::reseal(&self.readers, self.kind, &self.keyring, id, limit).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The queries. Each is one round trip and sees one state of the database.
 
 use super::{
-    ANSWER,
+    ANSWER, ATTEMPTS, CONNECT, Kind,
     error::Failure,
     sql::{Literal, statement},
 };
@@ -26,31 +26,70 @@ pub(super) async fn ask<T>(
     question: Vec<u8>,
     take: impl AsyncFnOnce(&mut QueryResult<'_, '_, TextProtocol>) -> Result<T, Failure>,
 ) -> Result<T, StoreError> {
-    let mut connection = connection(pool).await.map_err(Failure::into_error)?;
-    let answered = tokio::time::timeout(ANSWER, async {
+    let asked = bounded(pool, async |connection| {
         let mut result = connection.query_iter(question).await?;
         take(&mut result).await
     });
-    let answered = answered.await.unwrap_or_else(|_| Err(Failure::silence()));
-    if answered.is_err() {
-        // It may stand in the middle of an answer or of a transaction.
-        tokio::spawn(connection.disconnect());
-    }
-    answered.map_err(Failure::into_error)
+    asked.await.map_err(Failure::into_error)
 }
 
-/// Runs statements without rows in a transaction.
-pub(super) async fn execute(pool: &Pool, statements: Vec<u8>) -> Result<(), StoreError> {
-    let question = [b"START TRANSACTION;", &statements[..], b";COMMIT"].concat();
-    ask(pool, question, async |result| {
-        loop {
-            // See the writer's.
-            let is_last = result.is_empty();
-            rows::<mysql_async::Row>(result).await?;
-            if is_last {
-                return Ok(());
+/// Uses a connection for as long as an answer may take.
+async fn bounded<T>(pool: &Pool, work: impl AsyncFnOnce(&mut Conn) -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut connection = connection(pool).await?;
+    let done = tokio::time::timeout(ANSWER, work(&mut connection)).await;
+    let done = done.unwrap_or_else(|_| Err(Failure::silence()));
+    if done.is_err() {
+        // It may stand in the middle of an answer or of a transaction.
+        tokio::spawn(tokio::time::timeout(CONNECT, connection.disconnect()));
+    }
+    done
+}
+
+/// Runs statements without rows in a transaction, again when another one was in the way.
+pub(super) async fn execute(pool: &Pool, kind: Kind, statements: Vec<u8>) -> Result<(), StoreError> {
+    let mut attempts = ATTEMPTS;
+    loop {
+        attempts -= 1;
+        let statements = [b"START TRANSACTION;", &statements[..]].concat();
+        let executed = commit(pool, kind, statements, async |result| {
+            loop {
+                // See the writer's.
+                let is_last = result.is_empty();
+                rows::<mysql_async::Row>(result).await?;
+                if is_last {
+                    return Ok(());
+                }
             }
+        });
+        match executed.await {
+            Err(Failure::Busy(_)) if attempts > 0 => {}
+            executed => return executed.map_err(Failure::into_error),
         }
+    }
+}
+
+/// Asks the statements of a transaction, and commits it: with them, or alone where that is needed.
+pub(super) async fn commit<T>(
+    pool: &Pool,
+    kind: Kind,
+    mut statements: Vec<u8>,
+    take: impl AsyncFnOnce(&mut QueryResult<'_, '_, TextProtocol>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if kind == Kind::Alone {
+        statements.extend(b";COMMIT");
+    }
+    bounded(pool, async |connection| {
+        let mut result = connection.query_iter(statements).await?;
+        let taken = take(&mut result).await?;
+        while !result.is_empty() {
+            rows::<mysql_async::Row>(&mut result).await?;
+        }
+        // What came last may have failed.
+        rows::<mysql_async::Row>(&mut result).await?;
+        if kind == Kind::Replicated {
+            connection.query_drop("COMMIT").await?;
+        }
+        Ok(taken)
     })
     .await
 }

@@ -2,6 +2,7 @@
 //! other writer's change is lost, whichever process it is in.
 
 use super::{
+    Kind,
     read::{ask, execute, rows},
     sql::{packets, statement},
 };
@@ -28,7 +29,13 @@ struct Found {
 }
 
 /// See [`Store::reseal`](crate::store::Store::reseal).
-pub(super) async fn reseal(pool: &Pool, keyring: &Keyring, id: Option<&str>, limit: usize) -> Result<u64, StoreError> {
+pub(super) async fn reseal(
+    pool: &Pool,
+    kind: Kind,
+    keyring: &Keyring,
+    id: Option<&str>,
+    limit: usize,
+) -> Result<u64, StoreError> {
     let found = match id {
         Some(id) => of_infrastructure(pool, &keyring.newest_mark(), id, limit).await?,
         None => key_check(pool, &keyring.newest_mark(), limit).await?,
@@ -40,7 +47,7 @@ pub(super) async fn reseal(pool: &Pool, keyring: &Keyring, id: Option<&str>, lim
         statements.push(statement(&template, &[anew[..].into(), sealed[..].into()]));
     }
     for packet in packets(statements, PACKET) {
-        execute(pool, packet).await?;
+        execute(pool, kind, packet).await?;
     }
     Ok(found.len() as u64)
 }

@@ -196,13 +196,21 @@ impl Plan {
         }
         let sequence = changes.events.last().map_or(place.sequence, |event| event.sequence);
         let (deleted, pending) = (changes.deleted.into(), changes.pending.into());
+        // A server of a cluster may drop the lock for another server's change without a word: the row is still what the
+        // decision was made from, or -1 is a version that it does not take, and the transaction fails.
+        let (session, token) = place
+            .lease
+            .as_ref()
+            .map_or((Literal::Null, Literal::Null), |(session, token)| (session.as_slice().into(), (*token).into()));
         let data = changes.infrastructure.as_deref();
-        let mut values = vec![(current + 1).into(), mark.into(), sequence.into(), deleted, pending];
+        let mut values = vec![current.into(), session, token, (current + 1).into(), mark.into(), sequence.into()];
+        values.extend([deleted, pending]);
         values.extend(data.map(Literal::Sealed));
         values.push(number);
         let mut statements = vec![statement(
             &format!(
-                "UPDATE infrastructures SET version = ?, mark = ?, sequence = ?, deleted = COALESCE(?, deleted),
+                "UPDATE infrastructures SET version = IF(version = ? AND session = COALESCE(?, session)
+                 AND token = COALESCE(?, token), ?, -1), mark = ?, sequence = ?, deleted = COALESCE(?, deleted),
                  pending = COALESCE(?, pending){} WHERE number = ?",
                 if data.is_some() { ", data = ?" } else { "" }
             ),

@@ -2,25 +2,33 @@
 //! and tells their versions, one writes and commits. So they share one flush of the server's log.
 
 use super::{
-    ANSWER, CONNECT,
+    ANSWER, CONNECT, Kind,
     error::Failure,
     sql::packets,
     write::{Answer, Locked, Marked, Plan, lock},
 };
 use crate::store::{StoreError, change::Change};
 use mysql_async::{Conn, Opts, prelude::Queryable};
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many changes go into one transaction at most; bounds the time the first one waits for the last one.
 const GROUP: usize = 256;
-/// How often a transaction is tried when the connection breaks or others are in its way.
+/// How often a transaction is tried when the connection breaks.
 const ATTEMPTS: usize = 4;
+/// How often it is tried when others are in its way: servers of a cluster find that out when both have written.
+const TURNS: usize = 30;
+/// Wait before another turn, milliseconds at most, so that two do not meet again.
+const PAUSE: u64 = 20;
 
-/// Settings of the writer's session: sealed values are read as they are written, byte by byte ([`super::sql`]). The rows it decides from are locked, so it needs no snapshot, and locks no gaps. A
-/// daemon that stands still in the middle does not keep others waiting for long (MariaDB; MySQL has no such setting).
-const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', character_set_client = binary, innodb_lock_wait_timeout = 2 /*M!100300 , idle_transaction_timeout = 4 */;
+/// Settings of the writer's session: sealed values are read as they are written, byte by byte ([`super::sql`]). The rows it
+/// decides from are locked, so it needs no snapshot, and locks no gaps.
+const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', character_set_client = binary, net_read_timeout = 4;
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT @@max_allowed_packet";
+/// Begins a transaction. A daemon that stands still in the middle of it does not keep the rows locked for long: the server
+/// ends the connection, and with it the transaction, after so many seconds without a word.
+const BEGIN: &str = "SET SESSION wait_timeout = 4;START TRANSACTION";
+const COMMIT: &str = "COMMIT;SET SESSION wait_timeout = DEFAULT";
 
 struct Job {
     marked: Marked,
@@ -36,7 +44,8 @@ impl Writer {
     /// Starts the task with its first connection; `options` make another one when that one is lost.
     pub(super) fn start(first: Session, options: Opts) -> Self {
         let (queue, jobs) = mpsc::unbounded_channel();
-        tokio::spawn(serve(jobs, Sessions { options, current: Some(first) }));
+        let kind = first.kind;
+        tokio::spawn(serve(jobs, Sessions { options, kind, current: Some(first) }));
         Self { queue }
     }
 
@@ -72,6 +81,7 @@ async fn serve(mut jobs: mpsc::UnboundedReceiver<Job>, mut sessions: Sessions) {
 /// The writer's connection, and how to make another one.
 struct Sessions {
     options: Opts,
+    kind: Kind,
     current: Option<Session>,
 }
 
@@ -79,7 +89,7 @@ impl Sessions {
     /// Writes a group in one transaction. Whether a lost one was committed is found out by doing it again: a change that
     /// finds its own mark was.
     async fn write(&mut self, group: &[&Marked]) -> Result<Vec<Result<u64, StoreError>>, StoreError> {
-        let mut attempts = ATTEMPTS;
+        let (mut attempts, mut turns) = (ATTEMPTS, TURNS);
         let mut in_doubt = false;
         loop {
             let in_the_end = |failure: Failure, in_doubt: bool| match failure.into_error() {
@@ -88,7 +98,9 @@ impl Sessions {
             };
             let mut session = match self.current.take() {
                 Some(session) => session,
-                None => Session::open(&self.options).await.map_err(|failure| in_the_end(failure, in_doubt))?,
+                None => {
+                    Session::open(&self.options, self.kind).await.map_err(|failure| in_the_end(failure, in_doubt))?
+                }
             };
             let failure = match session.write(group).await {
                 Ok(results) => {
@@ -102,9 +114,17 @@ impl Sessions {
             } else if session.roll_back().await {
                 self.current = Some(session);
             }
-            attempts -= 1;
-            if attempts == 0 || matches!(failure, Failure::Refused(_)) {
+            let left = match &failure {
+                Failure::Lost(_) => &mut attempts,
+                Failure::Busy(_) => &mut turns,
+                Failure::Refused(_) => return Err(in_the_end(failure, in_doubt)),
+            };
+            *left -= 1;
+            if *left == 0 {
                 return Err(in_the_end(failure, in_doubt));
+            }
+            if matches!(failure, Failure::Busy(_)) {
+                tokio::time::sleep(Duration::from_millis(rand::random_range(0..=PAUSE))).await;
             }
         }
     }
@@ -113,6 +133,7 @@ impl Sessions {
 /// A connection for writing. The server rolls back what it was doing when it is dropped.
 pub(super) struct Session {
     connection: Conn,
+    kind: Kind,
     /// Length of the longest packet that the server takes.
     limit: usize,
     /// Whether the server was asked to commit and did not answer.
@@ -121,7 +142,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects to the server.
-    pub(super) async fn open(options: &Opts) -> Result<Self, Failure> {
+    pub(super) async fn open(options: &Opts, kind: Kind) -> Result<Self, Failure> {
         let connect = async {
             let mut connection = Conn::new(options.clone()).await?;
             let limit: Option<usize> = {
@@ -131,7 +152,7 @@ impl Session {
                 result.try_collect::<usize>().await?.pop().and_then(Result::ok)
             };
             // The packet's own head counts too.
-            Ok(Self { connection, limit: limit.unwrap_or(1 << 20).saturating_sub(64), is_committing: false })
+            Ok(Self { connection, kind, limit: limit.unwrap_or(1 << 20).saturating_sub(64), is_committing: false })
         };
         tokio::time::timeout(CONNECT, connect).await.unwrap_or_else(|_| Err(Failure::silence()))
     }
@@ -142,15 +163,25 @@ impl Session {
     }
 
     async fn write(&mut self, group: &[&Marked]) -> Result<Vec<Result<u64, StoreError>>, Failure> {
-        const BEGIN: &[u8] = b"START TRANSACTION";
+        let (begin, commit) = match self.kind {
+            Kind::Alone => (BEGIN, COMMIT),
+            // Its locks are for itself; what COMMIT met is told only where it goes alone.
+            Kind::Replicated => ("START TRANSACTION", "COMMIT"),
+        };
         let (locked, begin) = match lock(group) {
-            Some(lock) => (self.locked([BEGIN, b";", &lock].concat()).await?, None),
-            None => (Default::default(), Some(BEGIN.to_vec())),
+            Some(lock) => {
+                (self.locked([begin.as_bytes(), b";", &lock].concat(), begin.split(';').count()).await?, None)
+            }
+            None => (Default::default(), Some(begin)),
         };
         let Plan { statements, answers, .. } = Plan::new(group, locked, self.limit);
-        let skipped = begin.iter().len();
+        let skipped = begin.map_or(0, |begin| begin.split(';').count());
+        let statements = begin.map(Into::into).into_iter().chain(statements);
         let mut counts = Vec::new();
-        let packets = packets(begin.into_iter().chain(statements).chain([b"COMMIT".to_vec()]), self.limit);
+        let packets = match self.kind {
+            Kind::Alone => packets(statements.chain([commit.into()]), self.limit),
+            Kind::Replicated => packets(statements, self.limit).into_iter().chain([commit.into()]).collect(),
+        };
         let last = packets.len() - 1;
         for (index, packet) in packets.into_iter().enumerate() {
             self.is_committing = index == last;
@@ -164,10 +195,13 @@ impl Session {
         Ok(answers.into_iter().map(answer).collect())
     }
 
-    async fn locked(&mut self, packet: Vec<u8>) -> Result<(Vec<Locked>, HashSet<Vec<u8>>), Failure> {
+    /// Locks rows after so many statements that begin the transaction.
+    async fn locked(&mut self, packet: Vec<u8>, begun: usize) -> Result<(Vec<Locked>, HashSet<Vec<u8>>), Failure> {
         let ask = async {
             let mut result = self.connection.query_iter(packet).await?;
-            result.try_collect::<mysql_async::Row>().await?;
+            for _ in 0..begun {
+                result.try_collect::<mysql_async::Row>().await?;
+            }
             let differs = |_| Failure::row(&"its types differ");
             let rows = result.try_collect::<Locked>().await?;
             let rows = rows.into_iter().collect::<Result<_, _>>().map_err(differs)?;
@@ -200,6 +234,6 @@ impl Session {
     /// Takes back what was begun; tells whether the connection is still of use.
     async fn roll_back(&mut self) -> bool {
         self.is_committing = false;
-        self.send(b"ROLLBACK".to_vec()).await.is_ok()
+        self.send(b"ROLLBACK;SET SESSION wait_timeout = DEFAULT".to_vec()).await.is_ok()
     }
 }

@@ -1,8 +1,9 @@
 //! The tables: made when the database is new, verified when it is not.
 
-use super::error::store_error;
+use super::{PATIENCE, error::store_error};
 use crate::store::{Keyring, StoreError, rows::Row};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use std::time::{Duration, Instant};
 
 /// Version of the tables below. A change of them increases it and comes with a migration.
 const VERSION: i64 = 1;
@@ -87,7 +88,7 @@ pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring) -> Result<
         verify(connection, keyring)?;
     }
     // Also for an existing database: a restored backup may have lost it.
-    connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+    use_wal(connection).map_err(failed)?;
     if !empty {
         return Ok(());
     }
@@ -101,6 +102,21 @@ pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring) -> Result<
     let check = Row::KeyCheck.seal(keyring, "", &[])?;
     transaction.execute("INSERT INTO schema_version VALUES (?, ?)", params![VERSION, check]).map_err(failed)?;
     transaction.commit().map_err(failed)
+}
+
+/// SQLite does not wait by itself for another daemon that does the same.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && started.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
 }
 
 fn verify(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> {
