@@ -63,7 +63,7 @@ async fn a_read_only_server_and_one_that_takes_no_large_packets() {
     store.check().await.unwrap();
 
     // Only the change that is too large is refused, and many that are large together are not.
-    let large = Changes { infrastructure: Some(vec![1; 1 << 20]), ..Changes::default() };
+    let large = Changes { infrastructure: Some(vec![1; 1_200_000]), ..Changes::default() };
     let (refused, made) = tokio::join!(store.commit("a", 1, large), store.create(row("b", 1), payload("one")));
     unavailable(refused, "max_allowed_packet");
     assert_eq!(made, Ok(()));

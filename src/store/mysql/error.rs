@@ -48,7 +48,9 @@ impl From<Error> for Failure {
         match server.code {
             // Deadlocks, and what a cluster of servers answers when two of them changed the same; a row that was added since;
             // one that is not any more what was read (see the commit's).
-            1213 | 1020 | 1062 | 1264 => Self::Busy(unavailable("others write to the same rows of the database")),
+            1213 | 1020 | 1062 | 1264 | 1452 => {
+                Self::Busy(unavailable("others write to the same rows of the database"))
+            }
             1205 => Self::Refused(unavailable("another program keeps rows of the database locked")),
             // Also a server that lost the others of its cluster: then nobody knows what they made of its commit (1180).
             1053 | 1927 | 1317 | 1047 | 1180 => Self::Lost(unavailable(

@@ -195,7 +195,6 @@ impl Plan {
             return Err(StoreError::Stale { expected, current });
         }
         let sequence = changes.events.last().map_or(place.sequence, |event| event.sequence);
-        let (deleted, pending) = (changes.deleted.into(), changes.pending.into());
         // A server of a cluster may drop the lock for another server's change without a word: the row is still what the
         // decision was made from, or -1 is a version that it does not take, and the transaction fails.
         let (session, token) = place
@@ -203,8 +202,9 @@ impl Plan {
             .as_ref()
             .map_or((Literal::Null, Literal::Null), |(session, token)| (session.as_slice().into(), (*token).into()));
         let data = changes.infrastructure.as_deref();
-        let mut values = vec![current.into(), session, token, (current + 1).into(), mark.into(), sequence.into()];
-        values.extend([deleted, pending]);
+        let mut values: Vec<Literal<'_>> =
+            vec![current.into(), session, token, (current + 1).into(), mark.into(), sequence.into()];
+        values.extend([Literal::from(changes.deleted), changes.pending.into()]);
         values.extend(data.map(Literal::Sealed));
         values.push(number);
         let mut statements = vec![statement(

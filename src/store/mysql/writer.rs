@@ -165,7 +165,7 @@ impl Session {
     async fn write(&mut self, group: &[&Marked]) -> Result<Vec<Result<u64, StoreError>>, Failure> {
         let (begin, commit) = match self.kind {
             Kind::Alone => (BEGIN, COMMIT),
-            // Its locks are for itself; what COMMIT met is told only where it goes alone.
+            // Its locks are for itself; what a statement met is told for sure only where it goes alone.
             Kind::Replicated => ("START TRANSACTION", "COMMIT"),
         };
         let (locked, begin) = match lock(group) {
@@ -180,7 +180,7 @@ impl Session {
         let mut counts = Vec::new();
         let packets = match self.kind {
             Kind::Alone => packets(statements.chain([commit.into()]), self.limit),
-            Kind::Replicated => packets(statements, self.limit).into_iter().chain([commit.into()]).collect(),
+            Kind::Replicated => statements.chain([commit.into()]).collect(),
         };
         let last = packets.len() - 1;
         for (index, packet) in packets.into_iter().enumerate() {
