@@ -33,6 +33,13 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Whether another try, without anything done in between, would end as this one did.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        use ErrorClass::{Auth, Denied, Invalid, NotFound, Quota, Unsupported};
+        matches!(self, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
+    }
+
     /// Its name in snake case, as in logs, metric labels and stored events.
     #[must_use]
     pub fn name(self) -> &'static str {

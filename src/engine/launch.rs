@@ -8,7 +8,7 @@ use super::{
     refresh,
     transitions::{Event, LaunchFailure},
 };
-use connectors::{Connector, ErrorClass, InfrastructureIntent, ProviderId, UserData, VmIntent};
+use connectors::{Connector, ConnectorError, InfrastructureIntent, ProviderId, UserData, VmIntent};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -53,18 +53,16 @@ async fn launch_in_cloud(
     };
     let networks = used_networks(model, &vms);
     let intent = InfrastructureIntent { infrastructure: model.id.clone(), networks };
-    let call = inner.cloud_call().await;
-    let shared = match connector.ensure_shared(&intent).await {
+    let shared = match attempts(inner, || connector.ensure_shared(&intent)).await {
         Ok(shared) => shared,
-        Err(error) => {
+        Err(why) => {
             for vm in vms {
-                let leftover = was_launching(vm) && !remove_leftover(&connector, model, vm).await;
-                fail(vm, &error.message, leftover);
+                let leftover = was_launching(vm) && !remove_leftover(inner, &connector, model, vm).await;
+                fail(vm, &why, leftover);
             }
             return;
         }
     };
-    drop(call);
     handle.report_and_wait(Event::SharedReady { cloud, shared, vms: vms.clone() }).await;
     stream::iter(vms)
         .for_each_concurrent(inner.launch_slots(), |number| {
@@ -88,7 +86,7 @@ async fn launch_in_cloud(
         .await;
 }
 
-/// Up to MAX_VM_FAILS attempts; what can never succeed is not tried again.
+/// Launches a machine.
 async fn attempt(
     inner: &Inner,
     connector: &Arc<dyn Connector>,
@@ -98,36 +96,45 @@ async fn attempt(
     let Some(intent) = intent(inner, model, vm) else {
         return Err(LaunchFailure { why: "its stored document has no system".to_owned(), leftover: false });
     };
+    match attempts(inner, || connector.create_vm(&intent)).await {
+        Ok(id) => Ok(id),
+        Err(why) => Err(LaunchFailure { why, leftover: !remove_leftover(inner, connector, model, vm.number).await }),
+    }
+}
+
+/// Up to MAX_VM_FAILS attempts; what can never succeed is not tried again.
+///
+/// # Errors
+/// What each of them met.
+async fn attempts<T, F>(inner: &Inner, mut call: impl FnMut() -> F) -> Result<T, String>
+where
+    F: Future<Output = Result<T, ConnectorError>>,
+{
     let mut messages = Vec::new();
     for number in 1..=inner.settings.max_vm_fails.max(1) {
         if number > 1 {
             tokio::time::sleep(inner.settings.delay_between_retries).await;
         }
         let _call = inner.cloud_call().await;
-        match connector.create_vm(&intent).await {
-            Ok(id) => return Ok(id),
+        match call().await {
+            Ok(made) => return Ok(made),
             Err(error) => {
-                tracing::warn!(vm = vm.number, attempt = number, class = ?error.class, %error, "launch failed");
+                tracing::warn!(attempt = number, class = ?error.class, %error, "launch failed");
                 messages.push(format!("Attempt {number}: {}", error.message));
-                if is_final(error.class) {
+                if error.class.is_final() {
                     break;
                 }
             }
         }
     }
-    let leftover = !remove_leftover(connector, model, vm.number).await;
-    Err(LaunchFailure { why: messages.join("\n"), leftover })
-}
-
-const fn is_final(class: ErrorClass) -> bool {
-    use ErrorClass::{Auth, Denied, Invalid, NotFound, Quota, Unsupported};
-    matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
+    Err(messages.join("\n"))
 }
 
 /// A failed launch leaves nothing behind: the reply may have been lost after the work was done, or a part of it was.
 /// Whether it is certain that nothing is left.
-async fn remove_leftover(connector: &Arc<dyn Connector>, model: &Infrastructure, number: u32) -> bool {
+async fn remove_leftover(inner: &Inner, connector: &Arc<dyn Connector>, model: &Infrastructure, number: u32) -> bool {
     let Some(vm) = model.vm(number) else { return true };
+    let _call = inner.cloud_call().await;
     let removed = connector.delete_vm(&vm.mark(&model.id)).await;
     if let Err(error) = &removed {
         tracing::warn!(vm = number, %error, "what a failed launch left cannot be deleted yet");

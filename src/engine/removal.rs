@@ -91,18 +91,12 @@ pub(super) async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
     }
 }
 
-/// Whether another try would end as this one did.
-pub(super) fn is_final(class: ErrorClass) -> bool {
-    use ErrorClass::{Auth, Denied, Invalid, NotFound, Quota, Unsupported};
-    matches!(class, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
-}
-
 /// Repeats what may still succeed.
 pub(super) async fn insist<T, F: Future<Output = Result<T, ConnectorError>>>(
     inner: &Inner,
     call: impl FnMut() -> F,
 ) -> Result<T, ConnectorError> {
-    repeat(inner, is_final, call).await
+    repeat(inner, ErrorClass::is_final, call).await
 }
 
 /// Repeats what is not final.

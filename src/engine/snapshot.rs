@@ -4,7 +4,7 @@ use super::{
     Inner,
     keeper::Handle,
     model::{Infrastructure, WorkKind},
-    removal::{is_final, persist, repeat},
+    removal::{persist, repeat},
     transitions::{Event, SnapshotFailure},
 };
 use connectors::{Connector, ErrorClass, ImageIntent, ProviderId};
@@ -30,7 +30,7 @@ async fn make(
     id: &ProviderId,
     image: &ImageIntent,
 ) -> Result<String, SnapshotFailure> {
-    let gives_up = |class| is_final(class) || class == ErrorClass::Conflict;
+    let gives_up = |class: ErrorClass| class.is_final() || class == ErrorClass::Conflict;
     match repeat(inner, gives_up, || connector.snapshot(id, image)).await {
         Ok(url) => Ok(url),
         Err(error) => {
