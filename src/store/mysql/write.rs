@@ -1,6 +1,7 @@
 //! From changes to statements: what a transaction writes is decided here, from the rows it has locked.
 
 use super::{
+    Kind,
     leases::NOW,
     sql::{Inserts, Literal, list, statement},
 };
@@ -32,11 +33,13 @@ pub(super) struct Place {
     version: Version,
     sequence: u64,
     mark: u64,
+    deleted: bool,
+    pending: bool,
     lease: Option<(Vec<u8>, u64)>,
 }
 
 /// A row of the answer to [`lock`].
-pub(super) type Locked = (Vec<u8>, u64, Version, u64, u64, Vec<u8>, u64);
+pub(super) type Locked = (Vec<u8>, u64, Version, u64, u64, bool, bool, Vec<u8>, u64);
 
 /// The statement that locks the rows of all infrastructures concerned, none when none is; and that which tells the sessions
 /// that live of those that write under a lease.
@@ -58,7 +61,7 @@ pub(super) fn lock(group: &[&Marked]) -> Option<Vec<u8>> {
     // A list without values is none: nobody has a session without a name.
     let sessions = list(sessions.into_iter().chain([""]).map(Literal::from));
     let sql = format!(
-        "SELECT id, number, version, sequence, mark, session, token FROM infrastructures WHERE id IN ({ids}) FOR UPDATE;
+        "SELECT id, number, version, sequence, mark, deleted, pending, session, token FROM infrastructures WHERE id IN ({ids}) FOR UPDATE;
          SELECT session FROM daemons WHERE session IN ({sessions}) AND expires > {NOW}"
     );
     Some(sql.into_bytes())
@@ -71,7 +74,9 @@ pub(super) struct Plan {
     /// Answers, one per change.
     pub(super) answers: Vec<Answer>,
     places: HashMap<Vec<u8>, Place>,
-    /// Machines and events of several changes, which go into one statement each.
+    kind: Kind,
+    /// Rows of several changes, which go into one statement each: those of infrastructures that are there, machines, events.
+    heads: Inserts,
     vms: Inserts,
     events: Inserts,
     /// Infrastructures that these are of.
@@ -84,16 +89,27 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Decides what the changes do to the locked rows.
-    pub(super) fn new(group: &[&Marked], (locked, alive): (Vec<Locked>, HashSet<Vec<u8>>), limit: usize) -> Self {
-        let place = |(id, number, version, sequence, mark, session, token): Locked| {
-            let lease = Some((session, token));
-            (id, Place { number: Literal::Number(number.into()), version, sequence, mark, lease })
+    pub(super) fn new(
+        kind: Kind,
+        group: &[&Marked],
+        (locked, alive): (Vec<Locked>, HashSet<Vec<u8>>),
+        limit: usize,
+    ) -> Self {
+        let place = |(id, number, version, sequence, mark, deleted, pending, session, token): Locked| {
+            let (number, lease) = (Literal::Number(number.into()), Some((session, token)));
+            (id, Place { number, version, sequence, mark, deleted, pending, lease })
         };
         let places = locked.into_iter().map(place).collect();
         let mut plan = Self {
             statements: Vec::new(),
             answers: Vec::new(),
             places,
+            kind,
+            heads: Inserts::new(
+                "INSERT INTO infrastructures (number, id, version, mark, created, deleted, pending, sequence, data) VALUES ",
+                " ON DUPLICATE KEY UPDATE version = VALUES(version), mark = VALUES(mark), deleted = VALUES(deleted),
+                 pending = VALUES(pending), sequence = VALUES(sequence)",
+            ),
             vms: Inserts::new("INSERT INTO vms VALUES ", " ON DUPLICATE KEY UPDATE data = VALUES(data)"),
             events: Inserts::new("INSERT INTO events VALUES ", ""),
             waiting: HashSet::new(),
@@ -145,6 +161,7 @@ impl Plan {
         }
         let number = Literal::Variable(index);
         let sequence = changes.events.last().map_or(0, |event| event.sequence);
+        let (deleted, pending) = (changes.deleted.unwrap_or(row.deleted), changes.pending.unwrap_or(row.pending));
         let mut statements = vec![
             statement(
                 "INSERT INTO infrastructures (id, version, mark, created, deleted, pending, sequence, data, session, token)
@@ -153,8 +170,8 @@ impl Plan {
                     row.id.as_str().into(),
                     mark.into(),
                     row.created.into(),
-                    changes.deleted.unwrap_or(row.deleted).into(),
-                    changes.pending.unwrap_or(row.pending).into(),
+                    deleted.into(),
+                    pending.into(),
                     sequence.into(),
                     Literal::Sealed(changes.infrastructure.as_deref().unwrap_or_default()),
                     lease.as_ref().map_or(&[][..], |(session, _)| session).into(),
@@ -165,7 +182,8 @@ impl Plan {
         ];
         statements.extend(owners(number, changes.owners.as_ref().unwrap_or(&row.owners)));
         self.take(row.id.as_bytes(), Written::new(statements, number, changes))?;
-        self.places.insert(row.id.clone().into_bytes(), Place { number, version: 1, sequence, mark, lease });
+        self.places
+            .insert(row.id.clone().into_bytes(), Place { number, version: 1, sequence, mark, deleted, pending, lease });
         Ok(1)
     }
 
@@ -195,43 +213,70 @@ impl Plan {
             return Err(StoreError::Stale { expected, current });
         }
         let sequence = changes.events.last().map_or(place.sequence, |event| event.sequence);
-        // A server of a cluster may drop the lock for another server's change without a word: the row is still what the
-        // decision was made from, or -1 is a version that it does not take, and the transaction fails.
-        let (session, token) = place
-            .lease
-            .as_ref()
-            .map_or((Literal::Null, Literal::Null), |(session, token)| (session.as_slice().into(), (*token).into()));
-        let data = changes.infrastructure.as_deref();
-        let mut values: Vec<Literal<'_>> =
-            vec![current.into(), session, token, (current + 1).into(), mark.into(), sequence.into()];
-        values.extend([Literal::from(changes.deleted), changes.pending.into()]);
-        values.extend(data.map(Literal::Sealed));
-        values.push(number);
-        let mut statements = vec![statement(
-            &format!(
-                "UPDATE infrastructures SET version = IF(version = ? AND session = COALESCE(?, session)
-                 AND token = COALESCE(?, token), ?, -1), mark = ?, sequence = ?, deleted = COALESCE(?, deleted),
-                 pending = COALESCE(?, pending){} WHERE number = ?",
-                if data.is_some() { ", data = ?" } else { "" }
-            ),
-            &values,
-        )];
+        let version = current + 1;
+        let (deleted, pending) = (changes.deleted.unwrap_or(place.deleted), changes.pending.unwrap_or(place.pending));
+        let head = |number: Literal<'static>| {
+            let values =
+                [number, id.into(), version.into(), mark.into(), deleted.into(), pending.into(), sequence.into()];
+            statement("(?,?,?,?,0,?,?,?,'')", &values)
+        };
+        let mut statements = Vec::new();
+        let head = match self.kind {
+            Kind::Alone => Some(head(number)),
+            // It may drop the lock for another server's change without a word: the row is still what the decision was made
+            // from, or -1 is a version that it does not take, and the transaction fails.
+            Kind::Replicated => {
+                let (session, token) = match &place.lease {
+                    Some((session, token)) => (session.as_slice().into(), (*token).into()),
+                    None => (Literal::Null, Literal::Null),
+                };
+                statements.push(statement(
+                    "UPDATE infrastructures SET version = IF(version = ? AND session = COALESCE(?, session)
+                     AND token = COALESCE(?, token), ?, -1), mark = ?, sequence = ?, deleted = ?, pending = ?
+                     WHERE number = ?",
+                    &[
+                        current.into(),
+                        session,
+                        token,
+                        version.into(),
+                        mark.into(),
+                        sequence.into(),
+                        deleted.into(),
+                        pending.into(),
+                        number,
+                    ],
+                ));
+                None
+            }
+        };
+        if let Some(data) = &changes.infrastructure {
+            let values = [Literal::Sealed(data), number];
+            statements.push(statement("UPDATE infrastructures SET data = ? WHERE number = ?", &values));
+        }
         if let Some(names) = &changes.owners {
             statements.push(statement("DELETE FROM owners WHERE infrastructure = ?", &[number]));
             statements.extend(owners(number, names));
         }
         let lease = place.lease.clone();
-        self.take(id.as_bytes(), Written::new(statements, number, changes))?;
-        self.places.insert(id.as_bytes().to_vec(), Place { number, version: current + 1, sequence, mark, lease });
-        Ok(current + 1)
+        self.take(id.as_bytes(), Written { head, ..Written::new(statements, number, changes) })?;
+        self.places.insert(id.as_bytes().to_vec(), Place { number, version, sequence, mark, deleted, pending, lease });
+        Ok(version)
     }
 
     /// Takes what one change of an infrastructure writes, or refuses it alone.
     fn take(&mut self, id: &[u8], written: Written) -> Result<(), StoreError> {
-        let Written { statements, vms, events } = written;
+        let Written { head, statements, vms, events } = written;
+        let head_length = head.iter().map(|row| self.heads.length(row));
         let vm_lengths = vms.iter().map(|row| self.vms.length(row));
         let event_lengths = events.iter().map(|row| self.events.length(row));
-        let longest = statements.iter().map(Vec::len).chain(vm_lengths).chain(event_lengths).max().unwrap_or_default();
+        let longest = statements
+            .iter()
+            .map(Vec::len)
+            .chain(head_length)
+            .chain(vm_lengths)
+            .chain(event_lengths)
+            .max()
+            .unwrap_or_default();
         if longest > self.limit {
             return Err(StoreError::Unavailable(format!(
                 "a change needs a statement of {longest} bytes and the database server takes {}, raise its \
@@ -243,14 +288,16 @@ impl Plan {
             self.insert_waiting();
         }
         self.statements.extend(statements);
+        head.iter().for_each(|row| self.heads.push(row, self.limit));
         vms.iter().for_each(|row| self.vms.push(row, self.limit));
         events.iter().for_each(|row| self.events.push(row, self.limit));
         self.waiting.insert(id.to_vec());
         Ok(())
     }
 
-    /// Writes the machines and events so far, before something that must find them.
+    /// Writes the rows so far, before something that must find them.
     fn insert_waiting(&mut self) {
+        self.statements.extend(self.heads.take());
         self.statements.extend(self.vms.take());
         self.statements.extend(self.events.take());
         self.waiting.clear();
@@ -267,6 +314,7 @@ fn owners(number: Literal<'_>, names: &[String]) -> Option<Vec<u8>> {
 
 /// What a change writes: statements of its own, and rows that may be inserted with those of others afterwards.
 struct Written {
+    head: Option<Vec<u8>>,
     statements: Vec<Vec<u8>>,
     vms: Vec<Vec<u8>>,
     events: Vec<Vec<u8>>,
@@ -292,6 +340,6 @@ impl Written {
             statement("(?,?,?,?,?,?)", &values)
         };
         let (vms, events) = (changes.vms.iter().map(vm).collect(), changes.events.iter().map(event).collect());
-        Self { statements, vms, events }
+        Self { head: None, statements, vms, events }
     }
 }

@@ -174,7 +174,7 @@ impl Session {
             }
             None => (Default::default(), Some(begin)),
         };
-        let Plan { statements, answers, .. } = Plan::new(group, locked, self.limit);
+        let Plan { statements, answers, .. } = Plan::new(self.kind, group, locked, self.limit);
         let skipped = begin.map_or(0, |begin| begin.split(';').count());
         let statements = begin.map(Into::into).into_iter().chain(statements);
         let mut counts = Vec::new();
