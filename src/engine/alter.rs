@@ -3,11 +3,11 @@
 use super::{
     Inner,
     keeper::Handle,
-    model::{Infrastructure, WorkKind},
-    refresh,
+    model::{Infrastructure, Vm, WorkKind},
     removal::insist,
     transitions::Event,
 };
+use connectors::{Connector, ConnectorError, Resize};
 use std::sync::Arc;
 
 /// Does what a work asks for, looks at the machine, and reports.
@@ -16,14 +16,25 @@ pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, 
     let Some(WorkKind::Altering { vm: number, resize }) = kind else { return };
     let Some(vm) = model.vm(*number) else { return };
     let result = match inner.connector(model.credentials.as_deref(), &vm.cloud) {
-        Ok(connector) => {
-            let mark = vm.mark(&model.id);
-            insist(&inner, || connector.resize(&mark, resize)).await
-        }
+        Ok(connector) => alter(&inner, &handle, &*connector, (&model, vm), resize).await,
         Err(error) => Err(error),
     };
-    if result.is_ok() {
-        refresh::observe(&inner, &handle, &model, [*number], None).await;
-    }
     handle.report(Event::Altered { work, vm: *number, result: result.map_err(|error| error.message) });
+}
+
+/// A change counts when it was seen: the next one begins from what is known of the machine.
+async fn alter(
+    inner: &Inner,
+    handle: &Handle,
+    connector: &dyn Connector,
+    (model, vm): (&Infrastructure, &Vm),
+    resize: &Resize,
+) -> Result<(), ConnectorError> {
+    let mark = vm.mark(&model.id);
+    insist(inner, || connector.resize(&mark, resize)).await?;
+    if let Some(id) = vm.provider_id() {
+        let answer = insist(inner, || connector.observe(std::slice::from_ref(id))).await?;
+        handle.report_and_wait(Event::Observed { asked: vec![vm.number], answer: Ok(answer) }).await;
+    }
+    Ok(())
 }

@@ -37,8 +37,8 @@ stick on path,field(3,/) if inf_id
 SERVERS
 ";
 
-/// Every request to the next daemon; one that does not answer is left out soon. A retry goes elsewhere at once: one that waits
-/// for the dead daemon is ended when that is marked down.
+/// Every request to the next daemon; one that does not answer is left out soon. A retry goes elsewhere at once, also of a read
+/// that the dead daemon had already got.
 const ROUND_ROBIN: &str = "defaults
 mode http
 timeout connect 1s
@@ -46,13 +46,15 @@ timeout client 300s
 timeout server 300s
 option redispatch 1
 retries 3
+retry-on conn-failure empty-response
 frontend f
 bind FRONT
 default_backend b
 backend b
 balance roundrobin
 option httpchk GET /version
-default-server check inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions
+http-request disable-l7-retry unless METH_GET
+default-server check inter 200ms fall 2 rise 1
 SERVERS
 ";
 
