@@ -5,7 +5,7 @@ use crate::{
     mongo::open_at,
     mongo_server::Mongo,
     sqlite::refusal,
-    sqlite_faults::{child, unavailable},
+    sqlite_faults::{leave_room, on_small_disk, unavailable},
 };
 use imd::store::{Changes, EventKind, StoreError, leases::Member};
 use mongodb::{
@@ -76,12 +76,7 @@ async fn a_user_that_may_only_read() {
 
 #[test]
 fn a_full_disk_stops_writing_until_there_is_room() {
-    let directory = tempfile::tempdir().unwrap();
-    let mount = directory.path().to_str().unwrap();
-    let script = "mount -t tmpfs -o size=60m,mode=1777 none \"$1\" && shift && exec \"$@\"";
-    let namespace = ["unshare", "--mount", "sh", "-c", script, "sh", mount];
-    let mut command = child(&namespace, "mongo_faults::full_disk_child", directory.path());
-    assert!(command.env("TMPDIR", directory.path()).status().unwrap().success());
+    on_small_disk("60m", "mongo_faults::full_disk_child");
 }
 
 /// A server that has no room for its journal gives up: this one answers nothing but errors, MongoDB ends.
@@ -101,11 +96,7 @@ async fn full_disk_child() {
         }
     };
     store.create(row("a", 1), payload("one")).await.unwrap();
-    let place = std::env::temp_dir();
-    let free = nix::sys::statvfs::statvfs(&place).unwrap();
-    let ballast = place.join("ballast");
-    let room = free.blocks_available() * free.fragment_size();
-    fs::write(&ballast, vec![1; usize::try_from(room).unwrap() - (6 << 20)]).unwrap();
+    let ballast = leave_room(6 << 20);
     let (mut version, refused) = fill(1).await;
     assert!(
         matches!(&refused, StoreError::Unavailable(text) | StoreError::InDoubt(text) if text.contains("server failed") || text.contains("full")),

@@ -7,12 +7,11 @@ use crate::{
     mariadb::MariaDb,
     mysql::open_at,
     proxy::{Cut, Proxy},
-    sqlite_faults::{child, unavailable},
+    sqlite_faults::{leave_room, on_small_disk, unavailable},
 };
 use imd::store::{Changes, StoreError, leases::Acquired};
 use std::{
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -80,12 +79,7 @@ async fn a_read_only_server_and_one_that_takes_no_large_packets() {
 
 #[test]
 fn a_full_disk_stops_writing_until_there_is_room() {
-    let directory = tempfile::tempdir().unwrap();
-    let mount = directory.path().to_str().unwrap();
-    let script = "mount -t tmpfs -o size=160m,mode=1777 none \"$1\" && shift && exec \"$@\"";
-    let namespace = ["unshare", "--mount", "sh", "-c", script, "sh", mount];
-    let mut command = child(&namespace, "mysql_faults::full_disk_child", directory.path());
-    assert!(command.env("TMPDIR", directory.path()).status().unwrap().success());
+    on_small_disk("160m", "mysql_faults::full_disk_child");
 }
 
 #[tokio::test]
@@ -94,11 +88,7 @@ async fn full_disk_child() {
     let mut server = MariaDb::start();
     let store = open_at(&server.url()).await.unwrap();
     store.create(row("a", 1), payload("one")).await.unwrap();
-    let place = std::env::temp_dir();
-    let free = nix::sys::statvfs::statvfs(&place).unwrap();
-    let ballast = place.join("ballast");
-    let room = free.blocks_available() * free.fragment_size();
-    fs::write(&ballast, vec![1; usize::try_from(room).unwrap() - (6 << 20)]).unwrap();
+    let ballast = leave_room(6 << 20);
     let fill = async |mut version: u64| {
         loop {
             let vms = vec![(u32::try_from(version).unwrap(), vec![2; 100_000])];
@@ -111,7 +101,7 @@ async fn full_disk_child() {
     };
     let (mut version, refused) = fill(1).await;
     let refused = refused.unwrap_err();
-    fs::remove_file(Path::new(&ballast)).unwrap();
+    fs::remove_file(&ballast).unwrap();
     // Where it has no room for its own log the server gives up, and is started again.
     if server.is_running() {
         assert!(matches!(&refused, StoreError::Unavailable(text) if text.contains("full")), "{refused}");

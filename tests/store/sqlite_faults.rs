@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -25,6 +25,25 @@ pub fn child(wrapper: &[&str], test: &str, path: &Path) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).args(["--exact", test, "--ignored", "--nocapture"]).env(CHILD, path).stdin(Stdio::null());
     command
+}
+
+/// Runs an ignored test whose temporary files are on a disk of this size of their own: that of its servers.
+pub fn on_small_disk(size: &str, test: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("mount -t tmpfs -o size={size},mode=1777 none \"$1\" && shift && exec \"$@\"");
+    let namespace = ["unshare", "--mount", "sh", "-c", &script, "sh", directory.path().to_str().unwrap()];
+    let mut command = child(&namespace, test, directory.path());
+    assert!(command.env("TMPDIR", directory.path()).status().unwrap().success());
+}
+
+/// Fills the disk of the temporary files but for so many bytes; the file that does.
+pub fn leave_room(bytes: usize) -> PathBuf {
+    let place = env::temp_dir();
+    let free = nix::sys::statvfs::statvfs(&place).unwrap();
+    let room = usize::try_from(free.blocks_available() * free.fragment_size()).unwrap();
+    let ballast = place.join("ballast");
+    fs::write(&ballast, vec![1; room - bytes]).unwrap();
+    ballast
 }
 
 #[track_caller]
