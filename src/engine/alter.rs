@@ -4,7 +4,7 @@ use super::{
     Inner,
     keeper::Handle,
     model::{Infrastructure, Vm, WorkKind},
-    removal::insist,
+    rounds::insist,
     transitions::Event,
 };
 use connectors::{Connector, ConnectorError, Resize};

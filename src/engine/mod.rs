@@ -40,6 +40,7 @@ mod refresh;
 mod removal;
 pub mod render;
 mod retention;
+mod rounds;
 mod rows;
 mod secrets;
 pub mod settings;

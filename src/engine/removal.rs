@@ -1,13 +1,10 @@
 //! Deleting machines and shared resources. A deletion is repeated with back-off while the cloud may still give way, and
 //! always ends.
 
-use super::{Inner, children::by_cloud, keeper::Handle, model::Infrastructure, transitions::Event};
-use connectors::{ConnectorError, ErrorClass};
+use super::{Inner, children::by_cloud, keeper::Handle, model::Infrastructure, rounds::persist, transitions::Event};
+use connectors::ErrorClass;
 use futures::{StreamExt, stream};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-
-/// Rounds of a call before it is given up, with waits of 1, 2, 4, ... seconds between them.
-const ROUNDS: u32 = 5;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Deletes machines and reports each.
 pub async fn delete(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, numbers: BTreeSet<u32>) {
@@ -78,45 +75,4 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
     }
     let result = if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) };
     handle.report(Event::SharedDeleted(result));
-}
-
-/// Deletes with [`insist`]; a missing thing is a success.
-pub(super) async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
-    inner: &Inner,
-    call: impl FnMut() -> F,
-) -> Result<(), ConnectorError> {
-    match insist(inner, call).await {
-        Err(error) if error.class == ErrorClass::NotFound => Ok(()),
-        result => result,
-    }
-}
-
-/// Repeats what may still succeed.
-pub(super) async fn insist<T, F: Future<Output = Result<T, ConnectorError>>>(
-    inner: &Inner,
-    call: impl FnMut() -> F,
-) -> Result<T, ConnectorError> {
-    repeat(inner, ErrorClass::is_final, call).await
-}
-
-/// Repeats what is not final.
-pub(super) async fn repeat<T, F: Future<Output = Result<T, ConnectorError>>>(
-    inner: &Inner,
-    is_final: impl Fn(ErrorClass) -> bool,
-    mut call: impl FnMut() -> F,
-) -> Result<T, ConnectorError> {
-    let mut round = 0;
-    loop {
-        let under_way = inner.cloud_call().await;
-        let result = call().await;
-        drop(under_way);
-        match result {
-            Err(error) if !is_final(error.class) && round + 1 < ROUNDS => {
-                tracing::warn!(%error, round, "the cloud failed, trying again");
-                tokio::time::sleep(Duration::from_secs(1 << round)).await;
-                round += 1;
-            }
-            result => return result,
-        }
-    }
 }

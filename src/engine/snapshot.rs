@@ -4,7 +4,7 @@ use super::{
     Inner,
     keeper::Handle,
     model::{Infrastructure, WorkKind},
-    removal::{persist, repeat},
+    rounds::{persist, repeat},
     transitions::{Event, SnapshotFailure},
 };
 use connectors::{Connector, ErrorClass, ImageIntent, ProviderId};

@@ -74,6 +74,24 @@ async fn machines_that_cannot_be_launched() {
     assert_eq!(server.delete(&path).await.status, 200);
 }
 
+/// What machines share is tried as often as they are: each try makes one of four networks and loses the reply, and three
+/// tries are what one attempt is worth.
+#[tokio::test]
+async fn networks_that_come_one_by_one() {
+    let server = Server::configured(RestSettings::default(), "MAX_VM_FAILS = 2").await;
+    let networks: String = (0..4).map(|number| format!("network net{number} ()\n")).collect();
+    let interface = |number: usize| format!("net_interface.{number}.connection = 'net{number}' and\n");
+    let interfaces: String = (0..4).map(interface).collect();
+    let document = format!(
+        "{networks}system node (\n{interfaces}disk.0.image.url = 'mock0://linux.for.ev.er/image1' and\n\
+         disk.0.os.name = 'linux' and disk.0.os.credentials.username = 'user' and disk.0.os.credentials.password = 'pass'\n)\n\
+         deploy node 1\n"
+    );
+    let created = server.request_on(Method::POST, "/infrastructures", "; lost_reply_rate = 1").body(document);
+    let created = Answer::of(created).await;
+    assert_eq!(created.status, 200, "{}", created.text);
+}
+
 #[tokio::test]
 async fn documents_that_no_cloud_can_serve() {
     let server = Server::start().await;

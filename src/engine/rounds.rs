@@ -1,0 +1,49 @@
+//! Calls to clouds that are repeated, round by round, while they may still succeed.
+
+use super::Inner;
+use connectors::{ConnectorError, ErrorClass};
+use std::time::Duration;
+
+/// Rounds of a call before it is given up, with waits of 1, 2, 4, ... seconds between them.
+const ROUNDS: u32 = 5;
+
+/// Deletes with [`insist`]; a missing thing is a success.
+pub(super) async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
+    inner: &Inner,
+    call: impl FnMut() -> F,
+) -> Result<(), ConnectorError> {
+    match insist(inner, call).await {
+        Err(error) if error.class == ErrorClass::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Repeats what may still succeed.
+pub(super) async fn insist<T, F: Future<Output = Result<T, ConnectorError>>>(
+    inner: &Inner,
+    call: impl FnMut() -> F,
+) -> Result<T, ConnectorError> {
+    repeat(inner, ErrorClass::is_final, call).await
+}
+
+/// Repeats what is not final.
+pub(super) async fn repeat<T, F: Future<Output = Result<T, ConnectorError>>>(
+    inner: &Inner,
+    is_final: impl Fn(ErrorClass) -> bool,
+    mut call: impl FnMut() -> F,
+) -> Result<T, ConnectorError> {
+    let mut round = 0;
+    loop {
+        let under_way = inner.cloud_call().await;
+        let result = call().await;
+        drop(under_way);
+        match result {
+            Err(error) if !is_final(error.class) && round + 1 < ROUNDS => {
+                tracing::warn!(%error, round, "the cloud failed, trying again");
+                tokio::time::sleep(Duration::from_secs(1 << round)).await;
+                round += 1;
+            }
+            result => return result,
+        }
+    }
+}
