@@ -1,4 +1,4 @@
-//! One credential line that names a cloud (spec/connectors-a.md, 2.1).
+//! One credential line that names a cloud (docs/spec/connectors.md, 2.1).
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The behaviour that every connector owes the daemon (spec/connectors-a.md, 13), as cases to run against a cloud at
+//! The behaviour that every connector owes the daemon (docs/spec/connectors.md, 13), as cases to run against a cloud at
 //! hand. A case panics with what went wrong, uses infrastructures of its own and leaves nothing behind.
 //!
 //! Faults are put between the daemon and the cloud by layers, so they need no help from the cloud: see [`LoseReplies`]

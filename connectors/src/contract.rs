@@ -1,4 +1,4 @@
-//! The contract between the daemon and a cloud (spec/connectors-a.md, 1).
+//! The contract between the daemon and a cloud (docs/spec/connectors.md, 1).
 
 use crate::{error::ConnectorError, user_data::UserData};
 use async_trait::async_trait;

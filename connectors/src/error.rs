@@ -1,4 +1,4 @@
-//! The error taxonomy of clouds (spec/connectors-a.md, 1.5).
+//! The error taxonomy of clouds (docs/spec/connectors.md, 1.5).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which addresses are private (spec/connectors-a.md, 2.8).
+//! Which addresses are private (docs/spec/connectors.md, 2.8).
 
 use ipnetwork::IpNetwork;
 use std::{net::IpAddr, str::FromStr};

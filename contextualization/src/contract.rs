@@ -68,7 +68,7 @@ impl std::fmt::Debug for KeyPair {
     }
 }
 
-/// Options of `im.cfg` that concern contextualization (spec/contextualization.md 1.18 and 6.13).
+/// Options of `im.cfg` that concern contextualization (docs/spec/contextualization.md 1.18 and 6.13).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// REMOTE_CONF_DIR

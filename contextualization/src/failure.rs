@@ -1,4 +1,4 @@
-//! Why a machine is not configured: in its log, and over the API (spec/contextualization.md 6.10).
+//! Why a machine is not configured: in its log, and over the API (docs/spec/contextualization.md 6.10).
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

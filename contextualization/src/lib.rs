@@ -1,4 +1,4 @@
-//! From running machines to configured machines, with Ansible over SSH (spec/contextualization.md).
+//! From running machines to configured machines, with Ansible over SSH (docs/spec/contextualization.md).
 //!
 //! User recipes are hostile input: they run on the user's machines, never on the daemon's host.
 //!

@@ -1,4 +1,4 @@
-//! From the credential items that name new owners of an infrastructure to identities (spec/api.md 6.4).
+//! From the credential items that name new owners of an infrastructure to identities (docs/spec/api.md 6.4).
 
 use crate::{
     auth::{Authenticator, Identity, Item},

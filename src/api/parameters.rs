@@ -30,7 +30,7 @@ pub(super) fn day(text: &str, name: &str) -> Result<Option<NaiveDate>, Incorrect
     day.map(Some).map_err(|_| IncorrectParameter::Day(name.to_owned()))
 }
 
-/// The truth value of a word, none if it is another word (spec/api.md 0 and 10.1).
+/// The truth value of a word, none if it is another word (docs/spec/api.md 0 and 10.1).
 pub(super) fn truth(word: &str) -> Option<bool> {
     let is = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
     if is(&["yes", "true", "1", "on", "t", "y"]) {

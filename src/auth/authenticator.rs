@@ -1,4 +1,4 @@
-//! Whether credentials are valid, and whose they are (spec/api.md 1.6).
+//! Whether credentials are valid, and whose they are (docs/spec/api.md 1.6).
 
 use super::{AuthError, Caller, Credentials, Identity, Item, parse_header, scoped, users::UserFile};
 use crate::config::{AdminUser, Config};

@@ -1,4 +1,4 @@
-//! The clouds among the credential items (spec/api.md 1.5, spec/connectors-a.md 2.1).
+//! The clouds among the credential items (docs/spec/api.md 1.5, docs/spec/connectors.md 2.1).
 
 use super::{AuthError, Credentials, Item};
 use connectors::account::{CloudAccount, Endpoint};

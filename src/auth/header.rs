@@ -1,4 +1,4 @@
-//! From the `Authorization` header (or a list of structs) to credential items (spec/api.md 1.1 to 1.5).
+//! From the `Authorization` header (or a list of structs) to credential items (docs/spec/api.md 1.1 to 1.5).
 //!
 //! The line form is `key = value; key = value\nkey = value`, where `\n` is those two characters. A value with `;`, or
 //! with blanks at its ends, is put in `'` or `"`; everything after the first `=` is the value, so that no password is

@@ -101,7 +101,7 @@ impl Caller {
         self.identities.iter().any(|who| !who.username.starts_with(scoped::USER_PREFIX))
     }
 
-    /// Whether the caller may use something owned by `owners` (spec/api.md 1.10).
+    /// Whether the caller may use something owned by `owners` (docs/spec/api.md 1.10).
     #[must_use]
     pub fn may_access(&self, owners: &[Identity]) -> bool {
         self.admin

@@ -1,4 +1,4 @@
-//! The file of users (`USER_DB`, spec/api.md 1.6), read again whenever it changes.
+//! The file of users (`USER_DB`, docs/spec/api.md 1.6), read again whenever it changes.
 
 use super::authenticator::equal;
 use crate::config::Secret;

@@ -101,7 +101,7 @@ fn failure(phase: &str, error: &RadlError, format: ErrorFormat) -> Answer {
     }
 }
 
-/// JSON with sorted keys, two-space indent and everything outside ASCII escaped (spec/radl.md 14).
+/// JSON with sorted keys, two-space indent and everything outside ASCII escaped (docs/spec/radl.md 14).
 fn dump(value: &Value) -> String {
     let mut value = value.clone();
     value.sort_all_objects();

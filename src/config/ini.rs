@@ -1,4 +1,4 @@
-//! The INI dialect of `im.cfg` (spec/api.md 8.1): what Python's configparser reads, with the line of every option.
+//! The INI dialect of `im.cfg` (docs/spec/api.md 8.1): what Python's configparser reads, with the line of every option.
 //!
 //! `name = value` or `name: value`; names in any letter case; `#` and `;` start comments of a whole line only, so values
 //! may hold them; quotes are part of the value; an indented line goes on with the value before it; `%%` means `%`.

@@ -1,4 +1,4 @@
-//! The configuration: `im.cfg` in its usual places, overridden by `IM_*` environment variables (spec/api.md 8).
+//! The configuration: `im.cfg` in its usual places, overridden by `IM_*` environment variables (docs/spec/api.md 8).
 //!
 //! | module | subject |
 //! |---|---|
@@ -210,7 +210,7 @@ fn take_file(path: &Path, text: &str, given: &mut GivenOptions, report: &mut Rep
 }
 
 /// `IM_<OPTION>` sets an option of `[im]`, `IM_<SECTION>_<OPTION>` one of another section;
-/// `IM_SINGLE_SITE_ONE_HOST` sets several (spec/api.md 8.1).
+/// `IM_SINGLE_SITE_ONE_HOST` sets several (docs/spec/api.md 8.1).
 fn take_environment(environment: &[(String, String)], given: &mut GivenOptions, report: &mut Report) {
     let mut set = |section, key, name: &str, text: String| {
         given.insert((section, key), Given { text, place: format!("environment variable {name}") });

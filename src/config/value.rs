@@ -83,7 +83,7 @@ macro_rules! words {
 }
 
 words! {
-    /// `BOOT_MODE`: which operations are allowed (spec/api.md 4.8).
+    /// `BOOT_MODE`: which operations are allowed (docs/spec/api.md 4.8).
     BootMode: "0 (everything), 1 (read only) or 2 (read and delete)" {
         /// Everything.
         Normal = "0",

@@ -1,4 +1,4 @@
-//! Images and limits of the caller's own clouds (spec/api.md 6.3).
+//! Images and limits of the caller's own clouds (docs/spec/api.md 6.3).
 
 use super::{Engine, error::OperationError};
 use crate::auth::Caller;

@@ -1,4 +1,4 @@
-//! What a document would use, without using it (spec/api.md 6.2).
+//! What a document would use, without using it (docs/spec/api.md 6.2).
 
 use super::{Engine, error::OperationError, model::CloudRef, model::Infrastructure, placement};
 use crate::auth::Caller;

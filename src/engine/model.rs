@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-/// State of a machine or an infrastructure, with the names of the wire (spec/api.md 4.1).
+/// State of a machine or an infrastructure, with the names of the wire (docs/spec/api.md 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]

@@ -169,7 +169,7 @@ impl Engine {
         infrastructure.radl.without_internal()
     }
 
-    /// The log: the infrastructure's header, then every machine's unless `header_only` (spec/api.md 5.5).
+    /// The log: the infrastructure's header, then every machine's unless `header_only` (docs/spec/api.md 5.5).
     ///
     /// # Errors
     /// As [`Engine::infrastructure`], and the store.

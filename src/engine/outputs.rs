@@ -1,4 +1,4 @@
-//! Outputs of the TOSCA document that an infrastructure came with (spec/api.md 5.7). Those that say a value have it; the
+//! Outputs of the TOSCA document that an infrastructure came with (docs/spec/api.md 5.7). Those that say a value have it; the
 //! functions of TOSCA are not evaluated in this version.
 
 use super::{OperationError, model::Infrastructure};

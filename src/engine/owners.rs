@@ -1,4 +1,4 @@
-//! Who an infrastructure belongs to (spec/api.md 6.4).
+//! Who an infrastructure belongs to (docs/spec/api.md 6.4).
 
 use super::{
     Engine,

@@ -1,4 +1,4 @@
-//! Choosing a cloud for every machine of a document (spec/radl.md 16): candidates of each cloud, their scores, groups of
+//! Choosing a cloud for every machine of a document (docs/spec/radl.md 16): candidates of each cloud, their scores, groups of
 //! machines that must stay together, and the best cloud for each group.
 
 use super::{

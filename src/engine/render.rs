@@ -10,7 +10,7 @@ use serde::Serialize;
 const LAUNCH_HINT: &str =
     "Read why the cloud refused the machine, change the document or the cloud's quota, add it again.";
 
-/// A line of the infrastructure's log: local time to the microsecond, text, newline (spec/api.md 5.5).
+/// A line of the infrastructure's log: local time to the microsecond, text, newline (docs/spec/api.md 5.5).
 #[must_use]
 pub fn log_line(at: i64, text: &str) -> String {
     let time = DateTime::from_timestamp_micros(at).unwrap_or_default().with_timezone(&Local);

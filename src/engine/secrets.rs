@@ -2,7 +2,7 @@
 
 use rand::{Rng, TryRngCore, distr::Alphanumeric, rngs::OsRng};
 
-/// Letters and digits of a password (spec/contextualization.md 1.2).
+/// Letters and digits of a password (docs/spec/contextualization.md 1.2).
 const LENGTH: usize = 8;
 
 /// A password of letters and digits for a machine, from the system's random generator. There is a capital, a small letter

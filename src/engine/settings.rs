@@ -60,7 +60,7 @@ pub enum ExposedAuth {
     None,
 }
 
-/// What the daemon may be asked to do (spec/api.md 4.8).
+/// What the daemon may be asked to do (docs/spec/api.md 4.8).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BootMode {
     /// Everything.

@@ -1,4 +1,4 @@
-//! The states the outside sees, derived from the model (spec/api.md 4.2 and 4.3).
+//! The states the outside sees, derived from the model (docs/spec/api.md 4.2 and 4.3).
 
 use super::model::{Infrastructure, Lifecycle, State, Vm};
 use connectors::PowerState;

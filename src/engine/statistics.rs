@@ -1,4 +1,4 @@
-//! What was used when (spec/api.md 6.1): one row per infrastructure, deleted ones too.
+//! What was used when (docs/spec/api.md 6.1): one row per infrastructure, deleted ones too.
 
 use super::{
     Engine,

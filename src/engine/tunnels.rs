@@ -1,4 +1,4 @@
-//! Reverse tunnels: how a machine that the master cannot reach brings its SSH there (spec/api.md 2.8).
+//! Reverse tunnels: how a machine that the master cannot reach brings its SSH there (docs/spec/api.md 2.8).
 //!
 //! At its first boot the machine fetches a script with a token that is good for nothing else. The script makes a key pair
 //! and shows its public half: the first one that comes with the token is the machine's, another one is refused. Then it

@@ -1,4 +1,4 @@
-//! Who is calling: forms of the header, files of users, administrators, the modes of tokens (spec/api.md 1), in both APIs.
+//! Who is calling: forms of the header, files of users, administrators, the modes of tokens (docs/spec/api.md 1), in both APIs.
 
 use crate::{
     support::{Answer, Server, document},

@@ -1,4 +1,4 @@
-//! Clouds of the caller, and what a document would use of them (spec/api.md 6.2 and 6.3).
+//! Clouds of the caller, and what a document would use of them (docs/spec/api.md 6.2 and 6.3).
 
 use crate::support::{Answer, Server};
 use reqwest::{Method, header};

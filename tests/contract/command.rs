@@ -1,4 +1,4 @@
-//! The command of reverse tunnels: what a machine may ask with its own token (spec/api.md 2.8). That a tunnel carries a
+//! The command of reverse tunnels: what a machine may ask with its own token (docs/spec/api.md 2.8). That a tunnel carries a
 //! contextualization is a test of the daemon as a whole.
 
 use crate::support::{Answer, STRANGER, Server};

@@ -1,5 +1,5 @@
 //! Refusals: credentials, media types, parameters, documents, and what this version does not offer
-//! (spec/api.md 1.11, 2.2 to 2.5).
+//! (docs/spec/api.md 1.11, 2.2 to 2.5).
 
 use crate::support::{Answer, Server, USER, document};
 use reqwest::{Method, header};

@@ -1,4 +1,4 @@
-//! Export and import (spec/api.md 5.6).
+//! Export and import (docs/spec/api.md 5.6).
 
 use crate::support::{Answer, STRANGER, Server, document};
 use reqwest::{Method, header};

@@ -1,4 +1,4 @@
-//! Holes of the reference (spec/api.md 9): each is tried in both APIs, and refused.
+//! Holes of the reference (docs/spec/api.md 9): each is tried in both APIs, and refused.
 
 use crate::{
     support::{Answer, STRANGER, Server, USER},

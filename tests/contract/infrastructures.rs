@@ -1,4 +1,4 @@
-//! Infrastructures and their properties (spec/api.md 2.7).
+//! Infrastructures and their properties (docs/spec/api.md 2.7).
 
 use crate::support::{Answer, STRANGER, Server, document};
 use reqwest::{Method, header};

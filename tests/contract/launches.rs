@@ -1,4 +1,4 @@
-//! Launches that fail or last, and the modes of the daemon (spec/api.md 4.4, 4.6, 4.8).
+//! Launches that fail or last, and the modes of the daemon (docs/spec/api.md 4.4, 4.6, 4.8).
 
 use crate::{
     support::{Answer, STRANGER, Server, document},

@@ -1,4 +1,4 @@
-//! Owners of infrastructures (spec/api.md 6.4).
+//! Owners of infrastructures (docs/spec/api.md 6.4).
 
 use crate::support::{Answer, STRANGER, Server, USER};
 use reqwest::{Method, header};

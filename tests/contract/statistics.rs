@@ -1,4 +1,4 @@
-//! Statistics (spec/api.md 6.1).
+//! Statistics (docs/spec/api.md 6.1).
 
 use crate::support::{Answer, STRANGER, Server};
 use reqwest::{Method, header};

@@ -1,4 +1,4 @@
-//! HTTP itself: methods, paths, limits, addresses behind proxies, CORS, shutdown (spec/api.md 2.1, 2.6).
+//! HTTP itself: methods, paths, limits, addresses behind proxies, CORS, shutdown (docs/spec/api.md 2.1, 2.6).
 
 use crate::support::{Answer, Server, USER, document};
 use imd::api::rest::RestSettings;

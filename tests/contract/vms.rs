@@ -1,4 +1,4 @@
-//! Virtual machines and their properties (spec/api.md 2.7 and 5).
+//! Virtual machines and their properties (docs/spec/api.md 2.7 and 5).
 
 use crate::support::{Answer, Server};
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! A client of XML-RPC, and what its tests share (spec/api.md 3).
+//! A client of XML-RPC, and what its tests share (docs/spec/api.md 3).
 
 use crate::support::{Answer, Server};
 use dxr::{FaultResponse, MethodCall, MethodResponse, Value};

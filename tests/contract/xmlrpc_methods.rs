@@ -1,4 +1,4 @@
-//! Every method of XML-RPC, with the forms of arguments that clients use (spec/api.md 3.2).
+//! Every method of XML-RPC, with the forms of arguments that clients use (docs/spec/api.md 3.2).
 
 use crate::{
     support::{Apis, Server, document},

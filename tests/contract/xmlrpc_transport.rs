@@ -1,4 +1,4 @@
-//! XML-RPC below the methods: faults, paths, compression, bounds, versions of HTTP, encryption (spec/api.md 3.1).
+//! XML-RPC below the methods: faults, paths, compression, bounds, versions of HTTP, encryption (docs/spec/api.md 3.1).
 
 use crate::{
     support::{Answer, Apis, Server, document, exchange},

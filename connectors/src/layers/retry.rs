@@ -1,4 +1,4 @@
-//! Layer: repeats a failed call as its error class allows (spec/connectors-a.md, 1.5).
+//! Layer: repeats a failed call as its error class allows (docs/spec/connectors.md, 1.5).
 
 use super::{Call, Layer, Next, Operation, Reply};
 use crate::{ConnectorError, ErrorClass};

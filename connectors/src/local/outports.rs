@@ -1,4 +1,4 @@
-//! The `outports` of a network (spec/connectors-a.md, 2.9) as openings of a packet filter.
+//! The `outports` of a network (docs/spec/connectors.md, 2.9) as openings of a packet filter.
 
 use crate::error::{ConnectorError, ErrorClass};
 use ipnetwork::Ipv4Network;

@@ -1,4 +1,4 @@
-//! User data: what cloud-init does at the first boot of a machine (spec/connectors-a.md, 2.14).
+//! User data: what cloud-init does at the first boot of a machine (docs/spec/connectors.md, 2.14).
 //!
 //! The engine says what is wanted ([`UserData`], part of the intent); a connector, which knows the login, makes the text
 //! of it ([`UserData::text`]) and hands that to its cloud.

@@ -1,4 +1,4 @@
-//! User data by the rules of spec/connectors-a.md 2.14 and its example (17).
+//! User data by the rules of docs/spec/connectors.md 2.14 and its example (17).
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -47,7 +47,7 @@ impl From<InvalidProxy> for VmError {
     }
 }
 
-/// The end of the message `Error Waiting the Master VM to have the SSH active: ...` (spec/contextualization.md 1.8).
+/// The end of the message `Error Waiting the Master VM to have the SSH active: ...` (docs/spec/contextualization.md 1.8).
 #[must_use]
 pub fn wait_text(error: &VmError, ip: &str) -> String {
     match error.code {

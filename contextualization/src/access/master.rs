@@ -1,4 +1,4 @@
-//! Which machine Ansible runs on (spec/contextualization.md 1.7).
+//! Which machine Ansible runs on (docs/spec/contextualization.md 1.7).
 
 use super::addresses::{on_public_network, private_ip, proxied_network, public_ip, system};
 use crate::contract::{VmFacts, VmPower};

@@ -1,5 +1,5 @@
 //! The access phase: the daemon logs in to every machine once, learns what it is, authorizes the infrastructure's key
-//! and installs new credentials (spec/contextualization.md 1.7 to 1.9 and 6.3).
+//! and installs new credentials (docs/spec/contextualization.md 1.7 to 1.9 and 6.3).
 //!
 //! Workers are reached through the master's one connection, so that their first passwords and keys never touch the
 //! master. One machine that fails does not disturb the others.

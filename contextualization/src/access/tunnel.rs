@@ -1,5 +1,5 @@
 //! Reverse tunnels: a machine that the master cannot reach brings a port for its SSH to the master
-//! (spec/contextualization.md 1.16).
+//! (docs/spec/contextualization.md 1.16).
 //!
 //! The machine makes the key of its tunnel by itself, so that no private key travels. On the master that key opens one
 //! port for listening on the loopback address, and no shell, command or connection.

@@ -1,4 +1,4 @@
-//! Windows machines: does WinRM answer, and the change of the password (spec/contextualization.md 1.8, 1.9).
+//! Windows machines: does WinRM answer, and the change of the password (docs/spec/contextualization.md 1.8, 1.9).
 
 use super::{
     AccessSettings,

@@ -1,4 +1,4 @@
-//! Bringing Ansible to the master (spec/contextualization.md 6.6): what is there from us, what somebody else installed,
+//! Bringing Ansible to the master (docs/spec/contextualization.md 6.6): what is there from us, what somebody else installed,
 //! an offline bundle, or a package index.
 //!
 //! | module | subject |

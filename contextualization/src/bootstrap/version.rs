@@ -1,4 +1,4 @@
-//! Which version of Ansible is wished for (spec/contextualization.md 6.6). Pure.
+//! Which version of Ansible is wished for (docs/spec/contextualization.md 6.6). Pure.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The state machine of a contextualization (spec/contextualization.md 6.3): waits, chooses the master, brings Ansible
+//! The state machine of a contextualization (docs/spec/contextualization.md 6.3): waits, chooses the master, brings Ansible
 //! there, opens the doors of the other machines, runs the playbooks, records every step.
 //!
 //! | module | subject |

@@ -92,7 +92,7 @@ pub struct ControlRecord {
     pub runtime: Option<Runtime>,
 }
 
-/// Phases of a contextualization (spec/contextualization.md 6.3).
+/// Phases of a contextualization (docs/spec/contextualization.md 6.3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {

@@ -1,5 +1,5 @@
 //! Roles and collections that a document asks for: `ansible.roles.X`, `ansible.modules.X` (the old word for roles) and
-//! `ansible.collections.X` among the applications of a system (spec/contextualization.md 1.15, 2.5, 5.4 SR5).
+//! `ansible.collections.X` among the applications of a system (docs/spec/contextualization.md 1.15, 2.5, 5.4 SR5).
 //!
 //! | module | subject |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Lines of a run's journal (spec/contextualization.md 6.7). They come from the tenant's machine: nothing in them is
+//! Lines of a run's journal (docs/spec/contextualization.md 6.7). They come from the tenant's machine: nothing in them is
 //! trusted.
 
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! The look of the log: Ansible's classic output (spec/contextualization.md 1.21), control characters escaped, secrets
+//! The look of the log: Ansible's classic output (docs/spec/contextualization.md 1.21), control characters escaped, secrets
 //! masked.
 
 use serde::Serialize;

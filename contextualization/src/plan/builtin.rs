@@ -1,5 +1,5 @@
 //! The built-in playbook: basic for every machine, then address translation, disks and applications of systems
-//! (spec/contextualization.md 2.2, 2.3, 2.8, 6.12). Needs `ansible.builtin` only.
+//! (docs/spec/contextualization.md 2.2, 2.3, 2.8, 6.12). Needs `ansible.builtin` only.
 
 use super::names;
 use crate::{

@@ -1,4 +1,4 @@
-//! `ansible.cfg` and `known_hosts` of a conf dir (spec/contextualization.md 1.10, 5.4 SR8).
+//! `ansible.cfg` and `known_hosts` of a conf dir (docs/spec/contextualization.md 1.10, 5.4 SR8).
 
 use super::inventory::Host;
 use std::collections::BTreeMap;

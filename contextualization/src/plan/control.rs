@@ -1,5 +1,5 @@
 //! Where Ansible runs for a machine: on the master, or on a host that the document declares in an `ansible` section
-//! (spec/contextualization.md 1.10).
+//! (docs/spec/contextualization.md 1.10).
 
 use crate::contract::VmFacts;
 use radl::{AnsibleHost, Radl};

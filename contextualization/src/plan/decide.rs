@@ -1,4 +1,4 @@
-//! Deciding: is there anything to do, for which machines, and in which steps (spec/contextualization.md 1.3, 1.4).
+//! Deciding: is there anything to do, for which machines, and in which steps (docs/spec/contextualization.md 1.3, 1.4).
 
 use crate::{access::master::takes_part, contract::VmFacts};
 use indexmap::IndexMap;

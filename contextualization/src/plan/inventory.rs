@@ -1,4 +1,4 @@
-//! Inventory, variables and host table (spec/contextualization.md 1.12, 1.13).
+//! Inventory, variables and host table (docs/spec/contextualization.md 1.12, 1.13).
 
 use super::{
     Sources,

@@ -1,4 +1,4 @@
-//! Names: of machines, and of files and groups made from ids that a tenant chose (spec/contextualization.md 1.12, 5.4).
+//! Names: of machines, and of files and groups made from ids that a tenant chose (docs/spec/contextualization.md 1.12, 5.4).
 
 use crate::contract::{Settings, VmFacts};
 use std::fmt::Write;

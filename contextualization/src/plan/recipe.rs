@@ -1,4 +1,4 @@
-//! User recipes: the daemon's header merged into each play (spec/contextualization.md 1.14, 6.4, 6.5).
+//! User recipes: the daemon's header merged into each play (docs/spec/contextualization.md 1.14, 6.4, 6.5).
 
 use crate::yaml::{self, Kind, Node};
 use radl::yaml::VAULT;

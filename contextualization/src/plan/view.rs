@@ -1,4 +1,4 @@
-//! The document as recipes see it: IM_INFRASTRUCTURE_RADL (spec/contextualization.md 1.12).
+//! The document as recipes see it: IM_INFRASTRUCTURE_RADL (docs/spec/contextualization.md 1.12).
 
 use radl::{Features, Radl};
 
@@ -14,7 +14,7 @@ pub fn infrastructure_radl(radl: &Radl, expose_secrets: bool) -> serde_json::Val
     radl.inventory_json()
 }
 
-/// Removes what nobody but the daemon needs to know (spec/contextualization.md 5.4, SR9).
+/// Removes what nobody but the daemon needs to know (docs/spec/contextualization.md 5.4, SR9).
 fn strip(features: &mut Features) {
     let secret = |name: &str| {
         let credential = name.contains("credentials.") && !name.ends_with(".username");

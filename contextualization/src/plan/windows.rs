@@ -1,4 +1,4 @@
-//! Windows machines: how Ansible connects to them, and the built-in playbook (spec/contextualization.md 1.12, 2.3).
+//! Windows machines: how Ansible connects to them, and the built-in playbook (docs/spec/contextualization.md 1.12, 2.3).
 
 use crate::yaml::{self, Node, YamlError};
 

@@ -1,4 +1,4 @@
-//! How many connections the daemon holds and how fast it opens them (spec/contextualization.md 6.11).
+//! How many connections the daemon holds and how fast it opens them (docs/spec/contextualization.md 6.11).
 
 use super::{Endpoint, KeepAlive, Request, SshError, SshSession};
 use std::{

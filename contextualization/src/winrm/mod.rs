@@ -1,6 +1,6 @@
 //! Windows Remote Management as far as the access phase needs it: does a machine answer, is a password right, set another
 //! one. HTTPS with basic authentication through the master's SSH connection, so that first passwords never touch the
-//! master; certificates are self-signed and not checked (spec/contextualization.md 1.12).
+//! master; certificates are self-signed and not checked (docs/spec/contextualization.md 1.12).
 //!
 //! | module | subject |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! Whole contextualizations: the driver, real sshd nodes, the offline bundle, real Ansible. Needs root.
 //!
 //! Support is in `lab` (nodes), `journal` (what the outside sees) and `documents` (documents, jobs); the other modules are
-//! tests by subject, named after the groups of cases of spec/contextualization.md, section 7.
+//! tests by subject, named after the groups of cases of docs/spec/contextualization.md, section 7.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod ansible_hosts;

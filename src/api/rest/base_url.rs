@@ -1,4 +1,4 @@
-//! The external address of the service, as the client of a request sees it (spec/api.md 2.6): pure.
+//! The external address of the service, as the client of a request sees it (docs/spec/api.md 2.6): pure.
 
 use warp::http::{HeaderMap, header::HOST};
 

@@ -1,4 +1,4 @@
-//! Images and limits of the caller's clouds (spec/api.md 6.3): JSON only.
+//! Images and limits of the caller's clouds (docs/spec/api.md 6.3): JSON only.
 
 use super::{
     error::Failure,

@@ -1,4 +1,4 @@
-//! The one place that says how a failure looks on the wire: status, prefix and body (spec/api.md 2.4 and 2.5).
+//! The one place that says how a failure looks on the wire: status, prefix and body (docs/spec/api.md 2.4 and 2.5).
 
 use super::{
     negotiation::{UnsupportedMedia, mentions},

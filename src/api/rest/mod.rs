@@ -10,7 +10,7 @@
 //! | `openapi` | the description of the API |
 //! | `infrastructures`, `vms`, `clouds`, `statistics`, `events`, `version`, `health`, `metrics` | one resource each |
 //!
-//! The wire is described in spec/api.md; where a resource departs from it, its module says so.
+//! The wire is described in docs/spec/api.md; where a resource departs from it, its module says so.
 
 mod base_url;
 mod clouds;

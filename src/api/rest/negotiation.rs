@@ -1,4 +1,4 @@
-//! Media types of requests and answers (spec/api.md 2.2 and 2.3): pure, and decided before anything is done.
+//! Media types of requests and answers (docs/spec/api.md 2.2 and 2.3): pure, and decided before anything is done.
 
 use crate::api::document::DocumentKind;
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Query parameters: the first value of a name counts; truth values are words (spec/api.md 0 and 10.1).
+//! Query parameters: the first value of a name counts; truth values are words (docs/spec/api.md 0 and 10.1).
 
 use crate::api::parameters::{IncorrectParameter, truth};
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! Bodies of successes: always 200, content types without a character set (spec/api.md 2.2).
+//! Bodies of successes: always 200, content types without a character set (docs/spec/api.md 2.2).
 
 use super::{
     json,

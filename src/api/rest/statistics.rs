@@ -1,4 +1,4 @@
-//! Statistics (spec/api.md 6.1), as JSON or CSV.
+//! Statistics (docs/spec/api.md 6.1), as JSON or CSV.
 
 use super::{
     error::Failure,

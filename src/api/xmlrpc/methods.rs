@@ -1,4 +1,4 @@
-//! The table of methods: names, parameters, operations (spec/api.md 3.2).
+//! The table of methods: names, parameters, operations (docs/spec/api.md 3.2).
 
 use super::fault::{self, Failure};
 use dxr::Value;

@@ -11,7 +11,7 @@
 //! | `infrastructures`, `vms`, `clouds`, `statistics` | one kind of resource each |
 //! | `metrics` | calls, counted |
 //!
-//! The wire is described in spec/api.md 3. Results are pairs of success and value or message; a fault says that there was
+//! The wire is described in docs/spec/api.md 3. Results are pairs of success and value or message; a fault says that there was
 //! no call. Where the reference answers well-formed calls with faults (nil, integers of more than 31 bits) the answer here
 //! is a pair: see `values` and `arguments`.
 

@@ -1,4 +1,4 @@
-//! From connections to calls: paths, methods, bodies and their compression (spec/api.md 3.1).
+//! From connections to calls: paths, methods, bodies and their compression (docs/spec/api.md 3.1).
 
 use super::{Shared, XmlRpcState, dispatch, metrics::Metrics};
 use crate::api::http::{

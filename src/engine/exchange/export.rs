@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 impl Engine {
-    /// The infrastructure as the document that the reference exports (spec/api.md 5.6), with everything its owner may see,
+    /// The infrastructure as the document that the reference exports (docs/spec/api.md 5.6), with everything its owner may see,
     /// secrets of machines among it; owners are named without their passwords, which are not kept. With `delete` the
     /// infrastructure is given away: it is forgotten here, its machines go on.
     ///

@@ -53,7 +53,7 @@ impl Engine {
         let id = draft.model.id.clone();
         let stored = self.inner.store.load(&id).await?.ok_or_else(existing)?;
         let (former, _) = rows::model(&stored)?;
-        // Whose it was is asked, so that nobody takes the place of somebody else's (spec/api.md 9, D-04).
+        // Whose it was is asked, so that nobody takes the place of somebody else's (docs/spec/api.md 9, D-04).
         let fits = former.deleted && caller.may_access(&former.owners) && former.vms.len() <= draft.model.vms.len();
         if !fits {
             return Err(existing());

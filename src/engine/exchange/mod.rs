@@ -1,4 +1,4 @@
-//! Infrastructures in the form of the reference's export (spec/api.md 5.6), out and in.
+//! Infrastructures in the form of the reference's export (docs/spec/api.md 5.6), out and in.
 //!
 //! | module | subject |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The document of an exported infrastructure, which is also what the reference stores (spec/api.md 5.6 and 7.3). Older
+//! The document of an exported infrastructure, which is also what the reference stores (docs/spec/api.md 5.6 and 7.3). Older
 //! writers kept parts of it as JSON texts inside; missing fields have their defaults, unknown ones of machines are kept.
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};

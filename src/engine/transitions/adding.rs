@@ -270,7 +270,7 @@ fn participants(model: &Infrastructure) -> BTreeSet<u32> {
     if decision.enabled { decision.participants } else { BTreeSet::new() }
 }
 
-/// A machine that logs in with the password of its image gets one of its own (spec/radl.md 15, AddResource 7).
+/// A machine that logs in with the password of its image gets one of its own (docs/spec/radl.md 15, AddResource 7).
 fn give_new_password(draft: &mut Draft, number: u32) {
     let Some(vm) = draft.model.vm(number) else { return };
     let Some(system) = vm.info.systems.first() else { return };

@@ -1,4 +1,4 @@
-//! Databases of the reference: one table or collection, `inf_list`, with a JSON document per infrastructure (spec/api.md 7).
+//! Databases of the reference: one table or collection, `inf_list`, with a JSON document per infrastructure (docs/spec/api.md 7).
 
 mod mongo;
 mod mysql;

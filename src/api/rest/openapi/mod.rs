@@ -1,4 +1,4 @@
-//! The description of the API (OpenAPI 3.0, spec/api.md 6.5), made from the table of routes: a document for programs and a
+//! The description of the API (OpenAPI 3.0, docs/spec/api.md 6.5), made from the table of routes: a document for programs and a
 //! page for people.
 //!
 //! | module | subject |
