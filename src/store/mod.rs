@@ -5,7 +5,9 @@
 
 mod change;
 pub mod leases;
+#[cfg(feature = "mongodb")]
 mod mongo;
+#[cfg(feature = "mysql")]
 mod mysql;
 mod open;
 pub mod purge;

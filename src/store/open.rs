@@ -1,6 +1,10 @@
 //! From a `DATA_DB` URL to a store.
 
-use super::{Keyring, Store, StoreError, mongo::MongoStore, mysql::MysqlStore, sqlite::SqliteStore};
+#[cfg(feature = "mongodb")]
+use super::mongo::MongoStore;
+#[cfg(feature = "mysql")]
+use super::mysql::MysqlStore;
+use super::{Keyring, Store, StoreError, sqlite::SqliteStore};
 use percent_encoding::percent_decode_str;
 use std::{path::PathBuf, sync::Arc};
 
@@ -9,7 +13,9 @@ use std::{path::PathBuf, sync::Arc};
 enum Location {
     Memory,
     File { path: PathBuf, shared: bool },
+    #[cfg(feature = "mysql")]
     Mysql,
+    #[cfg(feature = "mongodb")]
     Mongo,
 }
 
@@ -27,7 +33,9 @@ pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, St
     Ok(match locate(url)? {
         Location::Memory => Arc::new(SqliteStore::in_memory(keyring)?),
         Location::File { path, shared } => Arc::new(SqliteStore::at(&path, shared, keyring)?),
+        #[cfg(feature = "mysql")]
         Location::Mysql => Arc::new(MysqlStore::open(url, keyring, true).await?),
+        #[cfg(feature = "mongodb")]
         Location::Mongo => Arc::new(MongoStore::open(url, keyring, true).await?),
     })
 }
@@ -42,7 +50,9 @@ pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Sto
             return Err(StoreError::Unavailable("DATA_DB is in the memory of the daemon".to_owned()));
         }
         Location::File { path, .. } => Arc::new(SqliteStore::beside(&path, keyring)?),
+        #[cfg(feature = "mysql")]
         Location::Mysql => Arc::new(MysqlStore::open(url, keyring, false).await?),
+        #[cfg(feature = "mongodb")]
         Location::Mongo => Arc::new(MongoStore::open(url, keyring, false).await?),
     })
 }
@@ -54,7 +64,9 @@ pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Sto
 pub fn check_url(url: &str) -> Result<(), StoreError> {
     match locate(url)? {
         Location::Memory | Location::File { .. } => Ok(()),
+        #[cfg(feature = "mysql")]
         Location::Mysql => MysqlStore::check_url(url),
+        #[cfg(feature = "mongodb")]
         Location::Mongo => MongoStore::check_url(url),
     }
 }
@@ -97,7 +109,9 @@ fn locate(url: &str) -> Result<Location, StoreError> {
                 Err(_) => return refused("the path in DATA_DB is not UTF-8 once percent-decoded"),
             }
         }
+        #[cfg(feature = "mysql")]
         Some((scheme, rest)) if scheme == "mysql" && rest.starts_with("//") => return Ok(Location::Mysql),
+        #[cfg(feature = "mongodb")]
         Some((scheme, rest)) if scheme == "mongodb" && rest.starts_with("//") => return Ok(Location::Mongo),
         Some((scheme, rest)) if rest.starts_with("//") => {
             return refused(&format!("DATA_DB names a {scheme} database, which is not supported"));

@@ -1,5 +1,5 @@
-//! Every numbered case of the specification (contextualization.md, 7) is named by a test, in a line `Cases: X-01, ...` of
-//! its documentation.
+//! Every numbered case of docs/spec/contextualization.md 7 is named by a test, in a line `Cases: X-01, ...` of its
+//! documentation.
 
 use std::{
     collections::BTreeSet,

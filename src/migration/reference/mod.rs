@@ -1,6 +1,8 @@
 //! Databases of the reference: one table or collection, `inf_list`, with a JSON document per infrastructure (docs/spec/api.md 7).
 
+#[cfg(feature = "mongodb")]
 mod mongo;
+#[cfg(feature = "mysql")]
 mod mysql;
 mod sqlite;
 
@@ -73,7 +75,9 @@ pub trait Target: Send + Sync {
 pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
     Ok(match Place::of(url)? {
         Place::File(path) => Box::new(sqlite::SqliteSource::open(&path)?),
+        #[cfg(feature = "mysql")]
         Place::Mysql => Box::new(mysql::MysqlSource::open(url).await?),
+        #[cfg(feature = "mongodb")]
         Place::Mongo => Box::new(mongo::MongoSource::open(url).await?),
     })
 }
@@ -85,7 +89,9 @@ pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
 pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, ReferenceError> {
     Ok(match Place::of(url)? {
         Place::File(path) => Box::new(sqlite::SqliteTarget::create(&path, force)?),
+        #[cfg(feature = "mysql")]
         Place::Mysql => Box::new(mysql::MysqlTarget::create(url, force).await?),
+        #[cfg(feature = "mongodb")]
         Place::Mongo => Box::new(mongo::MongoTarget::create(url, force).await?),
     })
 }
@@ -94,7 +100,9 @@ pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, Reference
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     File(PathBuf),
+    #[cfg(feature = "mysql")]
     Mysql,
+    #[cfg(feature = "mongodb")]
     Mongo,
 }
 
@@ -107,9 +115,11 @@ impl Place {
                 let path = percent_decode_str(path).decode_utf8();
                 path.map_err(|_| ReferenceError::Url("the path is not UTF-8".to_owned()))?.into_owned()
             }
+            #[cfg(feature = "mysql")]
             Some((scheme, rest)) if rest.starts_with("//") && scheme.eq_ignore_ascii_case("mysql") => {
                 return Ok(Self::Mysql);
             }
+            #[cfg(feature = "mongodb")]
             Some((scheme, rest)) if rest.starts_with("//") && scheme.eq_ignore_ascii_case("mongodb") => {
                 return Ok(Self::Mongo);
             }
@@ -146,7 +156,9 @@ mod tests {
         assert_eq!(Place::of("file:///a%20b"), file("/a b"));
         let error = Place::of("oracle://im:sesame@db/im").unwrap_err().to_string();
         assert!(error.contains("oracle") && !error.contains("sesame"), "{error}");
+        #[cfg(feature = "mysql")]
         assert_eq!(Place::of("mysql://im:sesame@db/im"), Ok(Place::Mysql));
+        #[cfg(feature = "mongodb")]
         assert_eq!(Place::of("mongodb://im:sesame@db,db2:27018/im?replicaSet=im"), Ok(Place::Mongo));
         assert!(Place::of("sqlite://").is_err());
     }
