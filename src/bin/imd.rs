@@ -10,11 +10,13 @@ use imd::{
 use std::{process::ExitCode, time::Duration};
 
 // Gives back what a large infrastructure or a burst of requests took, which the system's allocator keeps.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How the allocator is set up (https://jemalloc.net/jemalloc.3.html#tuning): few arenas, and what is free goes back to
 /// the system within a second. jemalloc reads it under this name before `main`.
+#[cfg(feature = "jemalloc")]
 #[allow(unsafe_code)]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static MALLOC_CONF: &[u8; 72] = b"background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0,narenas:2\0\0\0\0";
