@@ -164,7 +164,8 @@ impl StoreError {
         ))
     }
 
-    /// The error of a commit that may have taken place all the same.
+    /// The error of a commit at a server that may have taken place all the same.
+    #[cfg(any(feature = "mysql", feature = "mongodb"))]
     fn in_doubt(self) -> Self {
         match self {
             Self::Unavailable(text) => Self::InDoubt(text),

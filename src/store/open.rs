@@ -12,7 +12,10 @@ use std::{path::PathBuf, sync::Arc};
 #[derive(Debug, PartialEq, Eq)]
 enum Location {
     Memory,
-    File { path: PathBuf, shared: bool },
+    File {
+        path: PathBuf,
+        shared: bool,
+    },
     #[cfg(feature = "mysql")]
     Mysql,
     #[cfg(feature = "mongodb")]
