@@ -16,7 +16,15 @@ fn with_recipe(recipe: &str) -> String {
 const NOT_YAML: &[(&str, &[&str])] = &[
     ("- tasks:\n  - name: [1, 2\n    debug: x", &["line 4 column 10"]),
     ("- tasks:\n\t- debug:", &["line 3", "column 1"]),
-    ("- tasks: *nowhere", &["alias 'nowhere'", "line 2"]),
+    ("- tasks: *nowhere", &["undefined alias", "line 2"]),
+    (
+        "- tasks:\n  - copy:\n      content: {{ IM_NODE_HOSTNAME }}",
+        &["line 4 column 17", "must stand in quotes: \"{{ ... }}\""],
+    ),
+    ("- vars:\n    day: 2024-02-30", &["date or time", "line 3 column 10"]),
+    ("- vars:\n    <<: [a]", &["after <<", "line 3 column 9"]),
+    ("- &a {}\n- &a {}", &["anchor", "line 3 column 3"]),
+    ("- vars: !here x", &["tag", "line 2 column 9"]),
     ("- a: 'never closed", &["line"]),
     ("---\n- a: 1\n---\n- b: 1", &["single document", "line 4"]),
     ("- !<%C3> a", &[]),
