@@ -3,6 +3,7 @@
 
 mod construct;
 mod fault;
+pub mod place;
 mod source;
 pub mod tree;
 

@@ -49,6 +49,24 @@ async fn what_is_not_yaml_is_refused_at_creation_addition_and_reconfiguration() 
     bystander.still_works().await;
 }
 
+/// What names no version of Ansible is refused when it arrives; the answer says which ones there are.
+#[tokio::test]
+async fn versions_of_ansible_that_are_none_are_refused() {
+    let bystander = Bystander::start().await;
+    let (path, reconfigure) = (bystander.path.clone(), format!("{}/reconfigure", bystander.path));
+    for (version, words) in
+        [("'foo'", "option ansible_version = \"foo\""), ("'99'", "\"99\""), ("9", "ansible_version without quotes")]
+    {
+        let option = format!("contextualize ( option ansible_version = {version} )");
+        let text = document(1).replace("contextualize ()", &option);
+        let words = [words, "names no version of Ansible that is known", "2.11 to 2.20"];
+        bystander.refuses(Sent::create(text.as_str()), 400, &words).await;
+        bystander.refuses(Sent::document(Method::POST, &path, text.as_str()), 400, &words).await;
+        bystander.refuses(Sent::document(Method::PUT, &reconfigure, text), 400, &words).await;
+    }
+    bystander.still_works().await;
+}
+
 /// A recipe may have a mebibyte: such a one is stored, shown and deleted while others are served. A larger one is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_recipe_of_a_megabyte_holds_nothing_up() {

@@ -143,7 +143,7 @@ impl Stage<'_, '_> {
     /// Brings Ansible, and the roles and collections of the document, to a control node.
     pub(super) async fn install(&self, node: &ControlNode, target: &Target, session: &SshSession) -> Result<(), Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
-        let version = option(&driver.job.radl, "ansible_version");
+        let version = option(&driver.job.radl, bootstrap::VERSION);
         let plain = |v: &&str| v.len() <= 40 && v.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
         let what = version.filter(plain).map_or(String::new(), |v| format!(" (v. {v})"));
         let place = match node {

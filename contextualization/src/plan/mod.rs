@@ -62,6 +62,8 @@ pub struct Runnable {
     pub engine: Engine,
     /// Name of the configure.
     pub configure: String,
+    /// Its header.
+    pub header: Header,
     /// Password of the system for what is encrypted with `ansible-vault`.
     pub vault: Option<Vault>,
 }
@@ -72,7 +74,7 @@ impl Runnable {
     pub fn built_in(radl: &Radl, playbook: &str) -> Self {
         let engine = engine::choose(option(radl, decide::STRATEGY), &[]);
         let (playbook, strategy) = (playbook.to_owned(), Strategy::Free);
-        Self { playbook, strategy, engine, configure: String::new(), vault: None }
+        Self { playbook, strategy, engine, configure: String::new(), header: Header::default(), vault: None }
     }
 }
 
@@ -84,8 +86,6 @@ pub struct Vault {
     /// File of the recipe in the conf dir when it is encrypted as a whole: the master makes the playbook of it, as
     /// encrypted as it was.
     pub recipe: Option<String>,
-    /// Its header.
-    pub header: Header,
 }
 
 impl std::fmt::Debug for Vault {
@@ -218,7 +218,7 @@ fn runnable(
     let keep_hosts = option(radl, "ctxt_keep_hosts").is_some_and(|keep| keep.eq_ignore_ascii_case("yes"));
     let header = Header { keep_hosts, become_root };
     let password = radl.system(system).and_then(|s| s.features.text("vault.password"));
-    let mut vault = password.map(|password| Vault { password: password.to_owned(), recipe: None, header });
+    let mut vault = password.map(|password| Vault { password: password.to_owned(), recipe: None });
     let merged = if let (true, Some(vault)) = (recipe::is_encrypted(recipe), &mut vault) {
         vault.recipe = Some(recipe_name(configure));
         None
@@ -234,13 +234,14 @@ fn runnable(
         strategy: strategy(radl, &texts, roles),
         engine: if hidden { Engine::Plain } else { engine::choose(option(radl, decide::STRATEGY), &texts) },
         configure: configure.to_owned(),
+        header,
         vault,
     };
     Ok(Some((runnable, merged)))
 }
 
 /// Name of a recipe's own text in the conf dir, by which others include it.
-fn recipe_name(configure: &str) -> String {
+pub(crate) fn recipe_name(configure: &str) -> String {
     format!("{}.yml", names::safe(configure))
 }
 

@@ -54,7 +54,7 @@ pub struct Header {
 }
 
 /// A playbook ready to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Playbook {
     /// Its text.
     pub text: String,
