@@ -18,6 +18,11 @@ import time
 LOCK_STEP = re.compile(
     r"^[\s-]*((ansible\.(builtin|legacy)\.)?(add_host|pause)|throttle|any_errors_fatal)\s*:", re.MULTILINE
 )
+# Beginnings of what Ansible says that went wrong. It breaks warnings into lines of this width.
+FAULT = re.compile(r"\s*(\[WARNING\]:|\[ERROR\]:|ERROR!|fatal:)\s*")
+WIDTH = 79
+# What helps nobody: advice on other ways to call it, and that something failed without why.
+USELESS = re.compile(r"(- )?you can use --ignore-errors|The specified collections path|\S+ was NOT installed successfully\.?$")
 
 
 def directory(conf_dir, item):
@@ -43,6 +48,42 @@ def needs_lock_step(path):
     return False
 
 
+def faults(output):
+    """What went wrong, each fault on one line: whether it is an error, and its text."""
+    found, last = [], ""
+    for line in output.splitlines():
+        mark, first = FAULT.match(line), re.match(r"\s*(\S+?-(?=\S)|\S+)", line)
+        if mark:
+            found.append(("WARNING" not in mark.group(1), line[mark.end():].strip()))
+        elif found and last and first and len(last) + 1 + len(first.group(1)) > WIDTH:
+            # The word did not fit; words are broken at hyphens, too.
+            text = found[-1][1]
+            joint = "" if re.search(r"\S-$", text) else " "
+            found[-1] = (found[-1][0], text + joint + line.strip())
+        else:
+            line = ""
+        last = line.rstrip()
+    return found
+
+
+def reason(output):
+    """The fault that says most, in one sentence."""
+    useful = []
+    for is_error, text in faults(output):
+        text = re.sub(r"^- ", "", text)
+        if not USELESS.match(text):
+            useful.append((is_error, re.sub(r"^\S+ was NOT installed successfully: (- )?", "", text)))
+    errors = [text for is_error, text in useful if is_error] or [text for _, text in useful]
+    if not errors:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        errors = lines[-1:] or [""]
+    text = errors[-1]
+    # What git says after what it was told; an exception and its cause say the same.
+    text = text[max(0, text.find("fatal: ")):]
+    text = re.sub(r"(<[^<>]+>)\. \1$", r"\1", text)
+    return text if len(text) <= 600 else text[:600] + "..."
+
+
 def install(conf_dir, plan, item):
     """One try; none, or what went wrong."""
     requirements = os.path.join(conf_dir, ".im", "requirements.yml")
@@ -66,9 +107,7 @@ def install(conf_dir, plan, item):
     output = done.communicate()[0].decode("utf-8", "replace")
     if done.returncode == 0 and os.path.isdir(directory(conf_dir, item)):
         return None
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    faults = [line for line in lines if re.search("error|fail|fatal|could not|not found", line, re.IGNORECASE)]
-    return " / ".join((faults or lines)[-3:])[-600:] or "ansible-galaxy ended with status %d" % done.returncode
+    return reason(output) or "ansible-galaxy ended with status %d" % done.returncode
 
 
 def main():

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     access::Proxy,
     contract::{Details, Effect, ErrorCode, Job, VmError, VmFacts},
+    galaxy,
     journal::{
         answer::{self, FilePlace},
         demux::{Demux, Position},
@@ -349,9 +350,12 @@ impl Runs<'_> {
                 }
                 let live = self.recorder.live();
                 results.retain(|vm, _| live.contains(vm));
+                let faults = self.recorder.progress().await.not_installed;
                 for (vm, error) in results.iter_mut().filter_map(|(vm, result)| Some((*vm, result.as_mut().err()?))) {
                     self.explain(item, error);
-                    if let Some(place) = demux.place_named(vm) {
+                    if let Some(cause) = galaxy::cause(&error.message, &faults) {
+                        (error.code, error.message) = (ErrorCode::RoleInstall, cause.clone());
+                    } else if let Some(place) = demux.place_named(vm) {
                         self.show(item, error, &place);
                     }
                 }

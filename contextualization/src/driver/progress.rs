@@ -19,6 +19,8 @@ pub struct Progress {
     pub controls: Vec<ControlRecord>,
     /// Installed roles with tasks that need lock step.
     pub lock_step_roles: Vec<String>,
+    /// Why roles and collections are not there, by [`crate::galaxy::fault_key`].
+    pub not_installed: BTreeMap<String, String>,
     /// Whether mitogen failed, so that plain Ansible does the rest.
     pub without_mitogen: bool,
     /// Machines that were reached.
@@ -52,6 +54,7 @@ impl Progress {
         self.ahead.clear();
         self.hosts.clear();
         self.said.clear();
+        self.not_installed.clear();
         // The keys of the user's steps begin with a number.
         self.finished.retain(|key| !key.starts_with(super::BASIC_KEY) && !key.starts_with(super::WINDOWS_KEY));
         self.redos += 1;
