@@ -47,11 +47,14 @@ impl Stage<'_, '_> {
             .map_err(|e| Stop::Redo(format!("roles and collections cannot be installed: {e}")))?;
 
         let (mut effects, mut results, mut lock_step) = (Vec::new(), Vec::new(), Vec::new());
-        let mut faults = BTreeMap::new();
-        for (wanted, Installed { fresh, error, lock_step: needs }) in wanted.iter().zip(installed) {
+        let (mut alone_roles, mut faults) = (Vec::new(), BTreeMap::new());
+        for (wanted, Installed { fresh, error, lock_step: needs, alone }) in wanted.iter().zip(installed) {
             let (kind, requirement) = (wanted.requirement.kind, &wanted.requirement);
             if needs {
                 lock_step.push(requirement.installed_name().to_owned());
+            }
+            if alone {
+                alone_roles.push(requirement.installed_name().to_owned());
             }
             let Some(error) = error else {
                 let state = if fresh { "installed" } else { "there already" };
@@ -72,6 +75,7 @@ impl Stage<'_, '_> {
         }
         let note = |p: &mut Progress| {
             p.lock_step_roles.extend(lock_step);
+            p.alone_roles.extend(alone_roles);
             p.not_installed.extend(faults);
         };
         recorder.once(effects, note).await?;
