@@ -21,14 +21,13 @@ pub use probe::{Preinstalled, Probe, Python};
 pub use shelf::{Bundle, Collections, Shelf};
 pub use version::{Line, Wish};
 
-use crate::plan::decide;
-use radl::{Radl, Value};
-
 use crate::{
     contract::{ErrorCode, Settings},
+    plan::decide,
     ssh::{ExecLimits, SshError, SshSession},
 };
 use deliver::send;
+use radl::{Radl, Value};
 use serde::{Deserialize, Serialize};
 
 /// How Ansible is started on the master.
@@ -69,7 +68,7 @@ pub enum BootstrapError {
     #[error(transparent)]
     Ssh(#[from] SshError),
     /// Something that the user or the operator can change.
-    #[error("{1}")]
+    #[error("[{0}] {1}")]
     Unfit(ErrorCode, String),
 }
 

@@ -227,7 +227,9 @@ impl<'a> Driver<'a> {
     async fn failed(&self, code: ErrorCode, why: String) -> Result<Outcome, JournalClosed> {
         self.recorder.log([why.clone()]).await?;
         let phase = self.recorder.progress().await.phase.name();
-        self.undecided(&VmError::new(code, phase, &why)).await?;
+        // Errors of machines begin with their code.
+        let message = why.replacen(&format!("[{code}] "), "", 1);
+        self.undecided(&VmError::new(code, phase, message)).await?;
         Ok(Outcome::Failed(why))
     }
 

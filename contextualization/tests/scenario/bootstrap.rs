@@ -217,14 +217,14 @@ fn python_and_ansible_from_the_network() {
             > /usr/local/bin/apt-get; chmod 755 /usr/local/bin/apt-get"
         ));
         let why = master.fail(master.job("inf", 1, |_, _| {})).await;
-        assert!(why.contains(": the master has no Python 3, which"), "{why}");
+        assert!(why.contains("[NO_PYTHON] the master has no Python 3"), "{why}");
         // One that says it is 3.6.
         master.shell(&format!(
             "printf '#!/bin/sh\\nexec {saved} -c \"import sys; sys.version_info = (3, 6, 8); c = sys.argv[2]; \
              sys.argv = sys.argv[2:]; exec(c)\" \"$@\"\\n' > /usr/local/bin/python3; chmod 755 /usr/local/bin/python3"
         ));
         let why = master.fail(master.job("inf", 2, |_, _| {})).await;
-        assert!(why.contains(": the newest Python of the master is 3.6"), "{why}");
+        assert!(why.contains("[PYTHON_TOO_OLD] the newest Python of the master is 3.6"), "{why}");
         master.shell("rm /usr/local/bin/python3");
         let log = master.succeed(master.job("inf", 3, |_, s| s.allow_online = true)).await;
         assert!(log.contains("Installing Python from the distribution of the master VM."), "{log}");
