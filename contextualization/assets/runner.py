@@ -625,7 +625,7 @@ class Supervisor:
         try:
             with open(self.log, "rb") as f:
                 f.seek(max(0, os.fstat(f.fileno()).st_size - 8192))
-                return "\n".join(f.read().decode("utf-8", "replace").splitlines()[-20:])
+                return "\n".join(f.read().decode("utf-8", "replace").splitlines()[-60:])
         except OSError:
             return ""
 

@@ -1,7 +1,11 @@
 //! Why a machine is not configured: in its log, and over the API (docs/spec/contextualization.md 6.10).
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
+
+/// Exit statuses of Ansible that speak of what it was given, where no machine was reached: errors of its own, of parsing, of
+/// options, of characters.
+const REFUSED: RangeInclusive<i64> = 1..=6;
 
 /// Why a VM is not configured; shown in its log and by the API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,8 @@ pub struct Details {
     pub stderr: Vec<String>,
     /// Which attempt it was.
     pub attempt: Option<Attempt>,
+    /// Lines that show the place in the recipe, for the log.
+    pub excerpt: Vec<String>,
 }
 
 /// An attempt: `number` of at most `of`.
@@ -56,13 +62,31 @@ impl VmError {
     /// The line of the log that follows the line which says what failed.
     #[must_use]
     pub fn cause(&self) -> String {
-        format!("Cause: [{}] {}\n", self.code, self.message)
+        format!("Cause: [{}] {}\n{}", self.code, self.message, self.excerpt())
+    }
+
+    fn excerpt(&self) -> String {
+        let lines = self.details.iter().flat_map(|details| &details.excerpt);
+        lines.flat_map(|line| [line.as_str(), "\n"]).collect()
+    }
+
+    /// Whether another attempt may end otherwise: not when Ansible refused the recipe, or a secret was the wrong one.
+    #[must_use]
+    pub fn may_change(&self) -> bool {
+        match self.code {
+            ErrorCode::Vault | ErrorCode::RoleInstall | ErrorCode::SudoDenied => false,
+            ErrorCode::RecipeInvalid => {
+                let rc = self.details.as_ref().and_then(|details| details.rc);
+                rc.is_some_and(|rc| !REFUSED.contains(&rc))
+            }
+            _ => true,
+        }
     }
 
     /// The lines about a failure that is final.
     #[must_use]
     pub fn final_cause(&self) -> String {
-        format!("{}Hint: {}\n", self.cause(), self.code.hint())
+        format!("Cause: [{}] {}\nHint: {}\n{}", self.code, self.message, self.code.hint(), self.excerpt())
     }
 
     /// The same as attempt `number` of `of`.
@@ -87,6 +111,7 @@ pub enum ErrorCode {
     SudoDenied,
     NoPython,
     PythonTooOld,
+    NoAnsible,
     DiskNotFound,
     TaskFailed,
     Unreachable,
@@ -137,6 +162,10 @@ impl ErrorCode {
             }
             Self::NoPython => "Use an image with Python 3, or one whose package manager can install it.",
             Self::PythonTooOld => "Use an image with a newer Python, or choose an older ansible_version.",
+            Self::NoAnsible => {
+                "Use an image or an ansible_version that one of the offline bundles fits, or let the operator provide a \
+                 bundle or set CTXT_ALLOW_ONLINE."
+            }
             Self::DiskNotFound => {
                 "Check that the disk is attached and that its device in the document is the right one."
             }
@@ -145,7 +174,9 @@ impl ErrorCode {
                 "The machine stopped answering while it was configured: check that it runs and that sshd answers, then \
                  reconfigure."
             }
-            Self::RecipeInvalid => "Correct the recipe: Ansible could not read it, or found nothing to run in it.",
+            Self::RecipeInvalid => {
+                "Correct the recipe: Ansible could not read it, does not know what it asks for, or found nothing to run in it."
+            }
             Self::Vault => "Check vault.password of the system and that the recipe was encrypted with it.",
             Self::RoleInstall => {
                 "Check name and version of the role or collection, and that the master can download it."

@@ -1,8 +1,8 @@
 //! Rules on recipes: their size, their syntax, and whether Ansible can run those that it is to run.
 
 use crate::error::RadlError;
-use crate::model::{Configure, Radl};
-use crate::yaml::{self, Shape};
+use crate::model::{Configure, Radl, Tool};
+use crate::yaml::{self, Reader, Shape};
 
 /// Bytes of one recipe.
 pub const MAX_RECIPE: usize = 1 << 20;
@@ -13,10 +13,12 @@ pub const MAX_RECIPES: usize = 16 << 20;
 pub(crate) fn check(configure: &Configure) -> Result<(), RadlError> {
     let Some(recipe) = &configure.recipe else { return Ok(()) };
     check_size(configure)?;
-    yaml::check(recipe).map_err(|reason| {
-        let text = format!("Invalid YAML code: {reason} (configure {}).", configure.name);
-        RadlError::at_line(configure.line, text).about(&configure.name)
-    })
+    yaml::check(recipe).map_err(|reason| invalid(configure, &reason))
+}
+
+fn invalid(configure: &Configure, reason: &str) -> RadlError {
+    let text = format!("Invalid YAML code: {reason} (configure {}).", configure.name);
+    RadlError::at_line(configure.line, text).about(&configure.name)
 }
 
 /// Size of one recipe.
@@ -28,8 +30,8 @@ pub(crate) fn check_size(configure: &Configure) -> Result<(), RadlError> {
     Ok(())
 }
 
-/// Size of all recipes, and what is to run with Ansible: lists of plays, and the password where they are encrypted.
-/// Recipes of configures that Ansible does not run may be anything: they are included by others or meant for cloud-init.
+/// Size of all recipes, and what is to run with Ansible: lists of plays, and the password where they are encrypted; and
+/// what cloud-init is to read. Recipes of configures that nobody runs may be anything: they are included by others.
 pub(crate) fn check_use(radl: &Radl) -> Result<(), RadlError> {
     let size: usize = radl.configures.iter().filter_map(|configure| configure.recipe.as_ref()).map(String::len).sum();
     if size > MAX_RECIPES {
@@ -54,6 +56,12 @@ pub(crate) fn check_use(radl: &Radl) -> Result<(), RadlError> {
             );
             return fail(text);
         }
+    }
+    let items = radl.contextualize.iter().flat_map(|section| &section.items);
+    for item in items.filter(|item| item.tool() == Some(Tool::CloudInit)) {
+        let Some(configure) = radl.configure(&item.configure) else { continue };
+        let recipe = configure.recipe.as_deref().unwrap_or_default();
+        yaml::check_for(Reader::CloudInit, recipe).map_err(|reason| invalid(configure, &reason))?;
     }
     Ok(())
 }

@@ -1,62 +1,80 @@
-//! Recipes as YAML: the check of their syntax (one YAML 1.1 document, any tags, every alias defined), and their [`tree`].
+//! Recipes as YAML: whether Ansible's reader takes them (one YAML 1.1 document of which data can be made), and their
+//! [`tree`].
 
+mod construct;
+mod fault;
+pub mod place;
+mod source;
 pub mod tree;
 
+use construct::Construction;
+use fault::Fault;
 use libyaml_safer::{EventData, Parser};
-use std::collections::HashSet;
+use source::source;
 
 /// How deep collections may nest: the scanner looks at every open one for each token.
-const MAX_DEPTH: usize = 256;
+const MAX_DEPTH: usize = 200;
+/// First line of a cloud-config that is YAML only after cloud-init has rendered it.
+pub const CLOUD_TEMPLATE: &str = "## template:";
 
-/// Whether `recipe` is one YAML document; the error is the reason, with line and column in the recipe.
-///
-/// Only the syntax counts: application tags (`!vault`, `!unsafe`) belong to Ansible and pass.
+/// Who is to read a recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Ansible.
+    Ansible,
+    /// Cloud-init, which does not know Ansible's tags.
+    CloudInit,
+}
+
+/// Whether `recipe` is one YAML document of which Ansible can make data; the error is the reason, with line and column in
+/// the recipe, and never with anything that stands there.
 ///
 /// # Errors
 /// The reason, ready to follow `Invalid YAML code: `.
 pub fn check(recipe: &str) -> Result<(), String> {
+    check_for(Reader::Ansible, recipe)
+}
+
+/// As [`check`], for another reader.
+///
+/// # Errors
+/// The reason, ready to follow `Invalid YAML code: `.
+pub fn check_for(reader: Reader, recipe: &str) -> Result<(), String> {
     // The scanner gives up by panicking on a few malformed texts (a tag right before a comma, octets in tags that are no
     // Unicode). Recipes come from anybody, so that has to stay here.
-    std::panic::catch_unwind(|| check_events(recipe))
+    std::panic::catch_unwind(|| check_events(reader, recipe).map_err(|fault| fault.explained(recipe).to_string()))
         .unwrap_or_else(|_| Err("the text is malformed beyond description".to_owned()))
 }
 
-fn check_events(recipe: &str) -> Result<(), String> {
-    let mut input = recipe.as_bytes();
+fn check_events(reader: Reader, recipe: &str) -> Result<(), Fault> {
+    let text = source(recipe);
+    let mut input = text.as_bytes();
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
-    let mut anchors: HashSet<String> = HashSet::new();
+    let is_template = recipe.trim_start().starts_with(CLOUD_TEMPLATE);
+    let mut construction = Construction::new(reader);
     let (mut documents, mut depth) = (0, 0_usize);
     loop {
-        let event = parser.parse().map_err(|error| reason(&error))?;
-        let place = event.start_mark;
+        let event = parser.parse()?;
         match event.data {
-            EventData::SequenceStart { .. } | EventData::MappingStart { .. } => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(format!("collections nest deeper than {MAX_DEPTH} at {place}"));
-                }
-            }
+            EventData::SequenceStart { .. } | EventData::MappingStart { .. } => depth += 1,
             EventData::SequenceEnd | EventData::MappingEnd => depth = depth.saturating_sub(1),
             _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(Fault::at(format!("collections nest deeper than {MAX_DEPTH}"), event.start_mark));
         }
         match event.data {
             EventData::StreamEnd => return Ok(()),
             EventData::DocumentStart { .. } => {
                 documents += 1;
                 if documents > 1 {
-                    return Err(format!("expected a single document in the stream, but found another at {place}"));
+                    let problem = "expected a single document in the stream, but found another";
+                    return Err(Fault::at(problem, event.start_mark));
                 }
             }
-            EventData::Alias { anchor } if !anchors.contains(&anchor) => {
-                return Err(format!("found undefined alias '{anchor}' at {place}"));
-            }
-            EventData::Scalar { anchor: Some(anchor), .. }
-            | EventData::SequenceStart { anchor: Some(anchor), .. }
-            | EventData::MappingStart { anchor: Some(anchor), .. } => {
-                anchors.insert(anchor);
-            }
-            _ => {}
+            _ if is_template => {}
+            _ => construction.event(&event)?,
         }
     }
 }
@@ -90,7 +108,8 @@ pub fn shape(recipe: &str) -> Shape {
 }
 
 fn shape_of_events(recipe: &str) -> Shape {
-    let mut input = recipe.as_bytes();
+    let text = source(recipe);
+    let mut input = text.as_bytes();
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
     let (mut shape, mut is_known) = (Shape::Empty, false);
@@ -112,17 +131,4 @@ fn shape_of_events(recipe: &str) -> Shape {
         }
         is_known = true;
     }
-}
-
-fn reason(error: &libyaml_safer::Error) -> String {
-    let mut reason = String::new();
-    if let Some(context) = error.context().filter(|c| !c.is_empty()) {
-        reason.push_str(context);
-        reason.push_str(": ");
-    }
-    reason.push_str(error.problem());
-    if let Some(mark) = error.problem_mark() {
-        reason.push_str(&format!(" at {mark}"));
-    }
-    reason
 }

@@ -29,7 +29,7 @@ impl Engine {
     pub async fn create(&self, caller: &Caller, document: Radl, asynchronous: bool) -> Result<String, OperationError> {
         self.inner.allow(Access::Change)?;
         user_only(caller)?;
-        self.check_roles(&document)?;
+        self.check_ansible(&document).await?;
         let id = uuid::Uuid::new_v4().to_string();
         let model = Infrastructure::new(id, self.inner.now() / 1_000_000, caller.owners());
         let id = model.id.clone();
@@ -81,7 +81,7 @@ impl Engine {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Add { document, context }).await,
         };
-        self.check_roles(&document)?;
+        self.check_ansible(&document).await?;
         let credentials = caller.credentials.clone();
         let placement = placement::choose(&self.inner, &model, &document, &credentials).await?;
         if let Some(why) = placement.refusal() {
@@ -106,10 +106,13 @@ impl Engine {
         result.map(Done::machines).map_err(OperationError::Cloud)
     }
 
-    /// Refuses roles and collections that could never be installed.
-    fn check_roles(&self, document: &Radl) -> Result<(), OperationError> {
-        let mirror = self.inner.settings.contextualization.galaxy_server.as_deref();
-        contextualization::galaxy::check(document, mirror).map_err(|error| OperationError::Invalid(error.to_string()))
+    /// Refuses roles and collections that could never be installed, and what is no version of Ansible.
+    async fn check_ansible(&self, document: &Radl) -> Result<(), OperationError> {
+        let settings = &self.inner.settings.contextualization;
+        let mirror = settings.galaxy_server.as_deref();
+        contextualization::galaxy::check(document, mirror)
+            .map_err(|error| OperationError::Invalid(error.to_string()))?;
+        contextualization::bootstrap::check(document, settings).await.map_err(OperationError::Invalid)
     }
 
     /// Deletes machines. All numbers are checked before any is touched. Returns how many went.
@@ -146,7 +149,9 @@ impl Engine {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Reconfigure { document, vms }).await,
         };
-        document.as_ref().map_or(Ok(()), |document| self.check_roles(document))?;
+        if let Some(document) = &document {
+            self.check_ansible(document).await?;
+        }
         let credentials = caller.credentials.clone();
         handle.change(move |draft| transitions::reconfigure(draft, document.as_ref(), vms, credentials)).await
     }

@@ -125,6 +125,8 @@ async fn a_full_disk_on_the_machine_that_runs_ansible() {
     for word in ["Error configuring master node: VM 0: [DISK_FULL]", "/var/tmp/.im/", "No space left on device"] {
         assert!(log.contains(word), "no {word} in {log}");
     }
+    let log = lab.log(&path, 0).await;
+    assert!(log.contains("Cause: [DISK_FULL] Error") && log.matches("[DISK_FULL]").count() == 1, "{log}");
     lab.is_untouched(&[&path]).await;
     lab.close(&[&path]).await;
 }

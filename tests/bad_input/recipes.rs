@@ -16,7 +16,15 @@ fn with_recipe(recipe: &str) -> String {
 const NOT_YAML: &[(&str, &[&str])] = &[
     ("- tasks:\n  - name: [1, 2\n    debug: x", &["line 4 column 10"]),
     ("- tasks:\n\t- debug:", &["line 3", "column 1"]),
-    ("- tasks: *nowhere", &["alias 'nowhere'", "line 2"]),
+    ("- tasks: *nowhere", &["undefined alias", "line 2"]),
+    (
+        "- tasks:\n  - copy:\n      content: {{ IM_NODE_HOSTNAME }}",
+        &["line 4 column 17", "must stand in quotes: \"{{ ... }}\""],
+    ),
+    ("- vars:\n    day: 2024-02-30", &["date or time", "line 3 column 10"]),
+    ("- vars:\n    <<: [a]", &["after <<", "line 3 column 9"]),
+    ("- &a {}\n- &a {}", &["anchor", "line 3 column 3"]),
+    ("- vars: !here x", &["tag", "line 2 column 9"]),
     ("- a: 'never closed", &["line"]),
     ("---\n- a: 1\n---\n- b: 1", &["single document", "line 4"]),
     ("- !<%C3> a", &[]),
@@ -36,6 +44,24 @@ async fn what_is_not_yaml_is_refused_at_creation_addition_and_reconfiguration() 
         bystander.refuses(Sent::document(Method::POST, &path, text.as_str()), 400, &words).await;
         words.pop();
         words.push("Error parsing YAML: ");
+        bystander.refuses(Sent::document(Method::PUT, &reconfigure, text), 400, &words).await;
+    }
+    bystander.still_works().await;
+}
+
+/// What names no version of Ansible is refused when it arrives; the answer says which ones there are.
+#[tokio::test]
+async fn versions_of_ansible_that_are_none_are_refused() {
+    let bystander = Bystander::start().await;
+    let (path, reconfigure) = (bystander.path.clone(), format!("{}/reconfigure", bystander.path));
+    for (version, words) in
+        [("'foo'", "option ansible_version = \"foo\""), ("'99'", "\"99\""), ("9", "ansible_version without quotes")]
+    {
+        let option = format!("contextualize ( option ansible_version = {version} )");
+        let text = document(1).replace("contextualize ()", &option);
+        let words = [words, "names no version of Ansible that is known", "2.11 to 2.20"];
+        bystander.refuses(Sent::create(text.as_str()), 400, &words).await;
+        bystander.refuses(Sent::document(Method::POST, &path, text.as_str()), 400, &words).await;
         bystander.refuses(Sent::document(Method::PUT, &reconfigure, text), 400, &words).await;
     }
     bystander.still_works().await;

@@ -10,7 +10,10 @@ mod tests;
 use crate::{ConnectorError, ErrorClass, VmIntent};
 use radl::{
     Radl,
-    yaml::tree::{self, Kind, Node},
+    yaml::{
+        CLOUD_TEMPLATE,
+        tree::{self, Kind, Node},
+    },
 };
 
 /// How cloud-init is to merge this text with what the cloud adds itself, unless the recipe says so.
@@ -116,7 +119,7 @@ impl UserData {
 /// The pairs of a recipe that is a cloud-config; none for anything else.
 pub(crate) fn cloud_config(recipe: &str) -> Option<Vec<(Node, Node)>> {
     // A template is YAML only after cloud-init has rendered it.
-    if recipe.starts_with("## template:") {
+    if recipe.starts_with(CLOUD_TEMPLATE) {
         return None;
     }
     match tree::parse(recipe).ok()?? {

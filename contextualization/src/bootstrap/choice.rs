@@ -110,7 +110,7 @@ fn nothing(probe: &Probe, bundles: &[Bundle], wish: Wish, online: bool) -> (Erro
         pythons.join(", "),
         names(bundles)
     );
-    (ErrorCode::NoPython, why)
+    (ErrorCode::NoAnsible, why)
 }
 
 fn names(bundles: &[Bundle]) -> String {

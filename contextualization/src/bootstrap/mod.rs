@@ -23,9 +23,11 @@ pub use version::{Line, Wish};
 
 use crate::{
     contract::{ErrorCode, Settings},
+    plan::decide,
     ssh::{ExecLimits, SshError, SshSession},
 };
 use deliver::send;
+use radl::{Radl, Value};
 use serde::{Deserialize, Serialize};
 
 /// How Ansible is started on the master.
@@ -84,6 +86,24 @@ impl BootstrapError {
     }
 }
 
+/// The option of a document that says which Ansible it wants.
+pub const VERSION: &str = "ansible_version";
+
+/// Refuses a version of Ansible that names none; `settings` tell which ones there are.
+///
+/// # Errors
+/// The sentence for the author of the document.
+pub async fn check(radl: &Radl, settings: &Settings) -> Result<(), String> {
+    let wanted = radl.contextualize.as_ref().and_then(|section| section.options.get(VERSION));
+    let fault = match wanted {
+        None => return Ok(()),
+        Some(Value::Text { .. }) => Wish::new(decide::option(radl, VERSION), &settings.ansible_version).err(),
+        Some(_) => Some(format!("option {VERSION} without quotes")),
+    };
+    let Some(what) = fault else { return Ok(()) };
+    Err(choice::unknown_version(&what, &Shelf::read(&settings.bundle_dir).await.bundles))
+}
+
 /// Makes the conf dir on the master and sees to it that Ansible is there; the sentences are for the log. `version` is the
 /// one the document asks for.
 ///
@@ -121,11 +141,11 @@ async fn prepare(
 ) -> Result<(Runtime, Vec<String>), BootstrapError> {
     let shelf = Shelf::read(&settings.bundle_dir).await;
     let (wish, note) = Wish::new(version, &settings.ansible_version)
-        .map_err(|what| BootstrapError::Unfit(ErrorCode::Internal, choice::unknown_version(&what, &shelf.bundles)))?;
+        .map_err(|what| BootstrapError::Unfit(ErrorCode::NoAnsible, choice::unknown_version(&what, &shelf.bundles)))?;
     let mut notes: Vec<String> = note.into_iter().collect();
     let mut found = probe(session, settings, conf_dir).await?;
     let mut chosen = choose(&found, &shelf.bundles, wish, settings.allow_online);
-    if let Err((ErrorCode::NoPython | ErrorCode::PythonTooOld, _)) = &chosen
+    if let Err((ErrorCode::NoPython | ErrorCode::PythonTooOld | ErrorCode::NoAnsible, _)) = &chosen
         && settings.allow_online
     {
         notes.push("Installing Python from the distribution of the master VM.".to_owned());
@@ -134,6 +154,15 @@ async fn prepare(
         }
         found = probe(session, settings, conf_dir).await?;
         chosen = choose(&found, &shelf.bundles, wish, true);
+    }
+    if let (Err((ErrorCode::NoAnsible, why)), Wish::Exactly(line)) = (&chosen, wish) {
+        // One rule for every version that cannot be had, be it too old or not on the shelf.
+        let (usual, _) = Wish::new(None, &settings.ansible_version).unwrap_or((wish, None));
+        let instead = choose(&found, &shelf.bundles, usual, settings.allow_online);
+        if instead.is_ok() {
+            notes.push(format!("WARNING: Ansible core {line} cannot be had: the default version is used ({why})."));
+            chosen = instead;
+        }
     }
     let chosen = chosen.map_err(|(code, mut why)| {
         // What was tried in vain belongs to the reason.

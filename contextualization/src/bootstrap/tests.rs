@@ -61,14 +61,14 @@ fn what_is_there_first_then_installed_then_sent_then_online() {
     let online = |wish| choose(&probe, &bundles[2..], wish, true);
     assert!(matches!(online(USUAL), Ok(Choice::Online(Line(2, 16), _))));
     assert!(matches!(online(Wish::Latest), Ok(Choice::Online(Line(2, 19), _))));
-    assert_eq!(online(Wish::Exactly(Line(2, 20))).unwrap_err().0, ErrorCode::NoPython);
+    assert_eq!(online(Wish::Exactly(Line(2, 20))).unwrap_err().0, ErrorCode::NoAnsible);
     let old = Probe::parse("runtime /r\npython 3.8 x86_64 glibc /p8\npython 3.9 x86_64 glibc /p9\n").unwrap();
     match choose(&old, &[], USUAL, true) {
         Ok(Choice::Online(line, python)) => assert_eq!((line, python.path.as_str()), (Line(2, 15), "/p9")),
         other => panic!("{other:?}"),
     }
     let (code, why) = choose(&probe, &bundles[2..], Wish::Exactly(Line(2, 16)), false).unwrap_err();
-    assert_eq!(code, ErrorCode::NoPython);
+    assert_eq!(code, ErrorCode::NoAnsible);
     assert!(why.contains("Python 3.11 (x86_64, glibc)") && why.contains("ansible-2.16.3-py3.9"), "{why}");
     assert!(why.contains("Ansible core 2.16 fits") && why.contains("CTXT_ALLOW_ONLINE"), "{why}");
     assert!(Probe::parse("error cannot make /x").is_err() && Probe::parse("This account is disabled").is_err());
@@ -88,7 +88,8 @@ fn interpreters_and_machines() {
     let both = "python 3.6 x86_64 glibc /usr/libexec/platform-python\npython 3.9 x86_64 glibc /p9\n";
     assert_eq!(used(on(both)).0, "x9");
     assert_eq!(used(on(&format!("{both}python 3.11 x86_64 glibc /p11\n"))).0, "x11");
-    let (_, why) = on("python 3.11 x86_64 musl /usr/bin/python3\n").unwrap_err();
+    let (code, why) = on("python 3.11 x86_64 musl /usr/bin/python3\n").unwrap_err();
+    assert_eq!(code, ErrorCode::NoAnsible);
     assert!(why.contains("(x86_64, musl)") && why.contains("ansible-2.16.3-py3.11-x86_64"), "{why}");
     let (code, why) = on("python 3.6 x86_64 glibc /usr/bin/python3\n").unwrap_err();
     assert_eq!(code, ErrorCode::PythonTooOld);

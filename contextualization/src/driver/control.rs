@@ -2,6 +2,7 @@
 
 use super::{
     Stop,
+    late::{self, GRACE, Growing},
     link::{Life, Link},
     progress::{ControlRecord, Phase, Progress},
     stages::{Stage, error, lacks_public_ip},
@@ -19,7 +20,8 @@ use crate::{
 };
 use futures::future::try_join_all;
 use radl::AnsibleHost;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 /// The text when no machine can be the master.
 const NO_MASTER: &str =
@@ -89,10 +91,10 @@ impl<'a> Stage<'_, 'a> {
             self.ansible_hosts().await?
         };
         recorder.record(Vec::new(), |p| p.phase = Phase::Bootstrap).await?;
-        let ready = seats.iter().map(|seat| async move {
-            let installed = self.install(&seat.control, &seat.target, &seat.session);
-            tokio::try_join!(installed, self.doors(&seat.control, seat.session.clone())).map(drop)
-        });
+        let before = recorder.progress().await;
+        // What a machine did with others is not taken apart when they are prepared again.
+        let may_leave = before.finished.is_empty() && before.done.is_empty();
+        let ready = seats.iter().map(|seat| self.ready(seat, &before.late, may_leave));
         tokio::try_join!(try_join_all(ready), self.public_addresses(true))?;
 
         let lines = ["Creating and copying Ansible playbook files", "Copying YAML, hosts and inventory files."];
@@ -113,12 +115,48 @@ impl<'a> Stage<'_, 'a> {
             let ended = master.link.ask(&master.runtime, &["gc", &generation], &serde_json::Value::Null).await;
             ended.map_err(|e| Stop::Redo(format!("the runner does not work: {e}")))?;
         }
+        let progress = recorder.progress().await;
+        let is_known = |vm: &u32| progress.hosts.contains_key(vm) || progress.results.contains_key(vm);
+        let served = |vm: &&VmFacts| masters.iter().any(|master| self.in_charge(&master.control, vm));
+        let late: Vec<u32> =
+            self.participants().iter().filter(served).map(|vm| vm.id).filter(|vm| !is_known(vm)).collect();
+        let line = (!late.is_empty()).then(|| late::announcement(&late, driver.patience()));
         let running = |p: &mut Progress| {
             p.phase = Phase::Running;
-            p.said.clear();
+            // Their doors go on being opened.
+            p.said.retain(|mark| late.iter().any(|vm| mark.starts_with(&format!("{vm} "))));
+            p.late.extend(late);
         };
-        recorder.record(Vec::new(), running).await?;
+        recorder.record(line.into_iter().map(Effect::InfrastructureLog).collect(), running).await?;
         Ok((masters, files))
+    }
+
+    /// Brings Ansible to a control node while the doors of its machines open. Those that keep the others waiting when it is
+    /// there are left out if they `may_leave`; those that are `late` from before are left out in any case.
+    async fn ready(&self, seat: &Seat<'a>, late: &BTreeSet<u32>, may_leave: bool) -> Result<(), Stop> {
+        let (has_ansible, settled) = (Notify::new(), Growing::default());
+        let installed = async {
+            self.install(&seat.control, &seat.target, &seat.session).await?;
+            has_ansible.notify_one();
+            Ok(())
+        };
+        let mut vms = self.participants();
+        vms.retain(|vm| self.in_charge(&seat.control, vm) && !late.contains(&vm.id));
+        let mut news = settled.subscribe();
+        let patience = async {
+            has_ansible.notified().await;
+            if !may_leave {
+                std::future::pending::<()>().await;
+            }
+            while tokio::time::timeout(GRACE, news.changed()).await.is_ok() {}
+        };
+        let doors = async {
+            tokio::select! {
+                opened = self.doors(&seat.control, seat.session.clone(), vms, &settled) => opened,
+                () = patience => Ok(()),
+            }
+        };
+        tokio::try_join!(installed, doors).map(drop)
     }
 
     /// Chooses the master of the infrastructure, waits for it and prepares it as a machine.

@@ -10,7 +10,9 @@ use super::{
 use crate::{
     access::Proxy,
     contract::{Details, Effect, ErrorCode, Job, VmError, VmFacts},
+    galaxy,
     journal::{
+        answer::{self, FilePlace},
         demux::{Demux, Position},
         text::Cleaner,
         verdict::Place,
@@ -20,7 +22,8 @@ use crate::{
         control::ControlNode,
         engine::{Engine, PLUGINS},
         inventory, names,
-        recipe::Strategy,
+        recipe::{self, Strategy},
+        recipe_name,
     },
     ssh::SshError,
 };
@@ -182,7 +185,7 @@ impl Runs<'_> {
                 }
                 let text = format!("Launch task: {}\n", item.task);
                 let effects = open.hosts.values().map(|vm| log(*vm, text.clone())).collect();
-                self.begin(item, &open, effects).await?;
+                self.begin(item, &open, effects, |_| {}).await?;
                 open
             }
         };
@@ -210,34 +213,38 @@ impl Runs<'_> {
                 continue;
             }
             let results = engine::with_carried(ended, &open);
-            let mut failures: BTreeMap<u32, VmError> =
-                results.iter().filter_map(|(vm, r)| Some((*vm, r.as_ref().err()?.clone()))).collect();
-            let most = self.most(failures.values().all(|e| e.code.is_infrastructure()));
-            let most = most.max(if failures.is_empty() { 1 } else { open.attempt });
-            let again = open.attempt < most && !failures.is_empty() && !self.is_late();
-            failures = failures.into_iter().map(|(vm, e)| (vm, e.in_attempt(open.attempt, most))).collect();
+            let failed = || results.iter().filter_map(|(vm, result)| Some((*vm, result.as_ref().err()?)));
+            let most = self.most(failed().all(|(_, e)| e.code.is_infrastructure()));
+            let most = most.max(if failed().next().is_none() { 1 } else { open.attempt });
+            // What cannot end otherwise is not tried again.
+            let of = |e: &VmError| if e.may_change() { most } else { open.attempt };
+            let may_go_on = open.attempt < most && !self.is_late();
+            let failures = failed().map(|(vm, e)| (vm, e.clone().in_attempt(open.attempt, of(e))));
+            let (again, last): (BTreeMap<u32, VmError>, BTreeMap<u32, VmError>) =
+                failures.partition(|(_, e)| may_go_on && e.may_change());
             let mut effects = Vec::new();
             for (vm, result) in &results {
                 let text = match result {
                     Ok(()) => format!("Task {} finished successfully\n", item.task),
-                    Err(e) => Item::failed(&item.task, open.attempt, most, e),
+                    Err(e) => Item::failed(&item.task, open.attempt, of(e), e),
                 };
                 effects.push(log(*vm, text));
             }
+            effects.extend(last.iter().map(|(vm, e)| Effect::VmResult { vm: *vm, result: Err(e.clone()) }));
             let done: Vec<u32> = results.iter().filter(|(_, result)| result.is_ok()).map(|(vm, _)| *vm).collect();
             let marks = |p: &mut Progress| {
                 let marks = done.iter().filter_map(|vm| Some((*vm, item.marks.get(vm)?.clone())));
                 p.done.entry(item.key.clone()).or_default().extend(marks);
             };
-            if !again {
-                effects.extend(failures.iter().map(|(vm, e)| Effect::VmResult { vm: *vm, result: Err(e.clone()) }));
+            let decided = |p: &mut Progress| p.results.extend(last.into_iter().map(|(vm, e)| (vm, Some(e))));
+            if again.is_empty() {
                 let finish = |p: &mut Progress| {
                     p.open.remove(&item.key);
                     p.attempts.remove(&item.key);
                     p.done.remove(&item.key);
                     p.finished.insert(item.key.clone());
                     p.ahead.extend(next.map(|next| (next.key, next.run)));
-                    p.results.extend(failures.into_iter().map(|(vm, e)| (vm, Some(e))));
+                    decided(p);
                 };
                 self.recorder.record(effects, finish).await?;
                 return Ok(());
@@ -245,20 +252,27 @@ impl Runs<'_> {
             let wait = Duration::from_secs(u64::from(open.attempt.pow(2)) * 5);
             let seconds = wait.as_secs();
             effects.extend(
-                failures.keys().map(|vm| log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))),
+                again.keys().map(|vm| log(*vm, format!("Sleeping {seconds} secs.\nLaunch task: {}\n", item.task))),
             );
-            let vms = failures.into_keys().collect();
+            let vms = again.into_keys().collect();
             let how = (open.attempt + 1, open.strategy);
             open = self.open(master, item, &vms, how, &self.recorder.progress().await);
             self.recorder.record(Vec::new(), marks).await?;
-            self.begin(item, &open, effects).await?;
+            self.begin(item, &open, effects, decided).await?;
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Records that an attempt begins.
-    async fn begin(&self, item: &Item, open: &OpenRun, effects: Vec<Effect>) -> Result<(), Stop> {
+    /// Records that an attempt begins, with what the former one decided.
+    async fn begin(
+        &self,
+        item: &Item,
+        open: &OpenRun,
+        effects: Vec<Effect>,
+        decided: impl FnOnce(&mut Progress),
+    ) -> Result<(), Stop> {
         let begin = |p: &mut Progress| {
+            decided(p);
             p.attempts.insert(item.key.clone(), open.attempt);
             p.ahead.remove(&item.key);
             p.open.insert(item.key.clone(), open.clone());
@@ -336,7 +350,15 @@ impl Runs<'_> {
                 }
                 let live = self.recorder.live();
                 results.retain(|vm, _| live.contains(vm));
-                results.values_mut().filter_map(|result| result.as_mut().err()).for_each(|e| self.explain(item, e));
+                let faults = self.recorder.progress().await.not_installed;
+                for (vm, error) in results.iter_mut().filter_map(|(vm, result)| Some((*vm, result.as_mut().err()?))) {
+                    self.explain(item, error);
+                    if let Some(cause) = galaxy::cause(&error.message, &faults) {
+                        (error.code, error.message) = (ErrorCode::RoleInstall, cause.clone());
+                    } else if let Some(place) = demux.place_named(vm) {
+                        self.show(item, error, &place);
+                    }
+                }
                 let (mitogen_failed, needs_lock_step) = (demux.mitogen_failed(), demux.needs_lock_step());
                 return Ok(Ended { results, mitogen_failed, needs_lock_step });
             }
@@ -369,6 +391,24 @@ impl Runs<'_> {
         }
     }
 
+    /// Adds to an error the lines that show the place which Ansible named.
+    fn show(&self, item: &Item, error: &mut VmError, place: &FilePlace) {
+        let (radl, own) = (&self.job.radl, &item.playbook);
+        let Some(recipe) = radl.configure(&own.configure).and_then(|configure| configure.recipe.as_deref()) else {
+            return;
+        };
+        // There is none of a recipe that is encrypted as a whole.
+        let playbook = recipe::merge(&own.configure, recipe, own.header).ok().flatten().unwrap_or_default();
+        let others: Vec<(String, &str)> = radl
+            .configures
+            .iter()
+            .filter_map(|configure| Some((recipe_name(&configure.name), configure.recipe.as_deref()?)))
+            .collect();
+        let playbook = (own.playbook.as_str(), playbook.text.as_str());
+        let texts = answer::Texts { conf_dir: self.conf_dir, recipe, playbook, others: &others };
+        error.details.get_or_insert_default().excerpt = answer::excerpt(place, &texts, &self.cleaner);
+    }
+
     /// Password that sudo asks for where Ansible runs.
     fn local_password(&self, control: &ControlNode, progress: &Progress, vms: &[VmFacts]) -> Option<String> {
         match control {
@@ -393,8 +433,8 @@ impl Runs<'_> {
             json!({
                 "password": vault.password,
                 "recipe": vault.recipe,
-                "keep_hosts": vault.header.keep_hosts,
-                "become_root": vault.header.become_root,
+                "keep_hosts": item.playbook.header.keep_hosts,
+                "become_root": item.playbook.header.become_root,
                 "end": crate::plan::recipe::DONE,
             })
         });

@@ -11,12 +11,14 @@
 //! | `tunnels` | the keys of reverse tunnels |
 //! | `roles` | roles and collections of the document |
 //! | `stages` | from machines to a master with everything on it |
+//! | `late` | machines that come late |
 //! | `item` | one playbook over some machines |
 //! | `engine` | with mitogen, and without it when it fails |
 
 mod control;
 mod engine;
 mod item;
+mod late;
 mod link;
 mod progress;
 mod recorder;
@@ -31,7 +33,7 @@ use crate::{
     journal::text::Cleaner,
     plan::{
         self, Files, Runnable,
-        decide::{Decision, decide},
+        decide::{Decision, Lane, decide},
     },
     ssh::{Login, SshLimits},
 };
@@ -39,8 +41,10 @@ use control::Master;
 use futures::{
     FutureExt, StreamExt,
     future::{FusedFuture, join_all},
+    stream::FuturesUnordered,
 };
 use item::{Item, Runs};
+use late::{Late, Part};
 use progress::{Phase, Progress};
 use recorder::Recorder;
 use stages::Stage;
@@ -50,7 +54,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -223,7 +227,9 @@ impl<'a> Driver<'a> {
     async fn failed(&self, code: ErrorCode, why: String) -> Result<Outcome, JournalClosed> {
         self.recorder.log([why.clone()]).await?;
         let phase = self.recorder.progress().await.phase.name();
-        self.undecided(&VmError::new(code, phase, &why)).await?;
+        // Errors of machines begin with their code.
+        let message = why.replacen(&format!("[{code}] "), "", 1);
+        self.undecided(&VmError::new(code, phase, message)).await?;
         Ok(Outcome::Failed(why))
     }
 
@@ -295,51 +301,92 @@ impl<'a> Driver<'a> {
 
     /// The runs.
     async fn work(&self, stage: &Stage<'_, 'a>, masters: &[Master<'a>], files: &Files) -> Result<(), Stop> {
-        let decision = stage.decision;
         self.masters.send_replace(masters.to_vec());
         let progress = self.recorder.progress().await;
         let runs =
             Runs { job: self.job, recorder: self.recorder, masters, conf_dir: &self.conf_dir, cleaner: self.cleaner() };
-        let built_in = |windows: bool, key: &str, task: &str, phase: &str, playbook: &str| {
-            let family = progress.hosts.iter().filter(|(_, host)| host.windows == windows);
-            let [key, task, phase] = [key, task, phase].map(str::to_owned);
-            let playbook = Runnable::built_in(&self.job.radl, playbook);
-            let vms = family.map(|(vm, _)| *vm).collect();
-            Item { key, task, phase, step: None, playbook, vms, marks: BTreeMap::new(), next: None }
+        let late = Late::new(progress.late.intersection(&stage.decision.participants).copied().collect());
+        let steps = async {
+            self.begin(stage, &runs, files, &late).await?;
+            self.steps(stage, &runs, files, &late).await
         };
-        let mut basic = built_in(false, BASIC_KEY, "basic", "basic", plan::BASIC);
-        if let [_] = masters {
-            basic.next = stage.first(files, &basic.vms).await.map(Box::new);
-        }
-        let windows = built_in(true, WINDOWS_KEY, "main_windows", "main", plan::windows::PLAYBOOK);
-        let (basic, windows) = tokio::join!(runs.run(&basic), runs.run(&windows));
-        basic.and(windows)?;
-        let steps: Vec<_> = decision.steps.iter().collect();
-        self.settle(decision, 0).await?;
-        for (done, (step, lanes)) in steps.iter().enumerate() {
-            let mut work = Vec::new();
-            for lane in *lanes {
-                work.push(stage.lane(&runs, files, **step, lane).boxed());
-            }
-            let results: Vec<Result<(), Stop>> = futures::stream::iter(work).buffer_unordered(LANES).collect().await;
-            let (late, others): (Vec<_>, Vec<_>) =
-                results.into_iter().partition(|result| matches!(result, Err(Stop::Late)));
-            others.into_iter().collect::<Result<(), Stop>>()?;
-            self.settle(decision, done + 1).await?;
-            let is_late = |e: &VmError| e.code == ErrorCode::Timeout;
-            if !late.is_empty() || self.recorder.progress().await.results.values().flatten().any(is_late) {
-                return Err(Stop::Late);
-            }
-        }
+        tokio::try_join!(steps, self.follow(stage, (masters, &runs), &late))?;
         stage.finish().await
     }
 
-    /// Machines without work after the first `done` steps are configured.
-    async fn settle(&self, decision: &Decision, done: usize) -> Result<(), Stop> {
+    /// The item of the built-in playbook over some machines, or over a late one by itself.
+    fn built_in(&self, windows: bool, vms: Vec<u32>, late: Option<u32>) -> Item {
+        let (key, task, phase, playbook) = match windows {
+            false => (BASIC_KEY, "basic", "basic", plan::BASIC),
+            true => (WINDOWS_KEY, "main_windows", "main", plan::windows::PLAYBOOK),
+        };
+        let key = late.map_or(key.to_owned(), |vm| format!("{key}.{vm}"));
+        let playbook = Runnable::built_in(&self.job.radl, playbook);
+        let (task, phase) = (task.to_owned(), phase.to_owned());
+        Item { key, task, phase, step: None, playbook, vms, marks: BTreeMap::new(), next: None }
+    }
+
+    /// The built-in playbooks over the machines that are there.
+    async fn begin(&self, stage: &Stage<'_, 'a>, runs: &Runs<'_>, files: &Files, late: &Late) -> Result<(), Stop> {
+        let progress = self.recorder.progress().await;
+        let there = progress.hosts.iter().filter(|(vm, _)| !late.vms.contains(vm));
+        let (windows, linux): (Vec<_>, Vec<_>) = there.partition(|(_, host)| host.windows);
+        let [linux, windows] = [linux, windows].map(|hosts| hosts.into_iter().map(|(vm, _)| *vm).collect::<Vec<u32>>());
+        let there = linux.iter().chain(&windows).copied().collect();
+        let (mut basic, windows) = (self.built_in(false, linux, None), self.built_in(true, windows, None));
+        if let ([_], true) = (runs.masters, late.vms.is_empty()) {
+            basic.next = stage.first(files, &basic.vms).await.map(Box::new);
+        }
+        let (basic, windows) = tokio::join!(runs.run(&basic), runs.run(&windows));
+        basic.and(windows)?;
+        self.settle(stage.decision, 0, &there).await
+    }
+
+    /// The user's steps: each begins when the one before is done, late machines included.
+    async fn steps(&self, stage: &Stage<'_, 'a>, runs: &Runs<'_>, files: &Files, late: &Late) -> Result<(), Stop> {
+        let lanes_at_once = &Semaphore::new(LANES);
+        let steps: Vec<(&i64, &Vec<Lane>)> = stage.decision.steps.iter().collect();
+        for (done, (step, lanes)) in steps.iter().enumerate() {
+            let run = |part: Part| async move {
+                late.ready(&part.waits_for).await;
+                // Nobody closes the semaphore.
+                let _lane = lanes_at_once.acquire().await;
+                stage.lane(runs, files, **step, &part.lane).await?;
+                self.settle(stage.decision, done + 1, &part.lane.vms.iter().copied().collect()).await
+            };
+            let parts = lanes.iter().flat_map(|lane| late.parts(lane, files));
+            let (now, later): (Vec<Part>, Vec<Part>) = parts.partition(|part| part.waits_for.is_empty());
+            for part in &later {
+                self.tell_part_waits(**step, part, late).await?;
+            }
+            let next = steps.get(done + 1).map(|(next, _)| **next);
+            let missing: BTreeSet<u32> = later.iter().flat_map(|part| part.waits_for.iter().copied()).collect();
+            let now = async {
+                together(join_all(now.into_iter().map(run)).await)?;
+                self.tell_step_waits(**step, next, late, &missing).await
+            };
+            let later = async {
+                let mut later: FuturesUnordered<_> = later.into_iter().map(run).collect();
+                while let Some(done) = later.next().await {
+                    done?;
+                }
+                Ok(())
+            };
+            tokio::try_join!(now, later)?;
+            let is_late = |e: &VmError| e.code == ErrorCode::Timeout;
+            if self.recorder.progress().await.results.values().flatten().any(is_late) {
+                return Err(Stop::Late);
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of the machines that have no work after the first `done` steps are configured.
+    async fn settle(&self, decision: &Decision, done: usize, vms: &BTreeSet<u32>) -> Result<(), Stop> {
         let busy: BTreeSet<u32> =
             decision.steps.values().skip(done).flatten().flat_map(|lane| lane.vms.iter().copied()).collect();
         let progress = self.recorder.progress().await;
-        let finished = progress.hosts.keys().filter(|vm| !busy.contains(vm));
+        let finished = progress.hosts.keys().filter(|vm| vms.contains(vm) && !busy.contains(vm));
         Ok(self.recorder.results(finished.map(|vm| (*vm, Ok(())))).await?)
     }
 
@@ -397,6 +444,12 @@ impl<'a> Driver<'a> {
         let phase = self.recorder.progress().await.phase.name();
         self.undecided(&VmError::new(ErrorCode::Timeout, phase, "time is over")).await
     }
+}
+
+/// One result of several: that time is over counts after everything else.
+fn together(results: Vec<Result<(), Stop>>) -> Result<(), Stop> {
+    let (late, others): (Vec<_>, Vec<_>) = results.into_iter().partition(|result| matches!(result, Err(Stop::Late)));
+    others.into_iter().chain(late).collect()
 }
 
 /// Key of the built-in playbook's item.

@@ -19,10 +19,16 @@ pub struct Progress {
     pub controls: Vec<ControlRecord>,
     /// Installed roles with tasks that need lock step.
     pub lock_step_roles: Vec<String>,
+    /// Installed roles that look at no other machine.
+    pub alone_roles: Vec<String>,
+    /// Why roles and collections are not there, by [`crate::galaxy::fault_key`].
+    pub not_installed: BTreeMap<String, String>,
     /// Whether mitogen failed, so that plain Ansible does the rest.
     pub without_mitogen: bool,
     /// Machines that were reached.
     pub hosts: BTreeMap<u32, HostRecord>,
+    /// Machines that did not answer when the others began: each follows by itself, also with another master.
+    pub late: BTreeSet<u32>,
     /// Machines with a final result: none when fine.
     pub results: BTreeMap<u32, Option<VmError>>,
     /// What the logs say already of the master that is being prepared.
@@ -52,6 +58,7 @@ impl Progress {
         self.ahead.clear();
         self.hosts.clear();
         self.said.clear();
+        self.not_installed.clear();
         // The keys of the user's steps begin with a number.
         self.finished.retain(|key| !key.starts_with(super::BASIC_KEY) && !key.starts_with(super::WINDOWS_KEY));
         self.redos += 1;

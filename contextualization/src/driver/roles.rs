@@ -1,6 +1,6 @@
 //! Roles and collections of the document come to the master; a failing one concerns the machines that need it.
 
-use super::{Stop, stages::Stage};
+use super::{Stop, progress::Progress, stages::Stage};
 use crate::{
     bootstrap::{Privilege, Runtime},
     contract::{Cause, Effect, ErrorCode, VmError, VmFacts},
@@ -8,7 +8,10 @@ use crate::{
     plan::{control::ControlNode, decide::system_of},
     ssh::SshSession,
 };
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
 
 /// Phase of these failures.
 const PHASE: &str = "galaxy";
@@ -44,10 +47,14 @@ impl Stage<'_, '_> {
             .map_err(|e| Stop::Redo(format!("roles and collections cannot be installed: {e}")))?;
 
         let (mut effects, mut results, mut lock_step) = (Vec::new(), Vec::new(), Vec::new());
-        for (wanted, Installed { fresh, error, lock_step: needs }) in wanted.iter().zip(installed) {
+        let (mut alone_roles, mut faults) = (Vec::new(), BTreeMap::new());
+        for (wanted, Installed { fresh, error, lock_step: needs, alone }) in wanted.iter().zip(installed) {
             let (kind, requirement) = (wanted.requirement.kind, &wanted.requirement);
             if needs {
                 lock_step.push(requirement.installed_name().to_owned());
+            }
+            if alone {
+                alone_roles.push(requirement.installed_name().to_owned());
             }
             let Some(error) = error else {
                 let state = if fresh { "installed" } else { "there already" };
@@ -55,10 +62,9 @@ impl Stage<'_, '_> {
                 continue;
             };
             let error: String = error.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            let message = format!(
-                "the {kind} {requirement} could not be installed: {error}; check its name and version and that the \
-                 master VM reaches its server"
-            );
+            let message = format!("the {kind} {requirement} could not be installed: {error}");
+            // Other machines may use it, too: they hear the same when it turns out.
+            faults.insert(galaxy::fault_key(kind, requirement.installed_name()), message.clone());
             effects.push(Effect::InfrastructureLog(format!("WARNING: {message}.")));
             for vm in self.vms().iter().filter(|vm| self.needs(node, vm, wanted)) {
                 let error = VmError::new(ErrorCode::RoleInstall, PHASE, message.clone());
@@ -67,7 +73,12 @@ impl Stage<'_, '_> {
                 results.push((vm.id, Err(error)));
             }
         }
-        recorder.once(effects, |p| p.lock_step_roles.extend(lock_step)).await?;
+        let note = |p: &mut Progress| {
+            p.lock_step_roles.extend(lock_step);
+            p.alone_roles.extend(alone_roles);
+            p.not_installed.extend(faults);
+        };
+        recorder.once(effects, note).await?;
         // A machine that lacks two roles has one result.
         let mut seen = BTreeSet::new();
         results.retain(|(vm, _)| seen.insert(*vm));

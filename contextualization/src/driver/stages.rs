@@ -3,6 +3,7 @@
 use super::{
     DISABLED, Driver, Stop,
     item::{Item, Runs},
+    late::Growing,
     progress::{HostRecord, Phase, Progress},
 };
 use crate::{
@@ -143,7 +144,7 @@ impl Stage<'_, '_> {
     /// Brings Ansible, and the roles and collections of the document, to a control node.
     pub(super) async fn install(&self, node: &ControlNode, target: &Target, session: &SshSession) -> Result<(), Stop> {
         let (driver, recorder) = (self.driver, self.driver.recorder);
-        let version = option(&driver.job.radl, "ansible_version");
+        let version = option(&driver.job.radl, bootstrap::VERSION);
         let plain = |v: &&str| v.len() <= 40 && v.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
         let what = version.filter(plain).map_or(String::new(), |v| format!(" (v. {v})"));
         let place = match node {
@@ -230,13 +231,26 @@ impl Stage<'_, '_> {
         Ok(self.driver.recorder.once(effects, |p| drop(p.hosts.insert(vm, record))).await?)
     }
 
-    /// Opens the doors of all machines of a control node but itself; one that stays shut concerns nobody else.
-    pub(super) async fn doors(&self, node: &ControlNode, session: SshSession) -> Result<(), Stop> {
+    /// Opens the doors of machines of a control node; one that stays shut concerns nobody else. Those that are open, or
+    /// stay shut, come to `settled`.
+    pub(super) async fn doors(
+        &self,
+        node: &ControlNode,
+        session: SshSession,
+        vms: Vec<VmFacts>,
+        settled: &Growing,
+    ) -> Result<(), Stop> {
         let tunnels = self.tunnels(node, session.clone());
         let routes = &Routes::from(session);
         let mut open = Vec::new();
-        for vm in self.participants().into_iter().filter(|vm| self.in_charge(node, vm)) {
-            open.push(async move { self.door(node, vm, routes).await }.boxed());
+        for vm in vms {
+            let door = async move {
+                let id = vm.id;
+                self.door(node, vm, routes).await?;
+                settled.send_modify(|all| all.extend([id]));
+                Ok(())
+            };
+            open.push(door.boxed());
         }
         let opened = futures::stream::iter(open).buffer_unordered(DOORS).collect::<Vec<Result<(), Stop>>>();
         tokio::select! {
@@ -333,6 +347,7 @@ impl Stage<'_, '_> {
             generation: job.generation,
             settings: &job.settings,
             lock_step_roles: &progress.lock_step_roles,
+            alone_roles: &progress.alone_roles,
         };
         plan::files(&sources).map_err(|e| Stop::Failed(format!("Error generating playbooks: {e}")))
     }

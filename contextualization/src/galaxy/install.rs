@@ -25,6 +25,8 @@ pub struct Installed {
     pub error: Option<String>,
     /// Whether the role has tasks that need all machines in lock step.
     pub lock_step: bool,
+    /// Whether it is a role that looks at no other machine.
+    pub alone: bool,
 }
 
 /// A line of the script's answer.
@@ -34,6 +36,7 @@ struct Answer {
     fresh: bool,
     error: Option<String>,
     lock_step: bool,
+    alone: bool,
 }
 
 /// The archives in the operator's directory; a directory that cannot be read is reported in the daemon's log.
@@ -107,10 +110,13 @@ pub async fn install(
     let answers: BTreeMap<String, Answer> =
         stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).map(|a: Answer| (a.key.clone(), a)).collect();
     let answer = |item: &Value| match answers.get(item["key"].as_str().unwrap_or_default()) {
-        Some(Answer { fresh, error, lock_step, .. }) => {
-            Installed { fresh: *fresh, error: error.clone(), lock_step: *lock_step }
+        Some(Answer { fresh, error, lock_step, alone, .. }) => {
+            Installed { fresh: *fresh, error: error.clone(), lock_step: *lock_step, alone: *alone }
         }
-        None => Installed { fresh: false, error: Some(session.failed(&output).to_string()), lock_step: false },
+        None => {
+            let error = Some(session.failed(&output).to_string());
+            Installed { fresh: false, error, lock_step: false, alone: false }
+        }
     };
     Ok(items.iter().map(answer).collect())
 }

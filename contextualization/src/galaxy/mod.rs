@@ -86,9 +86,9 @@ pub fn check(radl: &Radl, mirror: Option<&str>) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// What to add to a document whose recipe failed with this text of Ansible; none when nothing is missing.
-#[must_use]
-pub fn hint(text: &str) -> Option<String> {
+/// The application that stands for what a recipe misses which failed with this text of Ansible; none when nothing is
+/// missing.
+fn missing(text: &str) -> Option<String> {
     let quoted = |before: &str| text.split_once(before)?.1.split_once('\'').map(|(name, _)| name);
     let content = quoted("couldn't resolve module/action '").or_else(|| quoted("No filter named '"));
     let collection = content.filter(|name| name.matches('.').count() >= 2).map(|name| {
@@ -96,10 +96,31 @@ pub fn hint(text: &str) -> Option<String> {
         format!("ansible.collections.{}", collection.join("."))
     });
     let role = || quoted("the role '").filter(|_| text.contains("was not found")).map(|r| format!("ansible.roles.{r}"));
-    let application = collection
-        .or_else(role)
-        .filter(|name| split(name).is_some_and(|(kind, text)| Requirement::parse(kind, text, None, None).is_ok()))?;
+    collection.or_else(role)
+}
+
+/// What to add to a document whose recipe failed with this text of Ansible; none when nothing is missing.
+#[must_use]
+pub fn hint(text: &str) -> Option<String> {
+    let can_be_had =
+        |name: &String| split(name).is_some_and(|(kind, text)| Requirement::parse(kind, text, None, None).is_ok());
+    let application = missing(text).filter(can_be_had)?;
     Some(format!("it is not on the master: add {application} to disk.0.applications of the system"))
+}
+
+/// Why a recipe failed with this text of Ansible, when it misses something that could not be installed; `faults` say
+/// of each why, by [`fault_key`].
+#[must_use]
+pub fn cause<'f>(text: &str, faults: &'f BTreeMap<String, String>) -> Option<&'f String> {
+    let application = missing(text)?;
+    let (kind, name) = split(&application)?;
+    faults.get(&fault_key(kind, name))
+}
+
+/// What a fault of a role or collection is kept under.
+#[must_use]
+pub fn fault_key(kind: Kind, name: &str) -> String {
+    format!("{kind} {name}")
 }
 
 #[cfg(test)]

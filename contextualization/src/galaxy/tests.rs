@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::{
-    check, hint,
+    cause, check, fault_key, hint,
     sources::{archive, entry},
     spec::{Kind, Requirement},
 };
@@ -134,4 +134,16 @@ fn archives_of_a_directory() {
     assert_eq!(found(role("https://example.org/a.b", None)), None);
     let pushed = entry(&role("a.b,1.9.0|z", None).unwrap(), Some("/c/galaxy/a.b-1.9.0.tar.gz"));
     assert_eq!(pushed, json!({"src": "/c/galaxy/a.b-1.9.0.tar.gz", "name": "z"}));
+}
+
+/// What is said of a role that could not be installed is the cause wherever a recipe misses it.
+#[test]
+fn what_could_not_be_installed_is_the_cause() {
+    let why = "the role lab.nfs could not be installed: refused".to_owned();
+    let faults = [(fault_key(Kind::Role, "lab.nfs"), why.clone())].into();
+    let text = "Ansible did not run the recipe: the role 'lab.nfs' was not found in /a:/b";
+    assert_eq!(cause(text, &faults), Some(&why));
+    for other in ["the role 'lab.other' was not found in /a", "couldn't resolve module/action 'lab.nfs.mount'", "no"] {
+        assert_eq!(cause(other, &faults), None, "{other}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Events of one run to a log and a result per machine. Pure: the same events give the same effects, once.
 
 use super::{
+    answer::{Answer, FilePlace},
     event::{Event, Line, Lines, Stats},
     tail::Tail,
     text::{self, Cleaner},
@@ -353,6 +354,16 @@ impl Demux {
     pub fn needs_lock_step(&self) -> bool {
         let end = self.position.end.as_ref();
         end.is_some_and(|end| end.state == "finished" && end.rc != 0 && end.tail.contains(LOCK_STEP))
+    }
+
+    /// The place that Ansible named when it failed for a machine: in the failed task, else when it gave up altogether.
+    #[must_use]
+    pub fn place_named(&self, vm: u32) -> Option<FilePlace> {
+        match self.position.failures.get(&vm) {
+            Some(failure) => failure.place.clone(),
+            None if self.position.stats.is_empty() => Answer::of_output(&self.position.end.as_ref()?.tail)?.place,
+            None => None,
+        }
     }
 
     /// The result of each machine once the run ended; none before. `place` is where the run belongs.

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`event`] | lines of the journal |
 //! | [`demux`] | events of a run to logs and results per machine |
+//! | [`answer`] | what Ansible says of a recipe that it cannot run |
 //! | [`verdict`] | why a machine failed |
 //! | [`text`] | the look of the log; masking and escaping |
 
+pub mod answer;
 pub mod demux;
 pub mod event;
 mod tail;

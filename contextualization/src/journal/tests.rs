@@ -189,3 +189,46 @@ fn halves_of_characters_are_replaced() {
     let text = logs(reader.feed(&[line.as_slice(), b"\n"].concat())).remove(&0).unwrap();
     assert!(text.contains("\"a\\\\ud800 \u{fffd} b\""), "{text}");
 }
+
+/// What Ansible refuses of itself ends the attempts; what broke it, or a machine, may be gone the next time.
+#[test]
+fn what_another_attempt_may_change() {
+    let ended = |rc: i64, tail: &str| {
+        let end = serde_json::json!({"v": 1, "run": "r", "seq": 1, "ts": 0, "e": "run_end", "rc": rc,
+                                     "state": "finished", "tail": tail});
+        let mut demux = demux(Position::default());
+        demux.feed(format!("{end}\n").as_bytes());
+        let place = Place { phase: "step 1".to_owned(), step: Some(1), recipe: Some("web_front".to_owned()) };
+        let error = demux.results(&place).unwrap().remove(&0).unwrap().unwrap_err();
+        (error.code, error.may_change(), error.message, demux.place_named(0).map(|place| place.line))
+    };
+    let action =
+        "ERROR! couldn't resolve module/action 'x'.\n\nThe error appears to be in '/c/p.yml': line 3, column 7";
+    let message = "Ansible did not run the recipe: couldn't resolve module/action 'x'.".to_owned();
+    assert_eq!(
+        ended(4, &format!("[WARNING]: y\n{action}, but may")),
+        (ErrorCode::RecipeInvalid, false, message, Some(3))
+    );
+    let (code, may_change, ..) = ended(250, "ERROR! Unexpected Exception, this is probably a bug: [Errno 5]");
+    assert_eq!((code, may_change), (ErrorCode::RecipeInvalid, true));
+    assert!(ended(-9, "").1);
+
+    let failed = |msg: &str| {
+        let event = serde_json::json!({"v": 1, "run": "r", "seq": 1, "ts": 0, "e": "failed", "host": "10.0.0.1_0",
+                                       "name": "T", "res": {"msg": msg}});
+        let stats = r#"{"v":1,"run":"r","seq":2,"ts":0,"e":"stats","stats":{"10.0.0.1_0":{"failures":1}}}"#;
+        let end = r#"{"v":1,"run":"r","seq":3,"ts":0,"e":"run_end","rc":2,"state":"finished","tail":""}"#;
+        let mut demux = demux(Position::default());
+        demux.feed(format!("{event}\n{stats}\n{end}\n").as_bytes());
+        let error = demux.results(&Place::default()).unwrap().remove(&0).unwrap().unwrap_err();
+        (error.code, error.may_change(), error.message)
+    };
+    let undefined =
+        "'x' is undefined\n\nThe error appears to be in '/c/p.yml': line 3, column 7, but may\nbe elsewhere";
+    assert_eq!(failed(undefined), (ErrorCode::TaskFailed, true, "task 'T': 'x' is undefined".to_owned()));
+    let (code, may_change, _) =
+        failed("Unsupported parameters for (copy) module: dset. Supported parameters include: x");
+    assert_eq!((code, may_change), (ErrorCode::RecipeInvalid, false));
+    let (code, may_change, _) = failed("Incorrect sudo password");
+    assert_eq!((code, may_change), (ErrorCode::SudoDenied, false));
+}

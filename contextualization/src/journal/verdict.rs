@@ -1,6 +1,7 @@
 //! From what a run said to the result of a machine: kinds of failure, recognised from events.
 
 use super::{
+    answer::{Answer, FilePlace},
     demux::{End, Position},
     text::Cleaner,
 };
@@ -20,6 +21,10 @@ const MESSAGE: usize = 2000;
 const NO_SPACE: &str = "No space left on device";
 /// What they say without memory.
 const NO_MEMORY: [&str; 2] = ["Cannot allocate memory", "MemoryError"];
+
+/// What Ansible says of a task that no machine can run, when it finds out in the middle of a run.
+const NOT_RUNNABLE: [&str; 3] =
+    ["Unsupported parameters for (", "couldn't resolve module/action '", "Syntax Error while loading YAML"];
 
 /// What Ansible, and the runner in its place, say of encrypted text that they cannot open.
 const NOT_OPENED: [&str; 3] = ["no vault secrets", "Decryption failed", "VAULT: "];
@@ -53,6 +58,9 @@ pub struct Failure {
     /// Last lines of its standard error.
     #[serde(default)]
     pub stderr: Vec<String>,
+    /// The place in a file that Ansible named.
+    #[serde(default)]
+    pub place: Option<FilePlace>,
     /// Whether not the task failed but what carries it.
     #[serde(default)]
     pub mitogen: bool,
@@ -72,6 +80,10 @@ impl Failure {
 pub fn failure(task: &str, result: &Map<String, Value>, cleaner: &Cleaner) -> Failure {
     let text = |key: &str| result.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     let said = text("msg").or_else(|| text("reason")).unwrap_or("no message");
+    let answer = Answer::of_message(said);
+    let place = answer.place;
+    // Where the message tells of a place, the log shows that place in the user's own text.
+    let said = if place.is_some() { answer.said.as_str() } else { said };
     let module_message = cleaner.name(&said.chars().take(MESSAGE).collect::<String>());
     let lines: Vec<&str> = text("stderr").or_else(|| text("module_stderr")).unwrap_or_default().lines().collect();
     let stderr: Vec<String> = lines.iter().skip(lines.len().saturating_sub(STDERR)).map(|l| cleaner.name(l)).collect();
@@ -88,6 +100,8 @@ pub fn failure(task: &str, result: &Map<String, Value>, cleaner: &Cleaner) -> Fa
         ErrorCode::SudoDenied
     } else if no_answer {
         ErrorCode::Unreachable
+    } else if NOT_RUNNABLE.iter().any(|words| said.starts_with(words)) {
+        ErrorCode::RecipeInvalid
     } else if contains(NO_SPACE) {
         ErrorCode::DiskFull
     } else if is_killed(rc) || killed() || NO_MEMORY.iter().any(|text| contains(text)) {
@@ -103,7 +117,7 @@ pub fn failure(task: &str, result: &Map<String, Value>, cleaner: &Cleaner) -> Fa
         Some(line) if !module_message.contains(line.as_str()) => format!("{module_message} ({line})"),
         _ => module_message.clone(),
     };
-    Failure { code, task: task.to_owned(), message, module_message, rc, stderr, mitogen: false }
+    Failure { code, task: task.to_owned(), message, module_message, rc, stderr, place, mitogen: false }
 }
 
 /// Exit status of a process that got SIGKILL: what the kernel sends when memory is short.
@@ -139,8 +153,8 @@ pub fn result(position: &Position, vm: u32, end: &End, place: &Place) -> Result<
             (failure.code, format!("task '{}': {}", failure.task, failure.message))
         }
         (state, None) if position.stats.is_empty() => {
-            let said = tail.iter().find(|line| line.contains("ERROR")).or_else(|| tail.last());
-            let said = said.map_or("it said nothing", |line| line.trim());
+            let last = || tail.last().map_or("it said nothing", |line| line.trim()).to_owned();
+            let said = Answer::of_output(&end.tail).map_or_else(last, |answer| answer.said);
             details.rc = Some(end.rc);
             let (code, why) = match state {
                 _ if NOT_OPENED.iter().any(|words| end.tail.contains(words)) => (ErrorCode::Vault, ""),
@@ -162,7 +176,7 @@ pub fn result(position: &Position, vm: u32, end: &End, place: &Place) -> Result<
                 }
                 _ => format!("{why}: {said}{hint}"),
             };
-            details.stderr = tail;
+            details.stderr = tail[tail.len().saturating_sub(STDERR)..].to_vec();
             (code, message)
         }
         (_, None) => (ErrorCode::TaskFailed, "the machine was not reached: the play ended before".to_owned()),

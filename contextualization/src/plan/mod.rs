@@ -62,6 +62,10 @@ pub struct Runnable {
     pub engine: Engine,
     /// Name of the configure.
     pub configure: String,
+    /// Its header.
+    pub header: Header,
+    /// Whether it looks at other machines, or may do so: then all that are to come have to be there.
+    pub looks_at_others: bool,
     /// Password of the system for what is encrypted with `ansible-vault`.
     pub vault: Option<Vault>,
 }
@@ -72,7 +76,8 @@ impl Runnable {
     pub fn built_in(radl: &Radl, playbook: &str) -> Self {
         let engine = engine::choose(option(radl, decide::STRATEGY), &[]);
         let (playbook, strategy) = (playbook.to_owned(), Strategy::Free);
-        Self { playbook, strategy, engine, configure: String::new(), vault: None }
+        let (configure, header) = (String::new(), Header::default());
+        Self { playbook, strategy, engine, configure, header, looks_at_others: false, vault: None }
     }
 }
 
@@ -84,8 +89,6 @@ pub struct Vault {
     /// File of the recipe in the conf dir when it is encrypted as a whole: the master makes the playbook of it, as
     /// encrypted as it was.
     pub recipe: Option<String>,
-    /// Its header.
-    pub header: Header,
 }
 
 impl std::fmt::Debug for Vault {
@@ -120,6 +123,8 @@ pub struct Sources<'a> {
     pub settings: &'a Settings,
     /// Installed roles with tasks that need lock step.
     pub lock_step_roles: &'a [String],
+    /// Installed roles that look at no other machine.
+    pub alone_roles: &'a [String],
 }
 
 /// Name of the playbook of a recipe for a system.
@@ -175,7 +180,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
 
     for (configure, system) in pairs(s.decision) {
         let on_windows = participants.iter().any(|vm| decide::system_of(vm) == system && is_windows(vm));
-        let runnable = match runnable(s.radl, &configure, &system, !on_windows, s.lock_step_roles) {
+        let runnable = match runnable(s, &configure, &system, !on_windows) {
             Ok(None) => Ok(None),
             Ok(Some((runnable, merged))) => {
                 if let Some(Playbook { text, notes }) = merged {
@@ -208,17 +213,17 @@ fn pairs(decision: &Decision) -> Vec<(String, String)> {
 
 /// A recipe for a system and its playbook, which an encrypted one gets on the master only.
 fn runnable(
-    radl: &Radl,
+    s: &Sources<'_>,
     configure: &str,
     system: &str,
     become_root: bool,
-    roles: &[String],
 ) -> Result<Option<(Runnable, Option<Playbook>)>, RecipeError> {
+    let radl = s.radl;
     let Some(recipe) = radl.configure(configure).and_then(|c| c.recipe.as_deref()) else { return Ok(None) };
     let keep_hosts = option(radl, "ctxt_keep_hosts").is_some_and(|keep| keep.eq_ignore_ascii_case("yes"));
     let header = Header { keep_hosts, become_root };
     let password = radl.system(system).and_then(|s| s.features.text("vault.password"));
-    let mut vault = password.map(|password| Vault { password: password.to_owned(), recipe: None, header });
+    let mut vault = password.map(|password| Vault { password: password.to_owned(), recipe: None });
     let merged = if let (true, Some(vault)) = (recipe::is_encrypted(recipe), &mut vault) {
         vault.recipe = Some(recipe_name(configure));
         None
@@ -231,16 +236,20 @@ fn runnable(
     let hidden = merged.is_none() && option(radl, decide::STRATEGY) != Some("mitogen");
     let runnable = Runnable {
         playbook: playbook_name(configure, system),
-        strategy: strategy(radl, &texts, roles),
+        strategy: strategy(radl, &texts, s.lock_step_roles),
         engine: if hidden { Engine::Plain } else { engine::choose(option(radl, decide::STRATEGY), &texts) },
         configure: configure.to_owned(),
+        header,
+        looks_at_others: merged.is_none()
+            || keep_hosts
+            || texts.iter().any(|text| recipe::looks_at_others(text, s.alone_roles)),
         vault,
     };
     Ok(Some((runnable, merged)))
 }
 
 /// Name of a recipe's own text in the conf dir, by which others include it.
-fn recipe_name(configure: &str) -> String {
+pub(crate) fn recipe_name(configure: &str) -> String {
     format!("{}.yml", names::safe(configure))
 }
 

@@ -54,7 +54,7 @@ pub struct Header {
 }
 
 /// A playbook ready to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Playbook {
     /// Its text.
     pub text: String,
@@ -90,6 +90,37 @@ pub fn needs_lock_step(recipe: &str) -> bool {
         node.each_key(&mut |key| found |= LOCK_STEP.contains(&key));
     }
     found
+}
+
+/// Words of templates that look at other machines.
+const OTHERS: [&str; 7] = ["hostvars", "groups[", "groups.", "groups |", "in groups", "play_hosts", "play_batch"];
+/// Keys that bring a role.
+const ROLE: [&str; 4] = ["include_role", "import_role", "ansible.builtin.include_role", "ansible.builtin.import_role"];
+
+/// Whether a recipe looks at other machines than its own, or may do so in a role that is none of those that are `alone`.
+#[must_use]
+pub fn looks_at_others(recipe: &str, alone: &[String]) -> bool {
+    OTHERS.iter().any(|word| recipe.contains(word))
+        || matches!(yaml::parse(recipe), Ok(Some(root)) if brings_other_role(&root, alone))
+}
+
+fn brings_other_role(node: &Node, alone: &[String]) -> bool {
+    let is_other = |role: &Node| {
+        let name = role.scalar().or_else(|| ["role", "name"].iter().find_map(|key| role.get(key)?.scalar()));
+        !name.is_some_and(|name| alone.iter().any(|known| known == name))
+    };
+    match &node.kind {
+        Kind::Mapping(pairs) => pairs.iter().any(|(key, value)| {
+            let other = match (key.scalar(), &value.kind) {
+                (Some("roles"), Kind::Sequence(roles)) => roles.iter().any(is_other),
+                (Some(key), _) if ROLE.contains(&key) => is_other(value),
+                _ => false,
+            };
+            other || brings_other_role(value, alone)
+        }),
+        Kind::Sequence(items) => items.iter().any(|item| brings_other_role(item, alone)),
+        Kind::Scalar(..) | Kind::Alias(_) => false,
+    }
 }
 
 /// The recipe of configure `name` with the header merged into each play; none when there is nothing to run. The same is

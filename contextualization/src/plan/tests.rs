@@ -4,7 +4,7 @@ use super::{
     decide::{decide, system_of},
     engine::{self, Engine},
     names,
-    recipe::{Header, RecipeError, merge, needs_lock_step},
+    recipe::{Header, RecipeError, looks_at_others, merge, needs_lock_step},
 };
 use crate::{VmFacts, VmPower, yaml};
 use proptest::prelude::*;
@@ -129,5 +129,28 @@ proptest! {
         prop_assert_eq!(parsed.get("key").unwrap().scalar(), Some(text.as_str()));
         prop_assert_eq!(parsed.get("key").unwrap().tag.as_deref(), Some("!unsafe"));
         prop_assert_eq!(parsed.get("other").unwrap().scalar(), Some(text.as_str()));
+    }
+}
+
+/// What waits for machines that come late.
+#[test]
+fn recipes_that_look_at_other_machines() {
+    let alone = ["lab.alone".to_owned()];
+    for text in [
+        "- tasks: [{debug: {msg: \"{{ hostvars['x'].y }}\"}}]",
+        "- tasks: [{debug: {msg: \"{{ groups['front'][0] }}\"}}]",
+        "- roles: [lab.other]",
+        "- roles: [lab.alone, {role: lab.other, x: 1}]",
+        "- tasks: [{block: [{include_role: {name: lab.other}}]}]",
+        "- tasks: [{import_role: name=lab.alone}]",
+    ] {
+        assert!(looks_at_others(text, &alone), "{text}");
+    }
+    for text in [
+        "- tasks: [{user: {name: x, groups: docker}}]",
+        "- roles: [lab.alone, {role: lab.alone, x: 1}]",
+        "- tasks: [{ansible.builtin.include_role: {name: lab.alone}}]",
+    ] {
+        assert!(!looks_at_others(text, &alone), "{text}");
     }
 }

@@ -60,14 +60,14 @@ fn roles_and_collections() {
         let server = WebServer::start(8443, &made.path().join("www"), Some(made.path()));
 
         let front = Node::new("front", 11);
-        let w1 = Node::new("w1", 12);
-        let lab = Lab::with(&[&front, &w1]);
+        let (w1, w2) = (Node::new("w1", 12), Node::new("w2", 13));
+        let lab = Lab::with(&[&front, &w1, &w2]);
         let certificate = std::fs::read(made.path().join("cert.pem")).unwrap();
         std::fs::write(lab.path(&front, "/etc/ssl/certs/lab.pem"), &certificate).unwrap();
         let all = lab.path(&front, "/etc/ssl/certs/ca-certificates.crt");
         std::fs::OpenOptions::new().append(true).open(all).unwrap().write_all(&certificate).unwrap();
 
-        let facts = vec![lab.facts(0, "front", &front), lab.facts(1, "worker", &w1)];
+        let facts = vec![lab.facts(0, "front", &front), lab.facts(1, "worker", &w1), lab.facts(2, "user", &w2)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
         let key = keys::generate().unwrap();
         let configures = || vec![configure("front", USES_ALL), configure("work", PLAIN)];
@@ -117,11 +117,16 @@ fn roles_and_collections() {
         assert!(linear.contains("linear\"") && !linear.contains("free\""), "{linear}");
         assert!(free.contains("free\"") && !free.contains("linear\""), "{free}");
 
-        // The server is away: what is there is not asked for; the worker's new role fails it, and nobody else.
+        // The server is away: what is there is not asked for; the worker's new role fails it, and whoever uses that role
+        // without asking for it, with the same words and once; nobody else.
         let before = server.requests().len();
         ask(&mut radl, "worker", &[("ansible.roles.lab.missing", "")]);
+        radl.configures.push(configure("use", "- roles: [lab.missing]\n"));
+        radl.contextualize.as_mut().unwrap().items.push(item("user", "use", 1));
         let memory = Arc::new(Memory::default());
-        let outcome = contextualize(with(&radl, 2, Cause::Add, "https://10.77.0.1:1/api/"), &memory).await;
+        let mut second = with(&radl, 2, Cause::Add, "https://10.77.0.1:1/api/");
+        Arc::make_mut(&mut second.settings).playbook_retries = 3;
+        let outcome = contextualize(second, &memory).await;
         assert_eq!(outcome, Outcome::Done, "{}", memory.dump());
         {
             let seen = memory.0.lock().unwrap();
@@ -132,11 +137,19 @@ fn roles_and_collections() {
             assert!(error.message.contains("refused"), "{}", error.message);
             assert!(seen.logs[&1].contains("Cause: [ROLE_INSTALL] the role lab.missing"), "{}", seen.logs[&1]);
             assert!(!seen.logs[&1].contains("TASK [Plain]"), "{}", seen.logs[&1]);
+            let other = seen.results[&2].clone().unwrap_err();
+            assert_eq!((other.code, &other.message), (ErrorCode::RoleInstall, &error.message));
+            let once = format!("ERROR executing task use_user: (1/1)\nCause: [ROLE_INSTALL] {}\nHint: ", error.message);
+            assert!(
+                seen.logs[&2].contains(&once) && seen.logs[&2].matches("use_user").count() == 2,
+                "{}",
+                seen.logs[&2]
+            );
             let there = seen.infrastructure.iter().filter(|line| line.ends_with(": there already.")).count();
             assert_eq!(there, wanted.len(), "{:?}", seen.infrastructure);
             assert_eq!(
                 seen.infrastructure.last().unwrap(),
-                "Contextualization finished: 1 configured, 1 failed (ids: 1)"
+                "Contextualization finished: 1 configured, 2 failed (ids: 1, 2)"
             );
         }
         assert_eq!(server.requests().len(), before, "{:?}", server.requests());

@@ -154,6 +154,10 @@ fn noise_and_failures() {
         let unread = error(5);
         assert!(unread.message.contains("no_such_module_at_all") && !unread.message.contains('\n'), "{unread:?}");
 
+        // The log ends with the user's own text.
+        let own = "In the recipe, line 2 column 7:\n- tasks:\n    - no_such_module_at_all: {}\n      ^\n";
+        assert!(seen.logs[&5].ends_with(own), "{}", seen.logs[&5]);
+
         let (_, log) = seen.logs[&1].split_once("Launch task: broken_broken\n").unwrap();
         let dateless = |line: &&str| !line.ends_with(" +0000");
         let short =

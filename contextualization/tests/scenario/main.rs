@@ -19,6 +19,7 @@ mod deciding;
 mod disks;
 mod galaxy;
 mod journal_faults;
+mod late;
 mod lifecycle;
 mod main_job;
 mod many;

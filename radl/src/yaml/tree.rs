@@ -1,12 +1,10 @@
 //! YAML as a tree of nodes that keeps what plain data would lose: tags (`!vault`, `!unsafe`), anchors, aliases, scalar
 //! styles, repeated keys. Ansible reads YAML 1.1.
 
+use super::{MAX_DEPTH, source::source};
 use libyaml_safer::{
     Emitter, Encoding, Event, EventData, MappingStyle, Parser, ScalarStyle, SequenceStyle, VersionDirective,
 };
-
-/// Nesting beyond which a text is refused.
-const DEPTH: usize = 200;
 
 /// One node with its tag and anchor as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +37,7 @@ pub enum YamlError {
     #[error("Error parsing YAML: {0}")]
     Syntax(String),
     /// It is nested too deeply.
-    #[error("the YAML text is nested more than {DEPTH} levels deep")]
+    #[error("the YAML text is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
     /// It holds more than one document.
     #[error("the YAML text holds more than one document")]
@@ -155,6 +153,7 @@ impl Node {
 /// # Errors
 /// [`YamlError`].
 pub fn parse(text: &str) -> Result<Option<Node>, YamlError> {
+    let text = source(text);
     let mut input = text.as_bytes();
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
@@ -174,7 +173,7 @@ fn next<R: std::io::BufRead>(parser: &mut Parser<R>) -> Result<EventData, YamlEr
 }
 
 fn node<R: std::io::BufRead>(parser: &mut Parser<R>, event: EventData, depth: usize) -> Result<Node, YamlError> {
-    if depth > DEPTH {
+    if depth > MAX_DEPTH {
         return Err(YamlError::TooDeep);
     }
     match event {
