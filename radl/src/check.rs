@@ -87,7 +87,7 @@ fn check_system_name(system: &System) -> Result<(), RadlError> {
     let name = &system.name;
     if matches!(name.as_str(), "all" | "ungrouped" | "localhost") {
         let text = format!("Invalid system id '{name}'; it has another meaning for Ansible");
-        return Err(RadlError::at_line(system.line, text).about(name));
+        return Err(RadlError::at_line(system.line, text).about(name).inside("system", name));
     }
     Ok(())
 }

@@ -129,7 +129,7 @@ fn beside(error: RadlError, added: &Radl, stored: &Radl) -> RadlError {
     let (inside, missing) = error.sentences();
     let is_stored = inside.is_some_and(|sentence| sentence.is_defined_in(stored) && !sentence.is_defined_in(added));
     let hint = missing.filter(|sentence| sentence.is_defined_in(stored)).map(|sentence| match sentence.class {
-        "ansible" => format!("the infrastructure has the {sentence}: write its definition into this document, too"),
+        "ansible" => format!("write the definition of {sentence} into this document, too"),
         _ => format!("the infrastructure has it: refer to it with '{sentence}' in this document"),
     });
     let error = if is_stored { error.stored() } else { error };

@@ -232,7 +232,7 @@ fn additions_are_told_what_the_infrastructure_has() {
     for (text, said) in [
         ("\ndeploy s 1", format!("Line 2: Invalid system id in the deploy. ({})", refer("system s"))),
         ("system s\ndeploy s 1", format!("Invalid value in property 'net_interface.0.connection' (system s, as the infrastructure has it: {})", refer("network net"))),
-        ("system t\ndeploy t 1", "Invalid value in property 'ansible_host' (system t, as the infrastructure has it: the infrastructure has the ansible a: write its definition into this document, too)".to_owned()),
+        ("system t\ndeploy t 1", "Invalid value in property 'ansible_host' (system t, as the infrastructure has it: write the definition of ansible a into this document, too)".to_owned()),
         ("system n (net_interface.0.connection = 'net')", format!("Line 1: Invalid value in property 'net_interface.0.connection' ({})", refer("network net"))),
         ("system n ()\ncontextualize (system n configure c)", format!("Line 2: Invalid configure id 'c' ({})", refer("configure c"))),
         ("system n ()\ncontextualize (system s configure c)", format!("Line 2: Invalid system id 's' ({})", refer("system s"))),
