@@ -164,8 +164,7 @@ fn check_names(features: &Features) -> Result<(), RadlError> {
 fn check_deploy(deploy: &Deploy, systems: &HashSet<&str>) -> Result<(), RadlError> {
     let fail = |text: &str| RadlError::at_line(deploy.line, text).about(&deploy.system).inside("deploy", "");
     if !systems.contains(deploy.system.as_str()) {
-        let error = fail("Invalid system id in the deploy.").missing("system", &deploy.system);
-        return Err(error.because("the document has no system of this id"));
+        return Err(fail("Invalid system id in the deploy.").missing("system", &deploy.system));
     }
     if deploy.number < 0 {
         let error = fail("Invalid number of virtual machines to deploy.");

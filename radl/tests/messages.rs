@@ -236,7 +236,7 @@ fn additions_are_told_what_the_infrastructure_has() {
         ("system n (net_interface.0.connection = 'net')", format!("Line 1: Invalid value in property 'net_interface.0.connection' ({})", refer("network net"))),
         ("system n ()\ncontextualize (system n configure c)", format!("Line 2: Invalid configure id 'c' ({})", refer("configure c"))),
         ("system n ()\ncontextualize (system s configure c)", format!("Line 2: Invalid system id 's' ({})", refer("system s"))),
-        ("system n ()\ndeploy m 1", "Line 2: Invalid system id in the deploy. (the document has no system of this id)".to_owned()),
+        ("system n ()\ndeploy m 1", "Line 2: Invalid system id in the deploy.".to_owned()),
         ("\nsystem m", "Unknown reference in RADL to <class 'radl.radl.system'> 'm' (line 2: the infrastructure has no system of this id: define it with a body in parentheses)".to_owned()),
     ] {
         assert_eq!(add(text).explained(), said, "{text}");
