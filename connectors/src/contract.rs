@@ -244,7 +244,9 @@ pub trait Connector: Send + Sync {
     /// What this connector can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// Concrete systems for an abstract one, one per usable image URL; empty when nothing fits. No side effects.
+    /// Concrete systems for an abstract one, one per usable image URL; empty when no image fits. What of the system can
+    /// be nothing here, whatever its image, is told as an error of the class [`ErrorClass::Invalid`](crate::ErrorClass).
+    /// No side effects.
     async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError>;
 
     /// Makes or finds the shared resources of an infrastructure (networks, security groups, ...).

@@ -32,6 +32,7 @@ pub fn discovered(radl: &Radl, system: &str, public: &[IpAddr], private: &[IpAdd
         held: held(&radl.systems[at]),
         written: HashSet::new(),
         ranges: HashMap::new(),
+        connections: connections(&radl.systems[at]),
         system: radl.systems[at].clone(),
         networks: std::mem::take(&mut radl.networks),
     };
@@ -55,6 +56,15 @@ fn held(system: &System) -> HashMap<IpAddr, usize> {
     addresses.filter_map(|(address, index)| Some((address?.parse().ok()?, index))).collect()
 }
 
+/// The interfaces on each network, by its id.
+fn connections(system: &System) -> HashMap<String, Vec<usize>> {
+    let mut connections: HashMap<String, Vec<usize>> = HashMap::new();
+    for interface in system.interfaces() {
+        connections.entry(interface.connection.to_owned()).or_default().push(interface.index);
+    }
+    connections
+}
+
 fn key(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "ip" } else { "ipv6" }
 }
@@ -66,6 +76,8 @@ struct Writer {
     written: HashSet<String>,
     /// Range that a network serves in this update, per family.
     ranges: HashMap<(String, &'static str), IpNetwork>,
+    /// Interfaces by the network they are on.
+    connections: HashMap<String, Vec<usize>>,
     system: System,
     networks: Vec<Network>,
 }
@@ -90,18 +102,24 @@ impl Writer {
         !self.written.contains(&interface_feature(index, key(address)))
     }
 
+    /// The numbers of the interfaces on a network, in order.
+    fn on(&self, network: &str) -> &[usize] {
+        self.connections.get(network).map_or(&[], Vec::as_slice)
+    }
+
     fn next_index(&self) -> usize {
         self.system.interfaces().count()
     }
 
     fn connect(&mut self, index: usize, network: &str) {
         self.system.features.set_text(&interface_feature(index, "connection"), network);
+        self.connections = connections(&self.system);
     }
 
     fn write_public(&mut self, address: IpAddr, stamp: &str) {
-        let is_public = |id: &str| self.networks.iter().any(|network| network.id == id && network.is_public());
-        let connected = self.system.interfaces().find(|interface| is_public(interface.connection));
-        let index = match connected.map(|interface| interface.index) {
+        let public = self.networks.iter().filter(|network| network.is_public());
+        let connected = public.filter_map(|network| self.on(&network.id).first()).min();
+        let index = match connected.copied() {
             Some(index) => index,
             None => {
                 let known = self.networks.iter().find(|network| network.is_public());
@@ -131,16 +149,11 @@ impl Writer {
         let range = self.range_of(&id, address);
         self.ranges.entry((id.clone(), key(address))).or_insert(range);
         // A network may be connected more than once: the interface that is free takes the address.
-        let connected = |writer: &Self| {
-            let mut indices = writer.system.interfaces().filter(|i| i.connection == id).map(|i| i.index);
-            let held = writer.held.get(&address).copied().filter(|held| indices.any(|index| index == *held));
-            let free = |index: &usize| writer.is_free(*index, address);
-            let mut indices = writer.system.interfaces().filter(|i| i.connection == id).map(|i| i.index);
-            held.filter(free).or_else(|| indices.find(free))
-        };
-        if let Some(index) = connected(self) {
+        let held = self.held.get(&address).filter(|held| self.on(&id).contains(held));
+        let connected = held.into_iter().chain(self.on(&id)).find(|index| self.is_free(**index, address));
+        if let Some(&index) = connected {
             self.write(index, address);
-        } else if self.system.interface_on(&id).is_none() {
+        } else if self.on(&id).is_empty() {
             let index = self.next_index();
             self.write(index, address);
             self.connect(index, &id);
@@ -157,11 +170,12 @@ impl Writer {
     fn network_for(&mut self, address: IpAddr) -> Option<String> {
         let family = key(address);
         let used = |network: &Network| self.ranges.get(&(network.id.clone(), family));
-        let interfaces = || self.system.interfaces();
-        let is_connected = |network: &&Network| interfaces().any(|i| i.connection == network.id);
-        let has_room =
-            |network: &&Network| interfaces().any(|i| i.connection == network.id && self.is_free(i.index, address));
-        let held_by = self.held.get(&address).and_then(|index| interfaces().nth(*index)).map(|i| i.connection);
+        let is_connected = |network: &&Network| !self.on(&network.id).is_empty();
+        let has_room = |network: &&Network| self.on(&network.id).iter().any(|index| self.is_free(*index, address));
+        let held_by = self
+            .held
+            .get(&address)
+            .and_then(|index| self.system.features.text(&interface_feature(*index, "connection")));
         let range = private_range(address);
         let own_name = name_for(range);
         let private = || self.networks.iter().filter(|network| !network.is_public());

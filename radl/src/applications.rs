@@ -36,7 +36,7 @@ impl System {
     pub fn applications_to_install<'a>(&'a self, installed: &'a Features) -> impl Iterator<Item = &'a Features> {
         self.applications().filter(|wanted| {
             !wanted.text("name").unwrap_or_default().starts_with("ansible.")
-                && !applications(installed).any(|have| satisfies(have, wanted))
+                && !namesake(installed, wanted).is_some_and(|have| satisfies(have, wanted))
         })
     }
 
@@ -60,4 +60,12 @@ impl System {
 /// The applications among some features.
 pub(crate) fn applications(features: &Features) -> impl Iterator<Item = &Features> {
     features.groups(APPLICATIONS)
+}
+
+/// The application among some features that has the name of another one: each name is there once.
+pub(crate) fn namesake<'a>(features: &'a Features, application: &Features) -> Option<&'a Features> {
+    match features.get(APPLICATIONS)? {
+        Value::Contains(groups) => groups.get(application.text("name").unwrap_or_default()),
+        _ => None,
+    }
 }

@@ -267,7 +267,11 @@ fn narrower_version(old: Option<VersionBound>, new: Option<VersionBound>, wanted
 }
 
 fn disjoint_text(name: &str, old: &Value) -> String {
-    let text = |bound: Option<&Constraint>| bound.map_or_else(|| "None".to_owned(), |b| crate::print::bound(name, b));
+    let text = |bound: Option<&Constraint>| match bound {
+        None => "None".to_owned(),
+        Some(_) if is_secret(name) => hidden(name),
+        Some(bound) => crate::print::bound(name, bound),
+    };
     let (lower, upper) = match old {
         Value::Number { lower, upper } => (lower.as_deref(), upper.as_deref()),
         _ => (None, None),
@@ -276,9 +280,29 @@ fn disjoint_text(name: &str, old: &Value) -> String {
 }
 
 fn conflict_text(name: &str, old: &Value, new: &Value) -> String {
-    // Errors reach logs: that two passwords differ is all that may be said about them.
-    let is_secret = ["password", "private_key", "proxy"].iter().any(|word| name.contains(word));
-    let text = |value| if is_secret { format!("{name} = '***'") } else { crate::print::feature(name, value) };
+    let text =
+        |value: &Value| if may_hold_secret(name, value) { hidden(name) } else { crate::print::feature(name, value) };
     let (old, new) = (text(old), text(new));
     format!("Conflict adding `{new}` because `{old}` is already set and conflict is error")
+}
+
+/// Errors reach logs: that two passwords differ is all that may be said about them.
+fn hidden(name: &str) -> String {
+    format!("{name} = '***'")
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["password", "passphrase", "private_key", "proxy", "secret", "token"].iter().any(|word| name.contains(word))
+}
+
+/// Whether the name, or one inside a group, is that of a secret.
+fn may_hold_secret(name: &str, value: &Value) -> bool {
+    let in_group = |group: &Features| group.values.iter().any(|(name, value)| may_hold_secret(name, value));
+    is_secret(name)
+        || match value {
+            Value::Contains(groups) => groups.values().any(in_group),
+            Value::Object(_) => true,
+            _ => false,
+        }
 }

@@ -82,6 +82,12 @@ impl Entries {
         Some((at, Arc::unwrap_or_clone(entry).value))
     }
 
+    /// Keeps the entries whose name is wanted, in their order.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.list.retain(|entry| wanted(&entry.name));
+        self.make_index();
+    }
+
     /// Takes over the names of another list, and the entries that are equal.
     pub(crate) fn share(&mut self, with: &Self) {
         for (at, entry) in self.list.iter_mut().enumerate() {

@@ -34,17 +34,42 @@ pub struct Position {
     pub column: Option<u32>,
 }
 
+/// What of its place a message tells in its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nothing.
+    Nothing,
+    /// `Line N: ` in front.
+    Line,
+    /// The same, and the column in the text.
+    LineAndColumn,
+}
+
+/// A sentence of a document: its class and, where the class has ids, its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sentence {
+    pub class: &'static str,
+    pub id: String,
+}
+
 /// Why a document was refused.
 ///
 /// Displayed as `Line N: TEXT`, or as the bare text for the messages that never had a line on the wire (duplicate
-/// ids, index rules): their place, when known, is only in [`RadlError::position`].
+/// ids, index rules): the words that clients know. [`RadlError::explained`] tells the rest: the place, what is wrong
+/// with the value, what can be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct RadlError {
     kind: ErrorKind,
     text: String,
     position: Option<Position>,
-    line_in_text: bool,
-    subject: Option<String>,
+    told: Told,
+    subject: Option<Box<str>>,
+    detail: Option<Box<str>>,
+    sentence: Option<Box<Sentence>>,
+    /// The sentence that should be there and is not.
+    missing: Option<Box<Sentence>>,
+    /// Whether it is about what an earlier document said, whose lines mean nothing to who sent this one.
+    is_stored: bool,
 }
 
 impl fmt::Display for RadlError {
@@ -59,8 +84,17 @@ impl fmt::Display for RadlError {
 impl RadlError {
     /// A language error in `line` (0: unknown).
     pub(crate) fn at_line(line: u32, text: impl Into<String>) -> Self {
-        let position = (line > 0).then_some(Position { line, column: None });
-        Self { kind: ErrorKind::Radl, text: text.into(), position, line_in_text: true, subject: None }
+        Self {
+            kind: ErrorKind::Radl,
+            text: text.into(),
+            position: (line > 0).then_some(Position { line, column: None }),
+            told: Told::Line,
+            subject: None,
+            detail: None,
+            sentence: None,
+            missing: None,
+            is_stored: false,
+        }
     }
 
     /// A language error at an exact place.
@@ -70,10 +104,17 @@ impl RadlError {
         error
     }
 
+    /// A syntax error, whose text tells the column.
+    pub(crate) fn syntax(line: u32, column: u32, what: &str) -> Self {
+        let mut error = Self::at(line, column, format!("Parse error in: column {column}: {what}"));
+        error.told = Told::LineAndColumn;
+        error
+    }
+
     /// A language error whose message carries no line.
     pub(crate) fn without_line(text: impl Into<String>) -> Self {
         let mut error = Self::at_line(0, text);
-        error.line_in_text = false;
+        error.told = Told::Nothing;
         error
     }
 
@@ -95,15 +136,51 @@ impl RadlError {
 
     /// Names the feature or id the error is about, so that its column can be found.
     pub(crate) fn about(mut self, subject: &str) -> Self {
-        self.subject = Some(subject.to_owned());
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// Adds what the words that clients know do not tell: what is wrong, what was expected, what can be done. The first
+    /// one to know it is the nearest to the fault.
+    pub(crate) fn because(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail.get_or_insert_with(|| detail.into());
+        self
+    }
+
+    /// As [`Self::because`], in the place of what was said before.
+    pub(crate) fn instead(mut self, detail: String) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Names the sentence that the error is in.
+    pub(crate) fn inside(mut self, class: &'static str, id: &str) -> Self {
+        self.sentence = Some(Box::new(Sentence { class, id: id.to_owned() }));
+        self
+    }
+
+    /// Names the sentence whose absence is the error.
+    pub(crate) fn missing(mut self, class: &'static str, id: &str) -> Self {
+        self.missing = Some(Box::new(Sentence { class, id: id.to_owned() }));
+        self
+    }
+
+    /// The sentence that the error is in, and the one whose absence it is.
+    pub(crate) fn sentences(&self) -> (Option<&Sentence>, Option<&Sentence>) {
+        (self.sentence.as_deref(), self.missing.as_deref())
+    }
+
+    /// Says that the sentence it is in came with an earlier document.
+    pub(crate) fn stored(mut self) -> Self {
+        self.is_stored = true;
         self
     }
 
     /// Adds a place to an error that knows none, without changing its text.
-    pub(crate) fn placed(mut self, line: u32, column: u32) -> Self {
+    pub(crate) fn placed(mut self, line: u32, column: Option<u32>) -> Self {
         if line > 0 && self.position.is_none() {
-            self.line_in_text = false;
-            self.position = Some(Position { line, column: Some(column) });
+            self.told = Told::Nothing;
+            self.position = Some(Position { line, column });
         }
         self
     }
@@ -119,10 +196,46 @@ impl RadlError {
         self
     }
 
-    /// The whole message, as it goes on the wire.
+    /// The words that clients know, as they always went on the wire.
     #[must_use]
     pub fn message(&self) -> String {
         self.to_string()
+    }
+
+    /// What the message does not tell of the fault: what is wrong with the value, what was expected, what can be done.
+    /// Never a text of the document that may be a secret.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// The message, and behind it in brackets what it does not tell: the place and the detail.
+    #[must_use]
+    pub fn explained(&self) -> String {
+        // A line of another document would mislead.
+        let message = if self.is_stored { self.text.clone() } else { self.to_string() };
+        match (self.untold_place().as_str(), self.detail()) {
+            ("", None) => message,
+            ("", Some(aside)) | (aside, None) => format!("{message} ({aside})"),
+            (place, Some(detail)) => format!("{message} ({place}: {detail})"),
+        }
+    }
+
+    fn untold_place(&self) -> String {
+        let sentence = self.sentence.as_deref().map(Sentence::to_string);
+        match (self.position, sentence) {
+            // Errors of JSON name line and column themselves.
+            _ if self.kind == ErrorKind::Json => String::new(),
+            (_, Some(sentence)) if self.is_stored => format!("{sentence}, as the infrastructure has it"),
+            (None, Some(sentence)) => sentence,
+            (None, None) => String::new(),
+            (Some(Position { line, column }), _) => {
+                let line = (self.told == Told::Nothing).then(|| format!("line {line}"));
+                let column = column.filter(|_| self.told != Told::LineAndColumn);
+                let column = column.map(|column| format!("column {column}"));
+                line.into_iter().chain(column).collect::<Vec<_>>().join(", ")
+            }
+        }
     }
 
     /// The kind.
@@ -134,13 +247,13 @@ impl RadlError {
     /// The line that the message names, from 1.
     #[must_use]
     pub fn line(&self) -> Option<u32> {
-        self.position.filter(|_| self.line_in_text).map(|p| p.line)
+        self.position.filter(|_| self.told != Told::Nothing).map(|p| p.line)
     }
 
     /// The column in that line, from 1, in characters.
     #[must_use]
     pub fn column(&self) -> Option<u32> {
-        self.position.filter(|_| self.line_in_text).and_then(|p| p.column)
+        self.position.filter(|_| self.told != Told::Nothing).and_then(|p| p.column)
     }
 
     /// Where the error is, also when the message does not say.
@@ -161,6 +274,13 @@ impl RadlError {
             position.column = u32::try_from(line[..found].chars().count() + 1).ok();
         }
         self
+    }
+}
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, id } = self;
+        if id.is_empty() { f.write_str(class) } else { write!(f, "{class} {id}") }
     }
 }
 

@@ -297,11 +297,9 @@ impl Features {
 
     /// Keeps the features whose name is wanted, in soft groups too.
     pub fn retain(&mut self, wanted: &impl Fn(&str) -> bool) {
-        let names = self.iter().map(|(name, _)| name.to_owned());
-        let unwanted: Vec<String> = names.filter(|name| !wanted(name)).collect();
-        for name in unwanted {
-            self.remove(&name);
-        }
+        let before = self.iter().take(self.before_softs).filter(|(name, _)| wanted(name)).count();
+        self.values.retain(wanted);
+        self.before_softs = before;
         self.softs.iter_mut().for_each(|group| group.features.retain(wanted));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::features::Features;
 use crate::model::{Credentials, Interface, Network, Radl, System};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 impl System {
     /// The number of the first interface on this network.
@@ -80,8 +80,10 @@ impl Radl {
 
     /// The interfaces of the first system, each with its network.
     fn connected(&self) -> impl Iterator<Item = (Interface<'_>, &Network)> {
+        let networks: HashMap<&str, &Network> =
+            self.networks.iter().map(|network| (network.id.as_str(), network)).collect();
         let interfaces = self.systems.first().into_iter().flat_map(System::interfaces);
-        interfaces.filter_map(|interface| self.network(interface.connection).map(|network| (interface, network)))
+        interfaces.filter_map(move |interface| networks.get(interface.connection).map(|network| (interface, *network)))
     }
 
     /// Whether the first system is connected to a public network.

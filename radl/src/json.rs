@@ -16,6 +16,12 @@ use serde_json::{Map, Value as Json, json};
 /// Keys that have a meaning of their own next to the features.
 pub(crate) const RESERVED: [&str; 4] = ["class", "id", "reference", "softs"];
 
+/// What a name is.
+const NAME: &str = "a name is a letter, _ or ., then letters, digits, _, . and -, and no word of the language";
+
+/// Names of the classes of objects.
+const CLASSES: [&str; 7] = ["ansible", "network", "system", "configure", "deploy", "contextualize", "description"];
+
 impl Radl {
     /// Parses the JSON form.
     ///
@@ -45,28 +51,42 @@ impl Radl {
             match class {
                 "network" => {
                     let (id, reference) = (source.id(class, &mut ids)?, source.is_reference()?);
-                    radl.networks.push(Network { id, features: source.features(reference)?, reference, line: 0 });
+                    radl.networks.push(Network {
+                        features: source.features(class, &id, reference)?,
+                        id,
+                        reference,
+                        line: 0,
+                    });
                 }
                 "system" => {
                     let (name, reference) = (source.id(class, &mut ids)?, source.is_reference()?);
-                    radl.systems.push(System { name, features: source.features(reference)?, reference, line: 0 });
+                    radl.systems.push(System {
+                        features: source.features(class, &name, reference)?,
+                        name,
+                        reference,
+                        line: 0,
+                    });
                 }
                 "ansible" => {
                     let id = source.id(class, &mut ids)?;
-                    radl.ansible_hosts.push(AnsibleHost { id, features: source.features(false)?, line: 0 });
+                    radl.ansible_hosts.push(AnsibleHost { features: source.features(class, &id, false)?, id, line: 0 });
                 }
                 "description" => {
                     if radl.description.is_some() {
                         return Err(RadlError::plain("Description can only be defined once."));
                     }
                     let (id, reference) = (source.id(class, &mut ids)?, source.is_reference()?);
-                    let features = source.features(reference)?;
+                    let features = source.features(class, &id, reference)?;
                     radl.description = Some(Description { id, features, reference, line: 0 });
                 }
                 "configure" => radl.configures.push(source.configure(&mut ids)?),
                 "contextualize" => contextualize.push(source.contextualize()?),
                 "deploy" => radl.deploys.push(source.deploy()?),
-                _ => return Err(refuse(format!("Unknown class '{class}' in object {at} of the document"))),
+                _ => {
+                    // What stands there may be anything, a secret too.
+                    let error = refuse(format!("Unknown class in object {at} of the document"));
+                    return Err(error.because(format!("expected one of {}", CLASSES.join(", "))));
+                }
             }
         }
         radl.contextualize = merge::contextualize(contextualize);
@@ -115,22 +135,23 @@ impl Features {
         })
     }
 
-    /// As [`Features::value_json`], as bare text; none for what only JSON can say (groups, objects).
-    #[must_use]
-    pub fn value_text(&self, name: &str) -> Option<String> {
-        match self.value_json(name)? {
-            Json::String(text) => Some(text),
-            Json::Object(_) => None,
-            other => Some(other.to_string()),
-        }
-    }
-
     /// Features from a JSON object; its `class`, `id` and `reference` are not features.
     ///
     /// # Errors
     /// A value that is no feature, or a contradiction; messages name the feature.
     pub fn from_json_object(object: &Map<String, Json>) -> Result<Self, RadlError> {
         read_features(object, 0)
+    }
+}
+
+/// The value of a property as bare text: a list has a line per element. None for what only JSON can say (groups, objects).
+#[must_use]
+pub fn bare_text(value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) => Some(text.clone()),
+        Json::Object(_) => None,
+        Json::Array(items) => items.iter().map(bare_text).collect::<Option<Vec<_>>>().map(|lines| lines.join("\n")),
+        other => Some(other.to_string()),
     }
 }
 
@@ -271,23 +292,16 @@ impl<'a> Source<'a> {
     fn name(&self, key: &str) -> Result<String, RadlError> {
         let name = self.text(key)?;
         if !is_name(name) {
-            let rule = "a name: a letter, _ or . first, then letters, digits, _ . and -, and no word of the language";
-            return Err(self.wrong(key, rule));
+            return Err(self.wrong(key, "a name").because(NAME));
         }
         Ok(name.to_owned())
     }
 
+    /// The id, new in its class.
     fn id(&self, class: &str, ids: &mut TakenIds) -> Result<String, RadlError> {
         let id = self.name("id")?;
-        // The class as a static word; descriptions are unique anyway.
-        let class = match class {
-            "network" => "network",
-            "system" => "system",
-            "ansible" => "ansible",
-            "configure" => "configure",
-            _ => "description",
-        };
-        ids.take(class, &id)?;
+        let class = static_class(class);
+        ids.take(class, &id).map_err(|error| error.inside(class, &id))?;
         Ok(id)
     }
 
@@ -298,8 +312,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn features(&self, reference: bool) -> Result<Features, RadlError> {
-        if reference { Ok(Features::new()) } else { read_features(self.object, 0) }
+    fn features(&self, class: &str, id: &str, reference: bool) -> Result<Features, RadlError> {
+        if reference {
+            return Ok(Features::new());
+        }
+        read_features(self.object, 0).map_err(|error| error.inside(static_class(class), id))
     }
 
     fn configure(&self, ids: &mut TakenIds) -> Result<Configure, RadlError> {
@@ -367,16 +384,23 @@ impl<'a> Source<'a> {
     }
 }
 
+/// The class as a word of ours; descriptions are unique anyway.
+fn static_class(class: &str) -> &'static str {
+    CLASSES.into_iter().find(|known| *known == class).unwrap_or("description")
+}
+
 fn read_features(object: &Map<String, Json>, depth: usize) -> Result<Features, RadlError> {
     if depth > MAX_DEPTH {
         return Err(refuse(format!("Objects nest deeper than {MAX_DEPTH}")));
     }
     let mut features = Features::new();
-    for (key, value) in object {
+    for (at, (key, value)) in (1..).zip(object) {
         match key.as_str() {
             "class" | "id" | "reference" => {}
             "softs" => read_softs(&mut features, value, depth)?,
-            key if !is_name(key) => return Err(refuse(format!("'{key}' cannot be the name of a feature"))),
+            key if !is_name(key) => {
+                return Err(refuse(format!("Key {at} of an object cannot be the name of a feature")).because(NAME));
+            }
             key => read_value(&mut features, key, value, depth)?,
         }
     }

@@ -5,7 +5,6 @@
 
 use crate::error::RadlError;
 use crate::features::Amount;
-use std::fmt;
 
 /// The words that are never names.
 pub const KEYWORDS: [&str; 13] = [
@@ -57,41 +56,8 @@ pub(crate) struct Token {
     pub kind: Kind,
     pub line: u32,
     pub column: u32,
-    /// Characters before it.
-    pub offset: usize,
     /// The first character between the previous token and this one that starts no token: character, line, column.
     pub illegal: Option<(char, u32, u32)>,
-}
-
-impl fmt::Display for Token {
-    /// The form that clients know from syntax errors: `LexToken(TYPE,VALUE,LINE,OFFSET)`, `None` at the end.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, value) = match &self.kind {
-            Kind::End => return f.write_str("None"),
-            Kind::Le => ("LE", "'<='".to_owned()),
-            Kind::Ge => ("GE", "'>='".to_owned()),
-            Kind::Eq => ("EQ", "'='".to_owned()),
-            Kind::Gt => ("GT", "'>'".to_owned()),
-            Kind::Lt => ("LT", "'<'".to_owned()),
-            Kind::LeftBracket => ("LBRACK", "'['".to_owned()),
-            Kind::RightBracket => ("RBRACK", "']'".to_owned()),
-            Kind::Comma => ("COMMA", "','".to_owned()),
-            Kind::LeftParen => ("LPAREN", "'('".to_owned()),
-            Kind::RightParen => ("RPAREN", "')'".to_owned()),
-            Kind::Random(length) => ("RANDOM", length.to_string()),
-            Kind::Number(amount) => ("NUMBER", crate::print::amount(*amount)),
-            // Texts may be secrets: an error shows that there is one, not which.
-            Kind::Text(_) => ("STRING", "'...'".to_owned()),
-            Kind::Name(name) => ("VAR", format!("'{name}'")),
-            Kind::Keyword(word) => {
-                return write!(f, "LexToken({},'{word}',{},{})", word.to_uppercase(), self.line, self.offset);
-            }
-            Kind::RecipeBegin => ("RECIPE_BEGIN", "'@begin'".to_owned()),
-            Kind::Recipe(_) => ("RECIPE_LINE", "'...'".to_owned()),
-            Kind::RecipeEnd => ("RECIPE_END", "'@end'".to_owned()),
-        };
-        write!(f, "LexToken({name},{value},{},{})", self.line, self.offset)
-    }
 }
 
 /// Whether a character may begin a name.
@@ -117,12 +83,11 @@ pub(crate) struct Lexer<'a> {
     recipe_read: bool,
     line: u32,
     column: u32,
-    offset: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self { rest: text, depth: 0, in_recipe: false, recipe_read: false, line: 1, column: 1, offset: 0 }
+        Self { rest: text, depth: 0, in_recipe: false, recipe_read: false, line: 1, column: 1 }
     }
 
     /// The next token; [`Kind::End`] for ever at the end.
@@ -134,9 +99,9 @@ impl<'a> Lexer<'a> {
             return Ok(self.recipe());
         }
         let illegal = self.skip_blanks();
-        let (line, column, offset) = (self.line, self.column, self.offset);
+        let (line, column) = (self.line, self.column);
         let kind = self.kind()?;
-        Ok(Token { kind, line, column, offset, illegal })
+        Ok(Token { kind, line, column, illegal })
     }
 
     /// Consumes `bytes` of the rest and keeps count of the place.
@@ -144,7 +109,6 @@ impl<'a> Lexer<'a> {
         let (taken, rest) = self.rest.split_at(bytes);
         self.rest = rest;
         for c in taken.chars() {
-            self.offset += 1;
             if c == '\n' {
                 self.line = self.line.saturating_add(1);
                 self.column = 1;
@@ -230,7 +194,7 @@ impl<'a> Lexer<'a> {
     fn number(&mut self) -> Result<Kind, RadlError> {
         let (line, column) = (self.line, self.column);
         let whole = self.take(self.run(|c| c.is_ascii_digit()));
-        let too_large = || RadlError::at(line, column, format!("The number {whole} is too large"));
+        let too_large = || RadlError::at(line, column, "The number is too large");
         if !self.rest.starts_with('.') {
             let amount = whole.parse().map_err(|_| too_large())?;
             return Ok(Kind::Number(Amount::Integer(amount)));
@@ -253,7 +217,10 @@ impl<'a> Lexer<'a> {
                 }
                 Some((at, '\'')) => break at,
                 Some(_) => {}
-                None => return Err(RadlError::at(line, column, "The string that begins here has no closing quote")),
+                None => {
+                    let error = RadlError::at(line, column, "The string that begins here has no closing quote");
+                    return Err(error.because("a quote is missing here or earlier; inside a string it is written \\'"));
+                }
             }
         };
         let quoted = self.take(end + 1);
@@ -272,7 +239,7 @@ impl<'a> Lexer<'a> {
 
     /// Recipe mode: first all lines up to one that begins with `@end`, then that mark.
     fn recipe(&mut self) -> Token {
-        let (line, column, offset) = (self.line, self.column, self.offset);
+        let (line, column) = (self.line, self.column);
         let ends_here = self.rest.starts_with("@end");
         let kind = if self.recipe_read || ends_here {
             self.in_recipe = false;
@@ -287,6 +254,6 @@ impl<'a> Lexer<'a> {
             let length = self.rest.find("\n@end").map_or(self.rest.len(), |at| at + 1);
             Kind::Recipe(self.take(length).to_owned())
         };
-        Token { kind, line, column, offset, illegal: None }
+        Token { kind, line, column, illegal: None }
     }
 }

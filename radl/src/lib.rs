@@ -6,9 +6,11 @@
 //! | [`model`] | the document as plain data |
 //! | [`features`] | feature lists: names, values, constraints |
 //! | [`parser`], [`lexer`] | text to documents |
+//! | `syntax` | what is said of a text that does not parse |
 //! | [`mod@print`] | documents to text |
 //! | [`json`] | the JSON form, both ways |
-//! | [`check`] | semantic rules on a whole document |
+//! | [`check`], `rules` | semantic rules on a whole document, on one feature |
+//! | [`warnings`] | what is no error and probably a slip all the same |
 //! | [`recipes`], [`yaml`] | rules on recipes, their syntax, their tree |
 //! | [`constraints`] | combining features |
 //! | [`units`], [`versions`] | arithmetic and order of amounts and versions |
@@ -44,9 +46,12 @@ pub mod parser;
 pub mod placement;
 pub mod print;
 pub mod recipes;
+mod rules;
 pub mod selection;
+mod syntax;
 pub mod units;
 pub mod versions;
+pub mod warnings;
 pub mod yaml;
 
 pub use constraints::Conflict;

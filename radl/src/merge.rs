@@ -1,6 +1,6 @@
 //! Documents onto documents: what AddResource and Reconfigure make of the stored one.
 
-use crate::error::RadlError;
+use crate::error::{RadlError, Sentence};
 use crate::model::{AnsibleHost, Configure, Contextualize, Deploy, NOT_WHOLE, Network, Radl, System};
 use crate::{recipes, yaml};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -34,7 +34,8 @@ impl TakenIds {
         if self.0.insert((class, id.to_owned())) {
             return Ok(());
         }
-        Err(RadlError::plain("Aspect with the same id was found.").about(id))
+        let error = RadlError::plain("Aspect with the same id was found.").about(id);
+        Err(error.because(format!("the document has another {class} of this id")))
     }
 }
 
@@ -72,11 +73,15 @@ pub(crate) fn contextualize(sentences: impl IntoIterator<Item = Contextualize>) 
 /// Merges the sentences of a new document into the stored ones. That an item took another one's place is worth a word
 /// within one document only.
 fn sections(stored: Option<Contextualize>, added: Option<Contextualize>) -> Option<Contextualize> {
-    let known: Vec<_> = added.iter().chain(&stored).flat_map(|section| section.items.clone()).collect();
+    let sections = [&added, &stored];
+    let mut replaced: HashMap<(String, String), Option<i64>> = HashMap::new();
+    for item in sections.into_iter().flatten().flat_map(|section| &section.items) {
+        replaced.entry((item.system.clone(), item.configure.clone())).or_insert(item.replaced_step);
+    }
     let mut merged = contextualize(stored.into_iter().chain(added))?;
     for item in &mut merged.items {
-        let own = known.iter().find(|own| own.system == item.system && own.configure == item.configure);
-        item.replaced_step = own.and_then(|own| own.replaced_step);
+        let pair = (item.system.clone(), item.configure.clone());
+        item.replaced_step = replaced.get(&pair).copied().flatten();
     }
     Some(merged)
 }
@@ -103,23 +108,55 @@ pub fn add_resource(
     added: &Radl,
     private_networks: &BTreeMap<String, String>,
 ) -> Result<Added, RadlError> {
-    added.check()?;
+    let told = |error: RadlError| beside(error, added, stored);
+    added.check().map_err(told)?;
     let mut completed = added.clone();
     complete(&mut completed.networks, &stored.networks, "network")?;
     complete(&mut completed.systems, &stored.systems, "system")?;
     complete(&mut completed.configures, &stored.configures, "configure")?;
     let definitions = completed.clone();
     add_helpers(&mut completed, private_networks);
-    completed.check_all_but_recipes()?;
-    let mut stored = stored.clone();
-    merge(&mut stored, definitions);
-    stored.check_all_but_recipes()?;
-    Ok(Added { completed, stored })
+    completed.check_all_but_recipes().map_err(told)?;
+    let mut result = stored.clone();
+    merge(&mut result, definitions);
+    result.check_all_but_recipes().map_err(told)?;
+    Ok(Added { completed, stored: result })
+}
+
+/// What an error means to who sent `added`: the lines of the sentences of `stored` are none of that document, and what
+/// it lacks and `stored` has, it only has to refer to.
+fn beside(error: RadlError, added: &Radl, stored: &Radl) -> RadlError {
+    let (inside, missing) = error.sentences();
+    let is_stored = inside.is_some_and(|sentence| sentence.is_defined_in(stored) && !sentence.is_defined_in(added));
+    let hint = missing.filter(|sentence| sentence.is_defined_in(stored)).map(|sentence| match sentence.class {
+        "ansible" => format!("write the definition of {sentence} into this document, too"),
+        _ => format!("the infrastructure has it: refer to it with '{sentence}' in this document"),
+    });
+    let error = if is_stored { error.stored() } else { error };
+    match hint {
+        Some(hint) => error.instead(hint),
+        None => error,
+    }
+}
+
+impl Sentence {
+    /// Whether a document has the sentence, with its body.
+    fn is_defined_in(&self, radl: &Radl) -> bool {
+        let is_it = |id: &str| id == self.id;
+        match self.class {
+            "network" => radl.networks.iter().any(|network| is_it(&network.id) && !network.reference),
+            "system" => radl.systems.iter().any(|system| is_it(&system.name) && !system.reference),
+            "configure" => radl.configures.iter().any(|configure| is_it(&configure.name) && !configure.reference),
+            "ansible" => radl.ansible_hosts.iter().any(|host| is_it(&host.id)),
+            _ => false,
+        }
+    }
 }
 
 /// A sentence that may refer to a stored definition.
 trait Referable: Identified + Clone {
     fn is_reference(&self) -> bool;
+    fn line(&self) -> u32;
 }
 
 macro_rules! referable {
@@ -127,6 +164,10 @@ macro_rules! referable {
         impl Referable for $class {
             fn is_reference(&self) -> bool {
                 self.reference
+            }
+
+            fn line(&self) -> u32 {
+                self.line
             }
         }
     )*};
@@ -140,11 +181,20 @@ fn complete<T: Referable>(class: &mut Vec<T>, stored: &[T], name: &str) -> Resul
     let (references, mut complete): (Vec<T>, Vec<T>) = class.drain(..).partition(Referable::is_reference);
     for reference in references {
         let id = reference.id();
-        let unknown = || RadlError::plain(format!("Unknown reference in RADL to <class 'radl.radl.{name}'> '{id}'"));
+        let unknown = || {
+            let text = format!("Unknown reference in RADL to <class 'radl.radl.{name}'> '{id}'");
+            let why = format!("the infrastructure has no {name} of this id: define it with a body in parentheses");
+            RadlError::plain(text).placed(reference.line(), None).because(why)
+        };
         complete.push((*definitions.get(id).ok_or_else(unknown)?).clone());
     }
     *class = complete;
     Ok(())
+}
+
+/// Whether a system is one of ours, which nobody is told of.
+pub(crate) fn is_helper(system: &str) -> bool {
+    system.starts_with(HELPER)
 }
 
 fn add_helpers(radl: &mut Radl, private_networks: &BTreeMap<String, String>) {
@@ -202,7 +252,7 @@ pub fn reconfigure(stored: &Radl, new: &Radl) -> Result<Radl, RadlError> {
             system.replace_applications(change);
         }
     }
-    result.check_all_but_recipes()?;
+    result.check_all_but_recipes().map_err(|error| beside(error, new, stored))?;
     Ok(result)
 }
 
@@ -211,8 +261,8 @@ impl Radl {
     #[must_use]
     pub fn without_internal(&self) -> Self {
         let mut shown = self.clone();
-        shown.systems.retain(|system| !system.name.starts_with(HELPER));
-        shown.deploys.retain(|deploy| !deploy.system.starts_with(HELPER));
+        shown.systems.retain(|system| !is_helper(&system.name));
+        shown.deploys.retain(|deploy| !is_helper(&deploy.system));
         shown
     }
 }

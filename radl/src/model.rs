@@ -3,6 +3,7 @@
 use crate::features::Features;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// Stands for a number of machines, a step or a time that is not a whole number: the parsers keep it, `check` refuses it
 /// like any other negative one.
@@ -271,7 +272,12 @@ impl Radl {
         let items = self.contextualize.as_ref().map(|section| section.items.as_slice()).unwrap_or_default();
         let explicit = items.iter().filter(|item| item.tool() == Some(Tool::Ansible));
         let implicit = items.is_empty() && !self.contextualize.as_ref().is_some_and(Contextualize::is_disabled);
-        let own = self.systems.iter().filter(move |system| implicit && self.configure(&system.name).is_some());
+        // Only where they are asked for: a look through all of them for every system would take its time.
+        let names: HashSet<&str> = match implicit {
+            true => self.configures.iter().map(|configure| configure.name.as_str()).collect(),
+            false => HashSet::new(),
+        };
+        let own = self.systems.iter().filter(move |system| names.contains(system.name.as_str()));
         explicit
             .map(|item| (item.system.as_str(), item.configure.as_str()))
             .chain(own.map(|system| (system.name.as_str(), system.name.as_str())))

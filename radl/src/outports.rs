@@ -54,47 +54,79 @@ pub struct Outport {
     pub cidr: Option<String>,
 }
 
-/// What is wrong with a rule.
-const INVALID: &str = "Invalid outports format.";
+/// What is wrong with a rule. Clients know two messages for all of it; this is the detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    #[error("it is empty")]
+    Empty,
+    #[error("no blanks may stand in it")]
+    Blank,
+    #[error("a port is a number from 0 to 65535, or a range of them as 9000:9100")]
+    Port,
+    #[error("the protocol is tcp, udp or icmp, as 53/udp")]
+    Protocol,
+    #[error("both sides of a mapping have to name the same protocol")]
+    Protocols,
+    #[error("the range ends before it begins")]
+    Inverted,
+    #[error("a range is opened as it is: it cannot be mapped to another port")]
+    MappedRange,
+    #[error("the addresses in front are an IPv4 range as 10.0.0.0/8")]
+    Cidr,
+    #[error("it has too many parts: PORT, PORT-PORT or FIRST:LAST, behind ADDRESSES- if not all may connect")]
+    Parts,
+}
+
+impl Fault {
+    /// The message of the rule that stands at `at`, from 0.
+    fn of_rule(self, at: usize) -> RadlError {
+        let text = match self {
+            Self::Protocols => "Different protocols used in local and remote outports.",
+            _ => "Invalid outports format.",
+        };
+        RadlError::without_line(text).because(format!("rule {} of the list: {self}", at + 1))
+    }
+}
 
 /// Parses the rules of an `outports` feature, in order.
 ///
 /// # Errors
 /// A rule that is malformed, has ports above 65535, an inverted range, a range combined with a mapping, an invalid cidr,
-/// or two different protocols.
+/// or two different protocols; the detail says which rule and what of it.
 pub fn parse(text: &str) -> Result<Vec<Outport>, RadlError> {
-    text.split(',').map(rule).collect()
+    text.split(',').enumerate().map(|(at, text)| rule(text).map_err(|fault| fault.of_rule(at))).collect()
 }
 
-fn invalid() -> RadlError {
-    RadlError::without_line(INVALID)
-}
-
-fn rule(text: &str) -> Result<Outport, RadlError> {
+fn rule(text: &str) -> Result<Outport, Fault> {
+    if text.is_empty() {
+        return Err(Fault::Empty);
+    }
+    if text.contains(char::is_whitespace) {
+        return Err(Fault::Blank);
+    }
     let mut sides: Vec<&str> = text.split('-').collect();
     let mut cidr = None;
     if sides.len() > 1 && sides.first().is_some_and(|first| first.contains('.')) {
-        cidr = Some(network(sides.remove(0)).ok_or_else(invalid)?);
+        cidr = Some(network(sides.remove(0)).ok_or(Fault::Cidr)?);
     }
-    let sides: Vec<Side> = sides.into_iter().map(side).collect::<Option<_>>().ok_or_else(invalid)?;
     let (first, second) = match sides[..] {
-        [one] => (one, None),
-        [first, second] => (first, Some(second)),
-        _ => return Err(invalid()),
+        [one] => (side(one)?, None),
+        [first, second] => (side(first)?, Some(side(second)?)),
+        _ => return Err(Fault::Parts),
     };
     let protocol = first.protocol.unwrap_or(Protocol::Tcp);
     if second.and_then(|side| side.protocol).is_some_and(|other| other != protocol) {
-        return Err(RadlError::without_line("Different protocols used in local and remote outports."));
+        return Err(Fault::Protocols);
     }
     let (local, range) = match (first.last, second) {
         (None, None) => (first.port, false),
         (Some(last), None) => (last, true),
         (None, Some(Side { port, last: None, .. })) => (port, false),
         // A range on one side and a mapping to the other contradict each other.
-        _ => return Err(invalid()),
+        _ => return Err(Fault::MappedRange),
     };
     if range && local < first.port {
-        return Err(invalid());
+        return Err(Fault::Inverted);
     }
     Ok(Outport { remote: first.port, local, protocol, range, cidr })
 }
@@ -106,16 +138,17 @@ struct Side {
     protocol: Option<Protocol>,
 }
 
-fn side(text: &str) -> Option<Side> {
+fn side(text: &str) -> Result<Side, Fault> {
     let (ports, protocol) = match text.split_once('/') {
-        Some((ports, name)) => (ports, Some(Protocol::from_name(name)?)),
+        Some((ports, name)) => (ports, Some(Protocol::from_name(name).ok_or(Fault::Protocol)?)),
         None => (text, None),
     };
+    let port = |digits| port(digits).ok_or(Fault::Port);
     let (port, last) = match ports.split_once(':') {
         Some((first, last)) => (port(first)?, Some(port(last)?)),
         None => (port(ports)?, None),
     };
-    Some(Side { port, last, protocol })
+    Ok(Side { port, last, protocol })
 }
 
 fn port(digits: &str) -> Option<u16> {

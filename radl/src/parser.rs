@@ -8,6 +8,7 @@ use crate::merge::{self, TakenIds};
 use crate::model::{
     AnsibleHost, Configure, Contextualize, ContextualizeItem, Deploy, Description, NOT_WHOLE, Network, Radl, System,
 };
+use crate::syntax::{self, Before, Expected, Misfit};
 use crate::units;
 use indexmap::IndexMap;
 use rand::Rng;
@@ -23,7 +24,8 @@ pub const MAX_DEPTH: usize = 64;
 pub fn parse(text: &str, rng: &mut impl Rng) -> Result<Radl, RadlError> {
     let mut lexer = Lexer::new(text);
     let token = lexer.next()?;
-    let parser = Parser { lexer, token, rng, depth: 0, ids: TakenIds::default(), contextualize: Vec::new() };
+    let (before, open) = (Before::Other, Vec::new());
+    let parser = Parser { text, lexer, token, before, open, rng, ids: TakenIds::default(), contextualize: Vec::new() };
     parser.document().map_err(|error| error.located_in(text))
 }
 
@@ -40,11 +42,14 @@ enum Content {
 }
 
 struct Parser<'a, R> {
+    text: &'a str,
     lexer: Lexer<'a>,
     /// The token to be looked at next.
     token: Token,
+    before: Before,
+    /// Lines of the parentheses that are open.
+    open: Vec<u32>,
     rng: &'a mut R,
-    depth: usize,
     ids: TakenIds,
     contextualize: Vec<Contextualize>,
 }
@@ -54,48 +59,69 @@ impl<R: Rng> Parser<'_, R> {
     /// the token does not fit either, its own syntax error is the one reported.
     fn take(&mut self) -> Result<Token, RadlError> {
         if let Some((c, line, column)) = self.token.illegal {
-            return Err(RadlError::at(line, column, format!("Illegal character '{c}'")));
+            return Err(syntax::illegal(c, line, column));
         }
         let next = self.lexer.next()?;
-        Ok(std::mem::replace(&mut self.token, next))
+        let taken = std::mem::replace(&mut self.token, next);
+        self.before = if matches!(taken.kind, Kind::Text(_)) { Before::Text } else { Before::Other };
+        Ok(taken)
     }
 
-    fn unexpected<T>(&self) -> Result<T, RadlError> {
-        let text = format!("Parse error in: {}", self.token);
-        let (line, column) = (self.token.line, self.token.column);
-        Err(if self.token.kind == Kind::End {
-            RadlError::without_line(text).placed(line, column)
-        } else {
-            RadlError::at(line, column, text)
-        })
+    fn unexpected<T>(&self, expected: Expected) -> Result<T, RadlError> {
+        self.unexpected_in(None, expected)
     }
 
-    fn expect(&mut self, kind: &Kind) -> Result<Token, RadlError> {
-        if self.token.kind == *kind { self.take() } else { self.unexpected() }
+    /// As [`Self::unexpected`], behind the text of a recipe.
+    fn unexpected_in<T>(&self, recipe: Option<(&str, u32)>, expected: Expected) -> Result<T, RadlError> {
+        let (text, token, before, opened) = (self.text, &self.token, self.before, self.open.last().copied());
+        Err(Misfit { text, token, before, opened, recipe, expected }.error())
+    }
+
+    fn open_parenthesis(&mut self) -> Result<(), RadlError> {
+        if self.token.kind != Kind::LeftParen {
+            return self.unexpected(Expected::OpeningParenthesis);
+        }
+        if self.open.len() >= MAX_DEPTH {
+            let text = format!("Parentheses nest deeper than {MAX_DEPTH}");
+            return Err(RadlError::at(self.token.line, self.token.column, text));
+        }
+        let line = self.take()?.line;
+        self.open.push(line);
+        Ok(())
+    }
+
+    /// The closing parenthesis; `expected` says what else could stand in its place.
+    fn close_parenthesis(&mut self, expected: Expected) -> Result<(), RadlError> {
+        if self.token.kind != Kind::RightParen {
+            return self.unexpected(expected);
+        }
+        self.take()?;
+        self.open.pop();
+        Ok(())
     }
 
     fn at_keyword(&self, word: &str) -> bool {
         matches!(self.token.kind, Kind::Keyword(keyword) if keyword == word)
     }
 
-    fn keyword(&mut self, word: &str) -> Result<Token, RadlError> {
-        if self.at_keyword(word) { self.take() } else { self.unexpected() }
+    fn name(&mut self) -> Result<String, RadlError> {
+        self.name_or(Expected::Name)
     }
 
-    fn name(&mut self) -> Result<String, RadlError> {
+    fn name_or(&mut self, expected: Expected) -> Result<String, RadlError> {
         match self.token.kind {
             Kind::Name(_) => match self.take()?.kind {
                 Kind::Name(name) => Ok(name),
-                _ => self.unexpected(),
+                _ => self.unexpected(expected),
             },
-            _ => self.unexpected(),
+            _ => self.unexpected(expected),
         }
     }
 
     fn number(&mut self) -> Result<Amount, RadlError> {
         match self.token.kind {
             Kind::Number(amount) => self.take().map(|_| amount),
-            _ => self.unexpected(),
+            _ => self.unexpected(Expected::Number),
         }
     }
 
@@ -113,11 +139,11 @@ impl<R: Rng> Parser<'_, R> {
             let description = self.description()?;
             let line = description.line;
             if radl.description.replace(description).is_some() {
-                return Err(RadlError::plain("Description can only be defined once.").placed(line, 1));
+                return Err(RadlError::plain("Description can only be defined once.").placed(line, Some(1)));
             }
         }
         if radl.description.is_some() && self.token.kind == Kind::End {
-            return self.unexpected();
+            return self.unexpected(Expected::Sentence);
         }
         while self.token.kind != Kind::End {
             self.sentence(&mut radl)?;
@@ -129,7 +155,7 @@ impl<R: Rng> Parser<'_, R> {
 
     fn sentence(&mut self, radl: &mut Radl) -> Result<(), RadlError> {
         let Kind::Keyword(word) = self.token.kind else {
-            return self.unexpected();
+            return self.unexpected(Expected::Sentence);
         };
         let (line, column) = (self.token.line, self.token.column);
         let id = match word {
@@ -169,10 +195,10 @@ impl<R: Rng> Parser<'_, R> {
                 radl.deploys.push(deploy);
                 None
             }
-            _ => return self.unexpected(),
+            _ => return self.unexpected(Expected::Sentence),
         };
         let taken = id.map_or(Ok(()), |id| self.ids.take(word, id));
-        taken.map_err(|error| error.placed(line, column))
+        taken.map_err(|error| error.placed(line, Some(column)))
     }
 
     fn description(&mut self) -> Result<Description, RadlError> {
@@ -192,22 +218,26 @@ impl<R: Rng> Parser<'_, R> {
         if self.token.kind != Kind::LeftParen {
             return Ok(Configure { name, recipe: None, reference: true, line });
         }
-        self.take()?;
-        let mut recipe = None;
-        if self.token.kind == Kind::RecipeBegin {
-            self.take()?;
-            match self.token.kind {
-                Kind::Recipe(_) => {
-                    if let Kind::Recipe(text) = self.take()?.kind {
-                        recipe = Some(text);
-                    }
-                }
-                _ => return self.unexpected(),
-            }
-            self.expect(&Kind::RecipeEnd)?;
-        }
-        self.expect(&Kind::RightParen)?;
+        self.open_parenthesis()?;
+        let recipe = if self.token.kind == Kind::RecipeBegin { Some(self.recipe()?) } else { None };
+        let expected = if recipe.is_none() { Expected::BeginMark } else { Expected::ClosingParenthesis };
+        self.close_parenthesis(expected)?;
         Ok(Configure { name, recipe, reference: false, line })
+    }
+
+    /// `@begin ... @end`
+    fn recipe(&mut self) -> Result<String, RadlError> {
+        self.take()?;
+        if !matches!(self.token.kind, Kind::Recipe(_)) {
+            return self.unexpected(Expected::Recipe);
+        }
+        let Token { kind, line, .. } = self.take()?;
+        let recipe = if let Kind::Recipe(recipe) = kind { recipe } else { String::new() };
+        if self.token.kind != Kind::RecipeEnd {
+            return self.unexpected_in(Some((&recipe, line)), Expected::EndMark);
+        }
+        self.take()?;
+        Ok(recipe)
     }
 
     fn deploy(&mut self) -> Result<Deploy, RadlError> {
@@ -225,7 +255,7 @@ impl<R: Rng> Parser<'_, R> {
         let line = self.take()?.line;
         let max_time = if let Kind::Number(_) = self.token.kind { self.whole()? } else { 0 };
         let mut contextualize = Contextualize { max_time, line, ..Contextualize::default() };
-        self.expect(&Kind::LeftParen)?;
+        self.open_parenthesis()?;
         while self.at_keyword("option") {
             self.take()?;
             let (line, name) = (self.token.line, self.name()?);
@@ -236,7 +266,7 @@ impl<R: Rng> Parser<'_, R> {
                     number_value(operator, amount, None, line)
                 }
                 Kind::Text(_) => self.text_value(operator, line)?,
-                _ => return self.unexpected(),
+                _ => return self.unexpected(Expected::OptionValue),
             };
             contextualize.options.insert(name, value);
         }
@@ -244,7 +274,7 @@ impl<R: Rng> Parser<'_, R> {
         while self.at_keyword("system") {
             items.push(self.item()?);
         }
-        self.expect(&Kind::RightParen)?;
+        self.close_parenthesis(Expected::Item)?;
         contextualize.add_items(items);
         Ok(contextualize)
     }
@@ -252,7 +282,10 @@ impl<R: Rng> Parser<'_, R> {
     fn item(&mut self) -> Result<ContextualizeItem, RadlError> {
         let line = self.take()?.line;
         let system = self.name()?;
-        self.keyword("configure")?;
+        if !self.at_keyword("configure") {
+            return self.unexpected(Expected::Configure);
+        }
+        self.take()?;
         let configure = self.name()?;
         let mut item = ContextualizeItem { system, configure, line, ..ContextualizeItem::default() };
         // Each at most once, in either order.
@@ -281,12 +314,7 @@ impl<R: Rng> Parser<'_, R> {
 
     /// `( features )`, with the constraints combined.
     fn body(&mut self) -> Result<Features, RadlError> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            let (line, column) = (self.token.line, self.token.column);
-            return Err(RadlError::at(line, column, format!("Parentheses nest deeper than {MAX_DEPTH}")));
-        }
-        self.expect(&Kind::LeftParen)?;
+        self.open_parenthesis()?;
         let mut parsed = Vec::new();
         if self.token.kind != Kind::RightParen {
             if !self.at_keyword("and") {
@@ -297,8 +325,7 @@ impl<R: Rng> Parser<'_, R> {
                 parsed.push(self.feature()?);
             }
         }
-        self.expect(&Kind::RightParen)?;
-        self.depth -= 1;
+        self.close_parenthesis(Expected::NextFeature)?;
         let mut features = Features::new();
         for Parsed { line, column, content } in parsed {
             match content {
@@ -319,7 +346,7 @@ impl<R: Rng> Parser<'_, R> {
             let features = self.body()?;
             return Ok(Parsed { line, column, content: Content::Soft(SoftGroup { weight, features }) });
         }
-        let name = self.name()?;
+        let name = self.name_or(Expected::Feature)?;
         let value = if self.at_keyword("contains") {
             self.take()?;
             let group = self.body()?;
@@ -327,12 +354,6 @@ impl<R: Rng> Parser<'_, R> {
             Value::Contains(Box::new(IndexMap::from([(key, group)])))
         } else {
             let operator = self.operator()?;
-            // A secret without quotes reads as a name: like that of a text, the error shows that there is one, not which.
-            if let Kind::Name(word) = &mut self.token.kind
-                && (name.contains("password") || name.contains("private_key"))
-            {
-                "...".clone_into(word);
-            }
             self.value(operator, line)?
         };
         Ok(Parsed { line, column, content: Content::Constraint(name, value) })
@@ -345,7 +366,7 @@ impl<R: Rng> Parser<'_, R> {
             Kind::Le => Operator::Le,
             Kind::Gt => Operator::Gt,
             Kind::Ge => Operator::Ge,
-            _ => return self.unexpected(),
+            _ => return self.unexpected(Expected::Operator),
         };
         self.take()?;
         Ok(operator)
@@ -360,6 +381,9 @@ impl<R: Rng> Parser<'_, R> {
                     Kind::Name(name) if !name.starts_with('.') => Some(self.name()?),
                     _ => None,
                 };
+                if unit.is_some() {
+                    self.before = Before::Unit;
+                }
                 if !units::in_range(amount, unit.as_deref().unwrap_or("")) {
                     return Err(RadlError::at(number_line, column, "The amount is too large in base units"));
                 }
@@ -372,14 +396,14 @@ impl<R: Rng> Parser<'_, R> {
             }
             Kind::Text(_) => self.text_value(operator, line),
             Kind::LeftBracket => self.list(line),
-            _ => self.unexpected(),
+            _ => self.unexpected(Expected::Value),
         }
     }
 
     fn text_value(&mut self, operator: Operator, line: u32) -> Result<Value, RadlError> {
         match self.take()?.kind {
             Kind::Text(text) => Ok(Value::Text { operator, text, line }),
-            _ => self.unexpected(),
+            _ => self.unexpected(Expected::Text),
         }
     }
 
@@ -390,7 +414,7 @@ impl<R: Rng> Parser<'_, R> {
         loop {
             if item_due {
                 if !matches!(self.token.kind, Kind::Text(_)) {
-                    return self.unexpected();
+                    return self.unexpected(Expected::Text);
                 }
                 if let Kind::Text(text) = self.take()?.kind {
                     items.push(text);
@@ -405,7 +429,8 @@ impl<R: Rng> Parser<'_, R> {
                     self.take()?;
                     return Ok(Value::List { items, line });
                 }
-                _ => return self.unexpected(),
+                _ if items.is_empty() => return self.unexpected(Expected::Text),
+                _ => return self.unexpected(Expected::NextText),
             }
         }
     }

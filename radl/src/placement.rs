@@ -1,8 +1,9 @@
 //! Which machines have to go to the same provider, and which provider that is.
 
-use crate::applications::{applications, satisfies};
+use crate::applications::{applications, namesake, satisfies};
 use crate::error::RadlError;
 use crate::features::{Amount, Features};
+use crate::merge;
 use crate::model::{Deploy, Radl, System};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -103,12 +104,7 @@ pub fn choose_provider<'a>(group: &[Deploy], order: &'a [String], scores: &Score
     let mut named: Option<&str> = None;
     for cloud in group.iter().filter_map(|deploy| deploy.cloud.as_deref()) {
         if named.is_some_and(|other| other != cloud) {
-            let systems: Vec<&str> = group.iter().map(|deploy| deploy.system.as_str()).collect();
-            return Err(RadlError::plain(format!(
-                "Two deployments that have to be launched in the same cloud provider are asked to be deployed in \
-                 different cloud providers: {}",
-                systems.join(", ")
-            )));
+            return Err(two_providers(group));
         }
         named = Some(cloud);
     }
@@ -138,14 +134,30 @@ pub fn choose_provider<'a>(group: &[Deploy], order: &'a [String], scores: &Score
     best.map(|(provider, _)| provider.as_str()).ok_or_else(|| RadlError::plain("No cloud provider available"))
 }
 
+fn two_providers(group: &[Deploy]) -> RadlError {
+    let named = group.iter().filter(|deploy| !merge::is_helper(&deploy.system));
+    let systems: Vec<&str> = named.map(|deploy| deploy.system.as_str()).collect();
+    let error = RadlError::plain(format!(
+        "Two deployments that have to be launched in the same cloud provider are asked to be deployed in different cloud \
+         providers: {}",
+        systems.join(", ")
+    ));
+    let bound = group.iter().find(|deploy| merge::is_helper(&deploy.system)).and_then(|deploy| deploy.cloud.as_ref());
+    match bound {
+        Some(cloud) => error.because(format!("a private network that they are on is in {cloud} already")),
+        None => error.because("private networks join them"),
+    }
+}
+
 /// Score of a candidate: 10000 per unit of soft weight fulfilled, 100 per requested application that one of the image
 /// satisfies, and -1 per application of the image that has a version.
 #[must_use]
 pub fn score(soft: Amount, requested: &Features, image: &Features) -> f64 {
     let mut score = soft.as_f64() * 10_000.0;
     for have in applications(image) {
-        let satisfied = applications(requested).filter(|want| satisfies(have, want)).count();
-        score += 100.0 * satisfied as f64;
+        if namesake(requested, have).is_some_and(|want| satisfies(have, want)) {
+            score += 100.0;
+        }
         if have.has("version") {
             score -= 1.0;
         }

@@ -1,8 +1,9 @@
 //! Rules on recipes: their size, their syntax, and whether Ansible can run those that it is to run.
 
 use crate::error::RadlError;
-use crate::model::{Configure, Radl, Tool};
+use crate::model::{Configure, Radl, System, Tool};
 use crate::yaml::{self, Reader, Shape};
+use std::collections::HashMap;
 
 /// Bytes of one recipe.
 pub const MAX_RECIPE: usize = 1 << 20;
@@ -18,7 +19,7 @@ pub(crate) fn check(configure: &Configure) -> Result<(), RadlError> {
 
 fn invalid(configure: &Configure, reason: &str) -> RadlError {
     let text = format!("Invalid YAML code: {reason} (configure {}).", configure.name);
-    RadlError::at_line(configure.line, text).about(&configure.name)
+    RadlError::at_line(configure.line, text).about(&configure.name).inside("configure", &configure.name)
 }
 
 /// Size of one recipe.
@@ -37,19 +38,22 @@ pub(crate) fn check_use(radl: &Radl) -> Result<(), RadlError> {
     if size > MAX_RECIPES {
         return Err(RadlError::without_line(format!("The recipes have more than {MAX_RECIPES} bytes together")));
     }
+    let configures: HashMap<&str, &Configure> = radl.configures.iter().map(|one| (one.name.as_str(), one)).collect();
+    let systems: HashMap<&str, &System> = radl.systems.iter().map(|one| (one.name.as_str(), one)).collect();
+    let mut shapes: HashMap<&str, Shape> = HashMap::new();
     for (system, configure) in radl.ansible_pairs() {
-        let Some(configure) = radl.configure(configure) else { continue };
+        let Some(configure) = configures.get(configure) else { continue };
         let Some(recipe) = &configure.recipe else { continue };
         let name = &configure.name;
-        let fail = |text: String| Err(RadlError::at_line(configure.line, text).about(name));
-        let is_encrypted = match yaml::shape(recipe) {
+        let fail = |text: String| Err(RadlError::at_line(configure.line, text).about(name).inside("configure", name));
+        let is_encrypted = match *shapes.entry(name).or_insert_with(|| yaml::shape(recipe)) {
             Shape::Other => return fail(format!("configure {name}: expected a list of plays")),
             Shape::Vault => true,
             Shape::Plays { has_vault } => has_vault,
             Shape::Empty => false,
         };
         // The features of a reference are not known yet.
-        let known = radl.system(system).filter(|system| !system.reference);
+        let known = systems.get(system).filter(|system| !system.reference);
         if is_encrypted && known.is_some_and(|system| !system.features.has("vault.password")) {
             let text = format!(
                 "configure {name}: it is encrypted with ansible-vault, and the system {system} has no vault.password"
@@ -59,7 +63,7 @@ pub(crate) fn check_use(radl: &Radl) -> Result<(), RadlError> {
     }
     let items = radl.contextualize.iter().flat_map(|section| &section.items);
     for item in items.filter(|item| item.tool() == Some(Tool::CloudInit)) {
-        let Some(configure) = radl.configure(&item.configure) else { continue };
+        let Some(configure) = configures.get(item.configure.as_str()) else { continue };
         let recipe = configure.recipe.as_deref().unwrap_or_default();
         yaml::check_for(Reader::CloudInit, recipe).map_err(|reason| invalid(configure, &reason))?;
     }

@@ -134,7 +134,7 @@ fn exercise(radl: &Radl) {
     assert_eq!(&stored, radl, "a stored document comes back as it was");
     let _ = (
         radl.inventory_json(),
-        radl.unknown_units(),
+        radl.warnings(),
         radl::placement::deploy_groups(&radl.without_internal()).take(50).count(),
     );
     let _ = Radl::from_json_value(&json).map(|radl| radl.to_text());

@@ -13,6 +13,8 @@ const MAX_LENGTH: usize = 1 << 20;
 const MAX_ITEMS: usize = 256;
 /// Most keys of an item.
 const MAX_KEYS: usize = 64;
+/// Characters of a wrong id that is shown as a whole.
+const SHORT_ID: usize = 4;
 
 /// Reads the value of an `Authorization` header: JSON, `Basic`, `Bearer` or lines.
 ///
@@ -47,9 +49,18 @@ impl Credentials {
             return Err(malformed("too many items, or keys in one of them"));
         }
         match items.iter().filter_map(|item| item.get("id")).find(|id| !id.is_empty() && !is_label(id)) {
-            Some(id) => Err(AuthError::BadId(id.to_owned())),
+            Some(id) => Err(AuthError::BadId(beginning(id))),
             None => Ok(Self { items }),
         }
+    }
+}
+
+/// As much of a wrong id as may be told: it may be a password that stands in the wrong place.
+fn beginning(id: &str) -> String {
+    if id.chars().count() <= SHORT_ID {
+        id.to_owned()
+    } else {
+        format!("{}...", id.chars().take(1).collect::<String>())
     }
 }
 
@@ -279,6 +290,8 @@ mod tests {
         }
         let error = parse_header("id = 1bad; type = Dummy").unwrap_err();
         assert_eq!(error.to_string(), "No authentication data provided: Incorrect value in auth item id: 1bad");
+        let error = parse_header("id = S3cret H0rse; type = Dummy").unwrap_err();
+        assert!(error.to_string().ends_with("auth item id: S..."), "{error}");
         assert!(parse_header("id = _o.k-1é; type = Dummy").is_ok());
         assert!(parse_header(&"a=b\\n".repeat(MAX_ITEMS + 1)).is_err());
     }

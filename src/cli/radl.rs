@@ -2,9 +2,12 @@
 
 use super::Answer;
 use clap::{Args, ValueEnum};
-use radl::{Radl, RadlError};
+use radl::{Position, Radl, RadlError};
 use serde_json::{Value, json};
 use std::{io::Read, path::PathBuf};
+
+/// Characters of a line that are shown with an error.
+const EXCERPT: usize = 100;
 
 /// Largest document read.
 const MAX_DOCUMENT: u64 = 64 << 20;
@@ -38,9 +41,9 @@ pub enum OutputForm {
 /// Forms of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ErrorFormat {
-    /// A line on standard error.
+    /// On standard error, with the line it is in and a mark under the place.
     Text,
-    /// An object on standard output: error, phase, kind, line, column.
+    /// An object on standard output: error, phase, kind, line, column, detail.
     Json,
 }
 
@@ -68,25 +71,29 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
 }
 
 fn document(text: &str, json: bool, to: OutputForm, check: bool, errors: ErrorFormat) -> Answer {
-    let failure = |phase: &str, error: &RadlError| failure(phase, &error.clone().located_in(text), errors);
+    let failure = |phase: &str, error: RadlError| failure(phase, text, &error.located_in(text), errors);
     let parsed = if json { Radl::from_json(text) } else { Radl::parse(text) };
     let radl = match parsed {
         Ok(radl) => radl,
-        Err(error) => return failure("parse", &error),
+        Err(error) => return failure("parse", error),
     };
     if check && let Err(error) = radl.check() {
-        return failure("check", &error);
+        return failure("check", error);
     }
     let stdout = match to {
         OutputForm::Radl => radl.to_text(),
         OutputForm::Json => dump(&radl.to_json()),
     };
-    Answer { stdout, stderr: String::new(), success: true }
+    let stderr = radl.warnings().iter().map(|warning| format!("WARNING: {warning}\n")).collect();
+    Answer { stdout, stderr, success: true }
 }
 
-fn failure(phase: &str, error: &RadlError, format: ErrorFormat) -> Answer {
+fn failure(phase: &str, text: &str, error: &RadlError, format: ErrorFormat) -> Answer {
     match format {
-        ErrorFormat::Text => Answer { stderr: format!("{error}\n"), ..Answer::default() },
+        ErrorFormat::Text => {
+            let excerpt = error.position().and_then(|position| excerpt(text, position)).unwrap_or_default();
+            Answer { stderr: format!("{}\n{excerpt}", error.explained()), ..Answer::default() }
+        }
         ErrorFormat::Json => {
             // The line is there only when the message names it: consumers compare the two.
             let object = json!({
@@ -95,10 +102,23 @@ fn failure(phase: &str, error: &RadlError, format: ErrorFormat) -> Answer {
                 "kind": error.kind().as_str(),
                 "line": error.line(),
                 "column": error.column(),
+                "detail": error.detail(),
             });
             Answer { stdout: dump(&object) + "\n", ..Answer::default() }
         }
     }
+}
+
+/// The line of a place, and a mark under its column where that is known; of a long line the part around it.
+fn excerpt(text: &str, place: Position) -> Option<String> {
+    let line = text.split('\n').nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+    let column = place.column.and_then(|column| usize::try_from(column).ok()?.checked_sub(1));
+    let begin = column.unwrap_or_default().saturating_sub(EXCERPT / 2);
+    // What a terminal would take for a command, or for more than one place, is shown as a blank.
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    let part: String = line.chars().skip(begin).take(EXCERPT).map(visible).collect();
+    let mark = column.map(|column| format!("  {}^\n", " ".repeat(column - begin))).unwrap_or_default();
+    Some(format!("  {}\n{mark}", part.trim_end()))
 }
 
 /// JSON with sorted keys, two-space indent and everything outside ASCII escaped (docs/spec/radl.md 14).
@@ -140,8 +160,20 @@ mod tests {
         let unchecked = "deploy nobody 1\n";
         let checked = document(unchecked, false, OutputForm::Radl, true, ErrorFormat::Text);
         assert!(!checked.success && checked.stdout.is_empty() && checked.stderr.starts_with("Line 1: "), "{checked:?}");
+        assert!(checked.stderr.ends_with("\n  deploy nobody 1\n         ^\n"), "{}", checked.stderr);
         assert!(document(unchecked, false, OutputForm::Radl, false, ErrorFormat::Text).success);
         let not_json = document("[{", true, OutputForm::Json, true, ErrorFormat::Json);
         assert!(not_json.stdout.contains("\"kind\": \"json\""), "{}", not_json.stdout);
+
+        let told = |text: &str| document(text, false, OutputForm::Radl, true, ErrorFormat::Text).stderr;
+        let shown = told("system s (\n\tcpu.arch = yes\n)");
+        assert!(shown.ends_with("'text'\n   cpu.arch = yes\n              ^\n"), "{shown}");
+        let long = told(&format!("system s ({} a = yes)", "b = 1 and ".repeat(99)));
+        let lines: Vec<&str> = long.lines().collect();
+        let under = |mark: &str| lines[1].chars().nth(mark.len() - 1);
+        assert!(lines.len() == 3 && lines[1].len() < 110 && under(lines[2]) == Some('y'), "{long}");
+        assert!(told("system s (\n a = 1").ends_with("line 1)\n   a = 1\n        ^\n"));
+        let warned = document("system s (memory.size = 2)", false, OutputForm::Radl, true, ErrorFormat::Text);
+        assert!(warned.success && warned.stderr.contains("memory.size is less than a megabyte"), "{warned:?}");
     }
 }

@@ -8,7 +8,7 @@ use super::{
     keepers::user_only,
     model::{IfAllFail, Infrastructure, Lifecycle, Vm},
     operations::existing,
-    placement, refresh, render,
+    placement, refresh,
     settings::Access,
     transitions::{self, Placement},
 };
@@ -242,13 +242,14 @@ impl Engine {
         let credentials = caller.credentials.clone();
         let alter = move |draft: &mut Draft| {
             let resize = resize(&wanted, present(&draft.model, number)?);
+            draft.warn_of(&document);
             transitions::alter(draft, number, resize, credentials)
         };
         handle.change_and_wait(alter).await?.map_err(|why| {
             OperationError::Cloud(format!("Error modifying the information about the VM {number}: {why}"))
         })?;
         let vm = handle.snapshot().vm(number).cloned().unwrap_or(vm);
-        let info = render::vm_info(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
+        let info = self.inner.shown(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
         Ok(Radl { networks: info.networks, systems: info.systems, ..model.radl.without_internal() })
     }
 

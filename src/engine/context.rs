@@ -10,8 +10,9 @@ use super::{
 use async_trait::async_trait;
 use connectors::PowerState;
 use contextualization::{Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower, plan::decide::decide};
+use radl::Configure;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -158,17 +159,22 @@ async fn job(
 
 /// Recipes for cloud-init that the cloud of their machines cannot hand over, in words.
 fn lost_user_data(inner: &Inner, model: &Infrastructure) -> Vec<String> {
-    let lost = |vm: &Arc<Vm>| {
-        let configure = model.radl.cloud_init(&vm.system)?;
-        let connector = inner.connector(model.credentials.as_deref(), &vm.cloud).ok()?;
-        (!connector.capabilities().user_data).then(|| {
+    let mut sentences = BTreeSet::new();
+    // What a system has is looked up once for all its machines.
+    let mut configures: HashMap<&str, Option<&Configure>> = HashMap::new();
+    for vm in model.vms.iter().filter(|vm| vm.is_live()) {
+        let configure = *configures.entry(&vm.system).or_insert_with(|| model.radl.cloud_init(&vm.system));
+        let (Some(configure), Ok(connector)) = (configure, inner.connector(model.credentials.as_deref(), &vm.cloud))
+        else {
+            continue;
+        };
+        if !connector.capabilities().user_data {
             let (name, kind) = (&configure.name, &vm.cloud.kind);
-            format!(
+            sentences.insert(format!(
                 "WARNING: machines of the type {kind} take no data for cloud-init: the configure {name} is left out."
-            )
-        })
-    };
-    let sentences: BTreeSet<String> = model.vms.iter().filter(|vm| vm.is_live()).filter_map(lost).collect();
+            ));
+        }
+    }
     sentences.into_iter().collect()
 }
 

@@ -3,6 +3,7 @@
 use super::model::{Generation, Infrastructure, Vm, Work, WorkKind};
 use crate::store::{EventKind, NewEvent};
 use contextualization::Cause;
+use radl::Radl;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -166,6 +167,13 @@ impl Draft {
         self.events.push(event);
     }
 
+    /// Tells in the log what of a document is probably meant otherwise.
+    pub fn warn_of(&mut self, document: &Radl) {
+        for warning in document.warnings() {
+            self.log(&format!("WARNING: {warning}."));
+        }
+    }
+
     /// Accepts a work; returns its number.
     pub fn accept(&mut self, kind: WorkKind) -> u64 {
         let infrastructure = self.infrastructure();
@@ -210,6 +218,9 @@ impl Draft {
         self.clear_logs = true;
         self.events.retain(|event| event.kind == EventKind::State);
         self.progress = Some(None);
+        // The log begins anew, and this still holds.
+        let document = self.model.radl.clone();
+        self.warn_of(&document);
         self.effects.push(Effect::Contextualize);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::store::StoreError;
 use connectors::ConnectorError;
+use radl::RadlError;
 use serde::{Deserialize, Serialize};
 
 /// Why an operation did not do what was asked. The text is for the caller, without any prefix of the API.
@@ -54,6 +55,13 @@ impl From<StoreError> for OperationError {
             StoreError::InDoubt(_) => Self::InDoubt(error.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
+    }
+}
+
+impl From<RadlError> for OperationError {
+    /// With all that is known of the place and the cure.
+    fn from(error: RadlError) -> Self {
+        Self::Invalid(error.explained())
     }
 }
 

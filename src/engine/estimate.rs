@@ -4,6 +4,7 @@ use super::{Engine, error::OperationError, model::CloudRef, model::Infrastructur
 use crate::auth::Caller;
 use radl::{Features, Radl, System};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 impl Engine {
     /// Machines and disks that the document would make, by cloud id: parsed and placed as for a creation, nothing stored
@@ -14,6 +15,8 @@ impl Engine {
     pub async fn estimate(&self, caller: &Caller, document: Radl) -> Result<Value, OperationError> {
         let empty = Infrastructure::new(String::new(), self.inner.now() / 1_000_000, Vec::new());
         let placement = placement::choose(&self.inner, &empty, &document, &caller.credentials).await?;
+        let public: HashSet<&str> =
+            document.networks.iter().filter(|network| network.is_public()).map(|network| network.id.as_str()).collect();
         let mut clouds = Map::new();
         for vm in placement.vms.iter().filter(|vm| vm.failure.is_none()) {
             let cloud = clouds.entry(vm.cloud.id.clone()).or_insert_with(|| {
@@ -25,7 +28,7 @@ impl Engine {
                 })
             });
             if let Some(compute) = cloud["compute"].as_array_mut() {
-                compute.push(compute_of(&vm.system, &document));
+                compute.push(compute_of(&vm.system, &public));
             }
             if let Some(storage) = cloud["storage"].as_array_mut() {
                 storage.extend(disks(&vm.system.features));
@@ -42,7 +45,7 @@ fn endpoint(cloud: &CloudRef) -> String {
     format!("{protocol}://{}:{port}{}", place.server, place.path)
 }
 
-fn compute_of(system: &System, document: &Radl) -> Value {
+fn compute_of(system: &System, public: &HashSet<&str>) -> Value {
     let features = &system.features;
     let mut compute = Map::new();
     let mut set = |key: &str, value: Option<Value>| {
@@ -55,8 +58,7 @@ fn compute_of(system: &System, document: &Radl) -> Value {
     let gigabytes = |name: &str| features.integer(name, "G").unwrap_or(0);
     let size = gigabytes("disk.0.free_size") + gigabytes("disk.0.size");
     set("diskSizeInGigabytes", (size > 0).then(|| Value::from(size)));
-    let is_public = |id: &str| document.network(id).is_some_and(radl::Network::is_public);
-    set("publicIP", system.interfaces().any(|interface| is_public(interface.connection)).then(|| Value::from(1)));
+    set("publicIP", system.interfaces().any(|interface| public.contains(interface.connection)).then(|| Value::from(1)));
     set("GPU", features.value_json("gpu.count"));
     Value::Object(compute)
 }

@@ -144,8 +144,8 @@ async fn remove_leftover(inner: &Inner, connector: &Arc<dyn Connector>, model: &
 
 fn intent(inner: &Inner, model: &Infrastructure, vm: &Vm) -> Option<VmIntent> {
     let system = vm.info.systems.first()?.clone();
-    let connected: Vec<_> = system.interfaces().map(|interface| interface.connection.to_owned()).collect();
-    let networks = vm.info.networks.iter().filter(|network| connected.contains(&network.id)).cloned().collect();
+    let connected: BTreeSet<&str> = system.interfaces().map(|interface| interface.connection).collect();
+    let networks = vm.info.networks.iter().filter(|network| connected.contains(network.id.as_str())).cloned().collect();
     Some(VmIntent {
         infrastructure: model.id.clone(),
         uid: vm.uid.clone(),

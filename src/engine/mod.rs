@@ -64,7 +64,7 @@ use cluster::{Cluster, ClusterSettings};
 use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
 use directory::Directory;
 use listings::Listings;
-use model::{CloudRef, Infrastructure};
+use model::{CloudRef, Infrastructure, State, Vm};
 use settings::ExposedAuth;
 use state::Clock;
 use std::{
@@ -240,6 +240,20 @@ impl Inner {
             Some((host, None)) => host,
             None => format!("vnode-{number}"),
         }
+    }
+
+    /// A machine's document as it is shown: the names do not wait for the cloud to tell of the machine.
+    fn shown(&self, vm: &Vm, state: State) -> radl::Radl {
+        let mut info = render::vm_info(vm, state);
+        if let Some(system) = info.systems.first_mut() {
+            self.name(system, vm);
+        }
+        info
+    }
+
+    /// Fills in the names of a machine in its system.
+    fn name(&self, system: &mut radl::System, vm: &Vm) {
+        system.fill_in_names(u64::from(vm.number), &self.settings.contextualization.default_vm_name);
     }
 
     /// Configured tags of machines, for clouds that have tags.

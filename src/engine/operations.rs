@@ -126,14 +126,14 @@ impl Engine {
     /// The machine's document as `GetVMInfo` shows it: its networks and its one system, with `state`.
     #[must_use]
     pub fn vm_info(&self, infrastructure: &Infrastructure, vm: &Vm) -> Radl {
-        render::vm_info(vm, self.vm_state(infrastructure, vm))
+        self.inner.shown(vm, self.vm_state(infrastructure, vm))
     }
 
     /// The same as text.
     #[must_use]
     pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Rendering {
         let state = self.vm_state(infrastructure, vm);
-        let render = || Ok::<_, Infallible>(render::vm_info(vm, state).to_text().into());
+        let render = || Ok::<_, Infallible>(self.inner.shown(vm, state).to_text().into());
         vm.text.get_or_try(state, render).unwrap_or_else(|never| match never {})
     }
 
@@ -143,7 +143,9 @@ impl Engine {
         if name == "state" {
             return Some(self.vm_state(infrastructure, vm).name().into());
         }
-        vm.info.systems.first()?.features.value_json(name)
+        let mut system = vm.info.systems.first()?.clone();
+        self.inner.name(&mut system, vm);
+        system.features.value_json(name)
     }
 
     /// A rendering of the states of the infrastructure and all its machines, made at most once for a state.

@@ -12,11 +12,11 @@ use super::{
 use crate::auth::Credentials;
 use connectors::{CloudAccount, Connector, VmUid};
 use radl::{
-    Amount, Conflict, Constraint, Deploy, Features, Operator, Radl, System, Value,
+    Amount, Conflict, Constraint, Deploy, Features, Operator, Radl, RadlError, System, Value,
     placement::{self, Scores},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -44,18 +44,19 @@ struct Candidates {
 }
 
 impl Candidates {
-    /// Why a system has no machine in a cloud: what the cloud said, and the image that was asked for.
+    /// Why a system has no machine in a cloud: what the cloud said, else the image that was asked for.
     fn missing(&self, requested: &System, cloud_id: &str) -> String {
-        let mut text = format!(
-            "Error, no concrete system to deploy: {} in cloud: {cloud_id}. Check if a correct image is being used",
-            requested.name
-        );
+        let mut text = format!("Error, no concrete system to deploy: {} in cloud: {cloud_id}. ", requested.name);
+        let whys: Vec<&str> =
+            self.why_not.iter().filter(|(cloud, _)| cloud == cloud_id).map(|(_, why)| why.as_str()).collect();
+        if !whys.is_empty() {
+            text.push_str(&whys.join("; "));
+            return text;
+        }
+        text.push_str("Check if a correct image is being used");
         if let Some(image) = requested.features.value_json("disk.0.image.url") {
             let image = image.as_str().map_or_else(|| image.to_string(), str::to_owned);
             text.push_str(&format!(" (disk.0.image.url is {image})"));
-        }
-        for (_, why) in self.why_not.iter().filter(|(cloud, _)| cloud == cloud_id) {
-            text.push_str(&format!(": {why}"));
         }
         text
     }
@@ -81,9 +82,7 @@ pub async fn choose(
     credentials: &Credentials,
 ) -> Result<Placement, OperationError> {
     let invalid = |text: String| OperationError::Invalid(text);
-    let completed = radl::merge::add_resource(&model.radl, document, &model.private_networks)
-        .map_err(|error| invalid(error.to_string()))?
-        .completed;
+    let completed = radl::merge::add_resource(&model.radl, document, &model.private_networks)?.completed;
     let machines = completed.deploys.iter().fold(0_i64, |sum, deploy| sum.saturating_add(deploy.number.max(0)));
     if machines == 0 {
         return Ok(Placement::default());
@@ -95,10 +94,8 @@ pub async fn choose(
     let wanted: BTreeSet<&str> =
         completed.deploys.iter().filter(|d| d.number > 0).map(|deploy| deploy.system.as_str()).collect();
     let mut candidates: BTreeMap<&str, Candidates> = BTreeMap::new();
-    for name in wanted {
-        if let Some(system) = completed.system(name) {
-            candidates.insert(name, of_system(inner, &clouds, system).await?);
-        }
+    for system in completed.systems.iter().filter(|system| wanted.contains(system.name.as_str())) {
+        candidates.insert(&system.name, of_system(inner, &clouds, system).await?);
     }
     let order: Vec<String> = clouds.iter().map(|cloud| cloud.account.id.clone()).collect();
     let mut scores = Scores::new();
@@ -114,7 +111,7 @@ pub async fn choose(
             let concerned = unusable.iter().filter(|(id, _)| order.is_empty() || named(id));
             let details: Vec<&str> = concerned.map(|(_, why)| why.as_str()).collect();
             let separator = if details.is_empty() { "" } else { ": " };
-            invalid(format!("{error}{separator}{}", details.join("; ")))
+            invalid(format!("{}{separator}{}", error.explained(), details.join("; ")))
         })?;
         chosen.push((group, cloud.to_owned()));
     }
@@ -137,11 +134,12 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
     let base = with_defaults(system, &inner.settings);
     let has_image = base.features.has("disk.0.image.url");
     let mut found = Candidates::default();
-    let mut any_image = has_image || clouds.is_empty();
+    // Where no cloud has images, none can be missing: machines that exist already have theirs.
+    let has_images = |cloud: &Cloud| cloud.connector.capabilities().images;
+    let mut any_image = has_image || !clouds.iter().any(has_images);
     for cloud in clouds {
         let mut base = base.clone();
-        // A cloud that has no images may still have machines: those that exist already.
-        if !has_image && cloud.connector.capabilities().images {
+        if !has_image && has_images(cloud) {
             match first_image(cloud, &base).await {
                 Ok(Some(url)) => base.features.set_text("disk.0.image.url", &url),
                 Ok(None) => continue,
@@ -155,12 +153,15 @@ async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<C
         match cloud.connector.candidates(&base).await {
             Ok(systems) => {
                 any_image |= !systems.is_empty();
-                let scored = systems.into_iter().filter_map(|candidate| concrete(cloud, system, &base, candidate));
-                let better = |best: Option<(System, f64)>, next: (System, f64)| match best {
-                    Some(best) if best.1 >= next.1 => Some(best),
-                    _ => Some(next),
-                };
-                if let Some(best) = scored.fold(None, better) {
+                let mut best: Option<(System, f64)> = None;
+                for candidate in systems {
+                    match concrete(cloud, system, &base, candidate) {
+                        Ok(next) if best.as_ref().is_none_or(|best| best.1 < next.1) => best = Some(next),
+                        Ok(_) => {}
+                        Err(error) => found.why_not.push((cloud.account.id.clone(), error.explained())),
+                    }
+                }
+                if let Some(best) = best {
                     found.best.insert(cloud.account.id.clone(), best);
                 }
             }
@@ -216,8 +217,11 @@ fn with_defaults(system: &System, settings: &EngineSettings) -> System {
 }
 
 /// A candidate made concrete: wishes applied, cloud noted, scored.
-fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: System) -> Option<(System, f64)> {
-    let merged = base.features.apply(&candidate.features, Conflict::Other).ok()?;
+///
+/// # Errors
+/// It contradicts what was asked for.
+fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: System) -> Result<(System, f64), RadlError> {
+    let merged = base.features.apply(&candidate.features, Conflict::Other)?;
     let mut marks = Features::new();
     marks.set_text("provider.type", &cloud.account.kind);
     let endpoint = &cloud.account.endpoint;
@@ -227,9 +231,9 @@ fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: System)
     if let Some(port) = endpoint.port {
         marks.set_number("provider.port", i64::from(port), "");
     }
-    let (features, soft) = merged.apply(&marks, Conflict::Other).ok()?.concrete(None).ok()?;
+    let (features, soft) = merged.apply(&marks, Conflict::Other)?.concrete(None)?;
     let score = placement::score(soft, &requested.features, &candidate.features);
-    Some((System { features, ..base.clone() }, score))
+    Ok((System { features, ..base.clone() }, score))
 }
 
 /// The machines in the order of the deploys, each with the cloud of its group.
@@ -240,8 +244,12 @@ fn plan(
     chosen: &[(Vec<Deploy>, String)],
 ) -> Placement {
     let mut placement = Placement::default();
-    let clouds: Vec<_> =
-        clouds.iter().map(|cloud| (&cloud.account.id, Arc::new(CloudRef::from(&cloud.account)))).collect();
+    // Where two have one id, the first one counts.
+    let clouds: HashMap<&str, Arc<CloudRef>> = clouds
+        .iter()
+        .rev()
+        .map(|cloud| (cloud.account.id.as_str(), Arc::new(CloudRef::from(&cloud.account))))
+        .collect();
     // Machines of a system may be spread over groups: each deploy takes the next one of its system.
     let mut places: HashMap<&str, Vec<&str>> = HashMap::new();
     for (group, cloud) in chosen {
@@ -253,11 +261,17 @@ fn plan(
     for queue in places.values_mut() {
         queue.reverse();
     }
-    for deploy in &completed.deploys {
-        for _ in 0..deploy.number.max(0) {
+    let systems: HashMap<&str, &System> =
+        completed.systems.iter().map(|system| (system.name.as_str(), system)).collect();
+    let private = completed.networks.iter().filter(|network| !network.is_public());
+    let private: HashSet<&str> = private.map(|network| network.id.as_str()).collect();
+    for deploy in completed.deploys.iter().filter(|deploy| deploy.number > 0) {
+        let Some(&requested) = systems.get(deploy.system.as_str()) else { continue };
+        let networks = requested.interfaces().map(|interface| interface.connection);
+        let networks: Vec<&str> = networks.filter(|id| private.contains(id)).collect();
+        for index in 0..deploy.number {
             let Some(cloud_id) = places.get_mut(deploy.system.as_str()).and_then(Vec::pop) else { continue };
-            let Some((_, cloud)) = clouds.iter().find(|(id, _)| *id == cloud_id) else { continue };
-            let Some(requested) = completed.system(&deploy.system) else { continue };
+            let Some(cloud) = clouds.get(cloud_id) else { continue };
             let Some(found) = candidates.get(deploy.system.as_str()) else { continue };
             let best = found.best.get(cloud_id);
             let system = best.map_or_else(|| requested.clone(), |(system, _)| system.clone());
@@ -268,9 +282,11 @@ fn plan(
                 }
                 Some(_) => None,
             };
-            let networks = requested.interfaces().map(|interface| interface.connection.to_owned());
-            let private = |id: &String| completed.network(id).is_some_and(|network| !network.is_public());
-            placement.private_networks.extend(networks.filter(private).map(|id| (id, cloud_id.to_owned())));
+            // Machines on a private network all go to one cloud.
+            if index == 0 {
+                let bound = networks.iter().map(|id| ((*id).to_owned(), cloud_id.to_owned()));
+                placement.private_networks.extend(bound);
+            }
             placement.vms.push(PlannedVm {
                 uid: VmUid(uuid::Uuid::new_v4().to_string()),
                 system,

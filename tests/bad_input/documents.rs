@@ -9,7 +9,7 @@ use reqwest::Method;
 
 /// What is wrong, the document, and what the message must say.
 const DOCUMENTS: &[(&str, &str, &[&str])] = &[
-    ("no RADL at all", "Please give me two machines.", &["Line 1:", "Please", "column 1"]),
+    ("no RADL at all", "Please give me two machines.", &["Line 1:", "found a word", "column 1"]),
     (
         "a sentence that stops in the middle",
         "network pub ()\nsystem node (\n  cpu.count >= and\n)\ndeploy node 1\n",
@@ -24,7 +24,14 @@ const DOCUMENTS: &[(&str, &str, &[&str])] = &[
         "system node (\n  net_interface.0.connection = 'nowhere'\n)\ndeploy node 1\n",
         &["Line 2:", "'net_interface.0.connection'"],
     ),
-    ("an interface without a network", "system node (\n  net_interface.0.ip = '10.0.0.1'\n)\n", &["net_interface"]),
+    (
+        "an interface without a network",
+        "system node (\n  net_interface.0.ip = '10.0.0.1'\n)\n",
+        &["net_interface.0.connection", "line 1"],
+    ),
+    ("JSON", "[{\"class\": \"network\", \"id\": \"n\"}]", &["Line 1:", "'['", "application/json"]),
+    ("TOSCA", "tosca_definitions_version: tosca_simple_yaml_1_0\n", &["Line 1:", "looks like TOSCA"]),
+    ("an indented end", "configure c (\n@begin\n- tasks: []\n @end\n)\n", &["Parse error in: None", "line 4"]),
     ("an unknown system", "system node ()\n\ndeploy other 1\n", &["Line 3:", "system id in the deploy"]),
     (
         "an unknown configure",
@@ -81,7 +88,7 @@ const DOCUMENTS: &[(&str, &str, &[&str])] = &[
         "system node ( disk.0.applications contains (name='ansible.roles.a.b' and version='--force') )\ndeploy node 1\n",
         &["role", "a.b", "version"],
     ),
-    ("a port that is none", "network n ( outports = '99999999' )\n", &["Line 1:", "'outports'"]),
+    ("a port that is none", "network n ( outports = '99999999' )\n", &["Line 1:", "'outports'", "rule 1", "65535"]),
 ];
 
 /// Cases: R-16.
@@ -106,7 +113,7 @@ async fn json_documents_are_refused_with_their_place() {
     let cases: &[(&str, &[&str])] = &[
         ("[\n  {\"class\": \"network\", \"id\": }\n]", &["not JSON", "line 2 column 30"]),
         ("{\"class\": \"network\"}", &["list"]),
-        ("[{\"class\": \"cloud\", \"id\": \"x\"}]", &["cloud"]),
+        ("[{\"class\": \"cloud\", \"id\": \"x\"}]", &["Unknown class", "object 0", "system"]),
         ("[{\"class\": \"network\"}]", &["id"]),
         ("[{\"class\": \"deploy\", \"system\": \"nothing\", \"vm_number\": 1}]", &["system id in the deploy"]),
     ];

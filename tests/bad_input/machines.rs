@@ -138,15 +138,15 @@ async fn images_and_places_that_are_not_there() {
         ("local://host", "local://nothing-of-this-name", "disk.0.image.url is local://nothing-of-this-name"),
         ("local://host", "local://../etc", "disk.0.image.url is local://../etc"),
         ("local://host", "ost://cloud.example/1234", "disk.0.image.url is ost://cloud.example/1234"),
-        ("'linux'", "'windows'", "no concrete system to deploy"),
-        ("cpu.count >= 1", "gpu.count >= 4", "no concrete system to deploy"),
+        ("'linux'", "'windows'", "run Linux"),
+        ("cpu.count >= 1", "gpu.count >= 4", "have no GPU"),
     ];
     for (what, other, words) in cases {
         let document = machines("deploy node 2\n").replace(what, other);
         for path in ["/infrastructures", lab.healthy.as_str()] {
             let answer = lab.send(Method::POST, path, &document).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
-            for words in ["node in cloud: here", words] {
+            for words in ["no concrete system to deploy: node in cloud: here", words] {
                 assert!(answer.text.contains(words), "no {words:?} in {}", answer.text);
             }
         }

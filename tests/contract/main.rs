@@ -4,6 +4,7 @@
 mod authorization;
 mod clouds;
 mod command;
+mod documents;
 mod errors;
 mod events;
 mod exchange;

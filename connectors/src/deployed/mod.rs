@@ -4,8 +4,8 @@
 mod tests;
 
 use crate::{
-    Capabilities, Connector, ConnectorError, Found, InfrastructureIntent, Observation, PowerState, ProviderId,
-    SharedResources, VmIntent, VmMark,
+    Capabilities, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent, Observation, PowerState,
+    ProviderId, SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
 use radl::{Features, System};
@@ -16,6 +16,20 @@ pub const KIND: &str = "DeployedNode";
 /// Machines that exist already. It keeps nothing: the id of a machine says all there is to say.
 pub struct DeployedNode;
 
+/// What a system lacks to be the description of a machine.
+fn missing(system: &System) -> Option<&'static str> {
+    let credentials = system.credentials();
+    if system.features.text("net_interface.0.ip").is_none_or(str::is_empty) {
+        Some("net_interface.0.ip")
+    } else if credentials.username.is_none() {
+        Some("disk.0.os.credentials.username")
+    } else if credentials.password.is_none() && credentials.private_key.is_none() {
+        Some("disk.0.os.credentials.password or disk.0.os.credentials.private_key")
+    } else {
+        None
+    }
+}
+
 #[async_trait]
 impl Connector for DeployedNode {
     fn capabilities(&self) -> Capabilities {
@@ -23,12 +37,11 @@ impl Connector for DeployedNode {
     }
 
     async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
-        let credentials = system.credentials();
-        let can_log_in =
-            credentials.username.is_some() && (credentials.password.is_some() || credentials.private_key.is_some());
-        let has_address = system.features.text("net_interface.0.ip").is_some_and(|ip| !ip.is_empty());
-        if !can_log_in || !has_address {
-            return Ok(Vec::new());
+        if let Some(missing) = missing(system) {
+            let text = format!(
+                "A machine that exists already is described by its address and its login: {missing} is missing"
+            );
+            return Err(ConnectorError::new(ErrorClass::Invalid, text));
         }
         let mut system = system.clone();
         system.features.set_text("provider.type", KIND);

@@ -16,14 +16,20 @@ const PASSWORD: &str = "disk.0.os.credentials.password = 'pw'";
 async fn a_machine_needs_an_address_and_a_login() {
     let candidates = |features: Vec<&str>| {
         let system = system(&features.join(" and "));
-        async move { DeployedNode.candidates(&system).await.unwrap() }
+        async move { DeployedNode.candidates(&system).await }
     };
-    for missing in [vec![USER, PASSWORD], vec![ADDRESS, PASSWORD], vec![ADDRESS, USER], vec![]] {
-        assert!(candidates(missing.clone()).await.is_empty(), "{missing:?}");
+    for (given, missing) in [
+        (vec![USER, PASSWORD], "net_interface.0.ip"),
+        (vec![ADDRESS, PASSWORD], "disk.0.os.credentials.username"),
+        (vec![ADDRESS, USER], "disk.0.os.credentials.private_key"),
+        (vec![], "net_interface.0.ip"),
+    ] {
+        let error = candidates(given).await.unwrap_err();
+        assert!(error.class == ErrorClass::Invalid && error.message.contains(missing), "{error}");
     }
     let key = "disk.0.os.credentials.private_key = 'k'";
     for complete in [vec![ADDRESS, USER, PASSWORD], vec![ADDRESS, USER, key]] {
-        let found = candidates(complete).await;
+        let found = candidates(complete).await.unwrap();
         assert_eq!(found[0].features.text("provider.type"), Some("DeployedNode"));
     }
 }

@@ -1,7 +1,7 @@
 //! Layer: a tracing span around every operation. It names ids, never values of the credential line.
 
-use super::{Call, Layer, Next, Reply};
-use crate::ConnectorError;
+use super::{Call, Layer, Next, Operation, Reply};
+use crate::{ConnectorError, ErrorClass};
 use async_trait::async_trait;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -36,6 +36,10 @@ impl Layer for Trace {
             let elapsed = start.elapsed();
             match &result {
                 Ok(_) => tracing::debug!(?elapsed, "done"),
+                // That a system is none for this cloud is for who asked, and happens wherever somebody has several clouds.
+                Err(error) if call.operation == Operation::Candidates && error.class == ErrorClass::Invalid => {
+                    tracing::debug!(?elapsed, "none: {error}")
+                }
                 Err(error) => tracing::warn!(?elapsed, class = error.class.name(), "failed: {error}"),
             }
             result

@@ -47,7 +47,7 @@ impl Connector for LocalConnector {
 
     async fn candidates(&self, system: &System) -> Result<Vec<System>> {
         let images = self.cloud.state.images();
-        Ok(map::candidates(system, &self.account, |name| image::find(&images, name).is_ok()))
+        map::candidates(system, &self.account, |name| image::find(&images, name).is_ok())
     }
 
     async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources> {

@@ -28,27 +28,40 @@ pub(super) struct Sizes {
 }
 
 /// One concrete system per image URL that is ours; the system itself when it names no image.
-pub(super) fn candidates(system: &System, account: &CloudAccount, has_image: impl Fn(&str) -> bool) -> Vec<System> {
-    let arch = system.features.text("cpu.arch");
-    let fits = arch.is_none_or(|arch| arch.eq_ignore_ascii_case(std::env::consts::ARCH))
-        && system.features.number("gpu.count", "").is_none_or(|count| count <= 0.0)
-        && system.features.text("disk.0.os.name").is_none_or(|name| name.eq_ignore_ascii_case("linux"));
-    if !fits {
-        return Vec::new();
+///
+/// # Errors
+/// What no node of this host can be.
+pub(super) fn candidates(
+    system: &System,
+    account: &CloudAccount,
+    has_image: impl Fn(&str) -> bool,
+) -> Result<Vec<System>> {
+    let features = &system.features;
+    let arch = std::env::consts::ARCH;
+    let refused = |text: String| Err(ConnectorError::new(ErrorClass::Invalid, text));
+    if features.text("disk.0.os.name").is_some_and(|name| !name.eq_ignore_ascii_case("linux")) {
+        return refused("Nodes of this host run Linux, and disk.0.os.name is another system".to_owned());
+    }
+    if features.number("gpu.count", "").is_some_and(|count| count > 0.0) {
+        return refused("Nodes of this host have no GPU, and gpu.count asks for one".to_owned());
+    }
+    if features.text("cpu.arch").is_some_and(|wanted| !wanted.eq_ignore_ascii_case(arch)) {
+        return refused(format!("Nodes of this host are {arch}, and cpu.arch is another one"));
     }
     let urls: Vec<&str> = match system.features.get("disk.0.image.url") {
         Some(Value::Text { text, .. }) => vec![text],
         Some(Value::List { items, .. }) => items.iter().map(String::as_str).collect(),
-        _ => return vec![concrete(system, account)],
+        _ => return Ok(vec![concrete(system, account)]),
     };
-    urls.into_iter()
+    let ours = urls
+        .into_iter()
         .filter(|url| image::name(url).is_some_and(|name| name == image::HOST || has_image(name)))
         .map(|url| {
             let mut system = concrete(system, account);
             system.features.set_text("disk.0.image.url", url);
             system
-        })
-        .collect()
+        });
+    Ok(ours.collect())
 }
 
 fn concrete(system: &System, account: &CloudAccount) -> System {
@@ -208,17 +221,23 @@ mod tests {
         let mut system = System::default();
         system.features.set("disk.0.image.url", Value::List { items: urls, line: 0 });
         let chosen = |system: &System| candidates(system, &account, |name| name == "known");
-        let found = chosen(&system);
+        let found = chosen(&system).unwrap();
         let urls: Vec<_> = found.iter().map(|s| s.features.text("disk.0.image.url").unwrap()).collect();
         assert_eq!(urls, ["local://known", "local://host"]);
         assert_eq!(found[0].features.text(USER), Some(DEFAULT_USER));
         assert_eq!(found[0].features.text("provider.host"), Some("here"));
-        for (name, other) in [("cpu.arch", "arm64"), ("disk.0.os.name", "windows")] {
+        let others = [("cpu.arch", "arm64"), ("disk.0.os.name", "windows")].map(|(name, other)| {
             let mut system = system.clone();
             system.features.set_text(name, other);
-            assert_eq!(chosen(&system), [], "{name}");
+            (name, system)
+        });
+        let mut gpu = system.clone();
+        gpu.features.set_number("gpu.count", 1, "");
+        for (name, system) in others.iter().map(|(name, system)| (*name, system)).chain([("gpu.count", &gpu)]) {
+            let error = chosen(system).unwrap_err();
+            assert!(error.class == ErrorClass::Invalid && error.message.contains(name), "{error}");
         }
-        assert_eq!(chosen(&System::default()).len(), 1, "no image named: the system itself");
+        assert_eq!(chosen(&System::default()).unwrap().len(), 1, "no image named: the system itself");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::addresses::{on_public_network, private_ip, proxied_network, public_ip, system};
 use crate::contract::{VmFacts, VmPower};
-use radl::Radl;
+use radl::{Configure, Radl};
 use std::collections::BTreeSet;
 
 /// The master: of the Linux machines that take part and can be reached from outside the one connected to most others,
@@ -23,8 +23,13 @@ pub fn select(vms: &[VmFacts], radl: &Radl) -> Option<u32> {
 /// Whether the machine is contextualized at all: `configure SYSTEM ()` switches it off.
 #[must_use]
 pub fn takes_part(vm: &VmFacts, radl: &Radl) -> bool {
-    let own = system(&vm.info).and_then(|system| radl.configure(&system.name));
-    !own.is_some_and(|configure| configure.recipe.is_none() && !configure.reference)
+    !system(&vm.info).and_then(|system| radl.configure(&system.name)).is_some_and(switches_off)
+}
+
+/// Whether a configure switches the contextualization of the system of its name off: it is there and empty.
+#[must_use]
+pub fn switches_off(configure: &Configure) -> bool {
+    configure.recipe.is_none() && !configure.reference
 }
 
 /// Whether the operating system is Linux, which it is when nothing is said.

@@ -1,9 +1,9 @@
 //! Deciding: is there anything to do, for which machines, and in which steps (docs/spec/contextualization.md 1.3, 1.4).
 
-use crate::{access::master::takes_part, contract::VmFacts};
+use crate::{access::master::switches_off, contract::VmFacts};
 use indexmap::IndexMap;
-use radl::{ContextualizeItem, Radl, Tool};
-use std::collections::{BTreeMap, BTreeSet};
+use radl::{Configure, ContextualizeItem, Radl, Tool};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What is to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,8 +80,10 @@ pub fn option<'a>(radl: &'a Radl, name: &str) -> Option<&'a str> {
 #[must_use]
 pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) -> Decision {
     let mut decision = Decision::default();
+    let configures: HashMap<&str, &Configure> =
+        radl.configures.iter().map(|configure| (configure.name.as_str(), configure)).collect();
     for vm in vms {
-        let on = takes_part(vm, radl);
+        let on = !configures.get(system_of(vm)).is_some_and(|configure| switches_off(configure));
         let side = if on { &mut decision.participants } else { &mut decision.switched_off };
         side.insert(vm.id);
     }
@@ -118,31 +120,33 @@ pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) ->
             }
         }
         None => {
-            for vm in vms.iter().filter(|vm| radl.configure(system_of(vm)).is_some_and(|c| c.recipe.is_some())) {
+            let has_recipe = |vm: &&VmFacts| configures.get(system_of(vm)).is_some_and(|c| c.recipe.is_some());
+            for vm in vms.iter().filter(has_recipe) {
                 items.insert((system_of(vm), system_of(vm)), 1);
             }
         }
     }
-    for ((system, configure), step) in items {
-        let taking_part = |vm: &&VmFacts| {
-            system_of(vm) == system
-                && decision.participants.contains(&vm.id)
-                && selected.is_none_or(|selected| selected.contains(&vm.id))
-        };
-        let members: Vec<u32> = vms.iter().filter(taking_part).map(|vm| vm.id).collect();
-        if members.is_empty() {
-            continue;
+    let mut members: HashMap<&str, Vec<u32>> = HashMap::new();
+    for vm in vms {
+        if decision.participants.contains(&vm.id) && selected.is_none_or(|selected| selected.contains(&vm.id)) {
+            members.entry(system_of(vm)).or_default().push(vm.id);
         }
-        if radl.configure(configure).and_then(|c| c.recipe.as_deref()).is_none_or(|r| r.trim().is_empty()) {
+    }
+    let mut lane_of: HashMap<(i64, &str), usize> = HashMap::new();
+    for ((system, configure), step) in items {
+        let Some(members) = members.get(system) else { continue };
+        let recipe = configures.get(configure).and_then(|c| c.recipe.as_deref());
+        if recipe.is_none_or(|recipe| recipe.trim().is_empty()) {
             decision.notes.push(format!("The configure {configure} is empty: nothing to run for system {system}."));
             continue;
         }
         let lanes = decision.steps.entry(step).or_default();
-        match lanes.iter_mut().find(|lane| lane.system == system) {
+        let lane = *lane_of.entry((step, system)).or_insert(lanes.len());
+        match lanes.get_mut(lane) {
             Some(lane) => lane.recipes.push(configure.to_owned()),
             None => {
                 let (system, recipes) = (system.to_owned(), vec![configure.to_owned()]);
-                lanes.push(Lane { system, vms: members, recipes });
+                lanes.push(Lane { system, vms: members.clone(), recipes });
             }
         }
     }

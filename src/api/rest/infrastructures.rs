@@ -47,13 +47,16 @@ pub(super) async fn create(mut request: Request) -> Result<Response, Failure> {
     let kind = request.document_kind()?;
     if estimate {
         let document = request.document(kind).await?;
-        return Ok(reply::value(&request.engine().estimate(&caller, document).await?)?);
+        let warnings = document.warnings();
+        let estimate = reply::value(&request.engine().estimate(&caller, document).await?)?;
+        return Ok(reply::with_warnings(estimate, &warnings));
     }
     let asynchronous = request.flag("async", false)?;
     let document = request.document(kind).await?;
+    let warnings = document.warnings();
     let id = request.engine().create(&caller, document, asynchronous).await?;
     let uri = infrastructure_uri(&request.base_url(), &id);
-    Ok(reply::about(reply::uri(form, &uri)?, &id))
+    Ok(reply::with_warnings(reply::about(reply::uri(form, &uri)?, &id), &warnings))
 }
 
 /// `PUT /infrastructures`
@@ -87,10 +90,12 @@ pub(super) async fn add(mut request: Request) -> Result<Response, Failure> {
     let kind = request.document_kind()?;
     let context = request.flag("context", true)?;
     let document = request.document(kind).await?;
+    let warnings = document.warnings();
     let id = request.infrastructure();
     let numbers = request.engine().add(&caller, id, document, context).await?;
     let base = infrastructure_uri(&request.base_url(), id);
     let response = reply::uris(form, &machine_uris(&base, numbers.into_iter()))?;
+    let response = reply::with_warnings(response, &warnings);
     Ok(if context { reply::about(response, request.infrastructure()) } else { response })
 }
 

@@ -19,6 +19,9 @@ pub(super) type Response = warp::reply::Response;
 /// Header that tells a balancer which infrastructure an answer is about.
 const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");
 
+/// Header that tells what of a document is probably meant otherwise, a line for each.
+const WARNING: HeaderName = HeaderName::from_static("x-im-warning");
+
 /// A body of this type.
 pub(super) fn with_type(kind: &'static str, body: impl Into<Rendering>) -> Response {
     let body = body.into();
@@ -101,6 +104,18 @@ pub(super) fn uri(form: Form, uri: &String) -> serde_json::Result<Response> {
         Form::Text => Ok(with_type(Media::UriList.name(), uri.clone())),
         Form::Json => value(&Named("uri", uri)),
     }
+}
+
+/// The answer with what is to be said of the document it answers.
+pub(super) fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
+    for warning in warnings {
+        // Names of features may hold letters that no header carries.
+        let ascii: String = warning.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+        if let Ok(value) = HeaderValue::from_str(&ascii) {
+            response.headers_mut().append(WARNING, value);
+        }
+    }
+    response
 }
 
 /// The answer with the infrastructure it is about.

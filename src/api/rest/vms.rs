@@ -42,7 +42,9 @@ pub(super) async fn alter(mut request: Request) -> Result<Response, Failure> {
     let kind = request.document_kind()?;
     let number = request.machine()?;
     let document = request.document(kind).await?;
-    radl(form, &request.engine().alter(&caller, request.infrastructure(), number, document).await?)
+    let warnings = document.warnings();
+    let altered = request.engine().alter(&caller, request.infrastructure(), number, document).await?;
+    Ok(reply::with_warnings(radl(form, &altered)?, &warnings))
 }
 
 /// `DELETE /infrastructures/<inf>/vms/<vm>[,<vm>...]`
@@ -69,7 +71,8 @@ pub(super) async fn error(request: Request) -> Result<Response, Failure> {
     Ok(reply::value(&Named("error", &render::vm_error(&vm)))?)
 }
 
-/// `GET /infrastructures/<inf>/vms/<vm>/<property>`: numbers in base units, texts without quotes.
+/// `GET /infrastructures/<inf>/vms/<vm>/<property>`: numbers in base units, texts without quotes, a line per element of a
+/// list.
 pub(super) async fn property(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let form = request.form(Media::Text)?;
@@ -81,8 +84,10 @@ pub(super) async fn property(request: Request) -> Result<Response, Failure> {
     let value = engine.vm_property(&infrastructure, &vm, name).ok_or_else(incorrect)?;
     Ok(match (form, value) {
         (Form::Json, value) => reply::value(&Named(name, &value))?,
-        (Form::Text, serde_json::Value::String(text)) => reply::text(text),
-        (Form::Text, value) => reply::text(super::json::line(&value)?),
+        (Form::Text, value) => match radl::json::bare_text(&value) {
+            Some(text) => reply::text(text),
+            None => reply::text(super::json::line(&value)?),
+        },
     })
 }
 

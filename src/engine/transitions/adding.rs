@@ -104,6 +104,7 @@ pub fn add(
             "Infrastructure without any deploy. Exiting."
         });
     }
+    draft.warn_of(document);
     let networks = draft.model.radl.networks.clone();
     let first = u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX);
     let mut numbers = Vec::with_capacity(placement.vms.len());
@@ -157,9 +158,7 @@ fn merged(model: &Infrastructure, document: &Radl) -> Result<Radl, OperationErro
     if model.deleted || model.is_deleting() {
         return Err(OperationError::Invalid("Infrastructure deleted. Do not add resources.".to_owned()));
     }
-    radl::merge::add_resource(&model.radl, document, &model.private_networks)
-        .map(|added| added.stored)
-        .map_err(|error| OperationError::Invalid(error.to_string()))
+    Ok(radl::merge::add_resource(&model.radl, document, &model.private_networks)?.stored)
 }
 
 pub(super) fn placed(draft: &mut Draft, id: u64, result: Result<Placement, String>) {
@@ -179,13 +178,8 @@ pub(super) fn placed(draft: &mut Draft, id: u64, result: Result<Placement, Strin
 }
 
 pub(super) fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResources, vms: &[u32]) {
-    for (id, features) in &shared.networks {
-        let infrastructure = draft.infrastructure();
-        if let Some(network) = Arc::make_mut(&mut infrastructure.radl).networks.iter_mut().find(|n| n.id == *id) {
-            for (name, value) in features.iter() {
-                network.features.set(name, value.clone());
-            }
-        }
+    if !shared.networks.is_empty() {
+        take_shared(Arc::make_mut(&mut draft.infrastructure().radl), &shared);
     }
     for &number in vms {
         let Some(vm) = draft.vm(number) else { continue };
@@ -193,14 +187,19 @@ pub(super) fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResou
             vm.lifecycle = Lifecycle::Launching;
         }
         if !shared.networks.is_empty() {
-            for network in &mut Arc::make_mut(&mut vm.info).networks {
-                for (name, value) in shared.networks.get(&network.id).into_iter().flat_map(radl::Features::iter) {
-                    network.features.set(name, value.clone());
-                }
-            }
+            take_shared(Arc::make_mut(&mut vm.info), &shared);
         }
     }
     draft.infrastructure().shared.insert(cloud, Some(shared));
+}
+
+/// Writes what the cloud told of shared networks into a document.
+fn take_shared(document: &mut Radl, shared: &SharedResources) {
+    for network in &mut document.networks {
+        for (name, value) in shared.networks.get(&network.id).into_iter().flat_map(radl::Features::iter) {
+            network.features.set(name, value.clone());
+        }
+    }
 }
 
 pub(super) fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, LaunchFailure>) {

@@ -3,12 +3,15 @@
 use super::super::{
     draft::{Draft, Effect as DraftEffect},
     error::OperationError,
-    model::{Lifecycle, Vm},
+    model::Lifecycle,
 };
 use crate::auth::Credentials;
 use contextualization::{Cause, Effect as ContextEffect, Entry, ErrorCode, Outcome, VmError};
 use radl::{Radl, System};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Starts a contextualization on request, with the changes of a document if there is one.
 ///
@@ -24,8 +27,7 @@ pub fn reconfigure(
         return Err(OperationError::Invalid("The infrastructure is being deleted.".to_owned()));
     }
     if let Some(document) = document {
-        let radl = radl::merge::reconfigure(&draft.model.radl, document)
-            .map_err(|error| OperationError::Invalid(error.to_string()))?;
+        let radl = radl::merge::reconfigure(&draft.model.radl, document)?;
         draft.infrastructure().radl = Arc::new(radl);
         take_new_credentials(draft, document);
     }
@@ -43,8 +45,10 @@ fn notes(draft: &Draft, document: Option<&Radl>, selected: Option<&BTreeSet<u32>
     let mut notes = Vec::new();
     let stored = &draft.model.radl;
     if let Some(document) = document {
-        let systems = document.systems.iter().filter(|new| stored.system(&new.name).is_none() && !new.reference);
-        let networks = document.networks.iter().filter(|new| stored.network(&new.id).is_none() && !new.reference);
+        let known: HashSet<&str> = stored.systems.iter().map(|system| system.name.as_str()).collect();
+        let systems = document.systems.iter().filter(|new| !known.contains(new.name.as_str()) && !new.reference);
+        let known: HashSet<&str> = stored.networks.iter().map(|network| network.id.as_str()).collect();
+        let networks = document.networks.iter().filter(|new| !known.contains(new.id.as_str()) && !new.reference);
         let names =
             systems.map(|new| format!("system {}", new.name)).chain(networks.map(|new| format!("network {}", new.id)));
         let names: Vec<String> = names.chain((!document.deploys.is_empty()).then(|| "deploy".to_owned())).collect();
@@ -65,6 +69,10 @@ fn notes(draft: &Draft, document: Option<&Radl>, selected: Option<&BTreeSet<u32>
 /// New credentials of a system go to all its machines.
 fn take_new_credentials(draft: &mut Draft, document: &Radl) {
     const NEW: [&str; 3] = ["password", "public_key", "private_key"];
+    let mut machines: HashMap<String, Vec<u32>> = HashMap::new();
+    for vm in draft.model.vms.iter().filter(|vm| vm.is_live()) {
+        machines.entry(vm.system.clone()).or_default().push(vm.number);
+    }
     for system in &document.systems {
         let values: Vec<(String, String)> = NEW
             .iter()
@@ -74,9 +82,7 @@ fn take_new_credentials(draft: &mut Draft, document: &Radl) {
         if values.is_empty() {
             continue;
         }
-        let of_system = |vm: &&Arc<Vm>| vm.system == system.name && vm.is_live();
-        let numbers: Vec<u32> = draft.model.vms.iter().filter(of_system).map(|vm| vm.number).collect();
-        for number in numbers {
+        for number in machines.get(&system.name).into_iter().flatten().copied() {
             change_system(draft, number, |system| {
                 for (name, value) in &values {
                     system.features.set_text(name, value);
