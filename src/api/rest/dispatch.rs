@@ -14,7 +14,7 @@ use super::{
 use bytes::Bytes;
 use connectors::PowerOperation;
 use futures::FutureExt;
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use warp::{
     Reply,
     http::{self, HeaderMap, HeaderValue, Method, StatusCode, header},
@@ -29,12 +29,14 @@ pub(super) struct Incoming {
     pub(super) headers: HeaderMap,
     /// None for methods whose body has no meaning.
     pub(super) body: Option<Body>,
+    /// Where the body comes from.
+    pub(super) address: IpAddr,
 }
 
 /// Answers a request.
 pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response {
     let started = Instant::now();
-    let Incoming { method, path, query, headers, body } = incoming;
+    let Incoming { method, path, query, headers, body, address } = incoming;
     let verb = Verb::of(&method);
     let found = routes::find(path.as_str());
     let place = found.as_ref().map(|(place, _)| *place);
@@ -46,7 +48,7 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
         let operation = place.zip(verb).and_then(|(place, verb)| RESOURCES[place].operation(verb));
         let outcome = match (found, operation) {
             (Some((_, parameters)), Some(operation)) => {
-                let request = Request { shared: shared.clone(), parameters, query, headers, body };
+                let request = Request { shared: shared.clone(), parameters, query, headers, body, address };
                 run(operation, request, verb != Some(Verb::Get)).await
             }
             (Some((place, _)), None) => Err(Failure::Method(RESOURCES[place].allow())),
@@ -55,6 +57,9 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
                 "The requested URL was not found on the server.".to_owned(),
             )),
         };
+        if let Err(Failure::Credentials(error)) = &outcome {
+            tokio::time::sleep(error.pause()).await;
+        }
         outcome.unwrap_or_else(|failure| error::response(failure, operation, error_body))
     };
     let mut response = validated(response, asked.as_ref(), verb == Some(Verb::Get));

@@ -62,12 +62,7 @@ impl From<IncorrectParameter> for Failure {
 
 impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-        };
-        Self::Request(status, error.to_string())
+        Self::Request(error.status(), error.to_string())
     }
 }
 
@@ -111,9 +106,10 @@ fn status(operation: Operation, error: &OperationError) -> StatusCode {
         OperationError::UnknownVm | OperationError::DeletedVm => StatusCode::NOT_FOUND,
         OperationError::Conflict(_) => StatusCode::CONFLICT,
         OperationError::Invalid(_) | OperationError::Cloud(_) => StatusCode::BAD_REQUEST,
-        OperationError::Unavailable(_) | OperationError::InDoubt(_) | OperationError::Moved => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        OperationError::Unavailable(_)
+        | OperationError::InDoubt(_)
+        | OperationError::Moved
+        | OperationError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     auth::Caller,
     engine::{
         Engine, OperationError,
+        apart::SHORT,
         draft::{Draft, Terms},
         keepers::user_only,
         model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm},
@@ -29,7 +30,13 @@ impl Engine {
     pub async fn import(&self, caller: &Caller, text: &str) -> Result<String, OperationError> {
         self.inner.allow(Access::Change)?;
         user_only(caller)?;
-        let (mut model, logs) = read(text, self.inner.now() / 1_000_000)?;
+        let now = self.inner.now() / 1_000_000;
+        let (mut model, logs) = if text.len() < SHORT {
+            read(text, now)?
+        } else {
+            let text = text.to_owned();
+            self.apart(caller.user(), move || read(&text, now)).await??
+        };
         model.owners = caller.owners();
         model.deleted = false;
         let id = model.id.clone();
