@@ -103,7 +103,7 @@ mod tests {
         subject.insert(10, 10, 20, start + second);
         assert_eq!((subject.get(&5, start).copied(), subject.get(&6, start)), (Some(5), None), "used last stays");
         subject.insert(5, 0, 26, start);
-        assert_eq!((subject.get(&5, start), subject.bytes), (None, 80), "what is too large is not kept");
+        assert_eq!((subject.get(&5, start).copied(), subject.bytes), (None, 80), "what is too large is not kept");
         assert_eq!(subject.get(&10, start + 11 * second), None);
         subject.insert(11, 11, 20, start + 9 * second);
         subject.forget_old(start + 12 * second);

@@ -3,6 +3,7 @@
 
 use super::{Engine, OperationError};
 use crate::bounds::{Budget, Limits, Shares};
+use radl::Radl;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// Texts of fewer bytes are read in less time than it takes to wake another thread.
@@ -16,6 +17,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(2);
 /// How long a body waits for memory.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Parts of a document, and bytes of its recipes, that are written in less time than it takes to wake another thread.
+const FEW: (usize, usize) = (200, 64 << 10);
+
+/// Whether it takes long to write the document.
+#[must_use]
+pub fn is_long(document: &Radl) -> bool {
+    let Radl { systems, networks, configures, deploys, .. } = document;
+    let parts = systems.len() + networks.len() + configures.len() + deploys.len();
+    let features: usize = systems.iter().map(|system| system.features.iter().count()).sum();
+    let recipes: usize = configures.iter().filter_map(|configure| configure.recipe.as_ref()).map(String::len).sum();
+    parts + features > FEW.0 || recipes > FEW.1
+}
 
 /// Threads and memory that requests share.
 pub struct Capacity {

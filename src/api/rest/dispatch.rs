@@ -11,6 +11,7 @@ use super::{
     validators::validated,
     version, vms,
 };
+use crate::engine::OperationError;
 use bytes::Bytes;
 use connectors::PowerOperation;
 use futures::FutureExt;
@@ -73,15 +74,23 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
 /// What a change does goes on when the client hangs up, and a defect ends in an answer.
 async fn run(operation: Operation, request: Request, changes: bool) -> Result<Response, Failure> {
     let outcome = if changes {
-        match tokio::spawn(AssertUnwindSafe(change(operation, request)).catch_unwind()).await {
+        let Ok(share) = request.shared.changes.try_take(&request.address.to_string()) else {
+            let text = "Too many changes are under way, try again later.".to_owned();
+            return Err(Failure::Operation(OperationError::Busy(text)));
+        };
+        let change = async move {
+            let _share = share;
+            change(operation, request).await
+        };
+        match tokio::spawn(AssertUnwindSafe(change).catch_unwind()).await {
             Ok(outcome) => outcome,
             Err(error) => Err(Box::new(error) as _),
         }
     } else {
         AssertUnwindSafe(read(operation, request)).catch_unwind().await
     };
+    // The log has it already.
     outcome.unwrap_or_else(|_| {
-        tracing::error!(?operation, "a request ended in a panic");
         Err(Failure::Request(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Internal error, see the log of the service.".to_owned(),

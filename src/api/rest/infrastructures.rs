@@ -12,7 +12,7 @@ use crate::{
     api::owners,
     auth::Item,
     engine::{
-        Engine,
+        Engine, apart,
         error::OperationError,
         memo,
         model::{Infrastructure, State},
@@ -156,7 +156,10 @@ pub(super) async fn document(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
     let form = request.form(Media::Text)?;
-    Ok(reply::named_text(form, "radl", request.engine().document(&infrastructure).to_text())?)
+    let engine = request.engine().clone();
+    let is_long = apart::is_long(&infrastructure.radl);
+    let write = move || reply::named_text(form, "radl", engine.document(&infrastructure).to_text());
+    Ok(if is_long { request.engine().apart(caller.user(), write).await?? } else { write()? })
 }
 
 /// `GET /infrastructures/<inf>/authorization`

@@ -119,6 +119,8 @@ struct Shared {
     https: bool,
     cors_origin: Option<HeaderValue>,
     streams: Shares,
+    /// Changes under way by the address that asked for them, which go on when the client hangs up.
+    changes: Shares,
     /// Cancelled when the server is to stop: streams end.
     stopping: CancellationToken,
 }

@@ -49,6 +49,7 @@ pub async fn serve(state: RestState, listener: Listener, shutdown: impl Future<O
         local: listener.local_addr()?.to_string(),
         https: listener.is_encrypted(),
         cors_origin: settings.cors_origin.as_ref().map(origin).transpose()?,
+        changes: Shares::new(settings.max_connections, settings.max_from_address, 0, Duration::ZERO),
         streams: Shares::new(settings.max_streams, settings.max_streams_of_user, 0, Duration::ZERO),
         stopping: stopping.clone(),
         state,

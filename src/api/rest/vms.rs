@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::parameters::IncorrectParameter,
-    engine::{error::OperationError, render, tunnels::Tunnel},
+    engine::{apart, error::OperationError, render, tunnels::Tunnel},
 };
 use connectors::PowerOperation;
 use radl::Radl;
@@ -21,10 +21,13 @@ pub(super) async fn info(request: Request) -> Result<Response, Failure> {
     let engine = request.engine();
     let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
     let form = request.form(Media::Text)?;
-    Ok(match form {
-        Form::Text => reply::text(engine.vm_info_text(&infrastructure, &vm)),
-        Form::Json => radl(form, &engine.vm_info(&infrastructure, &vm))?,
-    })
+    let is_long = apart::is_long(&vm.info);
+    let own = engine.clone();
+    let write = move || match form {
+        Form::Text => Ok(reply::text(own.vm_info_text(&infrastructure, &vm))),
+        Form::Json => radl(form, &own.vm_info(&infrastructure, &vm)),
+    };
+    if is_long { engine.apart(caller.user(), write).await? } else { write() }
 }
 
 /// A document: as text, or `{"radl": [...]}`.

@@ -9,17 +9,22 @@ use super::{
     statistics, values, vms,
     wire::{Call, Malformed},
 };
-use crate::api::http::body::Held;
+use crate::{api::http::body::Held, bounds::Share};
 use connectors::PowerOperation;
 use dxr::{Fault, Value};
 use std::{sync::Arc, time::Instant};
 
 /// Answers a call with the result of its method, or the fault of what is no call. `held` is what it holds of the memory
-/// for bodies.
-pub(super) async fn answer(shared: &Arc<Shared>, call: Result<Call, Malformed>, held: Held) -> Result<Value, Fault> {
+/// for bodies, `share` its place among the calls.
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    call: Result<Call, Malformed>,
+    held: Held,
+    share: Share,
+) -> Result<Value, Fault> {
     let started = Instant::now();
     let (method, result) = match call.map_err(Failure::from).and_then(called) {
-        Ok((name, operation, arguments)) => (Some(name), make(shared.clone(), name, operation, arguments, held).await),
+        Ok((name, operation, arguments)) => (Some(name), make(shared.clone(), operation, arguments, held, share).await),
         Err(failure) => (None, Err(failure)),
     };
     let end = match &result {
@@ -43,15 +48,18 @@ fn called(call: Call) -> Result<(&'static str, Operation, Vec<Value>), Failure> 
 /// Makes a call. It goes on when the client hangs up, and a defect ends in an answer.
 async fn make(
     shared: Arc<Shared>,
-    name: &'static str,
     what: Operation,
     arguments: Vec<Value>,
     held: Held,
+    share: Share,
 ) -> Result<Value, Failure> {
-    tokio::spawn(async move { run(&shared, what, arguments, held).await }).await.unwrap_or_else(|error| {
-        tracing::error!(method = name, %error, "a call ended in a panic");
-        Err(fault::internal())
-    })
+    let call = async move {
+        let _share = share;
+        run(&shared, what, arguments, held).await
+    };
+    let made = tokio::spawn(call).await;
+    // The log has it already.
+    made.unwrap_or_else(|_| Err(fault::internal()))
 }
 
 async fn run(shared: &Shared, operation: Operation, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {

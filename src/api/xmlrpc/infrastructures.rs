@@ -9,6 +9,7 @@ use super::{
 use crate::{
     api::{http::body::Held, owners::identities},
     auth::AuthError,
+    engine::apart,
 };
 use connectors::PowerOperation;
 use dxr::Value;
@@ -65,7 +66,9 @@ pub(super) async fn document(shared: &Shared, arguments: Vec<Value>) -> Result<V
     let [id, auth] = places(arguments);
     let caller = shared.caller(auth)?;
     let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
-    Ok(values::text(shared.engine().document(&infrastructure).to_text()))
+    let (engine, is_long) = (shared.engine().clone(), apart::is_long(&infrastructure.radl));
+    let write = move || engine.document(&infrastructure).to_text();
+    Ok(values::text(if is_long { shared.engine().apart(caller.user(), write).await? } else { write() }))
 }
 
 /// `GetInfrastructureOwners(inf, auth)`

@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, Caller},
+    bounds::Shares,
     engine::{Engine, OperationError, apart::SHORT},
 };
 use dxr::Value;
@@ -103,6 +104,8 @@ impl Default for XmlRpcSettings {
 struct Shared {
     state: XmlRpcState,
     metrics: Metrics,
+    /// Calls under way by the address that made them, which go on when the client hangs up.
+    calls: Shares,
 }
 
 impl Shared {

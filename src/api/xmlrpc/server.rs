@@ -9,13 +9,14 @@ use crate::{
         gzip,
         progress::RequestBody,
     },
+    bounds::Shares,
     engine::{OperationError, apart::SHORT},
 };
 use bytes::Bytes;
 use dxr::{Fault, Value};
 use http_body_util::{BodyDataStream, Full};
 use hyper::{Method, Request, Response, StatusCode, header, http::HeaderValue, service::service_fn};
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Answers of more bytes are compressed for clients that take it.
@@ -49,7 +50,8 @@ pub async fn serve(
         write_timeout: state.settings.write_timeout,
         drain: state.settings.drain,
     };
-    let shared = Arc::new(Shared { metrics: Metrics::register(&state.registry)?, state });
+    let calls = Shares::new(bounds.max_connections, bounds.max_from_address, 0, Duration::ZERO);
+    let shared = Arc::new(Shared { metrics: Metrics::register(&state.registry)?, calls, state });
     let open = shared.metrics.connections.clone();
     let service = service_fn(move |request: Request<RequestBody>| {
         let shared = shared.clone();
@@ -124,7 +126,10 @@ async fn answer(shared: Arc<Shared>, request: Request<RequestBody>) -> Result<Re
         Ok::<_, Refusal>((wire::read(&xml), held))
     };
     let (call, held) = if most < SHORT { read()? } else { engine.apart_for(address, read).await?? };
-    let result = dispatch::answer(&shared, call, held).await;
+    let share = shared.calls.try_take(&address.to_string()).map_err(|_| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many calls are under way, try again later.")
+    })?;
+    let result = dispatch::answer(&shared, call, held, share).await;
     let compress = gzip::is_accepted(&head.headers);
     if values::bytes(&result) < LONG {
         return Ok(written(result, compress));
