@@ -41,13 +41,18 @@ pub struct Budget {
 struct Parts {
     held: usize,
     by_address: HashMap<IpAddr, usize>,
+    /// In the order in which they came.
     holders: BTreeMap<u64, Part>,
+    /// How many of them want more than there is.
+    wanting: usize,
     next: u64,
 }
 
 struct Part {
     address: IpAddr,
     amount: usize,
+    /// How much it wants that there is not, 0 for nothing.
+    wants: usize,
     claim: Arc<Claim>,
 }
 
@@ -58,6 +63,8 @@ pub struct Claim {
     /// Milliseconds after the start, 0: it does not wait.
     asked: AtomicU64,
     blocked: AtomicU64,
+    /// How long the client took for what was asked of it last.
+    took: AtomicU64,
     lost: CancellationToken,
 }
 
@@ -87,9 +94,17 @@ impl Claim {
         self.asked.store(self.now(), Ordering::Relaxed);
     }
 
+    /// The client is to send more of what it was asked for; the time that it took already counts.
+    pub fn ask_more(&self) {
+        self.asked.store(self.now().saturating_sub(self.took.load(Ordering::Relaxed)).max(1), Ordering::Relaxed);
+    }
+
     /// It is the daemon's turn.
     pub fn work(&self) {
-        self.asked.store(0, Ordering::Relaxed);
+        let asked = self.asked.swap(0, Ordering::Relaxed);
+        if asked > 0 {
+            self.took.store(self.now().saturating_sub(asked), Ordering::Relaxed);
+        }
     }
 
     /// Whether the client does not take what is sent to it.
@@ -128,13 +143,14 @@ impl Budget {
             start: self.start,
             asked: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
+            took: AtomicU64::new(0),
             lost: CancellationToken::new(),
         });
         claim.ask();
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let number = parts.next;
         parts.next += 1;
-        parts.insert(number, Part { address: network(address), amount: 0, claim: claim.clone() });
+        parts.insert(number, Part { address: network(address), amount: 0, wants: 0, claim: claim.clone() });
         Holder { budget: self.clone(), number, claim }
     }
 
@@ -152,12 +168,11 @@ impl Parts {
             let holder = self.holders.get(&number).ok_or(Full::Lost)?;
             let address = holder.address;
             let of_address = self.by_address.get(&address).copied().unwrap_or_default();
-            // What nobody could ever have is as good as all there is.
-            let may_have = |bound: usize, held: usize| held == 0 || held.saturating_add(amount) <= bound;
-            let crowded = !may_have(limits.address, of_address);
-            if !crowded && may_have(limits.all, self.held) {
+            let crowded = !may_have(limits.address, of_address, amount);
+            let is_first = self.is_first(number, address, limits);
+            if is_first && !crowded && may_have(limits.all, self.held, amount) {
                 let part = self.remove(number).ok_or(Full::Lost)?;
-                self.insert(number, Part { amount: part.amount + amount, ..part });
+                self.insert(number, Part { amount: part.amount + amount, wants: 0, ..part });
                 return Ok(());
             }
             let now = holder.claim.now();
@@ -165,15 +180,30 @@ impl Parts {
             let idle = self.holders.iter().filter(|(other, part)| **other != number && part.amount > 0);
             let idle = idle.filter(|(_, part)| !crowded || part.address == address);
             let since = idle.filter_map(|(other, part)| Some((part.claim.waiting_since()?, *other)));
-            match since.min().filter(|(since, _)| now.saturating_sub(*since) >= grace) {
+            match since.min().filter(|(since, _)| is_first && now.saturating_sub(*since) >= grace) {
                 Some((_, idle)) => self.take_from(idle),
-                None => return Err(Full::Waited),
+                None => {
+                    let part = self.remove(number).ok_or(Full::Lost)?;
+                    self.insert(number, Part { wants: amount, ..part });
+                    return Err(Full::Waited);
+                }
             }
         }
     }
 
+    /// Whether nobody who came earlier wants more and could have it if this one waits: so one after the other gets all that
+    /// it needs, instead of all of them a part.
+    fn is_first(&self, number: u64, address: IpAddr, limits: &Limits) -> bool {
+        let is_before = |part: &Part| {
+            let of_address = || self.by_address.get(&part.address).copied().unwrap_or_default();
+            part.wants > 0 && (part.address == address || may_have(limits.address, of_address(), part.wants))
+        };
+        self.wanting == 0 || !self.holders.range(..number).any(|(_, part)| is_before(part))
+    }
+
     fn insert(&mut self, number: u64, part: Part) {
         self.held += part.amount;
+        self.wanting += usize::from(part.wants > 0);
         if part.amount > 0 {
             *self.by_address.entry(part.address).or_default() += part.amount;
         }
@@ -189,6 +219,7 @@ impl Parts {
     fn remove(&mut self, number: u64) -> Option<Part> {
         let part = self.holders.remove(&number)?;
         self.held -= part.amount;
+        self.wanting -= usize::from(part.wants > 0);
         if let Some(of_address) = self.by_address.get_mut(&part.address) {
             *of_address -= part.amount;
             if *of_address == 0 {
@@ -200,17 +231,26 @@ impl Parts {
 }
 
 impl Holder {
-    /// Takes so much more.
+    /// Takes so much more, if it can be had at once.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn try_take(&mut self, amount: usize) -> Result<(), Full> {
+        let Budget { limits, parts, .. } = &*self.budget;
+        parts.lock().unwrap_or_else(PoisonError::into_inner).give(self.number, amount, limits)
+    }
+
+    /// Takes so much more, waiting for it.
     ///
     /// # Errors
     /// There was not so much for too long, or the holder had to make room itself.
     pub async fn take(&mut self, amount: usize) -> Result<(), Full> {
-        let Budget { limits, parts, freed, .. } = &*self.budget;
-        let until = Instant::now() + limits.patience;
+        let budget = self.budget.clone();
+        let until = Instant::now() + budget.limits.patience;
         loop {
             // Before the look, so that nothing is missed that is given back after it.
-            let freed = freed.notified();
-            let given = parts.lock().unwrap_or_else(PoisonError::into_inner).give(self.number, amount, limits);
+            let freed = budget.freed.notified();
+            let given = self.try_take(amount);
             if given != Err(Full::Waited) || Instant::now() >= until {
                 return given;
             }
@@ -245,6 +285,11 @@ impl Drop for Holder {
         self.budget.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(self.number);
         self.budget.freed.notify_waiters();
     }
+}
+
+/// Whether `amount` may be added to what is held. What nobody could ever have is as good as all there is.
+fn may_have(bound: usize, held: usize, amount: usize) -> bool {
+    held == 0 || held.saturating_add(amount) <= bound
 }
 
 /// What counts as one address: whoever has one of IPv6 has the network around it.

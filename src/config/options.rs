@@ -181,7 +181,7 @@ section! {
         /// 0: every operation is allowed; 1: read only; 2: read and delete.
         boot_mode: BootMode = "0", Active;
         /// Bytes of memory for the bodies of all requests while they arrive and are read, in both APIs. Further ones wait;
-        /// the one that takes longest to arrive makes room for them. Bodies of less than 16 KiB do not count.
+        /// the one whose client lets the daemon wait for longest makes room. Bodies of less than 16 KiB do not count.
         max_body_memory: u64 = "134217728", Active;
     }
 

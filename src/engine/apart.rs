@@ -13,8 +13,8 @@ pub const SHORT: usize = 16 << 10;
 const WAITING: usize = 64;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Time that a body has to arrive before it may have to make room for others.
-const GRACE: Duration = Duration::from_secs(2);
+/// Time that the client of a body may let us wait for it, altogether, before it may have to make room for others.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long a body waits for memory.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -179,7 +179,7 @@ mod tests {
             assert!(refused.starts_with("Invalid filter: ") && refused.len() > 20, "{refused}");
         }
         let text = "ab".repeat(8 << 20);
-        for expression in ["a[ab]{1000}[^abc]{3}", "a[ab]{3000}[^abc]{3}", r"\b\w{900}é{100}\b"] {
+        for expression in ["a[ab]{1000}[^abc]{3}", "a[ab]{3000}[^abc]{3}", r"\b[a-z]{900}é{9}\b"] {
             let started = Instant::now();
             let mut filter = Filter::new(expression, Duration::from_millis(200)).unwrap();
             let refused = filter.matches(|| text.clone()).unwrap_err();

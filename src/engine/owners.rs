@@ -29,8 +29,6 @@ impl Engine {
         if !caller.may_access(&model.owners) {
             return Err(OperationError::NotOwner);
         }
-        handle
-            .change(move |draft| transitions::change_owners(draft, owners, overwrite))
-            .await
+        handle.change(move |draft| transitions::change_owners(draft, owners, overwrite)).await
     }
 }

@@ -13,8 +13,9 @@ use std::{
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Panics of this process.
-static COUNTER: LazyLock<Option<IntCounter>> =
-    LazyLock::new(|| IntCounter::new("imd_panics_total", "Defects of the program that ended a request or a task.").ok());
+static COUNTER: LazyLock<Option<IntCounter>> = LazyLock::new(|| {
+    IntCounter::new("imd_panics_total", "Defects of the program that ended a request or a task.").ok()
+});
 
 /// When a place was logged last, and how often it panicked since.
 static PLACES: LazyLock<Mutex<HashMap<String, (Instant, u64)>>> = LazyLock::new(Mutex::default);

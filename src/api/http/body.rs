@@ -72,6 +72,8 @@ impl Held {
         let more = steps(to) - steps(from);
         if more > 0 {
             let holder = self.0.get_or_insert_with(|| intake.memory.join(intake.address));
+            // What it waits for now is not its client.
+            holder.claim().work();
             holder.take(more * STEP).await?;
         }
         Ok(())
@@ -82,9 +84,7 @@ impl Held {
     /// # Errors
     /// There is not so much for too long.
     pub(crate) async fn take(&mut self, intake: &Intake<'_>, bytes: usize) -> Result<(), BodyError> {
-        self.grow(intake, 0, bytes).await?;
-        self.complete();
-        Ok(())
+        self.grow(intake, 0, bytes).await
     }
 
     /// Gives back all but what a text of so many bytes needs.
@@ -92,21 +92,6 @@ impl Held {
         match &self.0 {
             Some(holder) if bytes > SMALL => holder.keep(bytes),
             _ => self.0 = None,
-        }
-    }
-
-    /// Nothing more has to come from the client.
-    fn complete(&self) {
-        if let Some(holder) = &self.0 {
-            holder.claim().work();
-        }
-    }
-
-    /// Completes when it had to be given up for others.
-    async fn lost(claim: Option<Arc<crate::bounds::Claim>>) {
-        match claim {
-            Some(claim) => claim.lost().await,
-            None => std::future::pending().await,
         }
     }
 }
@@ -128,10 +113,17 @@ pub(crate) async fn collect<E: Display>(
     let collect = async {
         let (mut whole, mut held) = (BytesMut::new(), Held::default());
         loop {
-            let claim = held.0.as_ref().map(|holder| holder.claim().clone());
-            let chunk = tokio::select! {
-                chunk = chunks.next() => chunk,
-                () = Held::lost(claim) => return Err(BodyError::Busy),
+            let chunk = match &held.0 {
+                None => chunks.next().await,
+                Some(holder) => {
+                    holder.claim().ask_more();
+                    let chunk = tokio::select! {
+                        chunk = chunks.next() => chunk,
+                        () = holder.claim().lost() => return Err(BodyError::Busy),
+                    };
+                    holder.claim().work();
+                    chunk
+                }
             };
             let Some(chunk) = chunk else { break };
             let chunk = chunk.map_err(|error| BodyError::Broken(error.to_string()))?;
@@ -142,7 +134,6 @@ pub(crate) async fn collect<E: Display>(
             held.grow(intake, whole.len(), length).await?;
             whole.extend_from_slice(&chunk);
         }
-        held.complete();
         Ok((whole.freeze(), held))
     };
     tokio::time::timeout(intake.time, collect).await.unwrap_or(Err(BodyError::TooSlow(intake.time)))

@@ -4,7 +4,7 @@ use super::{
     Listener, Tls,
     progress::{AnswerBody, RequestBody, Watched},
 };
-use crate::bounds::{Budget, Claim, Holder, Limits, Share, Shares};
+use crate::bounds::{Budget, Busy, Claim, Holder, Limits, Share, Shares};
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::{Either, Full};
@@ -39,7 +39,7 @@ const SMALLEST_HEAD: usize = 8192;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Time that every connection has before it may have to make room for others.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(1);
 /// How long a connection waits for a place.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections that wait for a place, altogether and from one address; further ones are not accepted, or refused.
@@ -132,13 +132,20 @@ pub(crate) async fn serve<B: Answer>(
                         if let Err(error) = stream.set_nodelay(true) {
                             tracing::debug!(%error, "a connection was lost before it was served");
                         }
-                        let Ok(wait) = waiting.try_take(&peer.ip().to_string()) else {
-                            refuse(&stream, tls.as_ref());
-                            continue;
+                        let mut place = places.join(peer.ip());
+                        let wait = match place.try_take(1) {
+                            Ok(()) => None,
+                            Err(_) => match waiting.try_take(&peer.ip().to_string()) {
+                                Ok(wait) => Some(wait),
+                                Err(Busy) => {
+                                    refuse(&stream, tls.as_ref());
+                                    continue;
+                                }
+                            },
                         };
                         let (http, service, stopping) = (http.clone(), service.clone(), stopping.clone());
                         let connection = Connection { http, bounds, service, stopping, address: peer.ip() };
-                        connections.spawn(connection.run(stream, tls.clone(), places.join(peer.ip()), wait));
+                        connections.spawn(connection.run(stream, tls.clone(), place, wait));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -177,20 +184,22 @@ struct Connection<S> {
 }
 
 impl<S> Connection<S> {
-    /// Waits for a place, then serves it to its end, or until it has to make room.
-    async fn run<B: Answer>(self, stream: TcpStream, tls: Option<Tls>, mut place: Holder, wait: Share)
+    /// Serves it to its end, or until it has to make room. One that has no place waits for it first, and has a place among
+    /// those who wait.
+    async fn run<B: Answer>(self, stream: TcpStream, tls: Option<Tls>, mut place: Holder, wait: Option<Share>)
     where
         S: Serve<B>,
     {
-        let stopping = self.stopping.clone();
-        let placed = tokio::select! {
-            placed = place.take(1) => placed,
-            () = stopping.cancelled() => return,
-        };
-        if placed.is_err() {
-            return refuse(&stream, tls.as_ref());
+        if let Some(_wait) = wait {
+            let stopping = self.stopping.clone();
+            let placed = tokio::select! {
+                placed = place.take(1) => placed,
+                () = stopping.cancelled() => return,
+            };
+            if placed.is_err() {
+                return refuse(&stream, tls.as_ref());
+            }
         }
-        drop(wait);
         let claim = place.claim().clone();
         let served = async {
             match tls {

@@ -204,10 +204,15 @@ pub(super) fn response(failure: Failure, operation: Option<Operation>, form: Err
             (status, with_prefix(class(&error), &error), wait)
         }
         Failure::Request(status, text) => {
-            // The rest of a refused body is not read, so the connection cannot go on.
-            let close = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
-                .then(|| (header::CONNECTION, HeaderValue::from_static("close")));
-            (status, text, close)
+            let header = match status {
+                // The rest of a refused body is not read, so the connection cannot go on.
+                StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+                    Some((header::CONNECTION, HeaderValue::from_static("close")))
+                }
+                StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))),
+                _ => None,
+            };
+            (status, text, header)
         }
         Failure::Method(allow) => (
             StatusCode::METHOD_NOT_ALLOWED,

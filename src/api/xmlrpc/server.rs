@@ -126,9 +126,10 @@ async fn answer(shared: Arc<Shared>, request: Request<RequestBody>) -> Result<Re
         Ok::<_, Refusal>((wire::read(&xml), held))
     };
     let (call, held) = if most < SHORT { read()? } else { engine.apart_for(address, read).await?? };
-    let share = shared.calls.try_take(&address.to_string()).map_err(|_| {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many calls are under way, try again later.")
-    })?;
+    let share = shared
+        .calls
+        .try_take(&address.to_string())
+        .map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many calls are under way, try again later."))?;
     let result = dispatch::answer(&shared, call, held, share).await;
     let compress = gzip::is_accepted(&head.headers);
     if values::bytes(&result) < LONG {
