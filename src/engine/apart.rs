@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Time that the client of a body may let us wait for it, altogether, before it may have to make room for others.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a body waits for memory.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
+const MEMORY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Parts of a document, and bytes of its recipes, that are written in less time than it takes to wake another thread.
 const FEW: (usize, usize) = (200, 64 << 10);

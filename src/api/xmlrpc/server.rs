@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 const WORTH_COMPRESSING: usize = 1400;
 /// Results of more bytes are not written on the threads that serve.
 const LONG: usize = 128 << 10;
+/// Seconds that a client is asked to wait while the service has no room for its call.
+const RETRY_AFTER: &str = "5";
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,9 @@ impl Refusal {
         *response.status_mut() = self.status;
         // What is left of the request is not read, so the connection cannot go on.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
         response
     }
 }
