@@ -144,6 +144,7 @@ pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
     tokio::select! {
         served = served => drop(served?),
         never = activity.tidy(&pages) => match never {},
+        never = authenticator.tidy() => match never {},
         never = engine.keep_for(config.purge_after_days) => match never {},
     }
     if config.ctxt_kill_on_stop {
@@ -262,7 +263,9 @@ fn rest_settings(config: &Config) -> RestSettings {
         max_body: usize::try_from(config.rest_max_body_size).unwrap_or(usize::MAX),
         max_head: config.rest_max_header_size,
         max_connections: config.rest_max_connections,
+        max_from_address: config.rest_max_connections_per_address,
         max_streams: config.rest_max_event_streams,
+        max_streams_of_user: config.rest_max_event_streams_per_user,
         drain: DRAIN,
         ..RestSettings::default()
     }
@@ -275,6 +278,7 @@ fn xmlrpc_settings(config: &Config) -> XmlRpcSettings {
         max_body: usize::try_from(config.xmlrcp_max_body_size).unwrap_or(usize::MAX),
         max_head: config.xmlrcp_max_header_size,
         max_connections: config.xmlrcp_max_connections,
+        max_from_address: config.xmlrcp_max_connections_per_address,
         drain: DRAIN,
         ..XmlRpcSettings::default()
     }
@@ -331,6 +335,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
             config::ExposeAuth::None => ExposedAuth::None,
         },
         tunnels: None,
+        body_memory: usize::try_from(config.max_body_memory).unwrap_or(usize::MAX),
         contextualization: Arc::new(contextualization_settings(config)),
     }
 }

@@ -2,10 +2,6 @@
 
 use crate::engine::error::OperationError;
 use chrono::NaiveDate;
-use regex::{Regex, RegexBuilder};
-
-/// Size that a compiled filter may have, bytes.
-const FILTER_SIZE: usize = 1 << 20;
 
 /// A parameter with a value that it cannot have; the text is the whole message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,16 +44,4 @@ pub(super) fn truth(word: &str) -> Option<bool> {
 /// Anything else is the number of no machine.
 pub(super) fn machine_number(text: &str) -> Result<u32, OperationError> {
     text.trim().parse().map_err(|_| OperationError::UnknownVm)
-}
-
-/// A filter of infrastructures; none for the empty pattern.
-///
-/// # Errors
-/// Not a regular expression, or one that is too large.
-pub(super) fn filter(pattern: &str) -> Result<Option<Regex>, OperationError> {
-    if pattern.is_empty() {
-        return Ok(None);
-    }
-    let compiled = RegexBuilder::new(pattern).size_limit(FILTER_SIZE).build();
-    compiled.map(Some).map_err(|error| OperationError::Invalid(format!("Invalid filter: {error}")))
 }

@@ -2,8 +2,10 @@
 //! share a data key seal for each other (see [`wire`](crate::engine::cluster::wire)).
 
 use super::http::{
-    Listener, body,
-    connections::{self, Bounds},
+    Listener,
+    body::{self, Intake},
+    connections::{self, Bounds, ClientAddress},
+    progress::RequestBody,
 };
 use crate::{
     config::Config,
@@ -18,7 +20,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyDataStream, Full};
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper::{Method, Request, Response, StatusCode, service::service_fn};
 use prometheus::IntGauge;
 use std::{
     convert::Infallible,
@@ -39,8 +41,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A lease shorter than this would lapse when a host is busy.
 const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 /// Bounds of the connections of other daemons.
-const BOUNDS: Bounds =
-    Bounds { max_head: 8192, max_connections: 1000, head_timeout: PATIENCE, drain: Duration::from_secs(3) };
+const BOUNDS: Bounds = Bounds {
+    max_head: 8192,
+    max_connections: 1000,
+    max_from_address: 500,
+    head_timeout: PATIENCE,
+    write_timeout: PATIENCE,
+    drain: Duration::from_secs(3),
+};
 
 /// Listens where CLUSTER_ADDRESS and CLUSTER_PORT say, and tells what the other daemons must know.
 ///
@@ -89,7 +97,7 @@ fn place(port: u16) -> io::Result<String> {
 
 /// Answers other daemons for as long as this one runs.
 pub async fn serve(engine: Engine, listener: Listener) {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<RequestBody>| {
         let engine = engine.clone();
         async move {
             let (status, body) = match answer(&engine, request).await {
@@ -110,22 +118,26 @@ pub async fn serve(engine: Engine, listener: Listener) {
     }
 }
 
-async fn answer(engine: &Engine, request: Request<Incoming>) -> Option<Vec<u8>> {
+async fn answer(engine: &Engine, request: Request<RequestBody>) -> Option<Vec<u8>> {
     let (head, body) = request.into_parts();
     if head.method != Method::POST {
         return None;
     }
     let body = BodyDataStream::new(body);
+    let address = ClientAddress::of(head.extensions.get().copied());
+    let intake = |limit| Intake { limit, time: PATIENCE, memory: engine.bodies(), address };
     let path = head.uri.path();
     if path == HELLO {
-        let sealed = body::collect(&head.headers, body, HELLO_SIZE, PATIENCE).await.ok()?;
+        let sealed = body::collect(&head.headers, body, &intake(HELLO_SIZE)).await.ok()?.0;
         return engine.welcome(&sealed).await;
     }
     let ticket = path.strip_prefix(ASK).filter(|ticket| engine.take_ticket(ticket))?.to_owned();
-    let sealed = body::collect(&head.headers, body, QUESTION_SIZE, PATIENCE).await.ok()?;
+    let (sealed, held) = body::collect(&head.headers, body, &intake(QUESTION_SIZE)).await.ok()?;
+    let question = engine.open_question(&ticket, sealed).await?;
+    drop(held);
     // What it does goes on when the daemon that asked goes away.
     let engine = engine.clone();
-    tokio::spawn(async move { engine.answer(&ticket, &sealed).await }).await.ok()?
+    tokio::spawn(async move { engine.answer(&ticket, question).await }).await.ok()?
 }
 
 #[cfg(test)]

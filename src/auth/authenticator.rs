@@ -1,20 +1,31 @@
 //! Whether credentials are valid, and whose they are (docs/spec/api.md 1.6).
 
-use super::{AuthError, Caller, Credentials, Identity, Item, parse_header, scoped, users::UserFile};
-use crate::config::{AdminUser, Config};
-use hashlink::LruCache;
+use super::{
+    AuthError, Caller, Credentials, Identity, Item,
+    failures::{self, Failures},
+    parse_header, scoped,
+    users::UserFile,
+};
+use crate::{
+    bounds::Remembered,
+    config::{AdminUser, Config},
+};
 use openssl::sha::{Sha256, sha256};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// The keyed hash that makes an identity of username and password, so that owners can be stored without either.
 pub type KeyedHash = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
 
 /// Start of the names given to users with tokens; nobody can claim one with a password.
 const TOKEN_USER: &str = "__OPENID__";
-/// Headers remembered.
-const CACHED: usize = 1024;
-/// Longer headers are not remembered, which bounds the memory the cache takes.
-const CACHED_LENGTH: usize = 16 * 1024;
+/// Bytes of callers remembered.
+const REMEMBERED: usize = 4 << 20;
+/// How long a caller is remembered.
+const AGE: Duration = Duration::from_secs(300);
 
 /// Decides who is calling.
 pub struct Authenticator {
@@ -24,12 +35,13 @@ pub struct Authenticator {
     identity_key: KeyedHash,
     /// Valid callers by the hash of their header: the clear text is not a key, and a hit costs one hash.
     cache: Mutex<Cache>,
+    failures: Failures,
 }
 
 struct Cache {
     /// Version of the user file the entries were made with.
     users: u64,
-    callers: LruCache<[u8; 32], Arc<Caller>>,
+    callers: Remembered<[u8; 32], Arc<Caller>>,
 }
 
 impl Authenticator {
@@ -41,7 +53,8 @@ impl Authenticator {
             admins: config.admin_user.clone(),
             token_required: config.force_oidc_auth,
             identity_key,
-            cache: Mutex::new(Cache { users: 0, callers: LruCache::new(CACHED) }),
+            cache: Mutex::new(Cache { users: 0, callers: Remembered::new(REMEMBERED, AGE) }),
+            failures: Failures::default(),
         }
     }
 
@@ -52,9 +65,6 @@ impl Authenticator {
     pub fn authenticate_header(&self, header: Option<&str>) -> Result<Arc<Caller>, AuthError> {
         let header = header.ok_or(AuthError::NoData)?;
         let users = self.users.as_ref().map_or(0, UserFile::version);
-        if header.len() > CACHED_LENGTH {
-            return self.authenticate(parse_header(header)?).map(Arc::new);
-        }
         // Not the one-shot function: that one looks the algorithm up at every call.
         let mut hash = Sha256::new();
         hash.update(header.as_bytes());
@@ -65,7 +75,7 @@ impl Authenticator {
                 cache.callers.clear();
                 cache.users = users;
             }
-            cache.callers.get(&hash).cloned()
+            cache.callers.get(&hash, Instant::now()).cloned()
         };
         if let Some(caller) = cached {
             return Ok(caller);
@@ -74,9 +84,18 @@ impl Authenticator {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         // Made with users that have changed meanwhile: good for this request, not for later ones.
         if cache.users == users {
-            cache.callers.insert(hash, caller.clone());
+            cache.callers.insert(hash, caller.clone(), bytes(&caller), Instant::now());
         }
         Ok(caller)
+    }
+
+    /// Forgets callers that were not seen for long, and logs refused logins that were only counted. For ever.
+    pub async fn tidy(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(failures::INTERVAL).await;
+            self.cache.lock().unwrap_or_else(PoisonError::into_inner).callers.forget_old(Instant::now());
+            self.failures.tell_rest(Instant::now());
+        }
     }
 
     /// The caller with these credentials: every `InfrastructureManager` item must be valid.
@@ -136,13 +155,23 @@ impl Authenticator {
             return Err(refused("Invalid username used for the InfrastructureManager."));
         }
         if self.users.as_ref().is_some_and(|users| !users.admits(username, password)) {
-            return Err(refused("Invalid InfrastructureManager credentials"));
+            return Err(AuthError::Denied { earlier: self.failures.note(username, Instant::now()) });
         }
         let admin =
             self.admins.iter().any(|admin| admin.username == username && equal(admin.password.expose(), password));
         let key = (self.identity_key)(username, password);
         Ok((Identity { username: username.to_owned(), key, token: false }, admin))
     }
+}
+
+/// What it takes to remember a caller, roughly.
+fn bytes(caller: &Caller) -> usize {
+    /// Of a pair in a map, a map and an identity, with what the allocator adds.
+    const OVERHEAD: usize = 160;
+    let pairs = caller.credentials.items.iter().flat_map(|item| &item.0);
+    let pairs: usize = pairs.map(|(key, value)| key.len() + value.len() + OVERHEAD).sum();
+    let identities: usize = caller.identities.iter().map(|who| who.username.len() + who.key.len() + OVERHEAD).sum();
+    pairs + identities + OVERHEAD * (caller.credentials.items.len() + 2)
 }
 
 fn refused(text: &str) -> AuthError {
@@ -231,14 +260,20 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_bounded() {
+    fn what_is_remembered_is_bounded_in_bytes_whatever_the_header_is_made_of() {
         let subject = authenticator("");
-        for number in 0..CACHED + 10 {
-            assert_eq!(
-                answer(&subject, &format!("type = InfrastructureManager; username = u{number}")),
-                format!("u{number}/")
-            );
+        let remembered = || subject.cache.lock().unwrap().callers.values().map(|caller| bytes(caller)).sum::<usize>();
+        let (many, long) = (";a=1".repeat(60), "x".repeat(10_000));
+        let items = format!("\\ntype = Dummy{many}").repeat(60);
+        for number in 0..1000 {
+            let user = format!("type = InfrastructureManager; username = u{number}");
+            for header in [&user, &format!("{user}\\ntype = Dummy; password = {long}"), &format!("{user}{items}")] {
+                assert_eq!(answer(&subject, header), format!("u{number}/"));
+            }
+            assert!(remembered() <= REMEMBERED);
         }
-        assert_eq!(subject.cache.lock().unwrap().callers.len(), CACHED);
+        assert!(remembered() > REMEMBERED / 2);
+        subject.cache.lock().unwrap().callers.forget_old(Instant::now() + AGE);
+        assert_eq!(remembered(), 0);
     }
 }

@@ -5,10 +5,12 @@
 //! | [`header`] | the `Authorization` header as credential items |
 //! | `clouds` | the clouds among them: [`Credentials::clouds`] |
 //! | [`authenticator`] | whether they are valid, and whose they are |
+//! | `failures` | logins that were refused: told, counted and slowed down |
 //! | `users` | the file of users (`USER_DB`) |
 
 pub mod authenticator;
 mod clouds;
+mod failures;
 pub mod header;
 pub mod scoped;
 mod users;
@@ -18,7 +20,10 @@ pub use header::parse_header;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// Refused logins that are answered at once.
+const FREE_TRIES: u32 = 3;
 
 /// One credential item: `type`, `id` and free keys, in the order given. Values are secrets.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +81,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// What tells this user from others.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.identities.first().map_or("", |identity| &identity.key)
+    }
+
     /// Whether the caller shows the token of this infrastructure.
     #[must_use]
     pub fn is_infrastructure(&self, id: &str) -> bool {
@@ -127,9 +138,24 @@ pub enum AuthError {
     /// The credentials are not valid, or name something that cannot be used.
     #[error("{0}")]
     Refused(String),
+    /// A name and a password that are not those of a user; `earlier` of the same name were refused a short time ago.
+    #[error("Invalid InfrastructureManager credentials")]
+    Denied {
+        /// How many.
+        earlier: u32,
+    },
 }
 
 impl AuthError {
+    /// How long the answer is held back, so that passwords are not guessed as fast as the daemon can answer.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        match self {
+            Self::Denied { earlier } => Duration::from_millis(100) * earlier.saturating_sub(FREE_TRIES).min(10),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Whether the request brought nothing that could be read, which REST answers without the prefix of the operation.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {

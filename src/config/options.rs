@@ -124,10 +124,15 @@ section! {
         rest_max_body_size: u64 = "16777216", Active;
         /// Largest header of a request, bytes; it carries the credentials of all clouds.
         rest_max_header_size: usize = "131072", Active;
-        /// Connections at the same time; further ones wait.
+        /// Connections at the same time. A further one takes the place of the one whose client keeps the daemon waiting for
+        /// the longest time; it waits while none does.
         rest_max_connections: usize = "1000", Active;
+        /// Connections from one address at the same time, likewise. Behind a proxy all clients have its address.
+        rest_max_connections_per_address: usize = "500", Active;
         /// Event streams at the same time; further ones are refused.
         rest_max_event_streams: usize = "250", Active;
+        /// Event streams of one user at the same time; further ones are refused.
+        rest_max_event_streams_per_user: usize = "50", Active;
         /// Whether the REST API is served with TLS.
         rest_ssl: bool = "False", Active;
         /// Private key of the REST API, PEM.
@@ -155,8 +160,11 @@ section! {
         xmlrcp_max_body_size: u64 = "16777216", Active;
         /// Largest header of a call, bytes.
         xmlrcp_max_header_size: usize = "131072", Active;
-        /// Connections at the same time; further ones wait.
+        /// Connections at the same time. A further one takes the place of the one whose client keeps the daemon waiting for
+        /// the longest time; it waits while none does.
         xmlrcp_max_connections: usize = "1000", Active;
+        /// Connections from one address at the same time, likewise. Behind a proxy all clients have its address.
+        xmlrcp_max_connections_per_address: usize = "500", Active;
         /// Whether the XML-RPC API is served with TLS.
         xmlrcp_ssl: bool = "False", Active;
         /// Private key of the XML-RPC API, PEM.
@@ -172,6 +180,9 @@ section! {
     "Operation" {
         /// 0: every operation is allowed; 1: read only; 2: read and delete.
         boot_mode: BootMode = "0", Active;
+        /// Bytes of memory for the bodies of all requests while they arrive and are read, in both APIs. Further ones wait;
+        /// the one whose client lets the daemon wait for longest makes room. Bodies of less than 16 KiB do not count.
+        max_body_memory: u64 = "134217728", Active;
     }
 
     "Database" {

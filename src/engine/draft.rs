@@ -1,7 +1,10 @@
 //! The model while a transition changes it: the new state, and a record of what must be stored, told and started.
 
 use super::model::{Generation, Infrastructure, Vm, Work, WorkKind};
-use crate::store::{EventKind, NewEvent};
+use crate::{
+    store::{EventKind, NewEvent},
+    telemetry::plain::plain,
+};
 use contextualization::Cause;
 use radl::Radl;
 use std::{
@@ -157,7 +160,7 @@ impl Draft {
 
     /// Appends a time-stamped line to the log of the infrastructure.
     pub fn log(&mut self, line: &str) {
-        let text = super::render::log_line(self.terms.now, line);
+        let text = super::render::log_line(self.terms.now, &plain(line, &['\n', '\t']));
         self.events.push(NewEvent { vm: None, kind: EventKind::Log, at: self.terms.now, text });
     }
 

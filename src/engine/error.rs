@@ -35,6 +35,9 @@ pub enum OperationError {
     /// A cloud refused or failed.
     #[error("{0}")]
     Cloud(String),
+    /// Too much is asked for at once: nothing was changed, try again later.
+    #[error("{0}")]
+    Busy(String),
     /// Another daemon keeps the infrastructure now: nothing was changed, try again.
     #[error("The infrastructure moved to another daemon of the service, nothing was done: try again.")]
     Moved,

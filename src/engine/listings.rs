@@ -2,21 +2,23 @@
 //! a thousand that asks again and again does not have each of them looked at every time.
 
 use super::{Engine, OperationError, Rendering};
-use crate::auth::Caller;
-use hashlink::LruCache;
-use std::sync::{Mutex, PoisonError};
+use crate::{auth::Caller, bounds::Remembered};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-/// Lists kept.
-const KEPT: usize = 16;
-/// Longer ones are not kept, which bounds the memory.
-const LONGEST: usize = 512 * 1024;
+/// Bytes of lists kept.
+const KEPT: usize = 8 << 20;
+/// How long one is kept.
+const AGE: Duration = Duration::from_secs(600);
 
 /// The lists that were written last, by who asked and in which form, each with the version of the directory it was made of.
-pub struct Listings(Mutex<LruCache<String, (u64, Rendering)>>);
+pub struct Listings(Mutex<Remembered<String, (u64, Rendering)>>);
 
 impl Default for Listings {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(KEPT)))
+        Self(Mutex::new(Remembered::new(KEPT, AGE)))
     }
 }
 
@@ -44,13 +46,12 @@ impl Engine {
         }
         // Read before the list is made: what changes meanwhile makes it old at once.
         let version = self.inner.directory.version();
-        if let Some((_, list)) = kept().get(&key).filter(|(made, _)| *made == version) {
+        if let Some((_, list)) = kept().get(&key, Instant::now()).filter(|(made, _)| *made == version) {
             return Ok(list.clone());
         }
         let list = render(&self.list(caller, None).await?)?;
-        if list.text.len() <= LONGEST {
-            kept().insert(key, (version, list.clone()));
-        }
+        let bytes = key.len() + list.text.len();
+        kept().insert(key, (version, list.clone()), bytes, Instant::now());
         Ok(list)
     }
 }

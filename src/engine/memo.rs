@@ -5,6 +5,11 @@ use bytes::Bytes;
 use openssl::sha::sha256;
 use std::sync::OnceLock;
 
+/// Longest rendering that is kept for a machine, bytes.
+pub const OF_MACHINE: usize = 16 << 10;
+/// Longest rendering that is kept for an infrastructure.
+pub const OF_INFRASTRUCTURE: usize = 512 << 10;
+
 /// A text of the API with what tells it from other texts, so that a long one is not read through for every request.
 #[derive(Debug, Clone)]
 pub struct Rendering {
@@ -26,19 +31,27 @@ impl<T: Into<Bytes>> From<T> for Rendering {
 pub struct Memo<K>(OnceLock<(K, Rendering)>);
 
 impl<K: PartialEq> Memo<K> {
-    /// The rendering for this key: the kept one, or a new one, which is kept if there was none.
+    /// The rendering for this key: the kept one, or a new one, which is kept if there was none and it is not longer than
+    /// `longest`.
     ///
     /// # Errors
     /// Those of `render`.
-    pub fn get_or_try<E>(&self, key: K, render: impl FnOnce() -> Result<Rendering, E>) -> Result<Rendering, E> {
+    pub fn get_or_try<E>(
+        &self,
+        key: K,
+        longest: usize,
+        render: impl FnOnce() -> Result<Rendering, E>,
+    ) -> Result<Rendering, E> {
         if let Some((known, text)) = self.0.get()
             && *known == key
         {
             return Ok(text.clone());
         }
         let text = render()?;
-        // If another request was faster, its rendering is as good.
-        let _ = self.0.set((key, text.clone()));
+        if text.text.len() <= longest {
+            // If another request was faster, its rendering is as good.
+            let _ = self.0.set((key, text.clone()));
+        }
         Ok(text)
     }
 }

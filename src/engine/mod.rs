@@ -8,11 +8,13 @@
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
+//! | [`apart`] | what takes long, on threads of its own |
 //! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`cluster`] | several daemons over one store |
-//! | [`operations`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
+//! | [`operations`], [`filter`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
 
 mod alter;
+pub mod apart;
 mod changes;
 mod children;
 mod clouds;
@@ -25,11 +27,12 @@ pub mod draft;
 pub mod error;
 mod estimate;
 pub mod exchange;
+pub mod filter;
 pub mod keeper;
 mod keepers;
 mod launch;
 mod listings;
-mod memo;
+pub mod memo;
 pub mod model;
 mod observation;
 pub mod operations;
@@ -84,6 +87,7 @@ pub struct Inner {
     registry: Arc<Registry>,
     ssh: contextualization::ssh::SshLimits,
     identity_key: KeyedHash,
+    capacity: apart::Capacity,
     directory: Directory,
     listings: Listings,
     /// The tasks of contextualizations.
@@ -137,12 +141,14 @@ impl Engine {
         let directory = Directory::new(index);
         let (contexts, unsaved) = (TaskTracker::new(), Mutex::default());
         let activity = Arc::default();
+        let capacity = apart::Capacity::new(settings.body_memory);
         let inner = Arc::new(Inner {
             settings,
             store,
             registry,
             ssh,
             identity_key,
+            capacity,
             directory,
             listings: Listings::default(),
             contexts,

@@ -3,7 +3,8 @@
 
 use super::{
     error::OperationError,
-    memo::Rendering,
+    filter::{self, Filter},
+    memo::{self, Rendering},
     model::{Infrastructure, Lifecycle, State, Vm},
     refresh, render,
 };
@@ -24,19 +25,26 @@ pub struct Engine {
 pub type Snapshot = Arc<Infrastructure>;
 
 impl Engine {
-    /// Ids of the infrastructures of the caller, newest first; `filter` is searched in the text of the document.
+    /// Ids of the infrastructures of the caller, newest first; with `filter` those in the text of whose documents this
+    /// regular expression is found.
     ///
     /// # Errors
-    /// The store, when a filter needs it.
-    pub async fn list(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
+    /// A filter that is none or takes too long; the store, when a filter needs it.
+    pub async fn list(&self, caller: &Caller, filter: Option<&str>) -> Result<Vec<String>, OperationError> {
+        let filter = match filter.map(str::to_owned) {
+            Some(filter) => Some(self.apart(caller.user(), move || Filter::new(&filter, filter::TIME)).await??),
+            None => None,
+        };
         let mut ids = Vec::new();
         if self.inner.cluster.is_some() {
+            let is_filtered = filter.is_some();
             match self.list_of_all(caller, filter).await {
                 // While the database is away, what is known here is told.
-                Err(OperationError::Unavailable(_)) if filter.is_none() => return Ok(self.inner.known(caller)),
+                Err(OperationError::Unavailable(_)) if !is_filtered => return Ok(self.inner.known(caller)),
                 listed => return listed,
             }
         }
+        let mut models = Vec::new();
         for (id, slot) in self.inner.directory.newest_first() {
             let is_owned = match slot.handle.get() {
                 Some(handle) => caller.may_access(&handle.snapshot().owners),
@@ -45,38 +53,52 @@ impl Engine {
             if !is_owned {
                 continue;
             }
-            if let Some(filter) = filter {
-                let model = self.inner.load(&id).await?.snapshot();
-                if !filter.is_match(&model.radl.without_internal().to_text()) {
-                    continue;
+            match filter {
+                Some(_) => models.push(self.inner.load(&id).await?.snapshot()),
+                None => ids.push(id),
+            }
+        }
+        match filter {
+            Some(filter) => self.found(caller, filter, models).await,
+            None => Ok(ids),
+        }
+    }
+
+    /// Ids of those of the infrastructures in whose documents the filter is found.
+    async fn found(
+        &self,
+        caller: &Caller,
+        mut filter: Filter,
+        models: Vec<Snapshot>,
+    ) -> Result<Vec<String>, OperationError> {
+        let find = move || {
+            let mut ids = Vec::new();
+            for model in models {
+                if filter.matches(|| model.radl.without_internal().to_text())? {
+                    ids.push(model.id.clone());
                 }
             }
-            ids.push(id);
-        }
-        Ok(ids)
+            Ok(ids)
+        };
+        self.apart(caller.user(), find).await?
     }
 
     /// The same where several daemons keep infrastructures.
-    async fn list_of_all(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
+    async fn list_of_all(&self, caller: &Caller, filter: Option<Filter>) -> Result<Vec<String>, OperationError> {
         let keys: Vec<String> = caller.identities.iter().map(|who| who.key.clone()).collect();
         let Some(cluster) = &self.inner.cluster else { return Ok(Vec::new()) };
         let rows = cluster.owned((!caller.admin).then_some(keys)).await?;
-        let mut ids = Vec::new();
+        let Some(filter) = filter else { return Ok(rows.into_iter().map(|row| row.id).collect()) };
+        let mut models = Vec::new();
         for row in rows {
-            let fits = match filter {
-                Some(filter) => match self.inner.view(caller, &row.id).await {
-                    Ok((_, model)) => filter.is_match(&model.radl.without_internal().to_text()),
-                    // Deleted meanwhile.
-                    Err(OperationError::UnknownInfrastructure) => false,
-                    Err(error) => return Err(error),
-                },
-                None => true,
-            };
-            if fits {
-                ids.push(row.id);
+            match self.inner.view(caller, &row.id).await {
+                Ok((_, model)) => models.push(model),
+                // Deleted meanwhile.
+                Err(OperationError::UnknownInfrastructure) => {}
+                Err(error) => return Err(error),
             }
         }
-        Ok(ids)
+        self.found(caller, filter, models).await
     }
 
     /// The infrastructure as it is now, if it is the caller's. Asks the clouds for news in the background.
@@ -134,7 +156,7 @@ impl Engine {
     pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Rendering {
         let state = self.vm_state(infrastructure, vm);
         let render = || Ok::<_, Infallible>(self.inner.shown(vm, state).to_text().into());
-        vm.text.get_or_try(state, render).unwrap_or_else(|never| match never {})
+        vm.text.get_or_try(state, memo::OF_MACHINE, render).unwrap_or_else(|never| match never {})
     }
 
     /// One value of the machine's system, as [`radl::Features::value_json`] gives it; none if it has no such feature.
@@ -162,7 +184,7 @@ impl Engine {
         if infrastructure.vms.iter().any(failing) {
             return render();
         }
-        infrastructure.states.get_or_try((), render)
+        infrastructure.states.get_or_try((), memo::OF_INFRASTRUCTURE, render)
     }
 
     /// The stored document as users see it.

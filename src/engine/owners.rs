@@ -13,7 +13,7 @@ impl Engine {
     /// Adds owners, or replaces all of them with `overwrite`. Who has access already is not added again.
     ///
     /// # Errors
-    /// Boot mode; not the caller's; the token of an infrastructure, which cannot give it away; the store.
+    /// Boot mode; not the caller's; the token of an infrastructure, which cannot give it away; too many owners; the store.
     pub async fn change_owners(
         &self,
         caller: &Caller,
@@ -29,11 +29,6 @@ impl Engine {
         if !caller.may_access(&model.owners) {
             return Err(OperationError::NotOwner);
         }
-        handle
-            .change(move |draft| {
-                transitions::change_owners(draft, owners, overwrite);
-                Ok(())
-            })
-            .await
+        handle.change(move |draft| transitions::change_owners(draft, owners, overwrite)).await
     }
 }

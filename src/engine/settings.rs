@@ -33,6 +33,8 @@ pub struct EngineSettings {
     pub vm_tag_inf_id: Option<String>,
     /// SSH_REVERSE_TUNNELS: how machines reach this daemon to open one; none: they open none.
     pub tunnels: Option<TunnelSettings>,
+    /// MAX_BODY_MEMORY: bytes for the bodies of all requests.
+    pub body_memory: usize,
     /// CTXT_EXPOSE_AUTH
     pub exposed_auth: ExposedAuth,
     /// Options of the contextualization.

@@ -1,11 +1,14 @@
 //! Logs: a file rotated by size and standard error, as text or JSON (docs/spec/api.md 8.3).
 //!
 //! What concerns an infrastructure or a machine is logged inside [`infrastructure_span`] or [`vm_span`], so that every
-//! line carries their ids. Nothing secret is ever a field or a message: secrets have types whose Debug covers them.
+//! line carries their ids. Text of others is never more than text in a line ([`plain`]). Nothing secret is ever a field or a message: secrets have types whose Debug covers them.
 
+pub mod panics;
+pub mod plain;
 pub mod rotating;
 
 use crate::config::{Config, LogFormat, LogLevel};
+use plain::PlainFields;
 use rotating::RotatingFile;
 use std::{io::IsTerminal, path::Path};
 use tracing::Span;
@@ -55,6 +58,7 @@ pub fn init(config: &Config) -> Result<Guard, TelemetryError> {
         .with(stderr.then(|| layer(config.log_format, std::io::stderr, std::io::stderr().is_terminal())))
         .try_init()
         .map_err(|_| TelemetryError::AlreadySet)?;
+    panics::log();
     tracing::info!("************ Start Infrastructure Manager daemon (v.{}) ************", env!("CARGO_PKG_VERSION"));
     if let Some(complaint) = complaint {
         tracing::warn!("{complaint}");
@@ -101,7 +105,7 @@ where
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     match format {
-        LogFormat::Text => layer.boxed(),
+        LogFormat::Text => layer.fmt_fields(PlainFields).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(true).boxed(),
     }
 }
@@ -138,6 +142,9 @@ mod tests {
             let _vm = vm_span("inf-1", 7).entered();
             tracing::debug!("quiet");
             tracing::info!(state = "running", "loud");
+            tracing::info!(user = %"u\n1970-01-01 ERROR forged", "of {}", "a\r\u{1b}[2Jb");
+            let _id = infrastructure_span("i\nforged").entered();
+            tracing::info!("in a span");
         });
         String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
     }
@@ -149,7 +156,11 @@ mod tests {
             text.contains("loud") && text.contains("inf-1") && text.contains("id=7") && !text.contains("quiet"),
             "{text}"
         );
-        let json: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, LogLevel::Info, None)).unwrap();
+        assert_eq!(text.lines().count(), 3, "text of others began a line: {text}");
+        assert!(!text.contains(['\r', '\u{1b}']), "{text}");
+        let json = logged(LogFormat::Json, LogLevel::Info, None);
+        assert_eq!(json.lines().count(), 3, "{json}");
+        let json: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
         assert_eq!(
             (&json["message"], &json["state"], &json["spans"][0]["id"]),
             (&"loud".into(), &"running".into(), &7.into())

@@ -1,7 +1,7 @@
 //! Refusals: credentials, media types, parameters, documents, and what this version does not offer
 //! (docs/spec/api.md 1.11, 2.2 to 2.5).
 
-use crate::support::{Answer, Server, USER, document};
+use crate::support::{Answer, STRANGER, Server, USER, document};
 use reqwest::{Method, header};
 use serde_json::json;
 
@@ -81,6 +81,56 @@ async fn media_types_are_refused_before_acting() {
     // Operations answer text whatever is accepted.
     let stopped = send(Method::PUT, &format!("{path}/stop"), header::ACCEPT, "image/png").await;
     assert_eq!(stopped.parts(), (200, "text/plain", ""));
+}
+
+/// What is not there or not the caller's says so, whatever form of answer would be taken.
+#[tokio::test]
+async fn errors_are_told_whatever_is_accepted() {
+    let server = Server::start().await;
+    let mine = server.create(1).await;
+    let unknown = "/infrastructures/00000000-0000-0000-0000-000000000000".to_owned();
+    let resources = [
+        (Method::GET, ""),
+        (Method::POST, ""),
+        (Method::GET, "/state"),
+        (Method::GET, "/contmsg"),
+        (Method::GET, "/radl"),
+        (Method::GET, "/tosca"),
+        (Method::GET, "/outputs"),
+        (Method::GET, "/data"),
+        (Method::GET, "/authorization"),
+        (Method::POST, "/authorization"),
+        (Method::GET, "/events"),
+        (Method::PUT, "/reconfigure"),
+        (Method::GET, "/vms/0"),
+        (Method::PUT, "/vms/0"),
+        (Method::GET, "/vms/0/contmsg"),
+        (Method::GET, "/vms/0/error"),
+        (Method::GET, "/vms/0/command"),
+        (Method::GET, "/vms/0/state"),
+    ];
+    for (method, end) in resources {
+        for (path, who, status) in [(&unknown, USER, 404), (&mine, STRANGER, 403)] {
+            for accept in ["text/plain", "image/png"] {
+                let request = server.client.request(method.clone(), server.url(&format!("{path}{end}")));
+                let request = request.header(header::AUTHORIZATION, who).header(header::ACCEPT, accept);
+                let answer = Answer::of(request.header(header::CONTENT_TYPE, "image/png").body("x")).await;
+                let told = (answer.status.as_u16(), answer.header("content-type"));
+                assert_eq!(told, (status, TEXT), "{method} {path}{end} {accept}: {}", answer.text);
+            }
+        }
+    }
+    let ask = |path: &str| Answer::of(server.request(Method::GET, path).header(header::ACCEPT, "text/plain"));
+    for (path, status) in [
+        ("/clouds/unknown/images".to_owned(), 400),
+        ("/clouds/unknown/quotas".to_owned(), 400),
+        (format!("{mine}/vms/7"), 404),
+        (format!("{mine}/vms/0/nothing"), 404),
+        ("/clouds/dummy/images".to_owned(), 415),
+        (format!("{mine}/state"), 415),
+    ] {
+        assert_eq!(ask(&path).await.status, status, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -43,12 +43,12 @@ async fn what_is_given_away_comes_back_as_it_was() {
         )
     };
     assert_eq!(typed("text/plain").await.text, "Unsupported Media Type ['text/plain']");
-    let accepting = server.request(Method::GET, &format!("{path}/data")).header(header::ACCEPT, "text/plain");
-    assert_eq!(Answer::of(accepting).await.text, "Unsupported Accept Media Types: ['text/plain']");
 
     let uri = server.url(&path);
     assert_eq!(import(&server, &given).await.parts(), (200, "text/uri-list", uri.as_str()));
     assert_eq!(import(&server, &given).await.text, text, "it is in use");
+    let accepting = server.request(Method::GET, &format!("{path}/data")).header(header::ACCEPT, "text/plain");
+    assert_eq!(Answer::of(accepting).await.text, "Unsupported Accept Media Types: ['text/plain']");
     server.wait_for(&path, "configured").await;
     let after = (look(path.clone()).await, look(format!("{path}/radl")).await, look(format!("{path}/vms/1")).await);
     assert_eq!(after, before);

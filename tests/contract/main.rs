@@ -11,6 +11,7 @@ mod exchange;
 mod holes;
 mod infrastructures;
 mod launches;
+mod misuse;
 mod owners;
 mod probes;
 mod statistics;

@@ -1,9 +1,15 @@
-//! Reading a body within its bounds.
+//! Reading a body within its bounds. Small ones are always read; all others share what the daemon has for them.
 
+use crate::bounds::{Budget, Full, Holder};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use std::{fmt::Display, time::Duration};
-use warp::http::{HeaderMap, header};
+use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
+use warp::http::{HeaderMap, StatusCode, header};
+
+/// Bytes of a body that nobody counts.
+pub(crate) const SMALL: usize = 16 << 10;
+/// Bytes taken from the common memory at a time.
+const STEP: usize = 64 << 10;
 
 /// Why a body was not read; the text is for the client. The rest of it is still on its way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,32 +23,118 @@ pub(crate) enum BodyError {
     /// The connection or its framing broke.
     #[error("The request body cannot be read: {0}")]
     Broken(String),
+    /// All memory for bodies is in use.
+    #[error("Too many large requests are being read, try again later.")]
+    Busy,
 }
 
-/// The whole body, of at most `limit` bytes, within `time`.
+impl BodyError {
+    /// The status of the answer.
+    pub(crate) const fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken(_) => StatusCode::BAD_REQUEST,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<Full> for BodyError {
+    fn from(_: Full) -> Self {
+        Self::Busy
+    }
+}
+
+/// Bounds of a body.
+pub(crate) struct Intake<'a> {
+    /// Most bytes.
+    pub(crate) limit: usize,
+    /// Time to arrive.
+    pub(crate) time: Duration,
+    /// The memory for all bodies.
+    pub(crate) memory: &'a Arc<Budget>,
+    /// Who sends it.
+    pub(crate) address: IpAddr,
+}
+
+/// What is held of the memory for bodies, until it is dropped.
+#[derive(Default)]
+pub(crate) struct Held(Option<Holder>);
+
+impl Held {
+    /// Takes what a body of so many bytes needs, more than it has taken already.
+    async fn grow(&mut self, intake: &Intake<'_>, from: usize, to: usize) -> Result<(), BodyError> {
+        if to <= SMALL {
+            return Ok(());
+        }
+        let steps = |bytes: usize| if bytes <= SMALL { 0 } else { bytes.div_ceil(STEP) };
+        let more = steps(to) - steps(from);
+        if more > 0 {
+            let holder = self.0.get_or_insert_with(|| intake.memory.join(intake.address));
+            // What it waits for now is not its client.
+            holder.claim().work();
+            holder.take(more * STEP).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes what another text of so many bytes needs.
+    ///
+    /// # Errors
+    /// There is not so much for too long.
+    pub(crate) async fn take(&mut self, intake: &Intake<'_>, bytes: usize) -> Result<(), BodyError> {
+        self.grow(intake, 0, bytes).await
+    }
+
+    /// Gives back all but what a text of so many bytes needs.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        match &self.0 {
+            Some(holder) if bytes > SMALL => holder.keep(bytes),
+            _ => self.0 = None,
+        }
+    }
+}
+
+/// The whole body, and what it holds of the memory for bodies.
 ///
 /// # Errors
-/// Too large (as soon as the headers say so), too slow, or broken.
+/// Too large (as soon as the headers say so), too slow, broken, or no memory for it.
 pub(crate) async fn collect<E: Display>(
     headers: &HeaderMap,
     mut chunks: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    limit: usize,
-    time: Duration,
-) -> Result<Bytes, BodyError> {
+    intake: &Intake<'_>,
+) -> Result<(Bytes, Held), BodyError> {
+    let limit = intake.limit;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(BodyError::TooLarge(limit));
     }
     let collect = async {
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = chunks.next().await {
+        let (mut whole, mut held) = (BytesMut::new(), Held::default());
+        loop {
+            let chunk = match &held.0 {
+                None => chunks.next().await,
+                Some(holder) => {
+                    holder.claim().ask_more();
+                    let chunk = tokio::select! {
+                        chunk = chunks.next() => chunk,
+                        () = holder.claim().lost() => return Err(BodyError::Busy),
+                    };
+                    holder.claim().work();
+                    chunk
+                }
+            };
+            let Some(chunk) = chunk else { break };
             let chunk = chunk.map_err(|error| BodyError::Broken(error.to_string()))?;
-            if whole.len() + chunk.len() > limit {
+            let length = whole.len() + chunk.len();
+            if length > limit {
                 return Err(BodyError::TooLarge(limit));
             }
+            held.grow(intake, whole.len(), length).await?;
             whole.extend_from_slice(&chunk);
         }
-        Ok(whole.freeze())
+        Ok((whole.freeze(), held))
     };
-    tokio::time::timeout(time, collect).await.unwrap_or(Err(BodyError::TooSlow(time)))
+    tokio::time::timeout(intake.time, collect).await.unwrap_or(Err(BodyError::TooSlow(intake.time)))
 }

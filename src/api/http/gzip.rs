@@ -4,6 +4,9 @@ use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use std::io::{self, Read, Write};
 use warp::http::{HeaderMap, header};
 
+/// How many times larger than itself a compressed body can become at most (RFC 1951 says a match of 258 bytes in two bits).
+pub(crate) const MOST: usize = 1032;
+
 /// Whether a client takes compressed answers (RFC 9110, 12.5.3).
 pub(crate) fn is_accepted(headers: &HeaderMap) -> bool {
     let entries = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());

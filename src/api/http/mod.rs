@@ -5,6 +5,7 @@
 //! | [`listener`] | the socket, and the encryption of what comes over it |
 //! | [`tls`] | keys and certificates |
 //! | `connections` | accepting connections, bounding them, and ending them in order |
+//! | `progress` | whose turn it is on a connection, and for how long |
 //! | `body` | reading a body within its bounds |
 //! | `gzip` | bodies that are compressed |
 
@@ -12,6 +13,7 @@ pub(crate) mod body;
 pub(crate) mod connections;
 pub(crate) mod gzip;
 pub mod listener;
+pub(crate) mod progress;
 pub mod tls;
 
 pub use listener::Listener;

@@ -2,6 +2,9 @@
 
 use warp::http::{HeaderMap, header::HOST};
 
+/// Longer names are nobody's (RFC 1035, 2.3.4); they would stand in every URI of an answer.
+const LONGEST_NAME: usize = 255 + ":65535".len();
+
 /// The address that URIs of an answer start with, `/` at its end: `public` if configured, else what the request says of
 /// itself, one proxy trusted. `local` is the host and port that the server listens on.
 #[must_use]
@@ -34,7 +37,7 @@ pub(super) fn base_url(public: Option<&str>, https: bool, headers: &HeaderMap, l
         url.push_str(port);
     }
     url.push('/');
-    if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if (1..=LONGEST_NAME).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
         url.push_str(prefix);
         url.push('/');
     }
@@ -49,7 +52,8 @@ fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn is_host(host: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    !host.is_empty() && host.bytes().all(allowed) && split(host).1.is_none_or(is_port)
+    let fits = (1..=LONGEST_NAME).contains(&host.len());
+    fits && host.bytes().all(allowed) && split(host).1.is_none_or(is_port)
 }
 
 fn is_port(port: &str) -> bool {

@@ -13,17 +13,17 @@ use warp::http::StatusCode;
 /// `GET /clouds/<id>/images`
 pub(super) async fn images(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.form(Media::Json)?;
     let filters = filters(query::first(&request.query, "filters").as_deref())?;
     let images = request.engine().cloud_images(&caller, &request.parameters[0], &filters).await?;
+    request.form(Media::Json)?;
     Ok(reply::value(&Named("images", &images))?)
 }
 
 /// `GET /clouds/<id>/quotas`
 pub(super) async fn quotas(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.form(Media::Json)?;
     let quotas = request.engine().cloud_quotas(&caller, &request.parameters[0]).await?;
+    request.form(Media::Json)?;
     Ok(reply::value(&Named("quotas", &quotas))?)
 }
 

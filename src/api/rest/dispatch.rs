@@ -11,10 +11,11 @@ use super::{
     validators::validated,
     version, vms,
 };
+use crate::engine::OperationError;
 use bytes::Bytes;
 use connectors::PowerOperation;
 use futures::FutureExt;
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use warp::{
     Reply,
     http::{self, HeaderMap, HeaderValue, Method, StatusCode, header},
@@ -29,12 +30,14 @@ pub(super) struct Incoming {
     pub(super) headers: HeaderMap,
     /// None for methods whose body has no meaning.
     pub(super) body: Option<Body>,
+    /// Where the body comes from.
+    pub(super) address: IpAddr,
 }
 
 /// Answers a request.
 pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response {
     let started = Instant::now();
-    let Incoming { method, path, query, headers, body } = incoming;
+    let Incoming { method, path, query, headers, body, address } = incoming;
     let verb = Verb::of(&method);
     let found = routes::find(path.as_str());
     let place = found.as_ref().map(|(place, _)| *place);
@@ -46,7 +49,7 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
         let operation = place.zip(verb).and_then(|(place, verb)| RESOURCES[place].operation(verb));
         let outcome = match (found, operation) {
             (Some((_, parameters)), Some(operation)) => {
-                let request = Request { shared: shared.clone(), parameters, query, headers, body };
+                let request = Request { shared: shared.clone(), parameters, query, headers, body, address };
                 run(operation, request, verb != Some(Verb::Get)).await
             }
             (Some((place, _)), None) => Err(Failure::Method(RESOURCES[place].allow())),
@@ -55,6 +58,9 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
                 "The requested URL was not found on the server.".to_owned(),
             )),
         };
+        if let Err(Failure::Credentials(error)) = &outcome {
+            tokio::time::sleep(error.pause()).await;
+        }
         outcome.unwrap_or_else(|failure| error::response(failure, operation, error_body))
     };
     let mut response = validated(response, asked.as_ref(), verb == Some(Verb::Get));
@@ -68,15 +74,23 @@ pub(super) async fn answer(shared: Arc<Shared>, incoming: Incoming) -> Response 
 /// What a change does goes on when the client hangs up, and a defect ends in an answer.
 async fn run(operation: Operation, request: Request, changes: bool) -> Result<Response, Failure> {
     let outcome = if changes {
-        match tokio::spawn(AssertUnwindSafe(change(operation, request)).catch_unwind()).await {
+        let Ok(share) = request.shared.changes.try_take(&request.address.to_string()) else {
+            let text = "Too many changes are under way, try again later.".to_owned();
+            return Err(Failure::Operation(OperationError::Busy(text)));
+        };
+        let change = async move {
+            let _share = share;
+            change(operation, request).await
+        };
+        match tokio::spawn(AssertUnwindSafe(change).catch_unwind()).await {
             Ok(outcome) => outcome,
             Err(error) => Err(Box::new(error) as _),
         }
     } else {
         AssertUnwindSafe(read(operation, request)).catch_unwind().await
     };
+    // The log has it already.
     outcome.unwrap_or_else(|_| {
-        tracing::error!(?operation, "a request ended in a panic");
         Err(Failure::Request(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Internal error, see the log of the service.".to_owned(),

@@ -62,12 +62,7 @@ impl From<IncorrectParameter> for Failure {
 
 impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
-        let status = match error {
-            BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-        };
-        Self::Request(status, error.to_string())
+        Self::Request(error.status(), error.to_string())
     }
 }
 
@@ -111,9 +106,10 @@ fn status(operation: Operation, error: &OperationError) -> StatusCode {
         OperationError::UnknownVm | OperationError::DeletedVm => StatusCode::NOT_FOUND,
         OperationError::Conflict(_) => StatusCode::CONFLICT,
         OperationError::Invalid(_) | OperationError::Cloud(_) => StatusCode::BAD_REQUEST,
-        OperationError::Unavailable(_) | OperationError::InDoubt(_) | OperationError::Moved => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        OperationError::Unavailable(_)
+        | OperationError::InDoubt(_)
+        | OperationError::Moved
+        | OperationError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -208,10 +204,15 @@ pub(super) fn response(failure: Failure, operation: Option<Operation>, form: Err
             (status, with_prefix(class(&error), &error), wait)
         }
         Failure::Request(status, text) => {
-            // The rest of a refused body is not read, so the connection cannot go on.
-            let close = matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
-                .then(|| (header::CONNECTION, HeaderValue::from_static("close")));
-            (status, text, close)
+            let header = match status {
+                // The rest of a refused body is not read, so the connection cannot go on.
+                StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+                    Some((header::CONNECTION, HeaderValue::from_static("close")))
+                }
+                StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))),
+                _ => None,
+            };
+            (status, text, header)
         }
         Failure::Method(allow) => (
             StatusCode::METHOD_NOT_ALLOWED,

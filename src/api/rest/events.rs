@@ -47,12 +47,12 @@ const NO_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// `GET /infrastructures/<inf>/events`
 pub(super) async fn events(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    negotiation::event_stream(accept(&request.headers).as_deref())?;
     let after = after(&request)?;
     let id = request.infrastructure().to_owned();
     let watcher = request.engine().watch_events(&caller, &id).await?;
+    negotiation::event_stream(accept(&request.headers).as_deref())?;
     let shared = request.shared;
-    let place = shared.streams.clone().try_acquire_owned().map_err(|_| {
+    let place = shared.streams.try_take(caller.user()).map_err(|_| {
         let text = "Too many event streams are open, close some or poll the state instead.";
         Failure::Request(StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
     })?;

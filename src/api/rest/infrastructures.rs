@@ -9,11 +9,12 @@ use super::{
     request::Request,
 };
 use crate::{
-    api::{owners, parameters::filter},
+    api::owners,
     auth::Item,
     engine::{
-        Engine,
+        Engine, apart,
         error::OperationError,
+        memo,
         model::{Infrastructure, State},
         outputs,
     },
@@ -32,9 +33,9 @@ pub(super) async fn list(request: Request) -> Result<Response, Failure> {
         let uris: Vec<String> = ids.iter().map(|id| infrastructure_uri(&base, id)).collect();
         Ok::<_, Failure>(reply::uri_text(form, &uris)?.into())
     };
-    let written = match filter(&pattern)? {
-        Some(filter) => write(&request.engine().list(&caller, Some(&filter)).await?)?,
-        None => request.engine().listing(&caller, &format!("{form:?} {base}"), write).await?,
+    let written = match pattern.is_empty() {
+        false => write(&request.engine().list(&caller, Some(&pattern)).await?)?,
+        true => request.engine().listing(&caller, &format!("{form:?} {base}"), write).await?,
     };
     Ok(reply::uri_list(form, written))
 }
@@ -46,13 +47,13 @@ pub(super) async fn create(mut request: Request) -> Result<Response, Failure> {
     let form = request.form(if estimate { Media::Json } else { Media::UriList })?;
     let kind = request.document_kind()?;
     if estimate {
-        let document = request.document(kind).await?;
+        let document = request.document(&caller, kind).await?;
         let warnings = document.warnings();
         let estimate = reply::value(&request.engine().estimate(&caller, document).await?)?;
         return Ok(reply::with_warnings(estimate, &warnings));
     }
     let asynchronous = request.flag("async", false)?;
-    let document = request.document(kind).await?;
+    let document = request.document(&caller, kind).await?;
     let warnings = document.warnings();
     let id = request.engine().create(&caller, document, asynchronous).await?;
     let uri = infrastructure_uri(&request.base_url(), &id);
@@ -64,7 +65,7 @@ pub(super) async fn import(mut request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let form = request.form(Media::UriList)?;
     request.json_body()?;
-    let text = request.text().await?;
+    let (text, _held) = request.text().await?;
     let id = request.engine().import(&caller, &text).await?;
     Ok(reply::uri(form, &infrastructure_uri(&request.base_url(), &id))?)
 }
@@ -72,24 +73,25 @@ pub(super) async fn import(mut request: Request) -> Result<Response, Failure> {
 /// `GET /infrastructures/<inf>`
 pub(super) async fn machines(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::UriList)?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    let form = request.form(Media::UriList)?;
     let base = infrastructure_uri(&request.base_url(), request.infrastructure());
     let render = || {
         let numbers = infrastructure.live_vms().map(|vm| vm.number);
         reply::uri_text(form, &machine_uris(&base, numbers)).map(Into::into)
     };
-    let written = infrastructure.listing.get_or_try(format!("{form:?} {base}"), render)?;
+    let written = infrastructure.listing.get_or_try(format!("{form:?} {base}"), memo::OF_INFRASTRUCTURE, render)?;
     Ok(reply::uri_list(form, written))
 }
 
 /// `POST /infrastructures/<inf>`
 pub(super) async fn add(mut request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
+    request.named_infrastructure(&caller).await?;
     let form = request.form(Media::UriList)?;
     let kind = request.document_kind()?;
     let context = request.flag("context", true)?;
-    let document = request.document(kind).await?;
+    let document = request.document(&caller, kind).await?;
     let warnings = document.warnings();
     let id = request.infrastructure();
     let numbers = request.engine().add(&caller, id, document, context).await?;
@@ -110,9 +112,9 @@ pub(super) async fn destroy(request: Request) -> Result<Response, Failure> {
 /// `GET /infrastructures/<inf>/state`
 pub(super) async fn state(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.json_only()?;
     let engine = request.engine();
     let infrastructure = engine.infrastructure(&caller, request.infrastructure()).await?;
+    request.json_only()?;
     let render = || {
         let vm_states = MachineStates { engine, infrastructure: &infrastructure };
         let states = States { state: engine.state(&infrastructure), vm_states };
@@ -143,25 +145,28 @@ impl Serialize for MachineStates<'_> {
 /// `GET /infrastructures/<inf>/contmsg`
 pub(super) async fn log(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let header_only = request.flag("headeronly", false)?;
     let log = request.engine().contextualization_log(&caller, request.infrastructure(), header_only).await?;
+    let form = request.form(Media::Text)?;
     Ok(reply::named_text(form, "contmsg", log)?)
 }
 
 /// `GET /infrastructures/<inf>/radl`
 pub(super) async fn document(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
-    Ok(reply::named_text(form, "radl", request.engine().document(&infrastructure).to_text())?)
+    let form = request.form(Media::Text)?;
+    let engine = request.engine().clone();
+    let is_long = apart::is_long(&infrastructure.radl);
+    let write = move || reply::named_text(form, "radl", engine.document(&infrastructure).to_text());
+    Ok(if is_long { request.engine().apart(caller.user(), write).await?? } else { write()? })
 }
 
 /// `GET /infrastructures/<inf>/authorization`
 pub(super) async fn owners(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    let form = request.form(Media::Text)?;
     let names: Vec<&str> = infrastructure.owners.iter().map(|owner| owner.username.as_str()).collect();
     Ok(match form {
         Form::Text => reply::text(names.join("\n")),
@@ -172,10 +177,10 @@ pub(super) async fn owners(request: Request) -> Result<Response, Failure> {
 /// `GET /infrastructures/<inf>/tosca`: the document it was made from, if that was TOSCA.
 pub(super) async fn tosca(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
+    let form = request.form(Media::Text);
     match infrastructure.extra_info.get("TOSCA").and_then(serde_json::Value::as_str) {
-        Some(text) => Ok(reply::named_text(form, "tosca", text.to_owned())?),
+        Some(text) => Ok(reply::named_text(form?, "tosca", text.to_owned())?),
         None => Err(not_tosca("tosca")),
     }
 }
@@ -183,10 +188,12 @@ pub(super) async fn tosca(request: Request) -> Result<Response, Failure> {
 /// `GET /infrastructures/<inf>/outputs`: those of a TOSCA document, which this version does not evaluate.
 pub(super) async fn outputs(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.json_only()?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
     match outputs::outputs(&infrastructure)? {
-        Some(values) => Ok(reply::value(&Named("outputs", &values))?),
+        Some(values) => {
+            request.json_only()?;
+            Ok(reply::value(&Named("outputs", &values))?)
+        }
         None => Err(not_tosca("outputs")),
     }
 }
@@ -200,8 +207,9 @@ fn not_tosca(name: &str) -> Failure {
 /// infrastructure is given away.
 pub(super) async fn export(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.json_only()?;
+    request.named_infrastructure(&caller).await?;
     let delete = request.flag("delete", false)?;
+    request.json_only()?;
     let document = request.engine().export(&caller, request.infrastructure(), delete).await?;
     Ok(reply::value(&Named("data", &document))?)
 }
@@ -209,9 +217,10 @@ pub(super) async fn export(request: Request) -> Result<Response, Failure> {
 /// `POST /infrastructures/<inf>/authorization`
 pub(super) async fn change_owners(mut request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
+    request.named_infrastructure(&caller).await?;
     let overwrite = request.flag("overwrite", false)?;
     request.json_body()?;
-    let text = request.text().await?;
+    let (text, _held) = request.text().await?;
     let item = serde_json::from_str::<Item>(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let text = format!("expected one JSON object with texts as values (line {line}, column {column})");
@@ -238,8 +247,9 @@ pub(super) async fn power(request: Request, operation: PowerOperation) -> Result
 /// `PUT /infrastructures/<inf>/reconfigure`
 pub(super) async fn reconfigure(mut request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
+    request.named_infrastructure(&caller).await?;
     let vms = request.machine_list()?;
-    let document = request.optional_document().await?;
+    let document = request.optional_document(&caller).await?;
     let id = request.infrastructure();
     request.engine().reconfigure(&caller, id, document, vms).await?;
     Ok(reply::about(reply::empty(), id))

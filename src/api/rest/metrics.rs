@@ -1,7 +1,7 @@
 //! What `/metrics` shows of the API itself and of the engine.
 
 use super::routes::{RESOURCES, Resource, Verb};
-use crate::engine::Figures;
+use crate::{engine::Figures, telemetry::panics};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
     core::Collector,
@@ -46,6 +46,9 @@ impl Metrics {
         let requests = Opts::new("imd_http_requests_total", "Requests answered, by route, method and status.");
         let seconds = HistogramOpts::new("imd_http_request_seconds", "Time from headers to answer, seconds.");
         let gauge = |name: &str, help: &str| add(registry, IntGauge::new(name, help)?);
+        if let Some(panics) = panics::counter() {
+            registry.register(Box::new(panics))?;
+        }
         let requests = add(registry, IntCounterVec::new(requests, &labels)?)?;
         let seconds = add(registry, HistogramVec::new(seconds.buckets(SECONDS.to_vec()), &labels[..2])?)?;
         let get = Verb::Get.name();

@@ -35,11 +35,10 @@ mod vms;
 
 pub use server::{ServeError, serve};
 
-use crate::{auth::Authenticator, engine::Engine};
+use crate::{auth::Authenticator, bounds::Shares, engine::Engine};
 use metrics::Metrics;
 use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use warp::http::HeaderValue;
 
@@ -69,14 +68,20 @@ pub struct RestSettings {
     pub max_body: usize,
     /// Largest head of a request (line and headers), bytes; at least 8192.
     pub max_head: usize,
-    /// Connections at the same time; further ones wait.
+    /// Connections at the same time; a further one takes the place of the one that keeps the daemon waiting longest.
     pub max_connections: usize,
+    /// Those from one address.
+    pub max_from_address: usize,
     /// Event streams at the same time; further ones are refused.
     pub max_streams: usize,
+    /// Those of one user.
+    pub max_streams_of_user: usize,
     /// How long a connection may take for the head of a request, waiting for it included.
     pub head_timeout: Duration,
     /// How long a request may take for its body.
     pub body_timeout: Duration,
+    /// How long a client may leave an answer where it is.
+    pub write_timeout: Duration,
     /// How long running requests may take once the server is to stop.
     pub drain: Duration,
     /// Time between signs of life in event streams.
@@ -92,9 +97,12 @@ impl Default for RestSettings {
             max_body: 16 << 20,
             max_head: 128 << 10,
             max_connections: 1000,
+            max_from_address: 500,
             max_streams: 250,
+            max_streams_of_user: 50,
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
         }
@@ -110,7 +118,9 @@ struct Shared {
     /// Whether connections are encrypted, so that answers name `https`.
     https: bool,
     cors_origin: Option<HeaderValue>,
-    streams: Arc<Semaphore>,
+    streams: Shares,
+    /// Changes under way by the address that asked for them, which go on when the client hangs up.
+    changes: Shares,
     /// Cancelled when the server is to stop: streams end.
     stopping: CancellationToken,
 }

@@ -1,7 +1,7 @@
 //! A request on its way to its operation: who sends it, what it accepts, its parameters and its body.
 
 use super::{
-    Shared, base_url,
+    RestState, Shared, base_url,
     error::Failure,
     negotiation::{self, Form, Media},
     query,
@@ -10,16 +10,16 @@ use super::{
 use crate::{
     api::{
         document::{self, DocumentKind},
-        http::body,
+        http::body::{self, Held, Intake},
         parameters::{IncorrectParameter, machine_number},
     },
     auth::Caller,
-    engine::{Engine, error::OperationError},
+    engine::{Engine, apart::SHORT, error::OperationError},
 };
 use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt};
 use radl::Radl;
-use std::{borrow::Cow, collections::BTreeSet, pin::Pin, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, net::IpAddr, pin::Pin, sync::Arc};
 use warp::http::{HeaderMap, HeaderName, StatusCode, header};
 
 /// The chunks of a body.
@@ -37,6 +37,8 @@ pub(super) struct Request {
     pub(super) query: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Body>,
+    /// Where the body comes from.
+    pub(super) address: IpAddr,
 }
 
 /// The whole `Accept` header, several lines joined.
@@ -96,6 +98,15 @@ impl Request {
         &self.parameters[0]
     }
 
+    /// The check that the infrastructure named in the path is there, and the caller's: for changes, which must not begin
+    /// before it is known in which form they are answered.
+    ///
+    /// # Errors
+    /// Unknown, deleted, not the caller's.
+    pub(super) async fn named_infrastructure(&self, caller: &Caller) -> Result<(), OperationError> {
+        self.engine().infrastructure(caller, self.infrastructure()).await.map(drop)
+    }
+
     /// The machine named in the path.
     ///
     /// # Errors
@@ -146,40 +157,52 @@ impl Request {
         Ok(negotiation::json_body(self.header(&header::CONTENT_TYPE))?)
     }
 
-    /// The body as text.
+    /// The body as text, and what it holds of the memory for bodies.
     ///
     /// # Errors
     /// Too large, too slow, or not UTF-8.
-    pub(super) async fn text(&mut self) -> Result<String, Failure> {
-        let body = self.read().await?;
-        Ok(document::text(&body)?.to_owned())
+    pub(super) async fn text(&mut self) -> Result<(String, Held), Failure> {
+        let (body, held) = self.read().await?;
+        Ok((document::text(&body)?.to_owned(), held))
     }
 
-    /// The document in the body.
+    /// The document in the body, read for the caller.
     ///
     /// # Errors
-    /// Too large, too slow, or a document with errors.
-    pub(super) async fn document(&mut self, kind: DocumentKind) -> Result<Radl, Failure> {
-        let body = self.read().await?;
-        Ok(document::parse(kind, &body)?)
+    /// Too large, too slow, too much of the caller at once, or a document with errors.
+    pub(super) async fn document(&mut self, caller: &Caller, kind: DocumentKind) -> Result<Radl, Failure> {
+        let (body, held) = self.read().await?;
+        self.parse(caller, kind, body, held).await
+    }
+
+    async fn parse(&self, caller: &Caller, kind: DocumentKind, body: Bytes, held: Held) -> Result<Radl, Failure> {
+        if body.len() < SHORT {
+            return Ok(document::parse(kind, &body)?);
+        }
+        let parse = move || {
+            let _held = held;
+            document::parse(kind, &body)
+        };
+        Ok(self.engine().apart(caller.user(), parse).await??)
     }
 
     /// The document in the body, none without a body; its type only counts if there is one.
     ///
     /// # Errors
     /// As [`Request::document`], and an unknown type.
-    pub(super) async fn optional_document(&mut self) -> Result<Option<Radl>, Failure> {
-        let body = self.read().await?;
+    pub(super) async fn optional_document(&mut self, caller: &Caller) -> Result<Option<Radl>, Failure> {
+        let (body, held) = self.read().await?;
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        Ok(Some(document::parse(self.document_kind()?, &body)?))
+        self.parse(caller, self.document_kind()?, body, held).await.map(Some)
     }
 
     /// The whole body.
-    async fn read(&mut self) -> Result<Bytes, Failure> {
-        let settings = &self.shared.state.settings;
-        let Some(chunks) = &mut self.body else { return Ok(Bytes::new()) };
-        Ok(body::collect(&self.headers, chunks, settings.max_body, settings.body_timeout).await?)
+    async fn read(&mut self) -> Result<(Bytes, Held), Failure> {
+        let RestState { settings, engine, .. } = &self.shared.state;
+        let Some(chunks) = &mut self.body else { return Ok(Default::default()) };
+        let (limit, time, memory) = (settings.max_body, settings.body_timeout, engine.bodies());
+        Ok(body::collect(&self.headers, chunks, &Intake { limit, time, memory, address: self.address }).await?)
     }
 }

@@ -6,13 +6,15 @@ use super::{
     metrics::Metrics,
     request,
 };
-use crate::api::http::{
-    Listener,
-    connections::{self, Bounds},
+use crate::{
+    api::http::{
+        Listener,
+        connections::{self, Bounds, ClientAddress},
+    },
+    bounds::Shares,
 };
 use hyper_util::service::TowerToHyperService;
-use std::{io, sync::Arc};
-use tokio::sync::Semaphore;
+use std::{io, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use warp::{
     Filter,
@@ -47,14 +49,17 @@ pub async fn serve(state: RestState, listener: Listener, shutdown: impl Future<O
         local: listener.local_addr()?.to_string(),
         https: listener.is_encrypted(),
         cors_origin: settings.cors_origin.as_ref().map(origin).transpose()?,
-        streams: Arc::new(Semaphore::new(settings.max_streams)),
+        changes: Shares::new(settings.max_connections, settings.max_from_address, 0, Duration::ZERO),
+        streams: Shares::new(settings.max_streams, settings.max_streams_of_user, 0, Duration::ZERO),
         stopping: stopping.clone(),
         state,
     });
     let bounds = Bounds {
         max_head: settings.max_head,
         max_connections: settings.max_connections,
+        max_from_address: settings.max_from_address,
         head_timeout: settings.head_timeout,
+        write_timeout: settings.write_timeout,
         drain: settings.drain,
     };
     let open = shared.metrics.connections.clone();
@@ -75,8 +80,12 @@ fn filter(
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(|shared, method: Method, path, query, headers, body| {
+        .and(warp::ext::optional())
+        .then(|shared, method: Method, path, query, headers, body, address| {
             let body = matches!(method, Method::POST | Method::PUT).then(|| request::chunks(body));
-            dispatch::answer(shared, Incoming { method, path, query, headers, body })
+            dispatch::answer(
+                shared,
+                Incoming { method, path, query, headers, body, address: ClientAddress::of(address) },
+            )
         })
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::parameters::IncorrectParameter,
-    engine::{error::OperationError, render, tunnels::Tunnel},
+    engine::{apart, error::OperationError, render, tunnels::Tunnel},
 };
 use connectors::PowerOperation;
 use radl::Radl;
@@ -18,13 +18,16 @@ use warp::http::StatusCode;
 /// `GET /infrastructures/<inf>/vms/<vm>`
 pub(super) async fn info(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let engine = request.engine();
     let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
-    Ok(match form {
-        Form::Text => reply::text(engine.vm_info_text(&infrastructure, &vm)),
-        Form::Json => radl(form, &engine.vm_info(&infrastructure, &vm))?,
-    })
+    let form = request.form(Media::Text)?;
+    let is_long = apart::is_long(&vm.info);
+    let own = engine.clone();
+    let write = move || match form {
+        Form::Text => Ok(reply::text(own.vm_info_text(&infrastructure, &vm))),
+        Form::Json => radl(form, &own.vm_info(&infrastructure, &vm)),
+    };
+    if is_long { engine.apart(caller.user(), write).await? } else { write() }
 }
 
 /// A document: as text, or `{"radl": [...]}`.
@@ -38,10 +41,11 @@ fn radl(form: Form, document: &Radl) -> Result<Response, Failure> {
 /// `PUT /infrastructures/<inf>/vms/<vm>`
 pub(super) async fn alter(mut request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
+    let number = request.machine()?;
+    request.engine().vm(&caller, request.infrastructure(), number).await?;
     let form = request.form(Media::Text)?;
     let kind = request.document_kind()?;
-    let number = request.machine()?;
-    let document = request.document(kind).await?;
+    let document = request.document(&caller, kind).await?;
     let warnings = document.warnings();
     let altered = request.engine().alter(&caller, request.infrastructure(), number, document).await?;
     Ok(reply::with_warnings(radl(form, &altered)?, &warnings))
@@ -58,16 +62,16 @@ pub(super) async fn remove(request: Request) -> Result<Response, Failure> {
 /// `GET /infrastructures/<inf>/vms/<vm>/contmsg`
 pub(super) async fn log(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let log = request.engine().vm_log(&caller, request.infrastructure(), request.machine()?).await?;
+    let form = request.form(Media::Text)?;
     Ok(reply::named_text(form, "contmsg", log)?)
 }
 
 /// `GET /infrastructures/<inf>/vms/<vm>/error`: why it failed, null when it did not.
 pub(super) async fn error(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.json_only()?;
     let (_, vm) = request.engine().vm(&caller, request.infrastructure(), request.machine()?).await?;
+    request.json_only()?;
     Ok(reply::value(&Named("error", &render::vm_error(&vm)))?)
 }
 
@@ -75,13 +79,13 @@ pub(super) async fn error(request: Request) -> Result<Response, Failure> {
 /// list.
 pub(super) async fn property(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let engine = request.engine();
     let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
     let [_, number, name] = &request.parameters;
     let incorrect =
         || Failure::Request(StatusCode::NOT_FOUND, format!("Incorrect property {name} for VM ID {}", number.trim()));
     let value = engine.vm_property(&infrastructure, &vm, name).ok_or_else(incorrect)?;
+    let form = request.form(Media::Text)?;
     Ok(match (form, value) {
         (Form::Json, value) => reply::value(&Named(name, &value))?,
         (Form::Text, value) => match radl::json::bare_text(&value) {
@@ -123,12 +127,19 @@ pub(super) async fn snapshot(request: Request) -> Result<Response, Failure> {
 /// that script is to do next.
 pub(super) async fn command(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let form = request.form(Media::Text)?;
     let step = match query::first(&request.query, "step") {
         Some(step) => step.trim().parse::<i64>().map_err(|_| IncorrectParameter::Value("step".to_owned()))?,
         None => 1,
     };
     let (engine, id) = (request.engine(), request.infrastructure());
+    let form = match request.form(Media::Text) {
+        Ok(form) => form,
+        Err(unsupported) => {
+            // That there is no such machine for the caller would be the greater obstacle.
+            engine.tunnel_script(&caller, id, request.machine()?, "").await?;
+            return Err(unsupported);
+        }
+    };
     let text = match step {
         1 => engine.tunnel_script(&caller, id, request.machine()?, &request.base_url()).await?,
         2 => {

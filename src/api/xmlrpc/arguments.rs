@@ -3,17 +3,13 @@
 
 use super::fault::Failure;
 use crate::{
-    api::{
-        document::{self, DocumentKind},
-        parameters::{self, IncorrectParameter, machine_number, truth},
-    },
+    api::parameters::{self, IncorrectParameter, machine_number, truth},
     auth::{AuthError, Credentials, Item},
     engine::error::OperationError,
 };
 use chrono::NaiveDate;
 use dxr::Value;
 use indexmap::IndexMap;
-use radl::Radl;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The arguments of a method by their places, those left out nil; `methods` has seen to their number.
@@ -97,24 +93,22 @@ pub(super) fn disk(value: &Value) -> Result<usize, OperationError> {
     text.trim().parse().map_err(|_| OperationError::Invalid(format!("Incorrect disk number: {text}")))
 }
 
-/// A document: plain RADL.
-pub(super) fn document(value: &Value) -> Result<Radl, OperationError> {
-    let text = match value {
-        Value::String(text) => text.as_bytes(),
-        Value::Base64(bytes) => bytes,
-        Value::Nil => &[],
-        _ => return Err(OperationError::Invalid("The document must be a string with RADL.".to_owned())),
-    };
-    document::parse(DocumentKind::Radl, text)
+/// The text of a document.
+pub(super) fn document(value: Value) -> Result<Vec<u8>, OperationError> {
+    match value {
+        Value::String(text) => Ok(text.into_bytes()),
+        Value::Base64(bytes) => Ok(bytes),
+        Value::Nil => Ok(Vec::new()),
+        _ => Err(OperationError::Invalid("The document must be a string with RADL.".to_owned())),
+    }
 }
 
-/// A document, none for nil or a blank one.
-pub(super) fn optional_document(value: &Value) -> Result<Option<Radl>, OperationError> {
-    let is_blank = match value {
+/// Whether there is no document, or a blank one.
+pub(super) fn is_blank(value: &Value) -> bool {
+    match value {
         Value::String(text) => text.trim().is_empty(),
         value => *value == Value::Nil,
-    };
-    if is_blank { Ok(None) } else { document(value).map(Some) }
+    }
 }
 
 /// A day, none for nil or the empty text.

@@ -13,6 +13,8 @@ const CODE: i32 = 1;
 pub(super) enum Failure {
     /// It was made and refused, or failed; the text is for the caller.
     Refused(String),
+    /// The caller is nobody.
+    Credentials(AuthError),
     /// It was not made.
     Protocol(Fault),
 }
@@ -25,7 +27,7 @@ impl From<OperationError> for Failure {
 
 impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Self {
-        Self::Refused(error.to_string())
+        Self::Credentials(error)
     }
 }
 
@@ -80,6 +82,7 @@ pub(super) fn outcome(result: Result<Value, Failure>) -> Result<Value, Fault> {
     let (success, value) = match result {
         Ok(value) => (true, value),
         Err(Failure::Refused(message)) => (false, Value::String(message)),
+        Err(Failure::Credentials(error)) => (false, Value::String(error.to_string())),
         Err(Failure::Protocol(fault)) => return Err(fault),
     };
     Ok(Value::Array(vec![Value::Boolean(success), value]))

@@ -7,8 +7,9 @@ use super::{
     values,
 };
 use crate::{
-    api::{owners::identities, parameters::filter},
+    api::{http::body::Held, owners::identities},
     auth::AuthError,
+    engine::apart,
 };
 use connectors::PowerOperation;
 use dxr::Value;
@@ -17,17 +18,18 @@ use dxr::Value;
 pub(super) async fn list(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [auth, pattern] = places(arguments);
     let caller = shared.caller(auth)?;
-    let filter = filter(&arguments::text(&pattern, "filter")?)?;
-    let ids = shared.engine().list(&caller, filter.as_ref()).await?;
+    let filter = Some(arguments::text(&pattern, "filter")?).filter(|filter| !filter.is_empty());
+    let ids = shared.engine().list(&caller, filter.as_deref()).await?;
     Ok(values::list(ids.into_iter().map(values::text)))
 }
 
 /// `CreateInfrastructure(radl, auth, [async])`
-pub(super) async fn create(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+pub(super) async fn create(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [radl, auth, asynchronous] = places(arguments);
     let caller = shared.caller(auth)?;
     let asynchronous = flag(&asynchronous, "async", false)?;
-    let id = shared.engine().create(&caller, arguments::document(&radl)?, asynchronous).await?;
+    let document = shared.document(&caller, radl, held).await?;
+    let id = shared.engine().create(&caller, document, asynchronous).await?;
     Ok(values::text(id))
 }
 
@@ -64,7 +66,9 @@ pub(super) async fn document(shared: &Shared, arguments: Vec<Value>) -> Result<V
     let [id, auth] = places(arguments);
     let caller = shared.caller(auth)?;
     let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
-    Ok(values::text(shared.engine().document(&infrastructure).to_text()))
+    let (engine, is_long) = (shared.engine().clone(), apart::is_long(&infrastructure.radl));
+    let write = move || engine.document(&infrastructure).to_text();
+    Ok(values::text(if is_long { shared.engine().apart(caller.user(), write).await? } else { write() }))
 }
 
 /// `GetInfrastructureOwners(inf, auth)`
@@ -97,11 +101,12 @@ pub(super) async fn destroy(shared: &Shared, arguments: Vec<Value>) -> Result<Va
 }
 
 /// `AddResource(inf, radl, auth, [context])`
-pub(super) async fn add(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+pub(super) async fn add(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [id, radl, auth, context] = places(arguments);
     let caller = shared.caller(auth)?;
     let (id, context) = (arguments::infrastructure(&id)?, flag(&context, "context", true)?);
-    let numbers = shared.engine().add(&caller, &id, arguments::document(&radl)?, context).await?;
+    let document = shared.document(&caller, radl, held).await?;
+    let numbers = shared.engine().add(&caller, &id, document, context).await?;
     Ok(values::list(numbers.into_iter().map(|number| values::integer(number.into()))))
 }
 
@@ -123,11 +128,15 @@ pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: Pow
 }
 
 /// `Reconfigure(inf, radl, auth, [vmList])`
-pub(super) async fn reconfigure(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+pub(super) async fn reconfigure(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [id, radl, auth, vms] = places(arguments);
     let caller = shared.caller(auth)?;
     let (id, vms) = (arguments::infrastructure(&id)?, arguments::machine_list(&vms)?);
-    shared.engine().reconfigure(&caller, &id, arguments::optional_document(&radl)?, vms).await?;
+    let document = match arguments::is_blank(&radl) {
+        true => None,
+        false => Some(shared.document(&caller, radl, held).await?),
+    };
+    shared.engine().reconfigure(&caller, &id, document, vms).await?;
     Ok(values::nothing())
 }
 
@@ -140,15 +149,16 @@ pub(super) async fn export(shared: &Shared, arguments: Vec<Value>) -> Result<Val
 }
 
 /// `ImportInfrastructure(data, auth)`
-pub(super) async fn import(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+pub(super) async fn import(shared: &Shared, arguments: Vec<Value>, _held: Held) -> Result<Value, Failure> {
     let [data, auth] = places(arguments);
     let caller = shared.caller(auth)?;
     Ok(values::text(shared.engine().import(&caller, &arguments::text(&data, "data")?).await?))
 }
 
 /// `EstimateResources(radl, auth)`
-pub(super) async fn estimate(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+pub(super) async fn estimate(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [radl, auth] = places(arguments);
     let caller = shared.caller(auth)?;
-    Ok(values::json(shared.engine().estimate(&caller, arguments::document(&radl)?).await?))
+    let document = shared.document(&caller, radl, held).await?;
+    Ok(values::json(shared.engine().estimate(&caller, document).await?))
 }

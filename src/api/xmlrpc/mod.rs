@@ -30,13 +30,19 @@ pub mod wire;
 
 pub use server::{ServeError, serve};
 
+use super::{
+    document::{self, DocumentKind},
+    http::body::Held,
+};
 use crate::{
     auth::{Authenticator, Caller},
-    engine::Engine,
+    bounds::Shares,
+    engine::{Engine, OperationError, apart::SHORT},
 };
 use dxr::Value;
 use metrics::Metrics;
 use prometheus::Registry;
+use radl::Radl;
 use std::{sync::Arc, time::Duration};
 
 /// What the API is made of.
@@ -63,12 +69,16 @@ pub struct XmlRpcSettings {
     pub max_body: usize,
     /// Largest head of a request (line and headers), bytes; at least 8192.
     pub max_head: usize,
-    /// Connections at the same time; further ones wait.
+    /// Connections at the same time; a further one takes the place of the one that keeps the daemon waiting longest.
     pub max_connections: usize,
+    /// Those from one address.
+    pub max_from_address: usize,
     /// How long a connection may take for the head of a request, waiting for it included.
     pub head_timeout: Duration,
     /// How long a request may take for its body.
     pub body_timeout: Duration,
+    /// How long a client may leave an answer where it is.
+    pub write_timeout: Duration,
     /// How long running calls may take once the server is to stop.
     pub drain: Duration,
 }
@@ -81,8 +91,10 @@ impl Default for XmlRpcSettings {
             max_body: 16 << 20,
             max_head: 128 << 10,
             max_connections: 1000,
+            max_from_address: 500,
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }
@@ -92,12 +104,30 @@ impl Default for XmlRpcSettings {
 struct Shared {
     state: XmlRpcState,
     metrics: Metrics,
+    /// Calls under way by the address that made them, which go on when the client hangs up.
+    calls: Shares,
 }
 
 impl Shared {
     /// The engine.
     fn engine(&self) -> &Engine {
         &self.state.engine
+    }
+
+    /// The document of an argument, plain RADL, read for the caller; then nothing is held of the memory for bodies any more.
+    ///
+    /// # Errors
+    /// Another type of argument, too much of the caller at once, or a document with errors.
+    async fn document(&self, caller: &Caller, argument: Value, held: Held) -> Result<Radl, OperationError> {
+        let text = arguments::document(argument)?;
+        if text.len() < SHORT {
+            return document::parse(DocumentKind::Radl, &text);
+        }
+        let parse = move || {
+            let _held = held;
+            document::parse(DocumentKind::Radl, &text)
+        };
+        self.engine().apart(caller.user(), parse).await?
     }
 
     /// Who calls, from the argument with the credentials.

@@ -2,9 +2,12 @@
 //! integer of more than 31 bits as `i8`, one of more than 63 as a string, nothing as an empty string.
 
 use super::fault::{self, Failure};
-use dxr::Value;
+use dxr::{Fault, Value};
 use serde::Serialize;
 use serde_json::{Number, Value as Json};
+
+/// What the XML around a value takes, bytes.
+const ELEMENT: usize = 40;
 
 /// A whole number.
 pub(super) fn integer(number: i64) -> Value {
@@ -60,6 +63,20 @@ fn number(number: &Number) -> Value {
         (None, Some(fraction)) if number.is_f64() => Value::Double(fraction),
         _ => text(number.to_string()),
     }
+}
+
+/// How much there is to be written, roughly in bytes.
+pub(super) fn bytes(result: &Result<Value, Fault>) -> usize {
+    fn of(value: &Value) -> usize {
+        match value {
+            Value::String(text) => text.len(),
+            Value::Base64(bytes) => bytes.len(),
+            Value::Array(values) => values.iter().map(of).sum::<usize>() + values.len() * ELEMENT,
+            Value::Struct(members) => members.iter().map(|(name, value)| name.len() + of(value) + ELEMENT).sum(),
+            _ => ELEMENT,
+        }
+    }
+    result.as_ref().map_or(0, of)
 }
 
 #[cfg(test)]

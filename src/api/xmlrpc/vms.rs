@@ -6,6 +6,7 @@ use super::{
     fault::Failure,
     values,
 };
+use crate::api::http::body::Held;
 use connectors::PowerOperation;
 use dxr::Value;
 
@@ -47,11 +48,12 @@ pub(super) async fn log(shared: &Shared, arguments: Vec<Value>) -> Result<Value,
 }
 
 /// `AlterVM(inf, vm, radl, auth)`
-pub(super) async fn alter(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
+pub(super) async fn alter(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [id, number, radl, auth] = places(arguments);
     let caller = shared.caller(auth)?;
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
-    let altered = shared.engine().alter(&caller, &id, number, arguments::document(&radl)?).await?;
+    let document = shared.document(&caller, radl, held).await?;
+    let altered = shared.engine().alter(&caller, &id, number, document).await?;
     Ok(values::text(altered.to_text()))
 }
 

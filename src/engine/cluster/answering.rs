@@ -4,7 +4,8 @@ use super::{
     Cluster,
     wire::{self, Hello, Kind, Question, Request, Welcome},
 };
-use crate::engine::{Engine, error::OperationError, keepers::Seized};
+use crate::engine::{Engine, apart::SHORT, error::OperationError, keepers::Seized};
+use bytes::Bytes;
 use hashlink::LruCache;
 use serde::Serialize;
 use serde_json::Value;
@@ -54,10 +55,17 @@ impl Engine {
         self.cluster().is_some_and(|cluster| cluster.tickets.take(ticket))
     }
 
-    /// Answers the question that came under a ticket; none if it is not from a daemon that shares our key.
-    pub async fn answer(&self, ticket: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+    /// Opens the question that came under a ticket; none if it is not from a daemon that shares our key.
+    pub async fn open_question(&self, ticket: &str, sealed: Bytes) -> Option<Question> {
+        let (keyring, ticket) = (self.cluster()?.settings.keyring.clone(), ticket.to_owned());
+        let is_short = sealed.len() < SHORT;
+        let open = move || wire::open(&keyring, Kind::Question(&ticket), &sealed).ok();
+        if is_short { open() } else { self.apart("another daemon", open).await.ok()? }
+    }
+
+    /// Answers a question.
+    pub async fn answer(&self, ticket: &str, question: Question) -> Option<Vec<u8>> {
         let keyring = &self.cluster()?.settings.keyring;
-        let question: Question = wire::open(keyring, Kind::Question(ticket), sealed).ok()?;
         let here = Self { forwards: false, ..self.clone() };
         // Boxed: few requests come this way.
         let answer = Box::pin(here.perform(question)).await;

@@ -3,10 +3,10 @@
 use super::Cluster;
 use crate::{
     auth::Caller,
+    bounds::Remembered,
     engine::{Engine, Inner, error::OperationError, keeper::Handle, model::Infrastructure, rows},
     store::{IndexRow, StoreError, StoredInfrastructure, leases::Head},
 };
-use hashlink::LruCache;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -14,26 +14,28 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
-/// Copies in memory.
-const COPIES: usize = 256;
+/// Bytes of copies in memory, as the store has them.
+const COPIES: usize = 64 << 20;
 /// Time between two looks for new events of an infrastructure whose events somebody follows.
 const LOOK: Duration = Duration::from_millis(400);
 
 /// What this daemon knows of infrastructures that others keep.
 pub(super) struct Views {
-    copies: Mutex<LruCache<String, Copy>>,
+    copies: Mutex<Remembered<String, Copy>>,
     followed: Mutex<HashMap<String, watch::Receiver<u64>>>,
 }
 
 impl Default for Views {
     fn default() -> Self {
-        Self { copies: Mutex::new(LruCache::new(COPIES)), followed: Mutex::default() }
+        Self { copies: Mutex::new(Remembered::new(COPIES, Duration::MAX)), followed: Mutex::default() }
     }
 }
 
 #[derive(Clone)]
 struct Copy {
     model: Arc<Infrastructure>,
+    /// Length of its rows.
+    bytes: usize,
     version: u64,
     /// When the store last said that there is no newer one.
     checked: Instant,
@@ -62,7 +64,13 @@ impl Cluster {
         id: &str,
         kept: Option<&Handle>,
     ) -> Result<Arc<Infrastructure>, OperationError> {
-        let copy = self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let copy = self
+            .views
+            .copies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id, Instant::now().into_std())
+            .cloned();
         let known = [
             copy.as_ref().map(|copy| (copy.checked, copy.model.clone())),
             // While the session was good, nobody else could write.
@@ -103,12 +111,19 @@ impl Cluster {
                     .ok_or(OperationError::UnknownInfrastructure)?;
                 let (model, _) = rows::model(&stored)?;
                 let asked = former.map_or(inner.now(), |copy| copy.asked);
-                (Copy { model: model.into(), version: stored.version, checked: started, asked }, asked)
+                let bytes = stored.infrastructure.len() + stored.vms.iter().map(|(_, vm)| vm.len()).sum::<usize>();
+                (Copy { model: model.into(), bytes, version: stored.version, checked: started, asked }, asked)
             }
         };
         let model = copy.model.clone();
         let copy = Copy { checked: started, asked, ..copy };
-        self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), copy);
+        let bytes = copy.bytes;
+        self.views.copies.lock().unwrap_or_else(PoisonError::into_inner).insert(
+            id.to_owned(),
+            copy,
+            bytes,
+            Instant::now().into_std(),
+        );
         if model.deleted { Err(OperationError::UnknownInfrastructure) } else { Ok(model) }
     }
 
@@ -124,7 +139,7 @@ impl Cluster {
     /// it.
     fn is_due(&self, id: &str, now: i64, frequency: Duration) -> bool {
         let mut copies = self.views.copies.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(copy) = copies.get_mut(id) else { return false };
+        let Some(copy) = copies.get(id, Instant::now().into_std()) else { return false };
         let frequency = i64::try_from(frequency.as_micros()).unwrap_or(i64::MAX);
         let due = now.saturating_sub(copy.asked) >= frequency;
         if due {
@@ -178,8 +193,8 @@ impl Inner {
         if let Some(cluster) = &self.cluster {
             let copies = cluster.views.copies.lock().unwrap_or_else(PoisonError::into_inner);
             let limit = self.settings.inf_cache_time;
-            let recent = copies.iter().filter(|(_, copy)| limit.is_zero() || copy.checked.elapsed() < limit);
-            known.extend(recent.map(|(_, copy)| copy.model.clone()));
+            let recent = copies.values().filter(|copy| limit.is_zero() || copy.checked.elapsed() < limit);
+            known.extend(recent.map(|copy| copy.model.clone()));
         }
         known.retain(|model| !model.deleted && caller.may_access(&model.owners));
         known.sort_by(|one, next| (next.created, &next.id).cmp(&(one.created, &one.id)));

@@ -5,6 +5,7 @@ use crate::{
     auth::Caller,
     engine::{
         Engine, OperationError,
+        apart::SHORT,
         draft::{Draft, Terms},
         keepers::user_only,
         model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm},
@@ -29,7 +30,13 @@ impl Engine {
     pub async fn import(&self, caller: &Caller, text: &str) -> Result<String, OperationError> {
         self.inner.allow(Access::Change)?;
         user_only(caller)?;
-        let (mut model, logs) = read(text, self.inner.now() / 1_000_000)?;
+        let now = self.inner.now() / 1_000_000;
+        let (mut model, logs) = if text.len() < SHORT {
+            read(text, now)?
+        } else {
+            let text = text.to_owned();
+            self.apart(caller.user(), move || read(&text, now)).await??
+        };
         model.owners = caller.owners();
         model.deleted = false;
         let id = model.id.clone();
@@ -147,6 +154,10 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         "" => info.clone(),
         text => document("requested_radl", text)?,
     };
+    let cloud_words = [&record.cloud.id, &record.cloud.kind, &record.cloud.server, &record.cloud.path];
+    if record.id.iter().chain(cloud_words).any(|word| word.contains(char::is_control)) {
+        return Err(incorrect(format!("the id or the cloud of machine {number} has control characters")));
+    }
     let Some(system) = info.systems.first() else {
         return Err(incorrect(format!("info of machine {number} has no system")));
     };

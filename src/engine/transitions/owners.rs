@@ -8,17 +8,27 @@ use super::super::{
 use crate::auth::Identity;
 use std::sync::Arc;
 
+/// Owners that an infrastructure may have: all of them are written whenever it changes, and looked through by every request.
+const MOST: usize = 256;
+
 /// Adds owners, or replaces all of them with `overwrite`.
-pub fn change_owners(draft: &mut Draft, owners: Vec<Identity>, overwrite: bool) {
-    let infrastructure = draft.infrastructure();
-    if overwrite {
-        infrastructure.owners.clear();
-    }
+///
+/// # Errors
+/// They would be too many.
+pub fn change_owners(draft: &mut Draft, owners: Vec<Identity>, overwrite: bool) -> Result<(), OperationError> {
+    let mut all = if overwrite { Vec::new() } else { draft.model.owners.clone() };
     for owner in owners {
-        if !infrastructure.owners.contains(&owner) {
-            infrastructure.owners.push(owner);
+        if !all.contains(&owner) {
+            all.push(owner);
         }
     }
+    if all.len() > MOST {
+        return Err(OperationError::Invalid(format!("An infrastructure can have {MOST} owners at most.")));
+    }
+    if all != draft.model.owners {
+        draft.infrastructure().owners = all;
+    }
+    Ok(())
 }
 
 /// Forgets the infrastructure without touching its machines; returns it as it was.
