@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::{
-    Capabilities, Connector, ConnectorError, Found, InfrastructureIntent, Observation, PowerState, ProviderId,
+    Capabilities, CloudAccount, Connector, ConnectorError, Found, InfrastructureIntent, Observation, PowerState, ProviderId,
     SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
@@ -12,6 +12,11 @@ use radl::{Features, System};
 
 /// The connector type.
 pub const KIND: &str = "DeployedNode";
+
+/// There is no account: a record is as good under any credential line.
+pub(crate) fn account_name(_account: &CloudAccount) -> String {
+    String::new()
+}
 
 /// Machines that exist already. It keeps nothing: the id of a machine says all there is to say.
 pub struct DeployedNode;
@@ -56,6 +61,7 @@ impl Connector for DeployedNode {
             addresses: Vec::new(),
             features: Features::new(),
             fault: None,
+            infrastructure: None,
         };
         Ok(ids.iter().map(running).collect())
     }

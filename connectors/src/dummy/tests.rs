@@ -81,7 +81,8 @@ async fn shows_what_clients_know() {
     assert_eq!(dummy.ensure_shared(&shared).await.unwrap(), SharedResources::default());
     let id = dummy.create_vm(&subject.intent("inf", 0)).await.unwrap();
     let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
-    dummy.resize(&VmMark { id: Some(id.clone()), ..subject.intent("inf", 0).mark() }, &resize).await.unwrap();
+    let vm = VmMark { id: Some(id.clone()), ..subject.intent("inf", 0).mark() };
+    dummy.resize(&vm, &resize).await.unwrap();
     let [machine] = &dummy.observe(std::slice::from_ref(&id)).await.unwrap()[..] else { panic!("one machine") };
     let text = |name| machine.features.text(name);
     assert_eq!(text("provider.type"), Some("Dummy"));
@@ -96,7 +97,7 @@ async fn shows_what_clients_know() {
     let uid = ImageUid("image-1".to_owned());
     let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "mine".to_owned() };
     for _ in 0..2 {
-        assert_eq!(dummy.snapshot(&id, &image).await.unwrap(), "mock0://linux.for.ev.er/mine");
+        assert_eq!(dummy.snapshot(&vm, &image).await.unwrap(), "mock0://linux.for.ev.er/mine");
     }
     let held = |inventory: &Inventory| {
         let tenant = inventory.tenant("@").unwrap();
@@ -113,7 +114,7 @@ async fn shows_what_clients_know() {
         dummy.discard_snapshot(&image).await.unwrap();
         is_held(&["Network inf net"]);
     }
-    let url = dummy.snapshot(&id, &image).await.unwrap();
+    let url = dummy.snapshot(&vm, &image).await.unwrap();
     for _ in 0..2 {
         dummy.delete_image(&url).await.unwrap();
         is_held(&["Network inf net"]);
@@ -191,7 +192,8 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
     assert_eq!(ids, theirs.unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>());
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 500);
     one.connector.delete_vm(&intents[0].mark()).await.unwrap();
-    one.connector.power(&ids[1], PowerOperation::Stop).await.unwrap();
+    let vm = VmMark { id: Some(ids[1].clone()), ..intents[1].mark() };
+    one.connector.power(&vm, PowerOperation::Stop).await.unwrap();
     drop((one, other));
 
     // The last one died while writing: half an entry is as if it had never been.
