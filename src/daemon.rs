@@ -27,6 +27,7 @@ use connectors::{
     registry::Registry,
 };
 use contextualization::{Settings, ssh::SshLimits};
+use keypair::KeyType;
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -280,6 +281,13 @@ fn xmlrpc_settings(config: &Config) -> XmlRpcSettings {
     }
 }
 
+fn key_type(config: &Config) -> KeyType {
+    match config.ssh_key_type {
+        config::SshKeyType::Rsa => KeyType::Rsa,
+        config::SshKeyType::Ed25519 => KeyType::Ed25519,
+    }
+}
+
 fn connector_settings(config: &Config) -> ConnectorSettings {
     let local = LocalSettings {
         enabled: config.local.enabled,
@@ -294,6 +302,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
             config::LocalStorage::Disk => DiskStorage::Disk,
             config::LocalStorage::Memory(size) => DiskStorage::Memory(size),
         },
+        key_type: key_type(config),
     };
     ConnectorSettings {
         private_networks: PrivateNetworks::from(config.private_net_masks.clone()),
@@ -331,6 +340,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
             config::ExposeAuth::None => ExposedAuth::None,
         },
         tunnels: None,
+        ssh_key_type: key_type(config),
         contextualization: Arc::new(contextualization_settings(config)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     connector::{LocalConnector, id_of},
-    disks, first_boot, image, keys, limits, map,
+    disks, first_boot, image, limits, map,
     mark::{Mark, Phase, State},
     network::{self, Networks, Wanted},
     node::{Boot, show_disk},
@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{
     account::CloudAccount,
-    contract::{Capabilities, Connector, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent, VmMark},
+    contract::{
+        Capabilities, Connector, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent, VmMark,
+    },
     error::{ConnectorError, ErrorClass},
 };
+use keypair::{KeyPair, KeyType};
 use std::{
     fs,
     io::ErrorKind,
@@ -202,7 +205,7 @@ impl LocalCloud {
         let credentials = intent.system.credentials();
         let mut public_key = credentials.public_key;
         if public_key.is_none() && credentials.password.is_none() {
-            let pair = keys::generate("imd")?;
+            let pair = key_pair(self.settings.key_type, "imd")?;
             write_secret(&folder.join("key"), &pair.private)?;
             write_secret(&folder.join("key.pub"), &pair.public)?;
             public_key = Some(pair.public);
@@ -222,7 +225,7 @@ impl LocalCloud {
             user: &mark.user,
             password,
             public_key: public_key.as_deref(),
-            host_key: &keys::generate(&mark.fqdn)?.private,
+            host_key: &key_pair(KeyType::Ed25519, &mark.fqdn)?.private,
             cards: &mark.cards,
             first_boot: first_boot::script(&intent.user_data)?,
         };
@@ -388,6 +391,10 @@ impl LocalCloud {
         let (addresses, infrastructure) = (map::addresses(&mark.cards), Some(mark.infrastructure));
         Ok(Some(Observation { id: id.clone(), state, addresses, features, fault: None, infrastructure }))
     }
+}
+
+fn key_pair(kind: KeyType, comment: &str) -> Result<KeyPair> {
+    keypair::generate(kind, comment).map_err(std::io::Error::from).during("making a key pair")
 }
 
 /// A random UUID (RFC 9562, version 4), as the kernel makes one at each boot.

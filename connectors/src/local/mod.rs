@@ -5,7 +5,6 @@ mod connector;
 mod disks;
 mod first_boot;
 mod image;
-mod keys;
 mod limits;
 mod map;
 mod mark;

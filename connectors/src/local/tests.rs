@@ -303,7 +303,7 @@ async fn a_node_is_a_machine_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_credentials_of_the_document_open_the_node() {
     let lab = Lab::new(1);
-    let pair = super::keys::generate("test").unwrap();
+    let pair = keypair::generate(keypair::KeyType::Ed25519, "test").unwrap();
     let mut intent = lab.intent(0);
     intent.system.features.set_text("disk.0.os.credentials.username", "ubuntu");
     intent.system.features.set_text("disk.0.os.credentials.password", "pa'ss \"$wörd");
@@ -561,7 +561,10 @@ async fn nothing_is_lost_or_made_twice() {
     lab.connector.create_vm(&intents[2]).await.unwrap();
     assert_eq!(lab.connector.create_vm(&intents[3]).await.unwrap_err().class, ErrorClass::Quota);
     lab.delete_all().await;
-    assert_eq!(lab.connector.power(&lab.mark(&ids[0]), PowerOperation::Start).await.unwrap_err().class, ErrorClass::NotFound);
+    assert_eq!(
+        lab.connector.power(&lab.mark(&ids[0]), PowerOperation::Start).await.unwrap_err().class,
+        ErrorClass::NotFound
+    );
 }
 
 fn planned(intent: &VmIntent) -> Mark {
