@@ -10,6 +10,7 @@ use super::{
 use async_trait::async_trait;
 use connectors::PowerState;
 use contextualization::{Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower, plan::decide::decide};
+use keypair::KeyType;
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -111,13 +112,14 @@ async fn run(
         Ok(None) => return,
         Err(why) => return handle.report(ended(contextualization::Outcome::Failed(why))),
     };
+    let owner = handle.snapshot().owners.first().map(|owner| owner.key.clone()).unwrap_or_default();
     let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
     if nobody_can_log_in(&handle.snapshot()) {
         let skipped = journal.record(skip_simulated(&handle.snapshot())).await;
         let outcome = skipped.map_or(contextualization::Outcome::Cancelled, |()| contextualization::Outcome::Done);
         return handle.report(ended(outcome));
     }
-    let outcome = contextualization::run(job, journal, inner.ssh.clone(), cancel).await;
+    let outcome = contextualization::run(job, journal, inner.ssh.of(&owner), cancel).await;
     tracing::info!(?outcome, "contextualization ended");
     handle.report(ended(outcome));
 }
@@ -129,7 +131,7 @@ async fn job(
     number: u64,
     vms: watch::Receiver<Arc<Vec<VmFacts>>>,
 ) -> Result<Option<Job>, String> {
-    let ansible_key = ansible_key(handle).await?;
+    let ansible_key = ansible_key(handle, inner.settings.ssh_key_type).await?;
     let stored = inner.store.load(&handle.snapshot().id).await.map_err(|error| error.to_string())?;
     let progress = match stored {
         Some(stored) => super::rows::model(&stored).map_err(|error| error.to_string())?.1,
@@ -160,7 +162,7 @@ async fn job(
 fn lost_user_data(inner: &Inner, model: &Infrastructure) -> Vec<String> {
     let lost = |vm: &Arc<Vm>| {
         let configure = model.radl.cloud_init(&vm.system)?;
-        let connector = inner.connector(model.credentials.as_deref(), &vm.cloud).ok()?;
+        let connector = inner.connector(model.accounts.as_deref(), &vm.cloud).ok()?;
         (!connector.capabilities().user_data).then(|| {
             let (name, kind) = (&configure.name, &vm.cloud.kind);
             format!(
@@ -189,11 +191,12 @@ fn skip_simulated(model: &Infrastructure) -> Entry {
 }
 
 /// The infrastructure's key pair, made and stored at the first need.
-async fn ansible_key(handle: &Handle) -> Result<KeyPair, String> {
+async fn ansible_key(handle: &Handle, kind: KeyType) -> Result<KeyPair, String> {
     if let Some(key) = &handle.snapshot().ansible_key {
         return Ok(key.clone());
     }
-    let made = contextualization::ssh::keys::generate().map_err(|error| error.to_string())?;
+    let making = tokio::task::spawn_blocking(move || contextualization::ssh::keys::generate(kind));
+    let made = making.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let keep =
         move |draft: &mut super::draft::Draft| Ok(draft.infrastructure().ansible_key.get_or_insert(made).clone());
     handle.change(keep).await.map_err(|error| error.to_string())
@@ -213,6 +216,7 @@ pub(super) fn facts(model: &Infrastructure) -> Vec<VmFacts> {
         proxy_host_key: vm.proxy_host_key.clone(),
         creation_id: vm.number,
         tunnel_key: vm.tunnel_key.clone(),
+        former_secrets: vm.former_secrets.clone(),
     })
     .collect()
 }

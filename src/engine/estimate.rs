@@ -13,7 +13,7 @@ impl Engine {
     /// As for a creation.
     pub async fn estimate(&self, caller: &Caller, document: Radl) -> Result<Value, OperationError> {
         let empty = Infrastructure::new(String::new(), self.inner.now() / 1_000_000, Vec::new());
-        let placement = placement::choose(&self.inner, &empty, &document, &caller.credentials).await?;
+        let placement = placement::choose(&self.inner, &empty, &document, &self.inner.shown(caller)?.accounts).await?;
         let mut clouds = Map::new();
         for vm in placement.vms.iter().filter(|vm| vm.failure.is_none()) {
             let cloud = clouds.entry(vm.cloud.id.clone()).or_insert_with(|| {

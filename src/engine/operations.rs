@@ -2,6 +2,7 @@
 //! `changes`.
 
 use super::{
+    accounts::Accounts,
     error::OperationError,
     memo::Rendering,
     model::{Infrastructure, Lifecycle, State, Vm},
@@ -95,7 +96,9 @@ impl Engine {
             let (inner, credentials, model) = (self.inner.clone(), caller.credentials.clone(), model.clone());
             tokio::spawn(async move {
                 let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
-                refresh::observe(&inner, &handle, &model, numbers, Some(&credentials)).await;
+                // Lines that cannot be read are no account.
+                let Ok(accounts) = Accounts::try_from(&*credentials) else { return };
+                refresh::observe(&inner, &handle, &model, numbers, Some(&accounts)).await;
             });
         }
         Ok(model)

@@ -19,6 +19,9 @@ pub(super) type Response = warp::reply::Response;
 /// Header that tells a balancer which infrastructure an answer is about.
 const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");
 
+/// Header with what went otherwise than one might think.
+const WARNING: HeaderName = HeaderName::from_static("x-im-warning");
+
 /// A body of this type.
 pub(super) fn with_type(kind: &'static str, body: impl Into<Rendering>) -> Response {
     let body = body.into();
@@ -101,6 +104,20 @@ pub(super) fn uri(form: Form, uri: &String) -> serde_json::Result<Response> {
         Form::Text => Ok(with_type(Media::UriList.name(), uri.clone())),
         Form::Json => value(&Named("uri", uri)),
     }
+}
+
+/// The answer with something that the caller should know all the same: a header more, in ASCII and on one line.
+pub(super) fn warned(mut response: Response, warning: &str) -> Response {
+    let ascii = |c: char| match c {
+        ' '..='~' => c,
+        c if c.is_whitespace() => ' ',
+        _ => '?',
+    };
+    let text: String = warning.chars().map(ascii).collect();
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().append(WARNING, value);
+    }
+    response
 }
 
 /// The answer with the infrastructure it is about.

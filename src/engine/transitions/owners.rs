@@ -13,10 +13,13 @@ pub fn change_owners(draft: &mut Draft, owners: Vec<Identity>, overwrite: bool) 
     let infrastructure = draft.infrastructure();
     if overwrite {
         infrastructure.owners.clear();
+        infrastructure.login = None;
     }
     for owner in owners {
         if !infrastructure.owners.contains(&owner) {
             infrastructure.owners.push(owner);
+            // The credentials of the others are nothing for its recipes.
+            infrastructure.login = None;
         }
     }
 }
@@ -32,7 +35,8 @@ pub fn give_away(draft: &mut Draft) -> Result<Arc<Infrastructure>, OperationErro
     let given = Arc::new(draft.model.clone());
     let infrastructure = draft.infrastructure();
     infrastructure.deleted = true;
-    infrastructure.credentials = None;
+    infrastructure.accounts = None;
+    infrastructure.login = None;
     if let Some(generation) = &mut infrastructure.generation {
         generation.open = false;
     }
