@@ -26,11 +26,7 @@ struct Served {
 
 /// The types that this version serves. A new cloud is a folder and an entry here.
 const CLOUDS: [Served; 3] = [
-    Served {
-        kind: deployed::KIND,
-        account_name: deployed::account_name,
-        connect: |_, _| Ok(Arc::new(DeployedNode)),
-    },
+    Served { kind: deployed::KIND, account_name: deployed::account_name, connect: |_, _| Ok(Arc::new(DeployedNode)) },
     Served {
         kind: "Dummy",
         account_name: dummy::account_name,

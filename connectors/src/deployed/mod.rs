@@ -4,8 +4,8 @@
 mod tests;
 
 use crate::{
-    Capabilities, CloudAccount, Connector, ConnectorError, Found, InfrastructureIntent, Observation, PowerState, ProviderId,
-    SharedResources, VmIntent, VmMark,
+    Capabilities, CloudAccount, Connector, ConnectorError, Found, InfrastructureIntent, Observation, PowerState,
+    ProviderId, SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
 use radl::{Features, System};

@@ -9,6 +9,7 @@ use crate::{
 use radl::{Features, Network};
 use std::{
     collections::HashSet,
+    os::unix::fs::PermissionsExt,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -198,6 +199,8 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
 
     // The last one died while writing: half an entry is as if it had never been.
     let journal = directory.path().join("state/inventory.journal");
+    assert_eq!(std::fs::metadata(&journal).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&journal, std::fs::Permissions::from_mode(0o644)).unwrap();
     let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
     std::io::Write::write_all(&mut file, br#"{"tenant":"@","event":{"machine_go"#).unwrap();
 
