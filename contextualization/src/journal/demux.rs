@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(super) const FLOODED: &str = "flooded";
 /// Exit status of Ansible after an exception that it did not expect.
 const UNEXPECTED: i64 = 250;
-/// Lines of Ansible's own output that are kept.
-const TAIL: usize = 20;
+/// Lines of Ansible's own output that are kept: as many as the runner sends.
+const TAIL: usize = 60;
 /// Bytes of a journal that are read: so many, and more for each machine. Whoever writes more than that has no recipe in mind.
 const JOURNAL: (u64, u64) = (64 << 20, 8 << 20);
 /// Bytes that a run may add to the log of the infrastructure.
