@@ -27,6 +27,7 @@ use connectors::{
     registry::Registry,
 };
 use contextualization::{Settings, ssh::SshLimits};
+use keypair::KeyType;
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -284,6 +285,13 @@ fn xmlrpc_settings(config: &Config) -> XmlRpcSettings {
     }
 }
 
+fn key_type(config: &Config) -> KeyType {
+    match config.ssh_key_type {
+        config::SshKeyType::Rsa => KeyType::Rsa,
+        config::SshKeyType::Ed25519 => KeyType::Ed25519,
+    }
+}
+
 fn connector_settings(config: &Config) -> ConnectorSettings {
     let local = LocalSettings {
         enabled: config.local.enabled,
@@ -298,6 +306,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
             config::LocalStorage::Disk => DiskStorage::Disk,
             config::LocalStorage::Memory(size) => DiskStorage::Memory(size),
         },
+        key_type: key_type(config),
     };
     ConnectorSettings {
         private_networks: PrivateNetworks::from(config.private_net_masks.clone()),
@@ -336,6 +345,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
         },
         tunnels: None,
         body_memory: usize::try_from(config.max_body_memory).unwrap_or(usize::MAX),
+        ssh_key_type: key_type(config),
         contextualization: Arc::new(contextualization_settings(config)),
     }
 }

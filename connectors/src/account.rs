@@ -16,6 +16,18 @@ pub struct Endpoint {
     pub path: String,
 }
 
+/// What tells one account of a cloud from the others: the same text for every credential line of that account, whatever
+/// passwords and tokens it has at the time, and none of them in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccountName(pub String);
+
+impl std::fmt::Display for AccountName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A cloud and the credentials for it, as one item of the caller's authorization names them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudAccount {

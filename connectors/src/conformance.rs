@@ -6,7 +6,7 @@
 
 use crate::{
     Connector, ConnectorError, ErrorClass, ImageIntent, ImageUid, InfrastructureIntent, Observation, PowerOperation,
-    PowerState, ProviderId, VmIntent, VmMark, VmUid,
+    PowerState, ProviderId, Resize, VmIntent, VmMark, VmUid,
     layers::{Call, Layer, Layered, Next, Operation, Reply, Retry, RetryPolicy},
 };
 use async_trait::async_trait;
@@ -48,6 +48,7 @@ pub async fn run(subject: &Subject) {
     subject.observes_what_exists().await;
     subject.changes_power().await;
     subject.deletes_what_is_there_and_what_is_not().await;
+    subject.leaves_machines_of_others_alone().await;
     subject.refuses_what_it_does_not_offer().await;
     subject.makes_one_machine_when_replies_are_lost().await;
     subject.waits_when_throttled().await;
@@ -115,21 +116,21 @@ impl Subject {
         let offers = self.connector.capabilities();
         let ids = self.launch("power", 2).await;
         self.reach(&ids, PowerState::Running).await;
-        let id = &ids[0];
+        let (id, vm) = (&ids[0], self.mark("power", 0, &ids[0]));
         if offers.stop_start {
             for (operation, state) in
                 [(PowerOperation::Stop, PowerState::Stopped), (PowerOperation::Start, PowerState::Running)]
             {
-                must("change power", self.connector.power(id, operation).await);
+                must("change power", self.connector.power(&vm, operation).await);
                 self.reach(std::slice::from_ref(id), state).await;
-                must("change power again", self.connector.power(id, operation).await);
+                must("change power again", self.connector.power(&vm, operation).await);
                 self.reach(std::slice::from_ref(id), state).await;
             }
-            let missing = self.connector.power(&unknown(), PowerOperation::Start).await;
+            let missing = self.connector.power(&self.mark("power", 2, &unknown()), PowerOperation::Start).await;
             assert_eq!(class(missing), ErrorClass::NotFound);
         }
         if offers.reboot {
-            must("reboot", self.connector.power(id, PowerOperation::Reboot).await);
+            must("reboot", self.connector.power(&vm, PowerOperation::Reboot).await);
             self.reach(&ids, PowerState::Running).await;
         }
         self.clear("power").await;
@@ -138,7 +139,7 @@ impl Subject {
     /// Deleting twice, at once, in any order, what is unknown and what never was, all succeed.
     pub async fn deletes_what_is_there_and_what_is_not(&self) {
         let ids = self.launch("delete", 3).await;
-        let vm = VmMark { id: Some(ids[1].clone()), ..self.intent("delete", 1).mark() };
+        let vm = self.mark("delete", 1, &ids[1]);
         let (one, other) = tokio::join!(self.connector.delete_vm(&vm), self.connector.delete_vm(&vm));
         must("delete at once", one);
         must("delete at once", other);
@@ -161,6 +162,33 @@ impl Subject {
         self.clear("delete").await;
     }
 
+    /// Whoever names the id of a machine of another infrastructure does nothing to it.
+    pub async fn leaves_machines_of_others_alone(&self) {
+        let ids = self.launch("theirs", 1).await;
+        let before = self.reach(&ids, PowerState::Running).await;
+        let marks: Vec<_> = before.iter().map(|seen| seen.infrastructure.as_deref()).collect();
+        assert_eq!(marks, [Some("theirs")], "whose it is is told");
+        let (offers, vm) = (self.connector.capabilities(), self.mark("ours", 0, &ids[0]));
+        let denied = |result: Result<(), ConnectorError>| assert_eq!(class(result), ErrorClass::Denied);
+        denied(self.connector.delete_vm(&vm).await);
+        if offers.stop_start {
+            denied(self.connector.power(&vm, PowerOperation::Stop).await);
+        }
+        if offers.reboot {
+            denied(self.connector.power(&vm, PowerOperation::Reboot).await);
+        }
+        if offers.resize {
+            denied(self.connector.resize(&vm, &Resize { cpu_count: Some(2.0), ..Resize::default() }).await);
+        }
+        if offers.snapshot {
+            let uid = ImageUid("conformance".to_owned());
+            let image = ImageIntent { infrastructure: "ours".to_owned(), uid, disk: 0, name: "theirs".to_owned() };
+            denied(self.connector.snapshot(&vm, &image).await.map(drop));
+        }
+        assert_eq!(must("observe", self.connector.observe(&ids).await), before, "it is as it was");
+        self.clear("theirs").await;
+    }
+
     /// What the capabilities deny is refused as `Unsupported`.
     pub async fn refuses_what_it_does_not_offer(&self) {
         let connector = Layered::new(Arc::clone(&self.connector), Vec::new());
@@ -169,13 +197,13 @@ impl Subject {
             let is_refusal = result.is_err_and(|error| error.class == ErrorClass::Unsupported);
             assert_eq!(is_refusal, !offered, "{what}");
         };
-        let id = unknown();
-        refused(offers.stop_start, "stop", connector.power(&id, PowerOperation::Stop).await);
-        refused(offers.reboot, "reboot", connector.power(&id, PowerOperation::Reboot).await);
+        let vm = self.mark("conformance", 0, &unknown());
+        refused(offers.stop_start, "stop", connector.power(&vm, PowerOperation::Stop).await);
+        refused(offers.reboot, "reboot", connector.power(&vm, PowerOperation::Reboot).await);
         let uid = ImageUid("conformance".to_owned());
         let image =
             ImageIntent { infrastructure: "conformance".to_owned(), uid, disk: 0, name: "conformance".to_owned() };
-        refused(offers.snapshot, "snapshot", connector.snapshot(&id, &image).await.map(drop));
+        refused(offers.snapshot, "snapshot", connector.snapshot(&vm, &image).await.map(drop));
         refused(offers.images, "images", connector.images(&Default::default()).await.map(drop));
         refused(offers.quotas, "quotas", connector.quotas().await.map(drop));
     }
@@ -221,6 +249,10 @@ impl Subject {
         must("delete", self.connector.delete_vm(&self.intent("quota", 0).mark()).await);
         must("create in the room made", self.connector.create_vm(&self.intent("quota", quota)).await);
         self.clear("quota").await;
+    }
+
+    fn mark(&self, infrastructure: &str, number: u32, id: &ProviderId) -> VmMark {
+        VmMark { id: Some(id.clone()), ..self.intent(infrastructure, number).mark() }
     }
 
     /// A durable intent for machine `number` of an infrastructure.

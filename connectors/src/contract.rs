@@ -1,6 +1,9 @@
 //! The contract between the daemon and a cloud (docs/spec/connectors.md, 1).
 
-use crate::{error::ConnectorError, user_data::UserData};
+use crate::{
+    error::{ConnectorError, ErrorClass},
+    user_data::UserData,
+};
 use async_trait::async_trait;
 use radl::{Features, Network, System};
 use serde::{Deserialize, Serialize};
@@ -116,6 +119,30 @@ pub struct VmMark {
     pub id: Option<ProviderId>,
 }
 
+impl VmMark {
+    /// Refuses the machine of this id when it carries the mark of another infrastructure: who knows its id alone has no
+    /// right to it.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Denied`].
+    pub fn admit(&self, infrastructure: Option<&str>) -> Result<(), ConnectorError> {
+        if infrastructure.is_none_or(|owner| owner == self.infrastructure) {
+            return Ok(());
+        }
+        let id = self.id.as_ref().map(ToString::to_string).unwrap_or_default();
+        Err(ConnectorError::new(ErrorClass::Denied, format!("The machine {id} belongs to another infrastructure")))
+    }
+
+    /// The cloud's id, for what needs a machine that exists.
+    ///
+    /// # Errors
+    /// [`ErrorClass::NotFound`] when it is not known.
+    pub fn existing(&self) -> Result<&ProviderId, ConnectorError> {
+        let missing = || ConnectorError::new(ErrorClass::NotFound, "The machine has no id of its cloud yet");
+        self.id.as_ref().ok_or_else(missing)
+    }
+}
+
 /// An image of a disk that is to exist. It is durable before [`Connector::snapshot`] is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageIntent {
@@ -169,6 +196,8 @@ pub struct Observation {
     pub features: Features,
     /// Fault text of the cloud, when it failed.
     pub fault: Option<String>,
+    /// The infrastructure whose mark it carries; none when it was made elsewhere.
+    pub infrastructure: Option<String>,
 }
 
 /// A machine found by our mark.
@@ -239,6 +268,9 @@ pub struct Quota {
 /// moment it exists. The daemon stores what it is about to ask for before it asks, so the marks are all that a
 /// connector needs to take up what an earlier attempt began: it keeps no state of its own. An operation that takes
 /// several requests looks first what is there, and makes, attaches or deletes the rest.
+///
+/// A machine is found by its id, or by its mark. One that carries the mark of another infrastructure is never touched,
+/// whoever names its id ([`VmMark::admit`]); one without any mark was made elsewhere, and may be.
 #[async_trait]
 pub trait Connector: Send + Sync {
     /// What this connector can do.
@@ -270,8 +302,8 @@ pub trait Connector: Send + Sync {
     /// Deletes the shared resources of an infrastructure; missing ones are a success.
     async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError>;
 
-    /// Starts, stops or resets a machine.
-    async fn power(&self, _id: &ProviderId, _operation: PowerOperation) -> Result<(), ConnectorError> {
+    /// Starts, stops or resets a machine. The mark has the id.
+    async fn power(&self, _vm: &VmMark, _operation: PowerOperation) -> Result<(), ConnectorError> {
         Err(ConnectorError::unsupported())
     }
 
@@ -280,8 +312,9 @@ pub trait Connector: Send + Sync {
         Err(ConnectorError::unsupported())
     }
 
-    /// Makes the image of a disk of the machine, or finds the one that an earlier attempt made; its URL.
-    async fn snapshot(&self, _id: &ProviderId, _image: &ImageIntent) -> Result<String, ConnectorError> {
+    /// Makes the image of a disk of the machine, or finds the one that an earlier attempt made; its URL. The mark has the
+    /// id.
+    async fn snapshot(&self, _vm: &VmMark, _image: &ImageIntent) -> Result<String, ConnectorError> {
         Err(ConnectorError::unsupported())
     }
 

@@ -30,13 +30,13 @@ pub mod registry;
 pub mod settings;
 pub mod user_data;
 
-pub use account::{CloudAccount, Endpoint};
+pub use account::{AccountName, CloudAccount, Endpoint};
 pub use contract::{
     Address, Capabilities, CloudImage, Connector, Found, ImageIntent, ImageUid, InfrastructureIntent, Observation,
     PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
 };
 pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;
-pub use registry::{Registry, is_cloud, is_served};
+pub use registry::{Registry, account_name, is_cloud, is_served};
 pub use settings::ConnectorSettings;
 pub use user_data::{Guest, UserData};

@@ -1,11 +1,11 @@
 //! From a credential line to a connector: which folder serves which type, with the layers around it.
 
 use crate::{
-    CloudAccount, Connector, ConnectorError, ConnectorSettings, ErrorClass,
+    AccountName, CloudAccount, Connector, ConnectorError, ConnectorSettings, ErrorClass,
     deployed::{self, DeployedNode},
     dummy::{self, Dummy},
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
-    local::LocalCloud,
+    local::{self, LocalCloud},
 };
 use openssl::sha::Sha256;
 use std::{
@@ -16,11 +16,27 @@ use std::{
 /// Makes the connector of one type.
 type Connect = fn(&Registry, &CloudAccount) -> Result<Arc<dyn Connector>, ConnectorError>;
 
-/// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [(&str, Connect); 3] = [
-    (deployed::KIND, |_, _| Ok(Arc::new(DeployedNode))),
-    ("Dummy", |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_place()?, account)?))),
-    ("Local", |registry, account| Ok(registry.local_cloud()?.connector(account))),
+/// A type of clouds that is served.
+struct Served {
+    kind: &'static str,
+    /// What tells the accounts of its clouds apart, as [`AccountName`] says.
+    account_name: fn(&CloudAccount) -> String,
+    connect: Connect,
+}
+
+/// The types that this version serves. A new cloud is a folder and an entry here.
+const CLOUDS: [Served; 3] = [
+    Served { kind: deployed::KIND, account_name: deployed::account_name, connect: |_, _| Ok(Arc::new(DeployedNode)) },
+    Served {
+        kind: "Dummy",
+        account_name: dummy::account_name,
+        connect: |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_place()?, account)?)),
+    },
+    Served {
+        kind: "Local",
+        account_name: local::account_name,
+        connect: |registry, account| Ok(registry.local_cloud()?.connector(account)),
+    },
 ];
 
 /// Types of the contract that this version does not serve.
@@ -61,7 +77,17 @@ pub fn is_simulated(kind: &str) -> bool {
 /// Whether this version serves clouds of this type.
 #[must_use]
 pub fn is_served(kind: &str) -> bool {
-    CLOUDS.iter().any(|(served, _)| *served == kind)
+    served(kind).is_some()
+}
+
+fn served(kind: &str) -> Option<&'static Served> {
+    CLOUDS.iter().find(|served| served.kind == kind)
+}
+
+/// What tells this account from the others of its cloud; none for a type that is not served.
+#[must_use]
+pub fn account_name(account: &CloudAccount) -> Option<AccountName> {
+    Some(AccountName((served(&account.kind)?.account_name)(account)))
 }
 
 /// Whether credentials of this type name a cloud.
@@ -205,8 +231,8 @@ fn connect_of(kind: &str) -> Result<Connect, ConnectorError> {
     if kind.chars().count() > 15 || kind.contains('.') {
         return Err(ConnectorError::new(ErrorClass::Invalid, "Not valid cloud provider."));
     }
-    if let Some((_, connect)) = CLOUDS.iter().find(|(name, _)| *name == kind) {
-        return Ok(*connect);
+    if let Some(served) = served(kind) {
+        return Ok(served.connect);
     }
     if REMOVED.contains(&kind) {
         return refuse(format!("Cloud provider not supported: {kind} (removed: the service no longer exists)"));
@@ -214,7 +240,7 @@ fn connect_of(kind: &str) -> Result<Connect, ConnectorError> {
     if NOT_YET.contains(&kind) {
         return refuse(format!("Cloud provider not supported: {kind} (not available in this version)"));
     }
-    let clouds: Vec<_> = CLOUDS.iter().map(|(name, _)| *name).collect();
+    let clouds: Vec<_> = CLOUDS.iter().map(|served| served.kind).collect();
     refuse(format!("Cloud provider not supported: {kind} (error: unknown type, use one of {})", clouds.join(", ")))
 }
 
@@ -239,6 +265,17 @@ mod tests {
         assert!(refusal("dummy").starts_with("Cloud provider not supported: dummy (error: unknown type"));
         assert!(registry.connector(&account("Dummy", &[])).is_ok());
         assert!(is_cloud("Dummy") && !is_cloud("EGIIS"));
+    }
+
+    #[test]
+    fn accounts_have_names_that_outlive_their_passwords() {
+        let name = |kind: &str, fields: &[(&str, &str)]| account_name(&account(kind, fields));
+        let dummy = name("Dummy", &[("username", "u"), ("password", "old"), ("seed", "1")]);
+        assert_eq!(dummy, name("Dummy", &[("password", "new"), ("username", "u")]));
+        assert_ne!(dummy, name("Dummy", &[("username", "v"), ("password", "old")]));
+        assert!(dummy.is_some_and(|name| !name.0.contains("old")));
+        assert_eq!(name("Local", &[("any", "key")]), name("Local", &[]), "there is one host");
+        assert_eq!(name("EC2", &[]), None);
     }
 
     #[test]

@@ -55,6 +55,16 @@ probed() {
     kind=$(blkid -p -o value -s "$1" "$2" 2>/dev/null)
     case $? in 0 | 2) echo "$kind" ;; *) return 1 ;; esac
 }
+# Waits for the new partition.
+appears() {
+    tries=0
+    while [ ! -b "$target" ] && [ $tries -lt 20 ]; do sleep 0.25; tries=$((tries + 1)); done
+    [ -b "$target" ]
+}
+# Tells a kernel that does not read partition tables of its own accord what is in this one.
+known() {
+    command -v partx >/dev/null 2>&1 && partx --add "/dev/$disk" >&2 && appears
+}
 unclear() { fail "cannot tell whether something is on $1: is blkid of util-linux there?"; }
 
 disk=$(find_disk) || fail "DISK_NOT_FOUND: no disk matches $IM_DEVICE; check disk.N.device"
@@ -80,7 +90,10 @@ if [ -n "$type" ] || [ -e "/sys/class/block/$disk/partition" ]; then
     target=/dev/$disk
 else
     target=/dev/$part
+    table=$(probed PTTYPE "/dev/$disk") || unclear "/dev/$disk"
+    [ -b "$target" ] || [ -z "$table" ] || known
     if [ ! -b "$target" ]; then
+        [ -z "$table" ] || fail "/dev/$disk has a partition table, and nothing usable in it; it is left alone"
         for other in "/dev/$disk"[0-9]* "/dev/$disk"p[0-9]*; do
             [ -b "$other" ] && fail "/dev/$disk has partitions of its own; it is left alone"
         done
@@ -91,9 +104,7 @@ else
             parted -s "/dev/$disk" mklabel gpt mkpart primary 0% 100% >&2 || fail "cannot make a partition on /dev/$disk"
         fi
         command -v udevadm >/dev/null 2>&1 && udevadm settle
-        tries=0
-        while [ ! -b "$target" ] && [ $tries -lt 40 ]; do sleep 0.25; tries=$((tries + 1)); done
-        [ -b "$target" ] || fail "the new partition $target does not appear"
+        appears || known || fail "the new partition $target does not appear"
     fi
     type=$(probed TYPE "$target") || unclear "$target"
 fi

@@ -5,6 +5,7 @@
 //! nothing is done or logged twice.
 
 pub use crate::failure::{Attempt, Details, ErrorCode, VmError};
+pub use keypair::KeyPair;
 
 use async_trait::async_trait;
 use radl::Radl;
@@ -51,21 +52,8 @@ pub struct VmFacts {
     pub creation_id: u32,
     /// Public key of that tunnel, `TYPE BASE64`; none when the machine never asked for one.
     pub tunnel_key: Option<String>,
-}
-
-/// A key pair in OpenSSH form.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyPair {
-    /// `ssh-... AAAA...`
-    pub public: String,
-    /// PEM or OpenSSH private key, a secret.
-    pub private: String,
-}
-
-impl std::fmt::Debug for KeyPair {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
-    }
+    /// Passwords and private keys that others took the place of: recipes may still know them, and no log shows them.
+    pub former_secrets: Vec<String>,
 }
 
 /// Options of `im.cfg` that concern contextualization (docs/spec/contextualization.md 1.18 and 6.13).

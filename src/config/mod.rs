@@ -16,7 +16,7 @@ pub mod value;
 pub use options::{Config, Dummy, Local, OpenNebula};
 pub use value::{
     AdminUser, BootMode, Collections, DatabaseUrl, ExposeAuth, HostKeys, InventoryTypes, LocalStorage, LogFormat,
-    LogLevel, Secret,
+    LogLevel, Secret, SshKeyType,
 };
 
 use options::{OptionRow, Status, rows};

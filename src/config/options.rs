@@ -336,6 +336,9 @@ section! {
         ctxt_expose_auth: ExposeAuth = "scoped", Active;
         /// Host keys of machines: tofu (the first one seen must stay) or off.
         ctxt_hostkey: HostKeys = "tofu", Active;
+        /// Keys that are made for machines without credentials, and for infrastructures: rsa (2048 bits, in the PEM form that
+        /// clients of the Infrastructure Manager read) or ed25519 (in OpenSSH's form).
+        ssh_key_type: SshKeyType = "rsa", Active;
         /// Bytes of log kept per machine and run.
         ctxt_log_max: usize = "10485760", Active;
         /// Whether logs are reduced to ASCII.

@@ -143,6 +143,16 @@ words! {
 }
 
 words! {
+    /// `SSH_KEY_TYPE`: keys that are made for machines and infrastructures.
+    SshKeyType: "rsa or ed25519" {
+        /// RSA of 2048 bits, in PEM.
+        Rsa = "rsa",
+        /// Ed25519, in OpenSSH's form.
+        Ed25519 = "ed25519",
+    }
+}
+
+words! {
     /// `CTXT_HOSTKEY`: how the SSH host keys of machines are checked.
     HostKeys: "tofu (trust on first use) or off" {
         /// The key seen first must stay.

@@ -15,7 +15,7 @@ pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, 
     let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
     let Some(WorkKind::Altering { vm: number, resize }) = kind else { return };
     let Some(vm) = model.vm(*number) else { return };
-    let result = match inner.connector(model.credentials.as_deref(), &vm.cloud) {
+    let result = match inner.connector(model.accounts.as_deref(), &vm.cloud) {
         Ok(connector) => alter(&inner, &handle, &*connector, (&model, vm), resize).await,
         Err(error) => Err(error),
     };
@@ -34,7 +34,7 @@ async fn alter(
     insist(inner, || connector.resize(&mark, resize)).await?;
     if let Some(id) = vm.provider_id() {
         let answer = insist(inner, || connector.observe(std::slice::from_ref(id))).await?;
-        handle.report_and_wait(Event::Observed { asked: vec![vm.number], answer: Ok(answer) }).await;
+        handle.report_and_wait(Event::Observed { asked: vec![vm.number], answer: Ok(answer), account: None }).await;
     }
     Ok(())
 }

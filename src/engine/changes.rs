@@ -2,6 +2,7 @@
 
 use super::{
     Engine,
+    accounts::Accounts,
     cluster::{Held, wire::Request},
     draft::{Done, Draft},
     error::OperationError,
@@ -33,18 +34,19 @@ impl Engine {
         let id = uuid::Uuid::new_v4().to_string();
         let model = Infrastructure::new(id, self.inner.now() / 1_000_000, caller.owners());
         let id = model.id.clone();
-        let credentials = caller.credentials.clone();
+        let shown = self.inner.shown(caller)?;
         let mut draft = Draft::new(model, self.inner.terms());
         draft.infrastructure();
         let work = if asynchronous {
-            transitions::place(&mut draft, Arc::new(document), credentials)?
+            transitions::place(&mut draft, Arc::new(document), shown.accounts.clone())?
         } else {
-            let placement = placement::choose(&self.inner, &draft.model, &document, &credentials).await?;
+            let placement = placement::choose(&self.inner, &draft.model, &document, &shown.accounts).await?;
             if let Some(why) = placement.refusal() {
                 return Err(OperationError::Cloud(why));
             }
-            transitions::add(&mut draft, &document, placement, true, IfAllFail::Destroy, credentials)?
+            transitions::add(&mut draft, &document, placement, true, IfAllFail::Destroy)?
         };
+        draft.keep(&shown);
         let (done, end) = tokio::sync::oneshot::channel();
         let handle = self.inner.store_new(draft, (work, done)).await?;
         let model = handle.snapshot();
@@ -82,8 +84,8 @@ impl Engine {
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Add { document, context }).await,
         };
         self.check_ansible(&document).await?;
-        let credentials = caller.credentials.clone();
-        let placement = placement::choose(&self.inner, &model, &document, &credentials).await?;
+        let shown = self.inner.shown(caller)?;
+        let placement = placement::choose(&self.inner, &model, &document, &shown.accounts).await?;
         if let Some(why) = placement.refusal() {
             // Nothing of the document stays, so that the next one is merged into what there was.
             return Err(OperationError::Cloud(why));
@@ -91,16 +93,18 @@ impl Engine {
         if placement.vms.is_empty() && context && !model.vms.is_empty() {
             let keep = move |draft: &mut Draft| {
                 let keep = IfAllFail::Keep;
-                transitions::add(draft, &document, Placement::default(), false, keep, credentials)?;
+                transitions::add(draft, &document, Placement::default(), false, keep)?;
                 draft.start_generation(Cause::Reconfigure, None);
+                draft.keep(&shown);
                 Ok(Vec::new())
             };
             return handle.change(keep).await;
         }
         let result = handle
             .change_and_wait(move |draft| {
-                let keep = IfAllFail::Keep;
-                transitions::add(draft, &document, placement, context, keep, credentials)
+                let work = transitions::add(draft, &document, placement, context, IfAllFail::Keep)?;
+                draft.keep(&shown);
+                Ok(work)
             })
             .await?;
         result.map(Done::machines).map_err(OperationError::Cloud)
@@ -121,14 +125,19 @@ impl Engine {
     /// Unknown or deleted machine, clouds, store.
     pub async fn remove(&self, caller: &Caller, id: &str, vms: &[u32], context: bool) -> Result<usize, OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, _) = match self.hold(caller, id).await? {
+        let (handle, model) = match self.hold(caller, id).await? {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Remove { vms: vms.to_vec(), context }).await,
         };
-        let credentials = caller.credentials.clone();
+        let shown = self.inner.shown(caller)?;
+        self.claim(&handle, model, &shown.accounts).await;
         let vms = vms.to_vec();
-        let result =
-            handle.change_and_wait(move |draft| transitions::remove(draft, &vms, context, credentials)).await?;
+        let remove = move |draft: &mut Draft| {
+            let work = transitions::remove(draft, &vms, context, &shown.accounts)?;
+            draft.keep(&shown);
+            Ok(work)
+        };
+        let result = handle.change_and_wait(remove).await?;
         result.map(|gone| gone.machines().len()).map_err(OperationError::Cloud)
     }
 
@@ -152,32 +161,50 @@ impl Engine {
         if let Some(document) = &document {
             self.check_ansible(document).await?;
         }
-        let credentials = caller.credentials.clone();
-        handle.change(move |draft| transitions::reconfigure(draft, document.as_ref(), vms, credentials)).await
+        let shown = self.inner.shown(caller)?;
+        let reconfigure = move |draft: &mut Draft| {
+            transitions::reconfigure(draft, document.as_ref(), vms)?;
+            draft.keep(&shown);
+            Ok(())
+        };
+        handle.change(reconfigure).await
     }
 
-    /// Deletes everything. With `asynchronous` it returns once the work is durable. Idempotent while it runs.
+    /// Deletes everything. With `asynchronous` it returns once the work is durable. Idempotent while it runs. Returns what
+    /// the clouds refused to delete: `force` forgets it all the same.
     ///
     /// # Errors
-    /// [`OperationError::Conflict`] while machines are launched; clouds, unless `force`.
+    /// [`OperationError::Conflict`] while machines are launched; accounts that made something and are not among the
+    /// caller's; clouds, unless `force`, which the token that recipes hold may not ask for.
     pub async fn destroy(
         &self,
         caller: &Caller,
         id: &str,
         force: bool,
         asynchronous: bool,
-    ) -> Result<(), OperationError> {
+    ) -> Result<Vec<String>, OperationError> {
         self.inner.allow(Access::Destroy)?;
-        let (handle, _) = match self.hold(caller, id).await? {
+        let (handle, model) = match self.hold(caller, id).await? {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Destroy { force, asynchronous }).await,
         };
-        let credentials = caller.credentials.clone();
-        let destroy = move |draft: &mut Draft| transitions::destroy(draft, force, credentials);
-        if asynchronous {
-            return handle.change(destroy).await.map(|_| ());
+        if force && !caller.may_access(&model.owners) {
+            return Err(OperationError::NotOwner);
         }
-        handle.change_and_wait(destroy).await?.map(|_| ()).map_err(OperationError::Cloud)
+        let shown = self.inner.shown(caller)?;
+        self.claim(&handle, model, &shown.accounts).await;
+        let destroy = move |draft: &mut Draft| {
+            let work = transitions::destroy(draft, force, &shown.accounts)?;
+            draft.keep(&shown);
+            Ok(work)
+        };
+        if asynchronous {
+            return handle.change(destroy).await.map(|_| Vec::new());
+        }
+        match handle.change_and_wait(destroy).await?.map_err(OperationError::Cloud)? {
+            Done::Forgotten(left) => Ok(left),
+            Done::Machines(_) | Done::Image(_) => Ok(Vec::new()),
+        }
     }
 
     /// Starts, stops or reboots one machine, or all of them with `number` none.
@@ -196,18 +223,24 @@ impl Engine {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Power { number, operation }).await,
         };
+        let shown = self.inner.shown(caller)?;
+        let model = self.claim(&handle, model, &shown.accounts).await;
         let vms: Vec<Arc<Vm>> = match number {
             Some(number) => vec![present(&model, number)?.clone()],
             None => model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_))).cloned().collect(),
         };
         let numbers: Vec<u32> = vms.iter().map(|vm| vm.number).collect();
-        let errors: Vec<String> = stream::iter(vms)
-            .map(|vm| async move { self.power_vm(caller, &vm, operation).await.err().map(|error| error.to_string()) })
-            .buffered(self.inner.launch_slots())
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
-        refresh::observe(&self.inner, &handle, &model, numbers, Some(&caller.credentials)).await;
+        let accounts = &shown.accounts;
+        let errors: Vec<String> =
+            stream::iter(vms)
+                .map(|vm| async move {
+                    self.power_vm(accounts, id, &vm, operation).await.err().map(|error| error.to_string())
+                })
+                .buffered(self.inner.launch_slots())
+                .filter_map(std::future::ready)
+                .collect()
+                .await;
+        refresh::observe(&self.inner, &handle, &model, numbers, Some(accounts)).await;
         let gerund = match operation {
             PowerOperation::Start => "starting",
             PowerOperation::Stop => "stopping",
@@ -232,24 +265,27 @@ impl Engine {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Alter { number, document }).await,
         };
+        let shown = self.inner.shown(caller)?;
+        let model = self.claim(&handle, model, &shown.accounts).await;
         let vm = present(&model, number)?.clone();
         let Some(wanted) = document.system(&vm.system).cloned() else {
             let text = format!("Incorrect RADL no system with name {} provided.", vm.system);
             return Err(OperationError::Invalid(text));
         };
         // What cannot be done at all is no work.
-        self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
-        let credentials = caller.credentials.clone();
+        self.inner.connector(Some(&shown.accounts), &vm.cloud)?;
         let alter = move |draft: &mut Draft| {
             let resize = resize(&wanted, present(&draft.model, number)?);
+            let work = transitions::alter(draft, number, resize)?;
             draft.warn_of(&document);
-            transitions::alter(draft, number, resize, credentials)
+            draft.keep(&shown);
+            Ok(work)
         };
         handle.change_and_wait(alter).await?.map_err(|why| {
             OperationError::Cloud(format!("Error modifying the information about the VM {number}: {why}"))
         })?;
         let vm = handle.snapshot().vm(number).cloned().unwrap_or(vm);
-        let info = self.inner.shown(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
+        let info = self.inner.vm_info(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
         Ok(Radl { networks: info.networks, systems: info.systems, ..model.radl.without_internal() })
     }
 
@@ -273,29 +309,37 @@ impl Engine {
                 return peer.ask(caller, Request::Snapshot { number, disk, name: name.to_owned(), auto_delete }).await;
             }
         };
+        let shown = self.inner.shown(caller)?;
+        let model = self.claim(&handle, model, &shown.accounts).await;
         // What cannot be done at all is no work.
-        let connector = self.inner.connector(Some(&caller.credentials), &present(&model, number)?.cloud)?;
+        let connector = self.inner.connector(Some(&shown.accounts), &present(&model, number)?.cloud)?;
         if !connector.capabilities().snapshot {
             return Err(ConnectorError::unsupported().into());
         }
-        let credentials = caller.credentials.clone();
         let uid = ImageUid(uuid::Uuid::new_v4().to_string());
         let image = ImageIntent { infrastructure: id.to_owned(), uid, disk, name: name.to_owned() };
         let snapshot = move |draft: &mut Draft| {
             present(&draft.model, number)?;
-            Ok(transitions::snapshot(draft, number, image, auto_delete, credentials))
+            let work = transitions::snapshot(draft, number, image, auto_delete);
+            draft.keep(&shown);
+            Ok(work)
         };
         match handle.change_and_wait(snapshot).await?.map_err(OperationError::Cloud)? {
             Done::Image(url) => Ok(url),
-            Done::Machines(_) => Err(OperationError::UnknownVm),
+            Done::Machines(_) | Done::Forgotten(_) => Err(OperationError::UnknownVm),
         }
     }
 
-    async fn power_vm(&self, caller: &Caller, vm: &Vm, operation: PowerOperation) -> Result<(), OperationError> {
-        let id = vm.provider_id().ok_or(OperationError::UnknownVm)?;
-        let connector = self.inner.connector(Some(&caller.credentials), &vm.cloud)?;
+    async fn power_vm(
+        &self,
+        accounts: &Accounts,
+        infrastructure: &str,
+        vm: &Vm,
+        operation: PowerOperation,
+    ) -> Result<(), OperationError> {
+        let connector = self.inner.connector(Some(accounts), &vm.cloud)?;
         let _call = self.inner.cloud_call().await;
-        connector.power(id, operation).await.map_err(OperationError::from)
+        connector.power(&vm.mark(infrastructure), operation).await.map_err(OperationError::from)
     }
 }
 

@@ -138,13 +138,13 @@ fn machine_of(model: &Infrastructure, work: u64) -> BTreeSet<u32> {
     }
 }
 
-/// Machines by the cloud they are in.
+/// Machines by the cloud and account they are in.
 #[must_use]
 pub fn by_cloud(model: &Infrastructure, numbers: impl IntoIterator<Item = u32>) -> BTreeMap<String, Vec<u32>> {
     let mut clouds: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for number in numbers {
         if let Some(vm) = model.vm(number) {
-            clouds.entry(vm.cloud.id.clone()).or_default().push(number);
+            clouds.entry(vm.cloud.key()).or_default().push(number);
         }
     }
     clouds

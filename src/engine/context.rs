@@ -10,6 +10,7 @@ use super::{
 use async_trait::async_trait;
 use connectors::PowerState;
 use contextualization::{Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower, plan::decide::decide};
+use keypair::KeyType;
 use radl::Configure;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -112,13 +113,14 @@ async fn run(
         Ok(None) => return,
         Err(why) => return handle.report(ended(contextualization::Outcome::Failed(why))),
     };
+    let owner = handle.snapshot().owners.first().map(|owner| owner.key.clone()).unwrap_or_default();
     let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
     if nobody_can_log_in(&handle.snapshot()) {
         let skipped = journal.record(skip_simulated(&handle.snapshot())).await;
         let outcome = skipped.map_or(contextualization::Outcome::Cancelled, |()| contextualization::Outcome::Done);
         return handle.report(ended(outcome));
     }
-    let outcome = contextualization::run(job, journal, inner.ssh.clone(), cancel).await;
+    let outcome = contextualization::run(job, journal, inner.ssh.of(&owner), cancel).await;
     tracing::info!(?outcome, "contextualization ended");
     handle.report(ended(outcome));
 }
@@ -130,7 +132,7 @@ async fn job(
     number: u64,
     vms: watch::Receiver<Arc<Vec<VmFacts>>>,
 ) -> Result<Option<Job>, String> {
-    let ansible_key = ansible_key(handle).await?;
+    let ansible_key = ansible_key(handle, inner.settings.ssh_key_type).await?;
     let stored = inner.store.load(&handle.snapshot().id).await.map_err(|error| error.to_string())?;
     let progress = match stored {
         Some(stored) => super::rows::model(&stored).map_err(|error| error.to_string())?.1,
@@ -164,7 +166,7 @@ fn lost_user_data(inner: &Inner, model: &Infrastructure) -> Vec<String> {
     let mut configures: HashMap<&str, Option<&Configure>> = HashMap::new();
     for vm in model.vms.iter().filter(|vm| vm.is_live()) {
         let configure = *configures.entry(&vm.system).or_insert_with(|| model.radl.cloud_init(&vm.system));
-        let (Some(configure), Ok(connector)) = (configure, inner.connector(model.credentials.as_deref(), &vm.cloud))
+        let (Some(configure), Ok(connector)) = (configure, inner.connector(model.accounts.as_deref(), &vm.cloud))
         else {
             continue;
         };
@@ -195,11 +197,12 @@ fn skip_simulated(model: &Infrastructure) -> Entry {
 }
 
 /// The infrastructure's key pair, made and stored at the first need.
-async fn ansible_key(handle: &Handle) -> Result<KeyPair, String> {
+async fn ansible_key(handle: &Handle, kind: KeyType) -> Result<KeyPair, String> {
     if let Some(key) = &handle.snapshot().ansible_key {
         return Ok(key.clone());
     }
-    let made = contextualization::ssh::keys::generate().map_err(|error| error.to_string())?;
+    let making = tokio::task::spawn_blocking(move || contextualization::ssh::keys::generate(kind));
+    let made = making.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let keep =
         move |draft: &mut super::draft::Draft| Ok(draft.infrastructure().ansible_key.get_or_insert(made).clone());
     handle.change(keep).await.map_err(|error| error.to_string())
@@ -219,6 +222,7 @@ pub(super) fn facts(model: &Infrastructure) -> Vec<VmFacts> {
         proxy_host_key: vm.proxy_host_key.clone(),
         creation_id: vm.number,
         tunnel_key: vm.tunnel_key.clone(),
+        former_secrets: vm.former_secrets.clone(),
     })
     .collect()
 }

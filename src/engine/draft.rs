@@ -1,6 +1,9 @@
 //! The model while a transition changes it: the new state, and a record of what must be stored, told and started.
 
-use super::model::{Generation, Infrastructure, Vm, Work, WorkKind};
+use super::{
+    accounts::Shown,
+    model::{Generation, Infrastructure, Vm, Work, WorkKind},
+};
 use crate::{
     store::{EventKind, NewEvent},
     telemetry::plain::plain,
@@ -24,6 +27,8 @@ pub enum Done {
     Machines(Vec<u32>),
     /// An image, by its URL.
     Image(String),
+    /// An infrastructure that was forgotten, and what of it the clouds refused to delete.
+    Forgotten(Vec<String>),
 }
 
 impl Done {
@@ -32,7 +37,7 @@ impl Done {
     pub fn machines(self) -> Vec<u32> {
         match self {
             Self::Machines(numbers) => numbers,
-            Self::Image(_) => Vec::new(),
+            Self::Image(_) | Self::Forgotten(_) => Vec::new(),
         }
     }
 }
@@ -227,10 +232,23 @@ impl Draft {
         self.effects.push(Effect::Contextualize);
     }
 
-    /// Forgets the credentials of the clouds when nothing is left to do with them.
-    pub fn release_credentials(&mut self) {
-        if self.model.credentials.is_some() && !self.model.is_pending(self.terms.awaited_since()) {
-            self.infrastructure().credentials = None;
+    /// Keeps what the caller of a change showed, for as long as it is of use.
+    pub fn keep(&mut self, shown: &Shown) {
+        if !shown.accounts.is_empty() {
+            Arc::make_mut(self.infrastructure().accounts.get_or_insert_default()).keep(&shown.accounts);
+        }
+        if let Some(login) =
+            shown.login_for(&self.model.owners).filter(|login| self.model.login.as_ref() != Some(login))
+        {
+            self.infrastructure().login = Some(login.clone());
+        }
+        self.release_accounts();
+    }
+
+    /// Forgets the accounts of the clouds when nothing is left to do with them.
+    pub fn release_accounts(&mut self) {
+        if self.model.accounts.is_some() && !self.model.is_pending(self.terms.awaited_since()) {
+            self.infrastructure().accounts = None;
         }
     }
 }

@@ -14,7 +14,7 @@ impl Engine {
     /// As for a creation.
     pub async fn estimate(&self, caller: &Caller, document: Radl) -> Result<Value, OperationError> {
         let empty = Infrastructure::new(String::new(), self.inner.now() / 1_000_000, Vec::new());
-        let placement = placement::choose(&self.inner, &empty, &document, &caller.credentials).await?;
+        let placement = placement::choose(&self.inner, &empty, &document, &self.inner.shown(caller)?.accounts).await?;
         let public: HashSet<&str> =
             document.networks.iter().filter(|network| network.is_public()).map(|network| network.id.as_str()).collect();
         let mut clouds = Map::new();

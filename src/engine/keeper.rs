@@ -6,7 +6,7 @@
 use super::{
     Inner, commit_point,
     doubt::{self, Doubt, Outcome},
-    draft::{Draft, Effect, WorkResult},
+    draft::{Done, Draft, Effect, WorkResult},
     error::OperationError,
     model::{Infrastructure, State},
     rows, state,
@@ -424,6 +424,11 @@ impl Keeper {
             self.inner.forget(&self.model.id);
         }
         for (work, result) in finished {
+            if let Ok(Done::Forgotten(left)) = &result {
+                for what in left {
+                    tracing::warn!(inf = %self.model.id, "the infrastructure is forgotten, left in its cloud: {what}");
+                }
+            }
             for waiter in self.waiters.remove(&work).into_iter().flatten() {
                 let _ = waiter.send(result.clone());
             }

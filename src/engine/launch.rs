@@ -47,7 +47,7 @@ async fn launch_in_cloud(
     let fail = |vm: u32, why: &str, leftover: bool| {
         handle.report(Event::Launched { vm, result: Err(LaunchFailure { why: why.to_owned(), leftover }) });
     };
-    let connector = match inner.connector(model.credentials.as_deref(), &first.cloud) {
+    let connector = match inner.connector(model.accounts.as_deref(), &first.cloud) {
         Ok(connector) => connector,
         Err(error) => return vms.into_iter().for_each(|vm| fail(vm, &error.message, was_launching(vm))),
     };

@@ -5,6 +5,7 @@
 //! | [`model`] | the state of an infrastructure as plain data |
 //! | [`state`] | the states the outside sees, derived from it |
 //! | [`transitions`] | the rules that move it: pure |
+//! | `accounts` | which account of a cloud is asked about a machine |
 //! | [`draft`] | a model under change, and what follows from the change |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
@@ -13,6 +14,7 @@
 //! | [`cluster`] | several daemons over one store |
 //! | [`operations`], [`filter`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
 
+mod accounts;
 mod alter;
 pub mod apart;
 mod changes;
@@ -59,12 +61,13 @@ pub use operations::{Engine, Snapshot};
 pub use settings::EngineSettings;
 
 use crate::{
-    auth::{self, Credentials, KeyedHash},
+    auth::{self, Caller, KeyedHash},
     pages::Activity,
     store::{Store, StoreError},
 };
+use accounts::{Accounts, Shown};
 use cluster::{Cluster, ClusterSettings};
-use connectors::{CloudAccount, Connector, ConnectorError, ErrorClass, registry::Registry};
+use connectors::{Connector, ConnectorError, registry::Registry};
 use directory::Directory;
 use listings::Listings;
 use model::{CloudRef, Infrastructure, State, Vm};
@@ -221,19 +224,15 @@ impl Inner {
         self.settings.max_simultaneous_launches.max(1)
     }
 
-    /// The connector for a cloud, with the account of these credentials that fits it: by id and type, else by place.
-    fn connector(
-        &self,
-        credentials: Option<&Credentials>,
-        cloud: &CloudRef,
-    ) -> Result<Arc<dyn Connector>, ConnectorError> {
-        let refused = |text: String| ConnectorError::new(ErrorClass::Auth, text);
-        let missing = || refused(format!("No auth data has been specified to {}.", cloud.kind));
-        let accounts = credentials.ok_or_else(missing)?.clouds().map_err(|error| refused(error.to_string()))?;
-        let of_kind: Vec<CloudAccount> = accounts.into_iter().filter(|account| account.kind == cloud.kind).collect();
-        let by_id = of_kind.iter().find(|a| a.id == cloud.id && a.endpoint == cloud.endpoint);
-        let account = by_id.or_else(|| of_kind.iter().find(|account| account.endpoint == cloud.endpoint));
-        self.registry.connector(account.ok_or_else(missing)?)
+    /// The connector for a cloud, with the one of these accounts that is its own.
+    fn connector(&self, accounts: Option<&Accounts>, cloud: &CloudRef) -> Result<Arc<dyn Connector>, ConnectorError> {
+        self.registry.connector(accounts.unwrap_or(&Accounts::default()).of(cloud)?)
+    }
+
+    /// What a caller shows with a request.
+    fn shown(&self, caller: &Caller) -> Result<Shown, OperationError> {
+        let exposed = self.settings.exposed_auth == ExposedAuth::Full;
+        Shown::of(caller, exposed).map_err(|error| OperationError::Invalid(error.to_string()))
     }
 
     /// The name requested for a machine, with its domain.
@@ -249,7 +248,7 @@ impl Inner {
     }
 
     /// A machine's document as it is shown: the names do not wait for the cloud to tell of the machine.
-    fn shown(&self, vm: &Vm, state: State) -> radl::Radl {
+    fn vm_info(&self, vm: &Vm, state: State) -> radl::Radl {
         let mut info = render::vm_info(vm, state);
         if let Some(system) = info.systems.first_mut() {
             self.name(system, vm);
@@ -271,17 +270,19 @@ impl Inner {
             .collect()
     }
 
-    /// What recipes see as IM_INFRASTRUCTURE_AUTH.
+    /// What recipes see as IM_INFRASTRUCTURE_AUTH. Where the owner's credentials are not known, or several people own the
+    /// infrastructure, so that recipes of one would see those of another, it is a token all the same.
     fn exposed_auth(&self, model: &Infrastructure) -> Option<String> {
+        let full = || {
+            let item = model.login.as_ref()?;
+            let pair = || Some(format!("{}:{}", item.get("username")?, item.get("password").unwrap_or_default()));
+            item.get("token").map(str::to_owned).or_else(pair)
+        };
+        let scoped = || auth::scoped::token(&self.identity_key, &model.id);
         match self.settings.exposed_auth {
             ExposedAuth::None => None,
-            ExposedAuth::Scoped => Some(auth::scoped::token(&self.identity_key, &model.id)),
-            ExposedAuth::Full => {
-                let items = &model.credentials.as_ref()?.items;
-                let item = items.iter().find(|item| item.kind() == "InfrastructureManager")?;
-                let pair = || Some(format!("{}:{}", item.get("username")?, item.get("password").unwrap_or_default()));
-                item.get("token").map(str::to_owned).or_else(pair)
-            }
+            ExposedAuth::Scoped => Some(scoped()),
+            ExposedAuth::Full => Some(full().unwrap_or_else(scoped)),
         }
     }
 

@@ -1,8 +1,11 @@
 //! The state of an infrastructure as plain data. Only its keeper changes it; everybody else reads snapshots.
 
-use super::memo::Memo;
-use crate::auth::{Credentials, Identity};
-use connectors::{CloudAccount, Endpoint, ImageIntent, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid};
+use super::{accounts::Accounts, memo::Memo};
+use crate::auth::{Identity, Item};
+use connectors::{
+    AccountName, CloudAccount, Endpoint, ImageIntent, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid,
+    account_name,
+};
 use contextualization::{Cause, KeyPair, VmError};
 use radl::Radl;
 use serde::{Deserialize, Serialize};
@@ -60,11 +63,32 @@ pub struct CloudRef {
     pub kind: String,
     /// Where it answers.
     pub endpoint: Endpoint,
+    /// The account that makes its machines, whatever it is called; none while nobody who may have made an imported one was
+    /// seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
 }
 
 impl From<&CloudAccount> for CloudRef {
     fn from(account: &CloudAccount) -> Self {
-        Self { id: account.id.clone(), kind: account.kind.clone(), endpoint: account.endpoint.clone() }
+        let name = account_name(account);
+        Self { id: account.id.clone(), kind: account.kind.clone(), endpoint: account.endpoint.clone(), account: name }
+    }
+}
+
+impl CloudRef {
+    /// What tells it from every other cloud and account of the infrastructure: labels are the caller's, and may be the
+    /// same for different accounts.
+    #[must_use]
+    pub fn key(&self) -> String {
+        // No label holds a blank.
+        self.account.as_ref().map_or_else(|| self.id.clone(), |account| format!("{} {account}", self.kind))
+    }
+
+    /// Whether something was noted under this key of it. Where the account was not known yet the label stood for it.
+    #[must_use]
+    pub fn is_keyed(&self, key: &str) -> bool {
+        key == self.id || key == self.key()
     }
 }
 
@@ -134,6 +158,9 @@ pub struct Vm {
     /// Public key of its reverse tunnel, the first one that was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel_key: Option<String>,
+    /// Passwords and private keys that others took the place of: no log shows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_secrets: Vec<String>,
     /// Creation, seconds since the epoch.
     pub created: i64,
     /// What a connector of the reference kept of an imported machine (volumes, addresses, keys), as it came.
@@ -181,6 +208,9 @@ pub enum WorkKind {
         document: Arc<Radl>,
         /// Whether the contextualization follows.
         context: bool,
+        /// The clouds to choose from, in the order of preference.
+        #[serde(default)]
+        accounts: Arc<Accounts>,
     },
     /// Machines are being launched.
     Adding {
@@ -244,7 +274,7 @@ pub struct Infrastructure {
     pub radl: Arc<Radl>,
     /// Cloud that each private network is bound to.
     pub private_networks: BTreeMap<String, String>,
-    /// Shared resources by cloud id; none while nobody knows whether they were made.
+    /// Shared resources by the key of their cloud; none while nobody knows whether they were made.
     #[serde(default)]
     pub shared: BTreeMap<String, Option<SharedResources>>,
     /// Machines by number, deleted ones too. Stored in rows of their own.
@@ -262,17 +292,21 @@ pub struct Infrastructure {
     pub last_work: u64,
     /// Whether it was deleted.
     pub deleted: bool,
-    /// Credentials of the clouds, kept while work is pending.
-    pub credentials: Option<Arc<Credentials>>,
+    /// Accounts of its clouds, kept while work is pending.
+    #[serde(default, alias = "credentials")]
+    pub accounts: Option<Arc<Accounts>>,
+    /// The only owner's credentials for this daemon, kept where recipes see them (CTXT_EXPOSE_AUTH = full).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Item>,
     /// The infrastructure's own key pair, made with the first contextualization.
     pub ansible_key: Option<KeyPair>,
     /// Host keys of external Ansible hosts, by id of their sections.
     #[serde(default)]
     pub ansible_host_keys: BTreeMap<String, String>,
-    /// Images to delete with the infrastructure, with the cloud id.
+    /// Images to delete with the infrastructure, with the key of their cloud.
     #[serde(default)]
     pub snapshots: Vec<(String, String)>,
-    /// Images that could not be made, and of which something may be left, with the cloud id: they are looked for and
+    /// Images that could not be made, and of which something may be left, with the key of their cloud: they are looked for and
     /// deleted with the infrastructure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmade_images: Vec<(String, ImageIntent)>,
@@ -347,7 +381,8 @@ impl Infrastructure {
             work: Vec::new(),
             last_work: 0,
             deleted: false,
-            credentials: None,
+            accounts: None,
+            login: None,
             ansible_key: None,
             ansible_host_keys: BTreeMap::new(),
             snapshots: Vec::new(),
@@ -386,7 +421,7 @@ impl Infrastructure {
             && (!self.work.is_empty()
                 || self.generation.as_ref().is_some_and(|generation| generation.open)
                 || self.vms.iter().any(deleting)
-                || self.credentials.is_some() && self.vms.iter().any(awaited))
+                || self.accounts.is_some() && self.vms.iter().any(awaited))
     }
 
     /// Whether machines are being launched.

@@ -2,6 +2,7 @@
 //! `changes`.
 
 use super::{
+    accounts::Accounts,
     error::OperationError,
     filter::{self, Filter},
     memo::{self, Rendering},
@@ -117,7 +118,9 @@ impl Engine {
             let (inner, credentials, model) = (self.inner.clone(), caller.credentials.clone(), model.clone());
             tokio::spawn(async move {
                 let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
-                refresh::observe(&inner, &handle, &model, numbers, Some(&credentials)).await;
+                // Lines that cannot be read are no account.
+                let Ok(accounts) = Accounts::try_from(&*credentials) else { return };
+                refresh::observe(&inner, &handle, &model, numbers, Some(&accounts)).await;
             });
         }
         Ok(model)
@@ -148,14 +151,14 @@ impl Engine {
     /// The machine's document as `GetVMInfo` shows it: its networks and its one system, with `state`.
     #[must_use]
     pub fn vm_info(&self, infrastructure: &Infrastructure, vm: &Vm) -> Radl {
-        self.inner.shown(vm, self.vm_state(infrastructure, vm))
+        self.inner.vm_info(vm, self.vm_state(infrastructure, vm))
     }
 
     /// The same as text.
     #[must_use]
     pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Rendering {
         let state = self.vm_state(infrastructure, vm);
-        let render = || Ok::<_, Infallible>(self.inner.shown(vm, state).to_text().into());
+        let render = || Ok::<_, Infallible>(self.inner.vm_info(vm, state).to_text().into());
         vm.text.get_or_try(state, memo::OF_MACHINE, render).unwrap_or_else(|never| match never {})
     }
 

@@ -3,14 +3,14 @@
 
 use super::{
     Inner,
+    accounts::{Accounts, is_in_cloud},
     error::OperationError,
     keeper::Handle,
-    model::{CloudRef, Infrastructure, WorkKind},
+    model::{CloudRef, Infrastructure, Vm, WorkKind},
     settings::EngineSettings,
     transitions::{Event, Placement, PlannedVm},
 };
-use crate::auth::Credentials;
-use connectors::{CloudAccount, Connector, VmUid};
+use connectors::{CloudAccount, Connector, VmUid, account_name};
 use radl::{
     Amount, Conflict, Constraint, Deploy, Features, Operator, Radl, RadlError, System, Value,
     placement::{self, Scores},
@@ -65,9 +65,10 @@ impl Candidates {
 /// Chooses the clouds of a work that was accepted before, and reports.
 pub async fn place_work(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, work: u64) {
     let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
-    let Some(WorkKind::Placing { document, .. }) = kind else { return };
-    let credentials = model.credentials.clone().unwrap_or_default();
-    let result = choose(&inner, &model, document, &credentials).await.map_err(|error| error.to_string());
+    let Some(WorkKind::Placing { document, accounts, .. }) = kind else { return };
+    // Work that an earlier version accepted has none of its own.
+    let kept = model.accounts.as_ref().filter(|_| accounts.is_empty());
+    let result = choose(&inner, &model, document, kept.unwrap_or(accounts)).await.map_err(|error| error.to_string());
     handle.report(Event::Placed { work, result });
 }
 
@@ -79,7 +80,7 @@ pub async fn choose(
     inner: &Inner,
     model: &Infrastructure,
     document: &Radl,
-    credentials: &Credentials,
+    accounts: &Accounts,
 ) -> Result<Placement, OperationError> {
     let invalid = |text: String| OperationError::Invalid(text);
     let completed = radl::merge::add_resource(&model.radl, document, &model.private_networks)?.completed;
@@ -90,7 +91,7 @@ pub async fn choose(
     if machines > MAX_MACHINES {
         return Err(invalid(format!("{machines} machines are asked for; one request may ask for {MAX_MACHINES}.")));
     }
-    let Clouds { usable: clouds, unusable } = clouds(inner, credentials)?;
+    let Clouds { usable: clouds, unusable } = clouds(inner, accounts);
     let wanted: BTreeSet<&str> =
         completed.deploys.iter().filter(|d| d.number > 0).map(|deploy| deploy.system.as_str()).collect();
     let mut candidates: BTreeMap<&str, Candidates> = BTreeMap::new();
@@ -113,21 +114,48 @@ pub async fn choose(
             let separator = if details.is_empty() { "" } else { ": " };
             invalid(format!("{}{separator}{}", error.explained(), details.join("; ")))
         })?;
+        if let Some(cloud) = clouds.iter().find(|candidate| candidate.account.id == *cloud) {
+            check_networks(model, &completed, &group, &cloud.account)?;
+        }
         chosen.push((group, cloud.to_owned()));
     }
     Ok(plan(&completed, &clouds, &candidates, &chosen))
 }
 
-fn clouds(inner: &Inner, credentials: &Credentials) -> Result<Clouds, OperationError> {
-    let accounts = credentials.clouds().map_err(|error| OperationError::Invalid(error.to_string()))?;
+fn clouds(inner: &Inner, accounts: &Accounts) -> Clouds {
     let mut clouds = Clouds::default();
-    for account in accounts {
+    for account in accounts.iter().cloned() {
         match inner.registry.connector(&account) {
             Ok(connector) => clouds.usable.push(Cloud { account, connector }),
             Err(error) => clouds.unusable.push((account.id, error.message)),
         }
     }
-    Ok(clouds)
+    clouds
+}
+
+/// Refuses to make machines on a private network that lies in another account of the cloud: they would not see the others.
+fn check_networks(
+    model: &Infrastructure,
+    completed: &Radl,
+    group: &[Deploy],
+    account: &CloudAccount,
+) -> Result<(), OperationError> {
+    let connected = group.iter().filter_map(|deploy| completed.system(&deploy.system)).flat_map(System::interfaces);
+    let bound = |network: &str| model.private_networks.get(network).is_some_and(|cloud| *cloud == account.id);
+    let Some(network) = connected.map(|interface| interface.connection).find(|network| bound(network)) else {
+        return Ok(());
+    };
+    let name = account_name(account);
+    let made_by = |vm: &Arc<Vm>| {
+        vm.cloud.account.clone().filter(|made_by| vm.cloud.id == account.id && Some(made_by) != name.as_ref())
+    };
+    match model.vms.iter().filter(|vm| is_in_cloud(vm)).find_map(made_by) {
+        None => Ok(()),
+        Some(other) => Err(OperationError::Invalid(format!(
+            "The network {network} is in the account '{other}' of the cloud {}: give the credentials of that one.",
+            account.id
+        ))),
+    }
 }
 
 async fn of_system(inner: &Inner, clouds: &[Cloud], system: &System) -> Result<Candidates, OperationError> {

@@ -3,40 +3,41 @@
 
 use super::{
     Inner,
+    accounts::Accounts,
     children::by_cloud,
     keeper::Handle,
     model::{Infrastructure, Lifecycle, Vm},
     transitions::Event,
 };
-use crate::auth::Credentials;
-use connectors::{PowerState, ProviderId};
+use connectors::{PowerState, ProviderId, account_name};
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// First wait between two looks at machines that are coming up; it doubles up to VM_INFO_UPDATE_FREQUENCY.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 
-/// Asks the clouds about these machines, one call per cloud, and reports the answers. Without credentials the kept ones
-/// are used. Returns when the reports are durable.
+/// Asks the clouds about these machines, one call per cloud and account, and reports the answers. Without accounts the kept
+/// ones are used. Returns when the reports are durable.
 pub async fn observe(
     inner: &Arc<Inner>,
     handle: &Handle,
     model: &Infrastructure,
     numbers: impl IntoIterator<Item = u32>,
-    credentials: Option<&Credentials>,
+    accounts: Option<&Accounts>,
 ) {
     let asked = numbers
         .into_iter()
         .filter(|number| model.vm(*number).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Present(_))));
     let calls = by_cloud(model, asked).into_values().map(|vms| async move {
         let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
-        let credentials = credentials.or(model.credentials.as_deref());
-        // A caller without an account there may read what is known; that says nothing about the cloud.
-        let Ok(connector) = inner.connector(credentials, &first.cloud) else { return };
+        // A caller without the account that made them may read what is known; that says nothing about the cloud.
+        let Some(accounts) = accounts.or(model.accounts.as_deref()) else { return };
+        let Ok(account) = accounts.of(&first.cloud) else { return };
+        let Ok(connector) = inner.registry.connector(account) else { return };
         let ids: Vec<ProviderId> = vms.iter().filter_map(|number| model.vm(*number)?.provider_id().cloned()).collect();
         let answer = connector.observe(&ids).await;
         let answer = answer.map_err(|error| tracing::warn!(%error, "the cloud did not answer"));
-        handle.report_and_wait(Event::Observed { asked: vms, answer }).await;
+        handle.report_and_wait(Event::Observed { asked: vms, answer, account: account_name(account) }).await;
     });
     futures::future::join_all(calls).await;
 }
@@ -59,7 +60,7 @@ impl Observer {
     pub fn follow(&mut self, model: &Infrastructure) {
         let looking = self.task.as_ref().is_some_and(|task| !task.is_finished());
         let since = self.inner.terms().awaited_since();
-        if !looking && model.credentials.is_some() && coming_up(model, since).next().is_some() {
+        if !looking && model.accounts.is_some() && coming_up(model, since).next().is_some() {
             let (inner, handle) = (self.inner.clone(), self.handle.clone());
             self.task = Some(tokio::spawn(tracing::Instrument::in_current_span(look(inner, handle))));
         }
@@ -80,7 +81,7 @@ async fn look(inner: Arc<Inner>, handle: Handle) {
         wait = (wait * 2).min(inner.settings.vm_info_update_frequency.max(FIRST_LOOK));
         let model = handle.snapshot();
         let numbers: Vec<u32> = coming_up(&model, inner.terms().awaited_since()).collect();
-        if numbers.is_empty() || model.credentials.is_none() {
+        if numbers.is_empty() || model.accounts.is_none() {
             // With the last one that came up, or was given up, the credentials may go.
             return handle.report(Event::NothingAwaited);
         }

@@ -14,7 +14,7 @@ pub async fn delete(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure
 
 async fn delete_in_cloud(inner: &Arc<Inner>, handle: &Handle, model: &Arc<Infrastructure>, vms: Vec<u32>) {
     let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
-    let connector = match inner.connector(model.credentials.as_deref(), &first.cloud) {
+    let connector = match inner.connector(model.accounts.as_deref(), &first.cloud) {
         Ok(connector) => connector,
         Err(error) => {
             for vm in vms {
@@ -40,18 +40,18 @@ async fn delete_in_cloud(inner: &Arc<Inner>, handle: &Handle, model: &Arc<Infras
 /// Deletes the shared resources of every cloud the infrastructure used, the images it was to take with it, and reports.
 pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>) {
     let mut clouds: Vec<_> = model.vms.iter().map(|vm| &vm.cloud).collect();
-    clouds.sort_by(|a, b| a.id.cmp(&b.id));
-    clouds.dedup_by(|a, b| a.id == b.id);
+    clouds.sort_by_key(|cloud| cloud.key());
+    clouds.dedup_by_key(|cloud| cloud.key());
     let mut errors = Vec::new();
     for cloud in clouds {
-        let images: Vec<_> = model.snapshots.iter().filter(|(id, _)| *id == cloud.id).collect();
-        let unmade: Vec<_> = model.unmade_images.iter().filter(|(id, _)| *id == cloud.id).collect();
-        let shared = model.shared.get(&cloud.id);
-        if shared.is_none() && images.is_empty() && unmade.is_empty() {
+        let images: Vec<_> = model.snapshots.iter().filter(|(key, _)| cloud.is_keyed(key)).collect();
+        let unmade: Vec<_> = model.unmade_images.iter().filter(|(key, _)| cloud.is_keyed(key)).collect();
+        let shared: Vec<_> = model.shared.iter().filter(|(key, _)| cloud.is_keyed(key)).map(|(_, made)| made).collect();
+        if shared.is_empty() && images.is_empty() && unmade.is_empty() {
             continue;
         }
-        let is_certain = shared.is_some_and(Option::is_some);
-        let result = match inner.connector(model.credentials.as_deref(), cloud) {
+        let is_certain = shared.into_iter().any(Option::is_some);
+        let result = match inner.connector(model.accounts.as_deref(), cloud) {
             Ok(connector) => {
                 for (_, url) in images {
                     if let Err(error) = persist(&inner, || connector.delete_image(url)).await {

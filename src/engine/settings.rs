@@ -1,5 +1,6 @@
 //! Options of `im.cfg` that the engine obeys.
 
+use keypair::KeyType;
 use std::{sync::Arc, time::Duration};
 
 /// Options of the engine.
@@ -37,6 +38,8 @@ pub struct EngineSettings {
     pub body_memory: usize,
     /// CTXT_EXPOSE_AUTH
     pub exposed_auth: ExposedAuth,
+    /// SSH_KEY_TYPE: of the keys of infrastructures.
+    pub ssh_key_type: KeyType,
     /// Options of the contextualization.
     pub contextualization: Arc<contextualization::Settings>,
 }

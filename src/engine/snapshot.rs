@@ -7,7 +7,7 @@ use super::{
     rounds::{persist, repeat},
     transitions::{Event, SnapshotFailure},
 };
-use connectors::{Connector, ErrorClass, ImageIntent, ProviderId};
+use connectors::{Connector, ErrorClass, ImageIntent, VmMark};
 use std::sync::Arc;
 
 /// Makes the image of a work, or finds the one that an earlier attempt made, and reports.
@@ -15,8 +15,9 @@ pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, 
     let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
     let Some(WorkKind::Snapshotting { vm: number, image, .. }) = kind else { return };
     let Some(vm) = model.vm(*number) else { return };
-    let result = match (inner.connector(model.credentials.as_deref(), &vm.cloud), vm.provider_id()) {
-        (Ok(connector), Some(id)) => make(&inner, &*connector, id, image).await,
+    let mark = vm.mark(&model.id);
+    let result = match (inner.connector(model.accounts.as_deref(), &vm.cloud), vm.provider_id()) {
+        (Ok(connector), Some(_)) => make(&inner, &*connector, &mark, image).await,
         // An earlier attempt may have come further.
         (Err(error), _) => Err(SnapshotFailure { why: error.message, leftover: true }),
         (Ok(_), None) => Err(SnapshotFailure { why: "The VM is gone.".to_owned(), leftover: true }),
@@ -27,11 +28,11 @@ pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, 
 async fn make(
     inner: &Inner,
     connector: &dyn Connector,
-    id: &ProviderId,
+    vm: &VmMark,
     image: &ImageIntent,
 ) -> Result<String, SnapshotFailure> {
     let gives_up = |class: ErrorClass| class.is_final() || class == ErrorClass::Conflict;
-    match repeat(inner, gives_up, || connector.snapshot(id, image)).await {
+    match repeat(inner, gives_up, || connector.snapshot(vm, image)).await {
         Ok(url) => Ok(url),
         Err(error) => {
             // The cloud may have made it all the same, and nobody is told of it.

@@ -163,7 +163,8 @@ mod tests {
             .collect();
         text += &format!("system s ( {} )", interfaces.join(" and "));
         let info = Arc::new(Radl::parse(&text).unwrap());
-        let cloud = CloudRef { id: "c".into(), kind: "Dummy".into(), endpoint: connectors::Endpoint::default() };
+        let endpoint = connectors::Endpoint::default();
+        let cloud = CloudRef { id: "c".into(), kind: "Dummy".into(), endpoint, account: None };
         Arc::new(Vm {
             number,
             uid: connectors::VmUid(format!("u{number}")),
@@ -178,6 +179,7 @@ mod tests {
             host_key: None,
             proxy_host_key: None,
             tunnel_key: None,
+            former_secrets: Vec::new(),
             created: 0,
             foreign: None,
             text: Default::default(),

@@ -182,7 +182,7 @@ async fn a_machine_brings_its_door_to_the_master() {
     assert_eq!(ask(Method::DELETE, &path).await.0, StatusCode::FORBIDDEN);
     assert_eq!(ask(Method::GET, "/infrastructures").await, (StatusCode::OK, String::new()));
     let own = fs::read_to_string(lab.root(1).unwrap().join("var/lib/imd-tunnel/key.pub")).unwrap();
-    let other = contextualization::ssh::keys::generate().unwrap().public;
+    let other = contextualization::ssh::keys::generate(Default::default()).unwrap().public;
     let form = |key: &str| {
         let query: String = form_urlencoded::byte_serialize(key.as_bytes()).collect();
         format!("{command}?step=2&key={query}")

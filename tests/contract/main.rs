@@ -1,6 +1,7 @@
 //! The contract of both APIs, walked over real sockets: one module per resource of REST, and those of XML-RPC.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod accounts;
 mod authorization;
 mod clouds;
 mod command;

@@ -271,7 +271,7 @@ async fn compare(seed: u64, daemon: &Daemon, records: &Records) {
     let mut uids = BTreeSet::new();
     for model in &models {
         let id = &model.id;
-        assert!(model.work.is_empty() && model.credentials.is_none(), "seed {seed}: {id} has work: {:?}", model.work);
+        assert!(model.work.is_empty() && model.accounts.is_none(), "seed {seed}: {id} has work: {:?}", model.work);
         for vm in &model.vms {
             assert!(uids.insert(vm.uid.to_string()), "seed {seed}: {} is there twice", vm.uid);
             match &vm.lifecycle {

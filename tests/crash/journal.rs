@@ -373,7 +373,7 @@ impl Scenario {
 
 /// Everything that a daemon believes to be in the cloud for an infrastructure at rest.
 fn things(model: &Infrastructure, what: &str) -> Vec<String> {
-    assert!(model.work.is_empty() && model.credentials.is_none(), "{what}: there is work: {:?}", model.work);
+    assert!(model.work.is_empty() && model.accounts.is_none(), "{what}: there is work: {:?}", model.work);
     assert!(model.unmade_images.is_empty(), "{what}: nobody knows of {:?}", model.unmade_images);
     let mut things = Vec::new();
     for (kind, name) in [(Kind::Network, "inner"), (Kind::Network, "pub"), (Kind::SecurityGroup, "pub")] {

@@ -8,11 +8,16 @@ use imd::{
         rest::{self, RestSettings, RestState},
         xmlrpc::{self, XmlRpcSettings, XmlRpcState},
     },
+    auth::{KeyedHash, scoped},
     config, daemon,
+    store::Keyring,
 };
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -223,6 +228,13 @@ impl Server {
     /// Sends bytes to REST as they are and reads until the server closes.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         exchange(&self.address, bytes).await
+    }
+
+    /// The token of an infrastructure, as its recipes hold it.
+    pub fn token(&self, infrastructure: &str) -> String {
+        let keyring = Keyring::load(&self.files.as_ref().unwrap().path().join("key"), None).unwrap();
+        let key: KeyedHash = Arc::new(move |user, password| keyring.owner_key(user, password));
+        scoped::token(&key, infrastructure)
     }
 
     /// Stops the server; returns how long that took.

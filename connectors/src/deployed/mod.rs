@@ -4,14 +4,19 @@
 mod tests;
 
 use crate::{
-    Capabilities, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent, Observation, PowerState,
-    ProviderId, SharedResources, VmIntent, VmMark,
+    Capabilities, CloudAccount, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent, Observation,
+    PowerState, ProviderId, SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
 use radl::{Features, System};
 
 /// The connector type.
 pub const KIND: &str = "DeployedNode";
+
+/// There is no account: a record is as good under any credential line.
+pub(crate) fn account_name(_account: &CloudAccount) -> String {
+    String::new()
+}
 
 /// Machines that exist already. It keeps nothing: the id of a machine says all there is to say.
 pub struct DeployedNode;
@@ -69,6 +74,7 @@ impl Connector for DeployedNode {
             addresses: Vec::new(),
             features: Features::new(),
             fault: None,
+            infrastructure: None,
         };
         Ok(ids.iter().map(running).collect())
     }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::DeployedNode;
-use crate::{Connector, ErrorClass, PowerOperation, PowerState, ProviderId, VmIntent, VmUid};
+use crate::{Connector, ErrorClass, PowerOperation, PowerState, ProviderId, VmIntent, VmMark, VmUid};
 use radl::Radl;
 
 fn system(features: &str) -> radl::System {
@@ -52,6 +52,7 @@ async fn a_record_is_the_same_however_often_it_is_made() {
     assert!(seen.len() == 2 && seen.iter().all(|machine| machine.state == PowerState::Running));
     DeployedNode.delete_vm(&intent.mark()).await.unwrap();
     DeployedNode.delete_vm(&intent.mark()).await.unwrap();
-    let refused = DeployedNode.power(&id, PowerOperation::Stop).await.unwrap_err();
+    let refused =
+        DeployedNode.power(&VmMark { id: Some(id), ..intent.mark() }, PowerOperation::Stop).await.unwrap_err();
     assert_eq!((refused.class, refused.message.as_str()), (ErrorClass::Unsupported, "Operation not supported"));
 }

@@ -39,9 +39,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Whether it was made elsewhere and taken over: it carries no mark.
-    fn is_adopted(&self) -> bool {
-        self.infrastructure.is_empty()
+    /// The infrastructure of its mark; none when it was made elsewhere and taken over.
+    pub(super) fn owner(&self) -> Option<&str> {
+        Some(self.infrastructure.as_str()).filter(|infrastructure| !infrastructure.is_empty())
     }
 }
 
@@ -293,7 +293,7 @@ impl Inventory {
 
     pub(super) fn apply(&mut self, entry: Entry) {
         let made = match &entry.event {
-            Event::Machine(machine) if !machine.is_adopted() => Some(&machine.id),
+            Event::Machine(machine) if machine.owner().is_some() => Some(&machine.id),
             Event::Resource(resource) => Some(&resource.id),
             _ => None,
         };

@@ -3,8 +3,9 @@
 use super::inventory::Entry;
 use crate::{ConnectorError, ErrorClass};
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, Permissions},
     io::{Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -30,10 +31,15 @@ impl Journal {
     pub(super) fn open(directory: &Path) -> Result<Self, ConnectorError> {
         let path = directory.join("inventory.journal");
         let open = || {
-            std::fs::create_dir_all(directory)?;
-            OpenOptions::new().read(true).append(true).create(true).open(&path)
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
+            // One that an earlier version made, too: documents, with what is secret in them, are nobody else's business.
+            if file.metadata()?.mode() & 0o077 != 0 {
+                file.set_permissions(Permissions::from_mode(0o600))?;
+            }
+            Ok(file)
         };
-        let unusable = |error| {
+        let unusable = |error: std::io::Error| {
             let message =
                 format!("The simulated cloud cannot use {}: {error}; check [Dummy] STATE_DIR", path.display());
             ConnectorError::new(ErrorClass::Invalid, message)

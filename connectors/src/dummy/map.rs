@@ -161,6 +161,7 @@ pub(super) fn observation(machine: &Machine, states: &Schedule, now: u64) -> Obs
         addresses: vec![Address { ip: ADDRESS, public: machine.public, network: machine.network.clone() }],
         features,
         fault: (state == PowerState::Failed).then(|| "Simulated failure of the machine".to_owned()),
+        infrastructure: machine.owner().map(str::to_owned),
     }
 }
 

@@ -51,6 +51,11 @@ impl From<Arc<Cloud>> for Place {
     }
 }
 
+/// The account that a credential line names.
+pub(crate) fn account_name(account: &CloudAccount) -> String {
+    format!("{}@{}", account.field("username").unwrap_or(""), account.endpoint.server)
+}
+
 /// An account of the simulated cloud.
 pub struct Dummy {
     place: Place,
@@ -67,7 +72,7 @@ impl Dummy {
     pub fn new(place: impl Into<Place>, account: &CloudAccount) -> Result<Self, ConnectorError> {
         Ok(Self {
             place: place.into(),
-            tenant: format!("{}@{}", account.field("username").unwrap_or(""), account.endpoint.server),
+            tenant: account_name(account),
             account: account.clone(),
             simulation: Arc::new(Simulation::new(Faults::from_account(account)?)),
         })
@@ -121,6 +126,15 @@ impl Dummy {
         match self.make(Request::Create(Box::new(wanted.clone()))).await {
             Err(error) if error.class == ErrorClass::Conflict => found(&self.list(scope.clone()).await?).ok_or(error),
             result => result,
+        }
+    }
+
+    /// Refuses a machine of another infrastructure.
+    async fn admit(&self, vm: &VmMark) -> Result<(), ConnectorError> {
+        let id = vm.existing()?;
+        match self.ask(Request::Observe(vec![id.clone()])).await? {
+            Reply::Machines { machines, .. } => machines.iter().try_for_each(|machine| vm.admit(machine.owner())),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -223,7 +237,10 @@ impl Connector for Dummy {
         let held = self.list(scope(vm)).await?;
         let marked = held.machines.iter().map(|machine| &machine.id);
         // One that was made elsewhere carries no mark.
-        let unmarked = vm.id.iter().filter(|id| held.machines.iter().all(|machine| machine.id != **id));
+        let unmarked = vm.id.iter().filter(|id| !held.has(id));
+        if unmarked.clone().next().is_some() {
+            self.admit(vm).await?;
+        }
         for id in marked.chain(unmarked) {
             self.ask(Request::DeleteMachine(id.clone())).await?;
         }
@@ -240,12 +257,13 @@ impl Connector for Dummy {
         Ok(())
     }
 
-    async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<(), ConnectorError> {
+    async fn power(&self, vm: &VmMark, operation: PowerOperation) -> Result<(), ConnectorError> {
+        self.admit(vm).await?;
         let state = match operation {
             PowerOperation::Stop => PowerState::Stopped,
             PowerOperation::Start | PowerOperation::Reboot => PowerState::Running,
         };
-        self.ask(Request::SetPower { machine: id.clone(), state }).await.map(drop)
+        self.ask(Request::SetPower { machine: vm.existing()?.clone(), state }).await.map(drop)
     }
 
     async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<(), ConnectorError> {
@@ -253,6 +271,9 @@ impl Connector for Dummy {
         let (scope, held) = (scope(vm), self.list(scope(vm)).await?);
         let found = held.machines.first().map(|machine| &machine.id);
         let id = vm.id.as_ref().or(found).ok_or_else(missing)?;
+        if !held.has(id) {
+            self.admit(vm).await?;
+        }
         for (disk, size) in &resize.disks {
             let volume = self.obtain(&held, &scope, map::volume(vm, *disk, *size)).await?;
             self.attach(&held, id, &volume).await?;
@@ -260,9 +281,10 @@ impl Connector for Dummy {
         self.ask(Request::Resize { machine: id.clone(), resize: resize.clone() }).await.map(drop)
     }
 
-    async fn snapshot(&self, id: &ProviderId, image: &ImageIntent) -> Result<String, ConnectorError> {
+    async fn snapshot(&self, vm: &VmMark, image: &ImageIntent) -> Result<String, ConnectorError> {
+        self.admit(vm).await?;
         if self.list(image_scope(image)).await?.resources.is_empty() {
-            let request = Request::CreateImage { machine: id.clone(), image: Box::new(map::image(image)) };
+            let request = Request::CreateImage { machine: vm.existing()?.clone(), image: Box::new(map::image(image)) };
             match self.make(request).await {
                 // Somebody else made it in the meantime.
                 Err(error) if error.class == ErrorClass::Conflict => {}

@@ -119,6 +119,14 @@ pub struct Held {
     pub resources: Vec<Resource>,
 }
 
+impl Held {
+    /// Whether this machine is among what was found.
+    #[must_use]
+    pub fn has(&self, id: &ProviderId) -> bool {
+        self.machines.iter().any(|machine| machine.id == *id)
+    }
+}
+
 /// What a decision may know besides the account's inventory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Snapshot {

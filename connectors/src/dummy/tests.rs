@@ -9,6 +9,7 @@ use crate::{
 use radl::{Features, Network};
 use std::{
     collections::HashSet,
+    os::unix::fs::PermissionsExt,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -81,7 +82,8 @@ async fn shows_what_clients_know() {
     assert_eq!(dummy.ensure_shared(&shared).await.unwrap(), SharedResources::default());
     let id = dummy.create_vm(&subject.intent("inf", 0)).await.unwrap();
     let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
-    dummy.resize(&VmMark { id: Some(id.clone()), ..subject.intent("inf", 0).mark() }, &resize).await.unwrap();
+    let vm = VmMark { id: Some(id.clone()), ..subject.intent("inf", 0).mark() };
+    dummy.resize(&vm, &resize).await.unwrap();
     let [machine] = &dummy.observe(std::slice::from_ref(&id)).await.unwrap()[..] else { panic!("one machine") };
     let text = |name| machine.features.text(name);
     assert_eq!(text("provider.type"), Some("Dummy"));
@@ -96,7 +98,7 @@ async fn shows_what_clients_know() {
     let uid = ImageUid("image-1".to_owned());
     let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "mine".to_owned() };
     for _ in 0..2 {
-        assert_eq!(dummy.snapshot(&id, &image).await.unwrap(), "mock0://linux.for.ev.er/mine");
+        assert_eq!(dummy.snapshot(&vm, &image).await.unwrap(), "mock0://linux.for.ev.er/mine");
     }
     let held = |inventory: &Inventory| {
         let tenant = inventory.tenant("@").unwrap();
@@ -113,7 +115,7 @@ async fn shows_what_clients_know() {
         dummy.discard_snapshot(&image).await.unwrap();
         is_held(&["Network inf net"]);
     }
-    let url = dummy.snapshot(&id, &image).await.unwrap();
+    let url = dummy.snapshot(&vm, &image).await.unwrap();
     for _ in 0..2 {
         dummy.delete_image(&url).await.unwrap();
         is_held(&["Network inf net"]);
@@ -191,11 +193,14 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
     assert_eq!(ids, theirs.unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>());
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 500);
     one.connector.delete_vm(&intents[0].mark()).await.unwrap();
-    one.connector.power(&ids[1], PowerOperation::Stop).await.unwrap();
+    let vm = VmMark { id: Some(ids[1].clone()), ..intents[1].mark() };
+    one.connector.power(&vm, PowerOperation::Stop).await.unwrap();
     drop((one, other));
 
     // The last one died while writing: half an entry is as if it had never been.
     let journal = directory.path().join("state/inventory.journal");
+    assert_eq!(std::fs::metadata(&journal).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&journal, std::fs::Permissions::from_mode(0o644)).unwrap();
     let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
     std::io::Write::write_all(&mut file, br#"{"tenant":"@","event":{"machine_go"#).unwrap();
 

@@ -85,12 +85,12 @@ impl Connector for Layered {
         self.send(call, || Box::pin(deletion(self.inner.delete_shared(infrastructure)))).await
     }
 
-    async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<(), ConnectorError> {
+    async fn power(&self, vm: &VmMark, operation: PowerOperation) -> Result<(), ConnectorError> {
         self.require(|offers| match operation {
             PowerOperation::Start | PowerOperation::Stop => offers.stop_start,
             PowerOperation::Reboot => offers.reboot,
         })?;
-        self.send(Call::on(Operation::Power(operation), id), || self.inner.power(id, operation)).await
+        self.send(Call::about(Operation::Power(operation), vm), || self.inner.power(vm, operation)).await
     }
 
     async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<(), ConnectorError> {
@@ -99,10 +99,9 @@ impl Connector for Layered {
         self.send(Call::about(Operation::Resize, vm), || self.inner.resize(vm, resize)).await
     }
 
-    async fn snapshot(&self, id: &ProviderId, image: &ImageIntent) -> Result<String, ConnectorError> {
+    async fn snapshot(&self, vm: &VmMark, image: &ImageIntent) -> Result<String, ConnectorError> {
         self.require(|offers| offers.snapshot)?;
-        let call = Call { id: Some(id), ..Call::within(Operation::Snapshot, &image.infrastructure) };
-        self.send(call, || self.inner.snapshot(id, image)).await
+        self.send(Call::about(Operation::Snapshot, vm), || self.inner.snapshot(vm, image)).await
     }
 
     async fn discard_snapshot(&self, image: &ImageIntent) -> Result<(), ConnectorError> {

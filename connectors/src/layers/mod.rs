@@ -124,10 +124,6 @@ impl<'a> Call<'a> {
         Self { operation, infrastructure: None, uid: None, id: None }
     }
 
-    pub(crate) fn on(operation: Operation, id: &'a ProviderId) -> Self {
-        Self { id: Some(id), ..Self::new(operation) }
-    }
-
     pub(crate) fn about(operation: Operation, vm: &'a VmMark) -> Self {
         Self { uid: Some(&vm.uid), id: vm.id.as_ref(), ..Self::within(operation, &vm.infrastructure) }
     }

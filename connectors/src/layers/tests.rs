@@ -124,10 +124,11 @@ async fn throttling_is_honoured_within_the_budget() {
 async fn what_is_not_repeatable_is_repeated_only_after_a_refusal() {
     let (_, dummy) = simulated(Faults::default());
     let id = dummy.create_vm(&intent(0)).await.unwrap();
+    let vm = VmMark { id: Some(id), ..intent(0).mark() };
     for (class, calls) in [(ErrorClass::Transient, 1), (ErrorClass::Throttled, 2)] {
         let script = Script::of([class]);
         let layered = Layered::new(dummy.clone(), vec![retry(), script.clone()]);
-        let result = layered.power(&id, PowerOperation::Reboot).await;
+        let result = layered.power(&vm, PowerOperation::Reboot).await;
         assert_eq!((result.is_ok(), script.calls()), (calls == 2, calls));
     }
 }
@@ -199,14 +200,14 @@ async fn a_machine_of_unknown_fate_is_adopted_and_a_broken_one_replaced() {
 async fn what_is_not_offered_fails_before_any_layer() {
     let script = Script::of([]);
     let layered = Layered::new(Arc::new(Forgetful::default()), vec![script.clone()]);
-    let id = ProviderId("x".into());
+    let vm = VmMark { id: Some(ProviderId("x".into())), ..intent(0).mark() };
     let disk = Resize { disks: vec![(1, 1)], ..Resize::default() };
     let uid = ImageUid("i".to_owned());
     let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "n".to_owned() };
     for error in [
-        layered.power(&id, PowerOperation::Stop).await.unwrap_err(),
+        layered.power(&vm, PowerOperation::Stop).await.unwrap_err(),
         layered.resize(&intent(0).mark(), &disk).await.unwrap_err(),
-        layered.snapshot(&id, &image).await.unwrap_err(),
+        layered.snapshot(&vm, &image).await.unwrap_err(),
         layered.quotas().await.unwrap_err(),
     ] {
         assert_eq!((error.class, error.message.as_str()), (ErrorClass::Unsupported, "Operation not supported"));

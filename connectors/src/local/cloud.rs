@@ -1,8 +1,8 @@
 //! The cloud itself: opening it, and the life of a node from its mark to its removal.
 
 use super::{
-    connector::LocalConnector,
-    disks, first_boot, image, keys, limits, map,
+    connector::{LocalConnector, id_of},
+    disks, first_boot, image, limits, map,
     mark::{Mark, Phase, State},
     network::{self, Networks, Wanted},
     node::{Boot, show_disk},
@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{
     account::CloudAccount,
-    contract::{Capabilities, Connector, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent},
+    contract::{
+        Capabilities, Connector, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent, VmMark,
+    },
     error::{ConnectorError, ErrorClass},
 };
+use keypair::{KeyPair, KeyType};
 use std::{
     fs,
     io::ErrorKind,
@@ -98,7 +101,7 @@ impl LocalCloud {
         Ok(Arc::new(Self { settings, state, storage, capabilities }))
     }
 
-    /// The connector for one credential line; its keys are not looked at.
+    /// The connector for one credential line; its keys are not looked at, for there is one account.
     #[must_use]
     pub fn connector(self: &Arc<Self>, account: &CloudAccount) -> Arc<dyn Connector> {
         Arc::new(LocalConnector::new(Arc::clone(self), account.clone()))
@@ -202,7 +205,7 @@ impl LocalCloud {
         let credentials = intent.system.credentials();
         let mut public_key = credentials.public_key;
         if public_key.is_none() && credentials.password.is_none() {
-            let pair = keys::generate("imd")?;
+            let pair = key_pair(self.settings.key_type, "imd")?;
             write_secret(&folder.join("key"), &pair.private)?;
             write_secret(&folder.join("key.pub"), &pair.public)?;
             public_key = Some(pair.public);
@@ -222,7 +225,7 @@ impl LocalCloud {
             user: &mark.user,
             password,
             public_key: public_key.as_deref(),
-            host_key: &keys::generate(&mark.fqdn)?.private,
+            host_key: &key_pair(KeyType::Ed25519, &mark.fqdn)?.private,
             cards: &mark.cards,
             first_boot: first_boot::script(&intent.user_data)?,
         };
@@ -314,13 +317,17 @@ impl LocalCloud {
         }
     }
 
-    pub(super) fn existing(&self, id: &ProviderId) -> Result<(fs::File, Mark)> {
+    /// The node of a machine, locked, if it was made for this infrastructure.
+    pub(super) fn existing(&self, vm: &VmMark) -> Result<(fs::File, Mark)> {
+        let id = id_of(vm);
         let missing = || ConnectorError::new(ErrorClass::NotFound, format!("The local cloud has no machine {id}"));
-        self.locked(id)?.filter(|(_, mark)| mark.phase == Phase::Made).ok_or_else(missing)
+        let (lock, mark) = self.locked(&id)?.filter(|(_, mark)| mark.phase == Phase::Made).ok_or_else(missing)?;
+        vm.admit(Some(&mark.infrastructure))?;
+        Ok((lock, mark))
     }
 
-    pub(super) fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
-        let (_lock, mut mark) = self.existing(id)?;
+    pub(super) fn power(&self, vm: &VmMark, operation: PowerOperation) -> Result<()> {
+        let (_lock, mut mark) = self.existing(vm)?;
         let running = mark.process.as_ref().filter(|process| process.alive());
         match (operation, running) {
             (PowerOperation::Start, Some(_)) => return Ok(()),
@@ -334,20 +341,20 @@ impl LocalCloud {
                 if let Some(process) = process {
                     process.stop(STOP_PATIENCE)?;
                 }
-                return disks::detach(&self.state.folder(&id.0), &mark.disks);
+                return disks::detach(&self.state.folder(&mark.uid.0), &mark.disks);
             }
         }
         self.boot(&mut mark)
     }
 
-    pub(super) fn resize(&self, id: &ProviderId, resize: &Resize) -> Result<()> {
-        let (_lock, mark) = self.existing(id)?;
+    pub(super) fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<()> {
+        let (_lock, mark) = self.existing(vm)?;
         let new = map::resized(&mark, resize)?;
         if new.disks.len() > mark.disks.len() && !self.capabilities.attach_disk {
             return Err(ConnectorError::new(ErrorClass::Unsupported, "Data disks need loop devices and losetup"));
         }
         self.state.save_vm(&new)?;
-        let folder = self.state.folder(&id.0);
+        let folder = self.state.folder(&new.uid.0);
         new.disks.iter().try_for_each(|disk| disks::make(&folder, disk))?;
         let Some(process) = new.process.as_ref().filter(|process| process.alive()) else { return Ok(()) };
         limits::apply(&new.control_groups, new.cpu_count, new.memory, None);
@@ -381,8 +388,13 @@ impl LocalCloud {
             let public = fs::read_to_string(folder.join("key.pub")).during("reading a key")?;
             features.set_text("disk.0.os.credentials.public_key", &public);
         }
-        Ok(Some(Observation { id: id.clone(), state, addresses: map::addresses(&mark.cards), features, fault: None }))
+        let (addresses, infrastructure) = (map::addresses(&mark.cards), Some(mark.infrastructure));
+        Ok(Some(Observation { id: id.clone(), state, addresses, features, fault: None, infrastructure }))
     }
+}
+
+fn key_pair(kind: KeyType, comment: &str) -> Result<KeyPair> {
+    keypair::generate(kind, comment).map_err(std::io::Error::from).during("making a key pair")
 }
 
 /// A random UUID (RFC 9562, version 4), as the kernel makes one at each boot.

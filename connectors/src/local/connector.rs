@@ -86,9 +86,9 @@ impl Connector for LocalConnector {
     }
 
     async fn delete_vm(&self, vm: &VmMark) -> Result<()> {
-        let id = id_of(vm);
-        self.blocking(move |cloud| match cloud.locked(&id)? {
-            Some((_lock, mark)) => cloud.remove(&mark),
+        let vm = vm.clone();
+        self.blocking(move |cloud| match cloud.locked(&id_of(&vm))? {
+            Some((_lock, mark)) => vm.admit(Some(&mark.infrastructure)).and_then(|()| cloud.remove(&mark)),
             None => Ok(()),
         })
         .await
@@ -99,23 +99,23 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| cloud.networks().delete(&infrastructure).and_then(|()| cloud.state.sweep())).await
     }
 
-    async fn power(&self, id: &ProviderId, operation: PowerOperation) -> Result<()> {
-        let id = id.clone();
-        self.blocking(move |cloud| cloud.power(&id, operation)).await
+    async fn power(&self, vm: &VmMark, operation: PowerOperation) -> Result<()> {
+        let vm = vm.clone();
+        self.blocking(move |cloud| cloud.power(&vm, operation)).await
     }
 
     async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<()> {
-        let (id, resize) = (id_of(vm), resize.clone());
-        self.blocking(move |cloud| cloud.resize(&id, &resize)).await
+        let (vm, resize) = (vm.clone(), resize.clone());
+        self.blocking(move |cloud| cloud.resize(&vm, &resize)).await
     }
 
-    async fn snapshot(&self, id: &ProviderId, image: &ImageIntent) -> Result<String> {
+    async fn snapshot(&self, vm: &VmMark, image: &ImageIntent) -> Result<String> {
         if image.disk != 0 {
             return Err(ConnectorError::new(ErrorClass::Unsupported, "The local cloud makes images of disk 0 only"));
         }
-        let (id, image) = (id.clone(), image.clone());
+        let (vm, image) = (vm.clone(), image.clone());
         self.blocking(move |cloud| {
-            let (_lock, mark) = cloud.existing(&id)?;
+            let (_lock, mark) = cloud.existing(&vm)?;
             image::make(&cloud.state.images(), &image, &cloud.state.folder(&mark.uid.0).join("upper"))
         })
         .await
@@ -159,6 +159,6 @@ impl Connector for LocalConnector {
 }
 
 /// A node has our id as its own, and all that belongs to it is in its folder.
-fn id_of(vm: &VmMark) -> ProviderId {
+pub(super) fn id_of(vm: &VmMark) -> ProviderId {
     vm.id.clone().unwrap_or_else(|| ProviderId(vm.uid.0.clone()))
 }

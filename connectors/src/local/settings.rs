@@ -3,6 +3,7 @@
 use super::subnet::is_reserved;
 use crate::error::{ConnectorError, ErrorClass};
 use ipnetwork::Ipv4Network;
+use keypair::KeyType;
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -38,6 +39,8 @@ pub struct LocalSettings {
     pub max_vms: usize,
     /// Where the disks of nodes live.
     pub storage: DiskStorage,
+    /// Which keys are made for nodes whose document brings no credentials.
+    pub key_type: KeyType,
 }
 
 impl Default for LocalSettings {
@@ -53,6 +56,7 @@ impl Default for LocalSettings {
             limits: true,
             max_vms: 200,
             storage: DiskStorage::Auto,
+            key_type: KeyType::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     account::{CloudAccount, Endpoint},
     contract::{
         Connector, ImageIntent, ImageUid, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
-        Resize, VmIntent, VmUid,
+        Resize, VmIntent, VmMark, VmUid,
     },
     error::ErrorClass,
 };
@@ -66,6 +66,10 @@ impl Lab {
 
     fn intent(&self, number: u32) -> VmIntent {
         intent(&self.infrastructure, number)
+    }
+
+    fn mark(&self, id: &ProviderId) -> VmMark {
+        VmMark { infrastructure: self.infrastructure.clone(), uid: VmUid(id.0.clone()), id: Some(id.clone()) }
     }
 
     /// The node once it runs; none when it does not run any more or was never started.
@@ -299,7 +303,7 @@ async fn a_node_is_a_machine_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_credentials_of_the_document_open_the_node() {
     let lab = Lab::new(1);
-    let pair = super::keys::generate("test").unwrap();
+    let pair = keypair::generate(keypair::KeyType::Ed25519, "test").unwrap();
     let mut intent = lab.intent(0);
     intent.system.features.set_text("disk.0.os.credentials.username", "ubuntu");
     intent.system.features.set_text("disk.0.os.credentials.password", "pa'ss \"$wörd");
@@ -434,9 +438,9 @@ async fn disks_outlive_power_and_become_images() {
     let first_boot = boot(&node);
 
     let started = Instant::now();
-    lab.connector.power(id, PowerOperation::Stop).await.unwrap();
+    lab.connector.power(&lab.mark(id), PowerOperation::Stop).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(4), "everything ends when asked: {:?}", started.elapsed());
-    lab.connector.power(id, PowerOperation::Stop).await.unwrap();
+    lab.connector.power(&lab.mark(id), PowerOperation::Stop).await.unwrap();
     lab.until(id, PowerState::Stopped).await;
     assert!(!connects(node.ip, 22));
     // Bridges go when the host is started again; nodes bring them back.
@@ -445,13 +449,13 @@ async fn disks_outlive_power_and_become_images() {
     }
     // Another daemon on the same state goes on with it.
     let other = open(&lab.settings);
-    other.power(id, PowerOperation::Start).await.unwrap();
-    other.power(id, PowerOperation::Start).await.unwrap();
+    other.power(&lab.mark(id), PowerOperation::Start).await.unwrap();
+    other.power(&lab.mark(id), PowerOperation::Start).await.unwrap();
     let started = lab.until(id, PowerState::Running).await;
     assert_eq!((&started.addresses, &started.features), (&first.addresses, &first.features));
     assert_eq!(node.run(&format!("cat file; sudo mount /dev/{device} /mnt && ls /mnt/data")), "kept\n/mnt/data");
     let second_boot = boot(&node);
-    lab.connector.power(id, PowerOperation::Reboot).await.unwrap();
+    lab.connector.power(&lab.mark(id), PowerOperation::Reboot).await.unwrap();
     lab.until(id, PowerState::Running).await;
     assert_eq!(BTreeSet::from([first_boot, second_boot, boot(&node)]).len(), 3, "each boot is visible");
     assert_eq!(node.run("cat /opt/booted"), "0");
@@ -488,9 +492,9 @@ async fn disks_outlive_power_and_become_images() {
         disk: 0,
         name: "golden".to_owned(),
     };
-    let url = lab.connector.snapshot(id, &image("a")).await.unwrap();
-    assert_eq!(lab.connector.snapshot(id, &image("a")).await.unwrap(), url, "made once");
-    assert_eq!(lab.connector.snapshot(id, &image("b")).await.unwrap_err().class, ErrorClass::Conflict);
+    let url = lab.connector.snapshot(&lab.mark(id), &image("a")).await.unwrap();
+    assert_eq!(lab.connector.snapshot(&lab.mark(id), &image("a")).await.unwrap(), url, "made once");
+    assert_eq!(lab.connector.snapshot(&lab.mark(id), &image("b")).await.unwrap_err().class, ErrorClass::Conflict);
     lab.connector.discard_snapshot(&image("b")).await.unwrap();
     let images = lab.connector.images(&BTreeMap::new()).await.unwrap();
     assert!(images.iter().any(|image| image.uri == url), "{images:?}");
@@ -510,7 +514,7 @@ async fn disks_outlive_power_and_become_images() {
     }
     assert_eq!(copied.run("cat file"), "kept", "an image may go before its machines");
     assert_eq!(lab.connector.candidates(&copy.system).await.unwrap(), []);
-    assert_eq!(lab.connector.snapshot(id, &image("c")).await.unwrap(), url, "the name is free again");
+    assert_eq!(lab.connector.snapshot(&lab.mark(id), &image("c")).await.unwrap(), url, "the name is free again");
     lab.connector.discard_snapshot(&image("c")).await.unwrap();
     assert_eq!(lab.connector.candidates(&copy.system).await.unwrap(), []);
     lab.delete_all().await;
@@ -550,14 +554,17 @@ async fn nothing_is_lost_or_made_twice() {
     let pid = state.vm(&ids[0].0).unwrap().unwrap().process.unwrap().pid;
     assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
     lab.until(&ids[0], PowerState::Off).await;
-    lab.connector.power(&ids[0], PowerOperation::Start).await.unwrap();
+    lab.connector.power(&lab.mark(&ids[0]), PowerOperation::Start).await.unwrap();
     lab.until(&ids[0], PowerState::Running).await;
 
     lab.connector.create_vm(&intents[1]).await.unwrap();
     lab.connector.create_vm(&intents[2]).await.unwrap();
     assert_eq!(lab.connector.create_vm(&intents[3]).await.unwrap_err().class, ErrorClass::Quota);
     lab.delete_all().await;
-    assert_eq!(lab.connector.power(&ids[0], PowerOperation::Start).await.unwrap_err().class, ErrorClass::NotFound);
+    assert_eq!(
+        lab.connector.power(&lab.mark(&ids[0]), PowerOperation::Start).await.unwrap_err().class,
+        ErrorClass::NotFound
+    );
 }
 
 fn planned(intent: &VmIntent) -> Mark {

@@ -35,6 +35,7 @@ fn vm(id: u32, interfaces: &[(&str, &str)]) -> VmFacts {
         proxy_host_key: None,
         creation_id: id,
         tunnel_key: None,
+        former_secrets: Vec::new(),
     }
 }
 

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn keys_are_read_strictly() {
-        let public = keys::generate().unwrap().public;
+        let public = keys::generate(Default::default()).unwrap().public;
         let plain: Vec<&str> = public.split(' ').take(2).collect();
         for text in [public.clone(), format!("{} me@there\n", plain.join(" "))] {
             assert_eq!(tunnel_key(&text), Some(plain.join(" ")));

@@ -103,7 +103,7 @@ fn password(vms: &[VmFacts], vm: u32) -> Option<String> {
     vms.iter().find(|v| v.id == vm)?.info.systems.first()?.credentials().password
 }
 
-/// Ends what a lost supervisor left behind.
+/// Ends what a lost supervisor left behind, or one that nobody listens to any more.
 async fn sweep(master: &Master<'_>, run: &str) -> Result<(), Stop> {
     let swept = master.link.ask(&master.runtime, &["cancel", run], &serde_json::Value::Null).await;
     swept.map_err(|e| Stop::Redo(format!("the runner on the master does not answer: {e}")))
@@ -345,7 +345,7 @@ impl Runs<'_> {
         let mut silent = 0;
         loop {
             if let Some(mut results) = demux.results(&item.place()) {
-                if demux.position.end.as_ref().is_some_and(|end| end.state == "lost") {
+                if demux.is_flooded() || demux.position.end.as_ref().is_some_and(|end| end.state == "lost") {
                     sweep(master, &open.run).await?;
                 }
                 let live = self.recorder.live();

@@ -400,7 +400,10 @@ impl<'a> Driver<'a> {
                 Login::Password(text) | Login::PrivateKey(text) => text,
             }));
         }
-        for system in self.job.vms.borrow().iter().flat_map(|vm| &vm.info.systems) {
+        // The document has what machines were made with, whatever took its place.
+        let machines = self.job.vms.borrow().clone();
+        secrets.extend(machines.iter().flat_map(|vm| vm.former_secrets.iter().cloned()));
+        for system in machines.iter().flat_map(|vm| &vm.info.systems).chain(&self.job.radl.systems) {
             for credentials in [system.credentials(), system.new_credentials()] {
                 secrets.extend(credentials.password);
                 secrets.extend(credentials.private_key);

@@ -15,8 +15,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// State of a run whose journal was too long.
+pub(super) const FLOODED: &str = "flooded";
 /// Exit status of Ansible after an exception that it did not expect.
 const UNEXPECTED: i64 = 250;
+/// Lines of Ansible's own output that are kept: as many as the runner sends.
+const TAIL: usize = 60;
+/// Bytes of a journal that are read: so many, and more for each machine. Whoever writes more than that has no recipe in mind.
+const JOURNAL: (u64, u64) = (64 << 20, 8 << 20);
+/// Bytes that a run may add to the log of the infrastructure.
+const WARNINGS: usize = 64 << 10;
 /// The mark where a log is interrupted.
 const LONG: &str = "... the log of this run is too long: its end follows when the run is over ...\n";
 /// What the free strategy says of an action that it cannot run.
@@ -36,6 +44,8 @@ pub struct Position {
     pub written: BTreeMap<u32, usize>,
     /// Of machines whose logs are too long: what is kept for the end of the run.
     pub kept: BTreeMap<u32, Kept>,
+    /// Bytes that were added to the log of the infrastructure.
+    pub warned: usize,
     /// Last failure per machine.
     pub failures: BTreeMap<u32, Failure>,
     /// Machines whose counts were seen, and whether these are fine.
@@ -60,7 +70,7 @@ pub struct Kept {
 pub struct End {
     /// Exit status of Ansible.
     pub rc: i64,
-    /// `finished`, `cancelled`, `timeout`, `failed`, `lost`, `rebooted`.
+    /// `finished`, `cancelled`, `timeout`, `failed`, `lost`, `rebooted`; `flooded` when its journal was too long.
     pub state: String,
     /// Last lines of its output.
     pub tail: String,
@@ -164,10 +174,24 @@ impl Demux {
             }
             self.cursor = self.position.offset;
         }
+        if self.position.end.is_none() && self.position.offset > self.longest() {
+            self.position.end = Some(End { rc: 255, state: FLOODED.to_owned(), tail: String::new() });
+        }
         if self.position.end.is_some() {
             self.tell_tails(&mut effects);
         }
         effects
+    }
+
+    /// Bytes of the journal that are read.
+    fn longest(&self) -> u64 {
+        JOURNAL.0 + JOURNAL.1 * self.hosts.len() as u64
+    }
+
+    /// Whether the run wrote more than anybody reads, so that it has to be ended.
+    #[must_use]
+    pub fn is_flooded(&self) -> bool {
+        self.position.end.as_ref().is_some_and(|end| end.state == FLOODED)
     }
 
     fn vm(&self, host: Option<&String>) -> Option<u32> {
@@ -177,6 +201,7 @@ impl Demux {
     /// Writes a text to the log of a machine; beyond nine tenths of what a log may be it waits for the end of the run.
     fn write(&mut self, vm: u32, text: &str, effects: &mut Vec<Effect>) {
         let limit = self.log_max / 10;
+        let text = &*text::shortened(text, limit);
         if self.replaying {
             let kept = self.position.kept.get(&vm).is_some_and(|kept| kept.from <= self.cursor);
             if kept {
@@ -198,6 +223,18 @@ impl Demux {
         kept.from = tail.begins().unwrap_or(self.cursor);
     }
 
+    /// Adds a line to the log of the infrastructure, which has room for so many.
+    fn warn(&mut self, line: String, effects: &mut Vec<Effect>) {
+        let had_room = self.position.warned < WARNINGS;
+        self.position.warned += line.len();
+        if self.position.warned < WARNINGS {
+            effects.push(Effect::InfrastructureLog(line));
+        } else if had_room {
+            let line = "WARNING: further lines of this run are left out: they are in the logs of the machines.";
+            effects.push(Effect::InfrastructureLog(line.to_owned()));
+        }
+    }
+
     /// The ends of long logs, once.
     fn tell_tails(&mut self, effects: &mut Vec<Effect>) {
         for (vm, kept) in std::mem::take(&mut self.position.kept) {
@@ -215,7 +252,9 @@ impl Demux {
             "play" => self.play(event, effects),
             "stats" => self.stats(&event.stats, effects),
             "run_end" => {
-                let tail: Vec<String> = event.tail.lines().map(|line| self.cleaner.name(line)).collect();
+                let lines: Vec<&str> = event.tail.lines().collect();
+                let last = lines.iter().skip(lines.len().saturating_sub(TAIL));
+                let tail: Vec<String> = last.map(|line| self.cleaner.name(line)).collect();
                 self.position.end = Some(End { rc: event.rc, state: event.state.clone(), tail: tail.join("\n") });
             }
             kind => {
@@ -262,7 +301,7 @@ impl Demux {
                         if name == INSTALL {
                             let reason = self.message(event);
                             let line = format!("WARNING: VM {vm}: an application was not installed {item}: {reason}");
-                            effects.push(Effect::InfrastructureLog(line));
+                            self.warn(line, effects);
                         }
                         self.failure(vm, kind, &name, event);
                         format!("failed: [{host}] {item} => {}\n", self.values(event, false))

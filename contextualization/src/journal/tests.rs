@@ -232,3 +232,65 @@ fn what_another_attempt_may_change() {
     let (code, may_change, _) = failed("Incorrect sudo password");
     assert_eq!((code, may_change), (ErrorCode::SudoDenied, false));
 }
+
+/// What a run may add to the log of the infrastructure, to that of a machine and to its result is bounded, whatever kind of
+/// event it comes as; and so is its journal.
+#[test]
+fn floods_of_every_kind_are_bounded() {
+    let line = |seq: u64, rest: &str| format!(r#"{{"run":"r","seq":{seq},"host":"10.0.0.1_0",{rest}}}"#) + "\n";
+    let long = "x".repeat(1900);
+    let kinds = [
+        format!(
+            r#""e":"item_failed","name":"{}","loop_item":"{long}","res":{{"msg":"{long}"}}"#,
+            crate::plan::builtin::INSTALL
+        ),
+        format!(r#""e":"warn","text":"{long}""#),
+        format!(r#""e":"include","name":"{long}""#),
+        format!(r#""e":"retry","name":"{long}""#),
+        format!(r#""e":"play","play":"{long}""#),
+        format!(r#""e":"skipped","name":"{long}""#),
+        format!(r#""e":"host_start","name":"{long}""#),
+        format!(r#""e":"failed","name":"{long}","res":{{"msg":"{}"}}"#, long.repeat(20)),
+        r#""e":"stats","stats":{"10.0.0.1_0":{"ok":1}}"#.to_owned(),
+    ];
+    for kind in &kinds {
+        let log_max = 100_000;
+        let hosts = [("10.0.0.1_0".to_owned(), 0)].into();
+        let mut demux = Demux::new("r", hosts, Cleaner::new([], false), log_max, Position::default());
+        let mut told = 0;
+        for seq in 1..150 {
+            for effect in demux.feed(line(seq, kind).as_bytes()) {
+                told += match effect {
+                    Effect::InfrastructureLog(text) | Effect::VmLog { text, .. } => text.len(),
+                    _ => 0,
+                };
+            }
+        }
+        let end = format!(r#""e":"run_end","rc":2,"state":"finished","tail":"{}""#, format!("{long}\\n").repeat(100));
+        demux.feed(line(150, &end).as_bytes());
+        let kept = serde_json::to_string(&demux.position).unwrap().len();
+        assert!(told < 2 * log_max && kept < log_max, "{told} and {kept} bytes of {kind}");
+    }
+
+    // A journal of zeros, or one with more events than anybody reads: the run is over.
+    let mut demux = demux(Position::default());
+    let zeros = vec![0; 1 << 20];
+    let read = (0..1000).find(|_| {
+        demux.feed(&zeros);
+        demux.is_flooded()
+    });
+    assert!(read.is_some_and(|megabytes| megabytes < 100), "{read:?}");
+    let error = demux.results(&Place::default()).unwrap()[&0].clone().unwrap_err();
+    assert!(error.message.contains("too long to be read"), "{error:?}");
+}
+
+/// A short password is masked where it stands alone, a longer one everywhere.
+#[test]
+fn short_secrets_are_masked_as_words() {
+    let cleaner = Cleaner::new(["yoyo", "secret-1", "abc"].map(str::to_owned), false);
+    assert_eq!(
+        cleaner.clean("yoyo, 'yoyo' yoyos myyoyo yoyoyoyo _yoyo"),
+        "********, '********' yoyos myyoyo yoyoyoyo _yoyo"
+    );
+    assert_eq!(cleaner.clean("xsecret-1x abc"), "x********x abc");
+}

@@ -6,10 +6,12 @@ use serde_json::{
     Map, Serializer, Value,
     ser::{Formatter, PrettyFormatter},
 };
-use std::{fmt::Write, io};
+use std::{borrow::Cow, fmt::Write, io};
 
-/// Shortest secret that is masked.
+/// Shortest secret that is masked wherever it stands; a shorter one may be a part of any word.
 const SECRET: usize = 6;
+/// Shortest secret that is masked where it stands alone; even shorter ones are words that logs are full of.
+const SHORT: usize = 4;
 
 /// Readers of the log cut it here, wherever it stands: only the driver may write it.
 const LAUNCH: &str = "Launch task: ";
@@ -18,6 +20,7 @@ const LAUNCH: &str = "Launch task: ";
 #[derive(Clone, Default)]
 pub struct Cleaner {
     secrets: Vec<String>,
+    words: Vec<String>,
     ascii: bool,
 }
 
@@ -28,11 +31,20 @@ impl std::fmt::Debug for Cleaner {
 }
 
 impl Cleaner {
-    /// A cleaner that masks `secrets` of six characters or more; `ascii` drops everything else.
+    /// A cleaner that masks `secrets` of six characters or more, and of four where they stand alone; `ascii` drops
+    /// everything else.
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = String>, ascii: bool) -> Self {
-        let mut all: Vec<String> = Vec::new();
-        for secret in secrets.into_iter().filter(|s| s.chars().count() >= SECRET) {
+        let (mut all, mut words): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+        for secret in secrets {
+            match secret.chars().count() {
+                SECRET.. => {}
+                SHORT.. => {
+                    words.push(secret);
+                    continue;
+                }
+                _ => continue,
+            }
             // As it stands inside a JSON text, too.
             let quoted = Value::String(secret.clone()).to_string();
             all.push(quoted[1..quoted.len() - 1].to_owned());
@@ -48,7 +60,7 @@ impl Cleaner {
         // A secret that contains another one goes first.
         all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         all.dedup();
-        Self { secrets: all, ascii }
+        Self { secrets: all, words, ascii }
     }
 
     /// Masks secrets, escapes control characters except newlines and tabs.
@@ -58,6 +70,11 @@ impl Cleaner {
         for secret in &self.secrets {
             if masked.contains(secret.as_str()) {
                 masked = masked.replace(secret.as_str(), "********");
+            }
+        }
+        for word in &self.words {
+            if masked.contains(word.as_str()) {
+                masked = without_word(&masked, word);
             }
         }
         let mut out = String::with_capacity(masked.len());
@@ -92,6 +109,35 @@ impl Cleaner {
     pub fn json(&self, text: &str) -> String {
         self.clean(text).replace(LAUNCH, "Launch task\\u003a ")
     }
+}
+
+/// The text with this word masked where it is no part of a longer one.
+fn without_word(text: &str, word: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut before) = (text, None);
+    while let Some(at) = rest.find(word) {
+        let end = at + word.len();
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let is_alone = !is_part(rest[..at].chars().next_back().or(before)) && !is_part(rest[end..].chars().next());
+        out.push_str(&rest[..at]);
+        out.push_str(if is_alone { "********" } else { word });
+        before = word.chars().next_back();
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The text, or its beginning and end when it is longer than `limit` bytes.
+#[must_use]
+pub fn shortened(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit {
+        return text.into();
+    }
+    let half = limit / 2;
+    let boundary = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let (head, tail) = (boundary(half), boundary(text.len() - half));
+    format!("{}\n... {} bytes are left out ...\n{}", &text[..head], tail - head, &text[tail..]).into()
 }
 
 /// A banner as Ansible draws it: a blank line, the title, stars up to column 79, at least three.

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Answer, FilePlace},
-    demux::{End, Position},
+    demux::{End, FLOODED, Position},
     text::Cleaner,
 };
 use crate::{
@@ -143,6 +143,10 @@ pub fn result(position: &Position, vm: u32, end: &End, place: &Place) -> Result<
     let (code, message) = match (end.state.as_str(), failure) {
         ("timeout", _) => (ErrorCode::Timeout, "time is over".to_owned()),
         ("cancelled", _) => (ErrorCode::Cancelled, "the run was cancelled".to_owned()),
+        (FLOODED, _) => {
+            let text = "the run wrote a journal that is too long to be read, and was ended: let its tasks say less";
+            (ErrorCode::TaskFailed, text.to_owned())
+        }
         ("lost", _) => (ErrorCode::RunnerLost, "the run on the master ended abruptly".to_owned()),
         ("rebooted", _) => (ErrorCode::MasterLost, "the master was restarted during the run".to_owned()),
         (_, Some(failure)) => {

@@ -26,6 +26,7 @@ fn vm(id: u32, system: &str) -> VmFacts {
         proxy_host_key: None,
         creation_id: id,
         tunnel_key: None,
+        former_secrets: Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     Exit, KeepAlive, Request, SshError,
     bridge::{Bridge, Buffer, Channel, Destination, Open, Stage},
     login::{self, Accepted, Transport, is_fatal, would_block},
+    session::{ENDLESS, MOST_DROPPED},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ssh2::{BlockDirections, Session};
@@ -24,11 +25,14 @@ use std::{
         Arc, OnceLock,
         mpsc::{self, Receiver, Sender, TryRecvError},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
 const CHUNK: usize = 32 << 10;
+/// How much longer than its time a login may take before the connection is ended under it: libssh2 reads on, and looks at
+/// no clock, as long as the server sends what is of no use to it.
+const LOGIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Orders to the thread. Dropping it ends the thread once its channels are done.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub(super) async fn start(
     let ended = Arc::new(OnceLock::new());
     let handle = Handle { target: target.clone(), orders, wake, ended: Arc::clone(&ended) };
     let (report, reported) = oneshot::channel();
+    let hang_up = transport.hang_up().map_err(local)?;
+    let patience = request.timeout + LOGIN_GRACE;
     std::thread::Builder::new()
         .name("ssh".to_owned())
         .stack_size(512 << 10)
@@ -71,8 +77,13 @@ pub(super) async fn start(
             }
         })
         .map_err(local)?;
-    let lost = |_| SshError::Unreachable { target, reason: "the connection's thread ended".to_owned() };
-    let accepted = reported.await.map_err(lost)??;
+    let unreachable = |reason: &str| SshError::Unreachable { target, reason: reason.to_owned() };
+    let accepted = match tokio::time::timeout(patience, reported).await {
+        Ok(Ok(reported)) => reported?,
+        Ok(Err(_)) => return Err(unreachable("the connection's thread ended")),
+        Err(_) => return Err(unreachable("it does not stop talking")),
+    };
+    hang_up.not_needed();
     Ok((handle, accepted))
 }
 
@@ -341,6 +352,12 @@ impl Connection {
             {
                 let room = limit.saturating_sub(bridge.stderr.len());
                 bridge.stderr.extend_from_slice(&chunk[..n.min(room)]);
+                bridge.dropped += n.saturating_sub(room);
+                if bridge.dropped > MOST_DROPPED {
+                    let endless = SshError::Remote { target: self.target.clone(), reason: ENDLESS.to_owned() };
+                    bridge.exit.take().map(|exit| exit.send(Err(endless)));
+                    bridge.abandoned = true;
+                }
                 progress = true;
             }
         }

@@ -85,6 +85,8 @@ pub(super) struct Bridge {
     /// Nobody is interested any more.
     pub(super) abandoned: bool,
     pub(super) stderr: Vec<u8>,
+    /// Bytes of its standard error that found no room.
+    pub(super) dropped: usize,
     pub(super) opened: Option<oneshot::Sender<Result<(), SshError>>>,
     pub(super) exit: Option<oneshot::Sender<Result<Exit, SshError>>>,
 }
@@ -102,6 +104,7 @@ impl Bridge {
             output_ended: false,
             abandoned: false,
             stderr: Vec::new(),
+            dropped: 0,
             opened: Some(order.opened),
             exit: Some(order.exit),
         }

@@ -2,13 +2,12 @@
 //!
 //! Formats: RFC 4253 6.6 and RFC 8709 (public key blobs), OpenSSH's PROTOCOL.key (`openssh-key-v1`).
 
-use crate::contract::KeyPair;
+use keypair::{KeyPair, KeyType};
 use openssl::{base64, error::ErrorStack, pkey::PKey};
 
 const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 const END: &str = "-----END OPENSSH PRIVATE KEY-----";
 const MAGIC: &[u8] = b"openssh-key-v1\0";
-const ED25519: &[u8] = b"ssh-ed25519";
 
 /// Why a private key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,47 +53,12 @@ pub fn normalize(text: &str) -> Result<String, InvalidKey> {
     Ok(key)
 }
 
-/// Makes an Ed25519 pair in OpenSSH form, without passphrase.
+/// Makes a pair without passphrase.
 ///
 /// # Errors
 /// When OpenSSL has no randomness.
-pub fn generate() -> Result<KeyPair, ErrorStack> {
-    // Before OpenSSL starts by itself: then it would free its locks at exit under the threads of open sessions.
-    openssl::init();
-    let key = PKey::generate_ed25519()?;
-    let (seed, point) = (key.raw_private_key()?, key.raw_public_key()?);
-    let mut check = [0; 4];
-    openssl::rand::rand_bytes(&mut check)?;
-
-    let mut blob = Vec::new();
-    put(&mut blob, ED25519);
-    put(&mut blob, &point);
-    let public = format!("{} im", public_text(&blob));
-
-    let mut secret = [check, check].concat();
-    put(&mut secret, ED25519);
-    put(&mut secret, &point);
-    put(&mut secret, &[seed, point].concat());
-    put(&mut secret, b"im");
-    // Padding 1, 2, 3, ... up to the block size, which is 8 without a cipher.
-    secret.extend((1..8).take((8 - secret.len() % 8) % 8));
-
-    let mut body = MAGIC.to_vec();
-    put(&mut body, b"none");
-    put(&mut body, b"none");
-    put(&mut body, b"");
-    body.extend(1u32.to_be_bytes());
-    put(&mut body, &blob);
-    put(&mut body, &secret);
-
-    let mut private = format!("{BEGIN}\n");
-    for line in base64::encode_block(&body).as_bytes().chunks(70) {
-        private.extend(line.iter().copied().map(char::from));
-        private.push('\n');
-    }
-    private.push_str(END);
-    private.push('\n');
-    Ok(KeyPair { public, private })
+pub fn generate(kind: KeyType) -> Result<KeyPair, ErrorStack> {
+    keypair::generate(kind, "im")
 }
 
 /// A public key blob as `TYPE BASE64`.
@@ -109,12 +73,6 @@ pub fn public_text(blob: &[u8]) -> String {
 pub fn same_public(a: &str, b: &str) -> bool {
     let parts = |key: &str| key.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>();
     parts(a) == parts(b)
-}
-
-/// Appends a length-prefixed string (RFC 4251, 5).
-fn put(buffer: &mut Vec<u8>, field: &[u8]) {
-    buffer.extend((field.len() as u32).to_be_bytes());
-    buffer.extend(field);
 }
 
 /// Reads length-prefixed strings (RFC 4251, 5).

@@ -4,12 +4,16 @@
 //! ends when nobody waits for the result any more.
 
 use super::{KeepAlive, Login, Request, SshError, keys};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{MsgFlags, Shutdown, recv},
+};
 use ssh2::{BlockDirections, ErrorCode, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 use std::{
     net::TcpStream,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
     time::{Duration, Instant},
@@ -42,9 +46,33 @@ impl Transport {
         Ok(Self(stream.into()))
     }
 
+    /// What ends the connection from outside.
+    pub(super) fn hang_up(&self) -> std::io::Result<HangUp> {
+        self.0.try_clone().map(|socket| HangUp(Some(socket)))
+    }
+
     /// A local stream that something else carries on, already non-blocking.
     pub(super) fn local(stream: UnixStream) -> Self {
         Self(stream.into())
+    }
+}
+
+/// Ends a connection when it is dropped, whatever its thread is doing.
+pub(super) struct HangUp(Option<OwnedFd>);
+
+impl HangUp {
+    /// The connection is in good hands.
+    pub(super) fn not_needed(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        if let Some(socket) = &self.0 {
+            // One that is closed already needs nothing more.
+            let _ = nix::sys::socket::shutdown(socket.as_raw_fd(), Shutdown::Both);
+        }
     }
 }
 
@@ -89,6 +117,7 @@ pub(super) fn login(
     let wait = Wait { socket: &socket, deadline, abandoned };
 
     prefer_host_key(&session, request.host_key.expected.as_deref());
+    wait.greeting().map_err(unreachable)?;
     session.set_tcp_stream(transport.0);
     wait.finish(&mut session, Session::handshake).map_err(|stop| unreachable(stop.text()))?;
 
@@ -189,6 +218,52 @@ impl Wait<'_> {
             let mut fds = [PollFd::new(self.socket.as_fd(), interest(session))];
             let _ = poll(&mut fds, PollTimeout::try_from(slice).unwrap_or(PollTimeout::ZERO));
         }
+    }
+}
+
+/// How a server's greeting begins (RFC 4253, 4.2).
+const GREETING: &[u8] = b"SSH-";
+/// Bytes that a server may send before it.
+const MOST_BEFORE: usize = 16 << 10;
+/// How long the greeting is waited for before libssh2 waits for it.
+const GREETING_WAIT: Duration = Duration::from_secs(2);
+
+impl Wait<'_> {
+    /// Reads what a server says before its greeting: libssh2 would read that for ever, without looking at any clock.
+    fn greeting(&self) -> Result<(), String> {
+        let until = self.deadline.min(Instant::now() + GREETING_WAIT);
+        let (mut read, mut begins) = (0, true);
+        let mut bytes = [0; 512];
+        while read <= MOST_BEFORE {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || (self.abandoned)() {
+                // Whoever waits for our greeting first is waited for by libssh2.
+                return Ok(());
+            }
+            let seen = match recv(self.socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_PEEK) {
+                Err(Errno::EAGAIN | Errno::EINTR) => {
+                    let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+                    let slice = left.min(Duration::from_millis(500));
+                    let _ = poll(&mut fds, PollTimeout::try_from(slice).unwrap_or(PollTimeout::ZERO));
+                    continue;
+                }
+                // It says more about the end of the connection.
+                Err(_) | Ok(0) => return Ok(()),
+                Ok(n) => &bytes[..n],
+            };
+            if begins && seen.starts_with(GREETING) {
+                return Ok(());
+            }
+            if begins && GREETING.starts_with(seen) {
+                std::thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+            let line = seen.iter().position(|byte| *byte == b'\n');
+            let length = line.map_or(seen.len(), |end| end + 1);
+            begins = line.is_some();
+            read += recv(self.socket.as_raw_fd(), &mut bytes[..length], MsgFlags::empty()).unwrap_or(0);
+        }
+        Err("it answers, but not as an SSH server does".to_owned())
     }
 }
 

@@ -11,6 +11,7 @@ mod limits;
 mod login;
 mod quote;
 mod session;
+mod slots;
 mod tunnel;
 
 pub use error::SshError;
@@ -123,9 +124,9 @@ impl Default for KeepAlive {
 /// Bounds on what a remote command may send and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExecLimits {
-    /// Bytes of standard output kept; the rest is read and dropped.
+    /// Bytes of standard output kept; some megabytes more are read and dropped, then the command is ended.
     pub stdout: usize,
-    /// Bytes of standard error kept; the rest is read and dropped.
+    /// Bytes of standard error kept; the same holds for the rest.
     pub stderr: usize,
     /// Time until the channel is closed.
     pub time: Duration,

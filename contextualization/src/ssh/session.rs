@@ -45,6 +45,11 @@ struct Inner {
     actor: Handle,
 }
 
+/// Bytes beyond the limit of a command that are read to learn how it ends. What says more than that says it for ever.
+pub(super) const MOST_DROPPED: usize = 16 << 20;
+/// What is said of it.
+pub(super) const ENDLESS: &str = "a command does not stop writing: is its shell the right one?";
+
 /// One file of an upload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TarEntry {
@@ -322,7 +327,7 @@ impl SshSession {
     async fn collect<S: AsyncRead + Unpin>(&self, channel: Channel<S>, limits: ExecLimits) -> Result<Output, SshError> {
         let Channel { mut stream, exit } = channel;
         let mut stdout = Vec::new();
-        let mut truncated = false;
+        let mut dropped = 0;
         let mut buffer = vec![0; 32 << 10];
         loop {
             // An error means that the other end was closed with input still unread; how it ended says the rest.
@@ -332,10 +337,14 @@ impl SshSession {
             }
             let kept = n.min(limits.stdout - stdout.len());
             stdout.extend_from_slice(&buffer[..kept]);
-            truncated |= kept < n;
+            dropped += n - kept;
+            if dropped > MOST_DROPPED {
+                // Without a reader the channel closes, which ends the command.
+                return Err(self.remote(ENDLESS.to_owned()));
+            }
         }
         let exit = self.exit(exit).await?;
-        Ok(Output { status: exit.status, stdout, stderr: exit.stderr, truncated })
+        Ok(Output { status: exit.status, stdout, stderr: exit.stderr, truncated: dropped > 0 })
     }
 
     async fn exit(&self, exit: oneshot::Receiver<Result<Exit, SshError>>) -> Result<Exit, SshError> {

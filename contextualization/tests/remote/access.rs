@@ -86,7 +86,7 @@ async fn a_machine_says_what_it_is_and_who_may_be_root() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_change_once_and_a_repetition_ends_the_same() {
     let sshd = Sshd::start(&[]);
-    let (own, new) = (keys::generate().unwrap(), keys::generate().unwrap());
+    let (own, new) = (keys::generate(Default::default()).unwrap(), keys::generate(Default::default()).unwrap());
     for (user, old, _) in USERS.iter().filter(|(user, ..)| *user != "poor") {
         let task = NodeTask {
             sudo_passwords: vec![(*old).to_owned(), AWKWARD.to_owned()],
@@ -142,7 +142,7 @@ async fn machines_are_accessed_side_by_side_and_fail_alone() {
     targets[3].addresses = vec![nowhere.clone()];
     targets[4].logins = vec![password(LoginKind::Initial, "wrong")];
     targets[5].user = "poor".to_owned();
-    targets[6].host_key = Some(keys::generate().unwrap().public);
+    targets[6].host_key = Some(keys::generate(Default::default()).unwrap().public);
     targets[7].logins = vec![(LoginKind::Initial, Login::PrivateKey("~/.ssh/id_rsa".to_owned()))];
     targets[8].addresses = vec![nowhere.clone()];
     let proxy = |sshd: &Sshd, logins: Vec<Login>| {
@@ -193,7 +193,7 @@ async fn machines_are_accessed_side_by_side_and_fail_alone() {
     assert_eq!(reach(&limits, &targets[8], &settings).await.unwrap_err().code, ErrorCode::ProxyFailed);
 
     // A hop with another host key than before is not trusted.
-    let other = Some(keys::generate().unwrap().public);
+    let other = Some(keys::generate(Default::default()).unwrap().public);
     for known in [Some(seen), other.clone()] {
         targets[9].proxy.as_mut().unwrap().host_key = known.clone();
         let (direct, through) =

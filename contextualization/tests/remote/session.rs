@@ -2,7 +2,8 @@
 
 use crate::sshd::{SOON, Sshd, run};
 use contextualization::ssh::{
-    ExecLimits, HostKeyPolicy, KeepAlive, Login, Request, SshError, SshLimits, SshSession, TarEntry, keys, quote,
+    Endpoint, ExecLimits, HostKeyPolicy, KeepAlive, Login, Request, SshError, SshLimits, SshSession, TarEntry, keys,
+    quote,
 };
 
 use std::{
@@ -40,6 +41,14 @@ async fn commands_run_side_by_side_on_one_connection() {
     assert!(output.stdout == b"xxxxxxxxxx" && output.truncated);
     let output = session.upload_stream(&["wc", "-c"], &mut big.as_slice(), all).await.unwrap();
     assert_eq!(output.stdout, b"5242880\n");
+    // What never stops is not read for ever, whichever way it talks.
+    for script in ["cat /dev/zero", "cat /dev/zero >&2"] {
+        let start = Instant::now();
+        let endless = session.exec(&["sh", "-c", script]).await;
+        assert!(matches!(endless, Err(SshError::Remote { .. })), "{script}: {endless:?}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{script}: {:?}", start.elapsed());
+    }
+    assert!(session.exec(&["true"]).await.unwrap().success());
     // A command that does not read its input says why it ended.
     let output = session.upload_stream(&["sh", "-c", "exit 3"], &mut big.as_slice(), all).await.unwrap();
     assert_eq!(output.status, 3);
@@ -82,7 +91,7 @@ async fn a_credential_opens_and_the_session_says_which() {
         assert_eq!(opened.map(|s| s.login()).map_err(|e| format!("{kind} {form}: {e}")), Ok(1));
     }
     // Our own pairs are pairs for OpenSSH too.
-    let pair = keys::generate().unwrap();
+    let pair = keys::generate(Default::default()).unwrap();
     let file = dir.path().join("ours");
     fs::write(&file, &pair.private).unwrap();
     run(Command::new("chmod").arg("600").arg(&file));
@@ -299,5 +308,40 @@ fn a_shell_reads_back_what_was_quoted() {
     for word in ["if", "A=b", "~", "while", ""] {
         let output = Command::new("sh").args(["-c", &quote(&[word])]).output().unwrap();
         assert_eq!(output.status.code(), Some(127), "{word}");
+    }
+}
+
+/// Ports that answer for ever, but not as an SSH server does: a connection ends in its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_that_never_stop_talking() {
+    // Lines without end; a greeting, then packets that have no meaning (RFC 4253, 11.2: SSH_MSG_IGNORE) without end.
+    let packet = [[0, 0, 0, 12, 6, 2].as_slice(), &[0; 10]].concat();
+    for (first, rest) in [(&b""[..], b"y\n".to_vec()), (b"SSH-2.0-endless\r\n", packet)] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            use std::io::Write;
+            let (mut stream, _) = listener.accept().unwrap();
+            // Once nobody reads on.
+            stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+            let flood = rest.repeat(1000);
+            let mut sent = stream.write_all(first);
+            while sent.is_ok() {
+                sent = stream.write_all(&flood);
+            }
+        });
+        let request = Request {
+            endpoint: Endpoint::new("127.0.0.1", port),
+            user: "nobody".to_owned(),
+            logins: vec![Login::Password("x".to_owned())],
+            host_key: HostKeyPolicy::off(),
+            timeout: Duration::from_secs(2),
+        };
+        let start = Instant::now();
+        let refused = SshSession::connect(request).await;
+        assert!(matches!(refused, Err(SshError::Unreachable { .. })), "{refused:?}");
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        // Nobody reads on in the background.
+        tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap();
     }
 }

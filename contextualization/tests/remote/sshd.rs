@@ -71,7 +71,7 @@ impl Sshd {
     pub fn start_on(port: u16, options: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         fs::create_dir(path.join("fs")).unwrap();
         fs::write(path.join("key.pub"), format!("{}\n", key.public)).unwrap();
         run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path.join("host")));

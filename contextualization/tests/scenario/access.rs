@@ -125,7 +125,7 @@ fn doors_of_every_kind() {
         radl.networks.clone_from(&facts[1].info.networks);
         let (vms, receiver) = watch::channel(Arc::new(facts));
         let memory = Arc::new(Memory::default());
-        let job = tuned(job(radl, receiver, 1, &keys::generate().unwrap()), |s| {
+        let job = tuned(job(radl, receiver, 1, &keys::generate(Default::default()).unwrap()), |s| {
             (s.wait_ssh, s.wait_public_ip) = (Duration::from_secs(20), Duration::from_secs(3));
         });
         let began = Instant::now();
@@ -250,7 +250,7 @@ fn proxy_hosts() {
         ];
         let radl = document(&facts, vec![configure("slow", SLOW)], vec![item("worker", "slow", 1)]);
         let (vms, receiver) = watch::channel(Arc::new(facts));
-        let pair = keys::generate().unwrap();
+        let pair = keys::generate(Default::default()).unwrap();
         let quick = |s: &mut Settings| s.wait_ssh = Duration::from_secs(10);
         let memory = Arc::new(Memory::default());
         let began = Instant::now();
@@ -412,7 +412,7 @@ fn waits_end_with_a_clear_sentence() {
         ] {
             let radl = document(&facts, vec![], vec![]);
             let (vms, receiver) = watch::channel(Arc::new(facts));
-            let job = tuned(job(radl, receiver, 1, &keys::generate().unwrap()), |s| {
+            let job = tuned(job(radl, receiver, 1, &keys::generate(Default::default()).unwrap()), |s| {
                 (s.wait_running, s.wait_public_ip) = (Duration::from_secs(3), Duration::from_secs(2));
                 // The machine of the last but one never answers: the public address is not waited for that long.
                 s.wait_ssh = Duration::from_secs(if expected.contains("incorrect") { 4 } else { 60 });
@@ -462,7 +462,7 @@ fn the_master_is_lost_for_a_while_and_for_good() {
         ];
         let radl = document(&facts, vec![configure("front", STEADY), configure("worker", STEADY)], vec![]);
         let (vms, receiver) = watch::channel(Arc::new(facts));
-        let pair = keys::generate().unwrap();
+        let pair = keys::generate(Default::default()).unwrap();
         let keep_alive = KeepAlive { interval: Duration::from_secs(1), missed: 2, ..KeepAlive::default() };
         let start = |generation| {
             let memory = Arc::new(Memory::default());

@@ -120,7 +120,8 @@ fn in_the_place_of_a_master() {
             radl
         };
         let archives = role();
-        let (key, other_key) = (keys::generate().unwrap(), keys::generate().unwrap());
+        let (key, other_key) =
+            (keys::generate(Default::default()).unwrap(), keys::generate(Default::default()).unwrap());
         let facts = [inner(&lab, 0, "near", &near, None), inner(&lab, 1, "far", &far, Some("two"))];
         let keeper = Keeper::new(&facts);
         let one = |generation| {
@@ -188,7 +189,7 @@ fn in_the_place_of_a_master() {
         again.progress = serde_json::Value::Null;
         keeper.memory.0.lock().unwrap().results.clear();
         again.ansible_host_keys = known;
-        again.ansible_host_keys.insert("two".to_owned(), keys::generate().unwrap().public);
+        again.ansible_host_keys.insert("two".to_owned(), keys::generate(Default::default()).unwrap().public);
         let Outcome::Failed(why) = keeper.contextualize(again).await else { panic!("{}", keeper.memory.dump()) };
         assert!(why.contains("ansible host two cannot be used") && why.contains("key"), "{why}");
         let seen = keeper.memory.0.lock().unwrap();

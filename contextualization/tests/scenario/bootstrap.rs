@@ -36,7 +36,7 @@ impl Master {
         change(&mut radl, Arc::make_mut(&mut job.settings));
         infrastructure.clone_into(&mut job.infrastructure);
         job.radl = Arc::new(radl);
-        job.ansible_key = keys::generate().unwrap();
+        job.ansible_key = keys::generate(Default::default()).unwrap();
         job
     }
 

@@ -53,13 +53,13 @@ fn new_credentials_take_the_place_of_the_old_ones() {
         let lab = Lab::with(&[&front, &awkward, &by_key]);
         let facts = [lab.facts(0, "front", &front), lab.facts(1, "worker", &awkward), lab.facts(2, "keyed", &by_key)];
         let keeper = Keeper::new(&facts);
-        let pair = keys::generate().unwrap();
+        let pair = keys::generate(Default::default()).unwrap();
         keeper.ask(&[0], &[("password", "Ab3dEf6h")]);
         keeper.ask(&[1], &[("password", AWKWARD)]);
         let half_pair = [("public_key", pair.public.as_str()), ("private_key", pair.private.as_str())];
         keeper.ask(&[2], &[half_pair[0], half_pair[1], ("password", "Never-set-1")]);
         let radl = document(&facts, vec![configure("worker", RECIPE)], vec![]);
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let outcome = keeper.contextualize(job(radl.clone(), keeper.vms.subscribe(), 1, &key)).await;
         assert_eq!(outcome, Outcome::Done, "{}", keeper.memory.dump());
         {
@@ -117,7 +117,7 @@ fn a_daemon_that_dies_before_it_stores_them() {
         let system = &mut std::sync::Arc::make_mut(&mut facts[2].info).systems[0];
         system.features.set_text("disk.0.os.credentials.password", "image-pw-2");
         let keeper = Keeper::new(&facts);
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         std::fs::write(lab.path(&lost, "/home/cloud/.ssh/authorized_keys"), format!("{}\n", key.public)).unwrap();
         keeper.ask(&[0, 1, 2], &[("password", "Ab3dEf6h")]);
         let radl = document(&facts, vec![configure("worker", RECIPE)], vec![]);

@@ -35,7 +35,7 @@ async fn switched_off_for_all() {
     let (a, b) = (Node::new("a", 21), Node::new("b", 22));
     let facts = vec![lab.facts(0, "a", &a), lab.facts(1, "b", &b)];
     let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-    let key = keys::generate().unwrap();
+    let key = keys::generate(Default::default()).unwrap();
     let none = || Some(Contextualize::default());
     let cloud_init = vec![with("cloud_init", item("a", "a", 0))];
     let documents = [
@@ -70,7 +70,7 @@ fn steps_and_machines() {
         let facts: Vec<VmFacts> =
             vec![lab.facts(0, "off", &dead), lab.facts(1, "front", &front), lab.facts(2, "worker", &w1)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let traces = |node: &Node| std::fs::read_to_string(lab.path(node, "/var/tmp/trace")).unwrap_or_default();
 
         // Options alone change nothing: the configure of a system's name runs on it, at step 1.

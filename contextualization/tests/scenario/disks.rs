@@ -25,12 +25,6 @@ fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Whether a partition table is being written on some node.
-fn is_partitioning() -> bool {
-    let names = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("comm")).ok());
-    names.into_iter().any(|name| name == b"sfdisk\n")
-}
-
 /// Minor number of a device, as /sys writes it.
 fn minor_of(device: u64) -> String {
     nix::sys::stat::minor(device).to_string()
@@ -64,13 +58,8 @@ impl Disk {
             }
         };
         make(&sys, name);
-        // Kernels that do not read partition tables of their own accord are told about them.
         let base = sys.file_name().unwrap().to_str().unwrap().to_owned();
         let partition = sys.join(format!("{base}p1"));
-        // While its tool is at work it makes the kernel forget them again.
-        if !partition.exists() && !is_partitioning() {
-            let _ = Command::new("partx").args(["--add", &self.device]).stderr(std::process::Stdio::null()).status();
-        }
         let separator = if name.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
         make(&partition, &format!("{name}{separator}1"));
     }
@@ -142,7 +131,7 @@ fn data_disks() {
             precious.appear(&devs[0], "vdd");
         };
         places();
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
         let swaps = |lab: &Lab| lab.shell(&nodes[0], "grep -c /dev/sdc1 /proc/swaps; grep -c swap /etc/fstab").1;
 
@@ -245,7 +234,7 @@ fn private_machines_reach_out() {
         assert!(!lab.shell(&inner, &call).0, "there is a way out already");
 
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         for generation in [1, 2] {
             let memory = Arc::new(Memory::default());
             let outcome = contextualize(job(radl.clone(), receiver.clone(), generation, &key), &memory).await;

@@ -69,7 +69,7 @@ fn roles_and_collections() {
 
         let facts = vec![lab.facts(0, "front", &front), lab.facts(1, "worker", &w1), lab.facts(2, "user", &w2)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let configures = || vec![configure("front", USES_ALL), configure("work", PLAIN)];
         let mut radl = document(&facts, configures(), vec![item("front", "front", 1), item("worker", "work", 1)]);
         let wanted = [

@@ -107,7 +107,7 @@ fn noise_and_failures() {
         items.extend(systems[1..].iter().map(|system| item(system, system, 2)));
         let radl = document(&facts, configures, items);
         let memory = Arc::new(Memory::default());
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let before = peak();
         assert_eq!(contextualize(job(radl, receiver, 1, &key), &memory).await, Outcome::Done, "{}", memory.dump());
         let seen = memory.0.lock().unwrap();

@@ -101,7 +101,7 @@ pub struct Lab {
 impl Lab {
     /// An empty lab.
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), key: keys::generate().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), key: keys::generate(Default::default()).unwrap() }
     }
 
     /// A lab with these nodes.
@@ -241,6 +241,7 @@ impl Lab {
             proxy_host_key: None,
             creation_id: id,
             tunnel_key: None,
+            former_secrets: Vec::new(),
         }
     }
 }

@@ -45,7 +45,7 @@ fn late_machines_follow_by_themselves() {
         let items = vec![item("worker", "work", 1), item("front", "peers", 1), item("front", "work", 2)];
         let radl = document(&facts, configures, items);
         let (_vms, receiver) = watch::channel(Arc::new(facts));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let memory = Arc::new(Memory::default());
         let job = || {
             let mut job = job(radl.clone(), receiver.clone(), 1, &key);

@@ -37,7 +37,7 @@ fn cancelled_late_and_lost_runs() {
         let lab = Lab::with(&[&front]);
         let facts = vec![lab.facts(0, "front", &front)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let slow = || document(&facts, vec![configure("front", SLOW)], vec![]);
         let sleeping = |seen: &Seen| seen.logs.get(&0).is_some_and(|log| log.contains("TASK [Slow]"));
 
@@ -111,7 +111,7 @@ fn time_is_over() {
         let (late, ready) = (lab.alias(&front, 12), lab.alias(&front, 13));
         let facts = vec![lab.facts(0, "front", &front), lab.facts(1, "late", &late), lab.facts(2, "ready", &ready)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let configures = vec![configure("slow", SLOW), configure("quick", "- tasks: [{debug: {msg: done}}]\n")];
         let items = vec![
             item("front", "slow", 2),
@@ -169,7 +169,7 @@ fn another_master_goes_on() {
             lab.facts(4, "other", &lab.alias(&back, 15)),
         ];
         let (vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let configures = vec![configure("first", FIRST), configure("hang", HANGS_ONCE)];
         let items = vec![item("back", "first", 1), item("worker", "hang", 2), item("other", "first", 2)];
         let memory = Arc::new(Memory::default());
@@ -226,7 +226,7 @@ fn restarted_master() {
         let lab = Lab::with(&[&front]);
         let facts = vec![lab.facts(0, "front", &front)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let begun = |count: usize| {
             move |seen: &Seen| seen.logs.get(&0).is_some_and(|log| log.matches("TASK [Hang]").count() == count)
         };

@@ -54,7 +54,7 @@ fn front_and_workers() {
         let configures = vec![configure("front", FRONT), configure("shared", SHARED), configure("work", WORKER)];
         let radl = document(&facts, configures, vec![item("front", "front", 1), item("worker", "work", 2)]);
         let (vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let memory = Arc::new(Memory::default());
 
         // The daemon dies in the middle of step 2 and is started again.

@@ -59,7 +59,7 @@ fn a_hundred_machines() {
         let lab = Lab::with(&[&front, &farm]);
         let addresses: String = (0..WORKERS).map(|n| format!("ip addr add 10.77.0.{}/24 dev eth0;", 100 + n)).collect();
         assert!(lab.shell(&farm, &addresses).0);
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let machine = |number: u32, system: &str| -> VmFacts {
             let node = Node { links: vec![(0, 99 + u8::try_from(number).unwrap())], ..farm.clone() };
             lab.facts(number, system, &node)

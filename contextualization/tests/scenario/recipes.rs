@@ -131,7 +131,7 @@ fn order_header_and_strategy() {
             item("client", "local", 3), item("client", "step", 4), item("client", "hidden", 5),
         ];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let memory = Arc::new(Memory::default());
         let outcome = contextualize(job(document(&facts, configures, items), receiver, 1, &key), &memory).await;
         assert_eq!(outcome, Outcome::Done, "{}", memory.dump());
@@ -219,7 +219,7 @@ fn retries_limits_and_reboots() {
         let lab = Lab::with(&[&front, &w1, &w2]);
         let facts = vec![lab.facts(0, "front", &front), lab.facts(1, "worker", &w1), lab.facts(2, "worker", &w2)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
 
         // One machine fails at first, another one reboots; who is done does nothing twice.
         let mut radl = document(
@@ -316,7 +316,7 @@ fn encrypted_recipes() {
         let lab = Lab::with(&[&front, &w1]);
         let mut facts = vec![lab.facts(0, "front", &front), lab.facts(1, "worker", &w1)];
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let password = "Sesam öffne 'dich'";
         // Brings Ansible there.
         let memory = Arc::new(Memory::default());
@@ -436,7 +436,7 @@ fn applications() {
             Arc::make_mut(&mut facts.info).systems[0].features.set("disk.0.applications", Value::Contains(Box::new(group)));
         }
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let memory = Arc::new(Memory::default());
         let mut radl = document(&facts, vec![], vec![]);
         radl.contextualize = None::<Contextualize>;

@@ -126,7 +126,7 @@ fn hostile_values_and_secrets() {
         refused.contextualize.as_mut().unwrap().options.insert("ansible_version".to_owned(), version);
         let (_vms, receiver) = watch::channel(Arc::new(facts));
         let memory = Arc::new(Memory::default());
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let private: String = lab.key.private.lines().nth(3).unwrap().to_owned();
         let ours: String = key.private.lines().nth(3).unwrap().to_owned();
         let outcome = contextualize(job(refused, receiver.clone(), 1, &key), &Arc::new(Memory::default())).await;
@@ -200,7 +200,7 @@ fn others_on_the_master() {
         let front = Node::new("front", 11);
         let lab = Lab::with(&[&front]);
         let facts = vec![lab.facts(0, "front", &front)];
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let radl = document(&facts, vec![], vec![]);
         let (_vms, receiver) = watch::channel(Arc::new(facts));
         let fresh = |generation| -> Job { job(radl.clone(), receiver.clone(), generation, &key) };

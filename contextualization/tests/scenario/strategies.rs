@@ -99,7 +99,7 @@ fn mitogen_by_default_by_wish_and_broken() {
         let facts: Vec<VmFacts> =
             [&front, &w1, &w2].iter().enumerate().map(|(id, node)| lab.facts(id as u32, "node", node)).collect();
         let (_vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let with = |recipe: &str, strategy: Option<&str>, generation: u64| -> Job {
             let radl = document(&facts, vec![configure("node", recipe)], vec![item("node", "node", 1)]);
             job(wish(radl, strategy), receiver.clone(), generation, &key)

@@ -80,7 +80,7 @@ fn names_and_variables() {
         let w2_facts = named(&lab, 3, "allnowindows", &w2, |f| f.set_text("net_interface.0.dns_name", "wn-#N#"));
         let facts = vec![front_facts, w1_facts, w2_facts];
         let (vms, receiver) = watch::channel(Arc::new(facts.clone()));
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let items: Vec<_> = ["front", "my-sys", "allnowindows"].map(|system| item(system, "dump", 1)).into();
         let mut radl = document(&facts, vec![configure("dump", &dump("{{ IM_NODE_NUM | int + 1 }}"))], items.clone());
         // What a soft wish holds is no less secret.

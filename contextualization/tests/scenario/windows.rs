@@ -133,7 +133,7 @@ fn passwords_hosts_file_and_recipes() {
         let keeper = Keeper::new(&facts);
         keeper.ask(&[1], &[("password", NEW)]);
         let radl = document(&facts[..3], vec![configure("windows", RECIPE)], vec![]);
-        let key = keys::generate().unwrap();
+        let key = keys::generate(Default::default()).unwrap();
         let again = |generation| {
             let mut job = job(radl.clone(), keeper.vms.subscribe(), generation, &key);
             let mut settings = (*job.settings).clone();

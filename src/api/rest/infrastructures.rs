@@ -105,8 +105,8 @@ pub(super) async fn add(mut request: Request) -> Result<Response, Failure> {
 pub(super) async fn destroy(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let (force, asynchronous) = (request.flag("force", false)?, request.flag("async", false)?);
-    request.engine().destroy(&caller, request.infrastructure(), force, asynchronous).await?;
-    Ok(reply::empty())
+    let left = request.engine().destroy(&caller, request.infrastructure(), force, asynchronous).await?;
+    Ok(reply::with_warnings(reply::empty(), &left))
 }
 
 /// `GET /infrastructures/<inf>/state`

@@ -19,7 +19,7 @@ pub(super) type Response = warp::reply::Response;
 /// Header that tells a balancer which infrastructure an answer is about.
 const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");
 
-/// Header that tells what of a document is probably meant otherwise, a line for each.
+/// Header with what went otherwise than one might think, a line for each.
 const WARNING: HeaderName = HeaderName::from_static("x-im-warning");
 
 /// A body of this type.
@@ -106,12 +106,16 @@ pub(super) fn uri(form: Form, uri: &String) -> serde_json::Result<Response> {
     }
 }
 
-/// The answer with what is to be said of the document it answers.
-pub(super) fn with_warnings(mut response: Response, warnings: &[String]) -> Response {
+/// The answer with what the caller should know all the same: a header for each warning, in ASCII and on one line.
+pub(super) fn with_warnings<T: AsRef<str>>(mut response: Response, warnings: impl IntoIterator<Item = T>) -> Response {
+    let ascii = |c: char| match c {
+        ' '..='~' => c,
+        c if c.is_whitespace() => ' ',
+        _ => '?',
+    };
     for warning in warnings {
-        // Names of features may hold letters that no header carries.
-        let ascii: String = warning.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-        if let Ok(value) = HeaderValue::from_str(&ascii) {
+        let text: String = warning.as_ref().chars().map(ascii).collect();
+        if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().append(WARNING, value);
         }
     }

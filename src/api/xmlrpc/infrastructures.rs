@@ -91,13 +91,13 @@ pub(super) async fn change_owners(shared: &Shared, arguments: Vec<Value>) -> Res
     Ok(values::nothing())
 }
 
-/// `DestroyInfrastructure(inf, auth, [force], [async])`
+/// `DestroyInfrastructure(inf, auth, [force], [async])`; what a forced one left in the clouds, one a line.
 pub(super) async fn destroy(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, auth, force, asynchronous] = places(arguments);
     let caller = shared.caller(auth)?;
     let (force, asynchronous) = (flag(&force, "force", false)?, flag(&asynchronous, "async", false)?);
-    shared.engine().destroy(&caller, &arguments::infrastructure(&id)?, force, asynchronous).await?;
-    Ok(values::nothing())
+    let left = shared.engine().destroy(&caller, &arguments::infrastructure(&id)?, force, asynchronous).await?;
+    Ok(values::text(left.join("\n")))
 }
 
 /// `AddResource(inf, radl, auth, [context])`

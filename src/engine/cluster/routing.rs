@@ -79,7 +79,8 @@ impl Engine {
             Held::Here(handle, model) => {
                 if handle.is_due(self.inner.now(), self.inner.settings.vm_info_update_frequency) {
                     let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
-                    refresh::observe(&self.inner, &handle, &model, numbers, Some(&caller.credentials)).await;
+                    let accounts = self.inner.shown(caller)?.accounts;
+                    refresh::observe(&self.inner, &handle, &model, numbers, Some(&accounts)).await;
                 }
                 Ok(())
             }

@@ -30,6 +30,10 @@ impl Engine {
         }
         let mut model = self.inner.view(caller, id).await?.1;
         if delete {
+            if !caller.may_access(&model.owners) {
+                // The token that recipes hold must not make the service forget machines that go on.
+                return Err(OperationError::NotOwner);
+            }
             let handle = match self.hold(caller, id).await? {
                 Held::Here(handle, _) => handle,
                 Held::Elsewhere(peer) => return peer.ask(caller, Request::GiveAway).await,

@@ -5,7 +5,9 @@ use crate::{
     auth::Caller,
     engine::{
         Engine, OperationError,
+        accounts::{Accounts, is_unclaimed},
         apart::SHORT,
+        children::by_cloud,
         draft::{Draft, Terms},
         keepers::user_only,
         model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm},
@@ -14,19 +16,26 @@ use crate::{
     },
     store::{EventKind, NewEvent, StoreError},
 };
-use connectors::{Endpoint, PowerState, ProviderId, VmUid};
+use connectors::{Endpoint, PowerState, ProviderId, VmUid, account_name};
 use radl::Radl;
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
+/// How long a cloud is waited for that is asked whose the machines are.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
 /// Machines that one document may hold.
 const MAX_MACHINES: usize = 100_000;
 
 impl Engine {
     /// Takes in an infrastructure that was exported, here or by the reference: it keeps its id, and belongs to the caller.
-    /// No cloud is called. Returns the id.
+    /// The clouds are asked whose the machines are, as far as the caller shows accounts and they answer soon. Returns the id.
     ///
     /// # Errors
-    /// Boot mode; a document that is none; an id that is in use, or was somebody else's; the store.
+    /// Boot mode; a document that is none; an id that is in use, or was somebody else's; machines of another
+    /// infrastructure; the store.
     pub async fn import(&self, caller: &Caller, text: &str) -> Result<String, OperationError> {
         self.inner.allow(Access::Change)?;
         user_only(caller)?;
@@ -43,6 +52,9 @@ impl Engine {
         if self.inner.directory.get(&id).is_some() {
             return Err(existing());
         }
+        let shown = self.inner.shown(caller)?;
+        model.login = shown.login_for(&model.owners).cloned();
+        self.claim_imported(&mut model, &shown.accounts).await?;
         let draft = whole(model, logs, self.inner.terms());
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
         match self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await {
@@ -53,6 +65,32 @@ impl Engine {
         // Its keeper starts with the first request.
         self.inner.directory.insert(id.clone(), owners, Arc::default());
         Ok(id)
+    }
+
+    /// Notes whose the machines are that these accounts know. Of the others it is found out when their owner first does
+    /// something to them.
+    async fn claim_imported(&self, model: &mut Infrastructure, accounts: &Accounts) -> Result<(), OperationError> {
+        let unclaimed = model.vms.iter().filter(|vm| is_unclaimed(vm)).map(|vm| vm.number);
+        for numbers in by_cloud(model, unclaimed.collect::<Vec<_>>()).into_values().map(BTreeSet::from_iter) {
+            let vms = || numbers.iter().filter_map(|number| model.vm(*number));
+            let Some(cloud) = vms().next().map(|vm| vm.cloud.clone()) else { continue };
+            let Ok(account) = accounts.of(&cloud) else { continue };
+            let Ok(connector) = self.inner.registry.connector(account) else { continue };
+            let ids: Vec<ProviderId> = vms().filter_map(|vm| vm.provider_id().cloned()).collect();
+            let Ok(Ok(seen)) = tokio::time::timeout(CLAIM_PATIENCE, connector.observe(&ids)).await else { continue };
+            let is_foreign = |infrastructure: &String| *infrastructure != model.id;
+            if let Some(machine) = seen.iter().find(|machine| machine.infrastructure.as_ref().is_some_and(is_foreign)) {
+                return Err(incorrect(format!("the machine {} belongs to another infrastructure", machine.id)));
+            }
+            let known: HashSet<&ProviderId> = seen.iter().map(|machine| &machine.id).collect();
+            let claimed = Arc::new(CloudRef { account: account_name(account), ..CloudRef::clone(&cloud) });
+            for vm in model.vms.iter_mut().filter(|vm| numbers.contains(&vm.number)) {
+                if vm.provider_id().is_some_and(|id| known.contains(id)) {
+                    Arc::make_mut(vm).cloud = claimed.clone();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Stores an infrastructure over its own deleted row: one that was given away comes back.
@@ -194,6 +232,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         host_key: None,
         proxy_host_key: None,
         tunnel_key: None,
+        former_secrets: Vec::new(),
         created: record.creation_date.unwrap_or(created),
         foreign: (!foreign.is_empty()).then(|| Arc::new(foreign)),
         text: Default::default(),
@@ -204,8 +243,9 @@ fn cloud(record: CloudRecord) -> CloudRef {
     let endpoint = Endpoint {
         protocol: record.protocol,
         server: record.server,
-        port: u16::try_from(record.port).ok(),
+        // Nothing listens at port 0.
+        port: u16::try_from(record.port).ok().filter(|port| *port > 0),
         path: record.path,
     };
-    CloudRef { id: record.id, kind: record.kind, endpoint }
+    CloudRef { id: record.id, kind: record.kind, endpoint, account: None }
 }

@@ -115,24 +115,33 @@ pub struct VmRecord {
 }
 
 /// A cloud.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CloudRecord {
     /// Label in the credentials.
+    #[serde(default)]
     pub id: String,
     /// Connector type.
-    #[serde(rename = "type")]
+    #[serde(default, rename = "type")]
     pub kind: String,
     /// Host.
+    #[serde(default)]
     pub server: String,
-    /// Port; -1 when unknown.
+    /// Port; -1 for that of the type.
+    #[serde(default = "usual_port")]
     pub port: i64,
     /// Protocol.
+    #[serde(default)]
     pub protocol: String,
     /// Path.
+    #[serde(default)]
     pub path: String,
     /// What connectors keep.
+    #[serde(default)]
     pub extra: Map<String, Value>,
+}
+
+fn usual_port() -> i64 {
+    -1
 }
 
 fn unknown() -> String {

@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        accounts::Accounts,
         context::facts,
         draft::{Done, Draft, Effect},
         error::OperationError,
@@ -11,7 +12,6 @@ use super::{
     contextualizing::change_system,
     deleting::{settle, start_deleting, start_destroying},
 };
-use crate::auth::Credentials;
 use connectors::{ProviderId, SharedResources, VmUid};
 use contextualization::{Cause, plan::decide::decide};
 use radl::{Radl, System};
@@ -63,14 +63,13 @@ pub struct LaunchFailure {
     pub leftover: bool,
 }
 
-/// Accepts a document whose clouds are still to be chosen.
+/// Accepts a document whose clouds are still to be chosen among these accounts.
 ///
 /// # Errors
 /// The infrastructure is being deleted, or the document does not fit the stored one.
-pub fn place(draft: &mut Draft, document: Arc<Radl>, credentials: Arc<Credentials>) -> Result<u64, OperationError> {
+pub fn place(draft: &mut Draft, document: Arc<Radl>, accounts: Arc<Accounts>) -> Result<u64, OperationError> {
     merged(&draft.model, &document)?;
-    draft.infrastructure().credentials = Some(credentials);
-    let work = draft.accept(WorkKind::Placing { document, context: true });
+    let work = draft.accept(WorkKind::Placing { document, context: true, accounts });
     draft.effects.push(Effect::Place(work));
     Ok(work)
 }
@@ -85,7 +84,6 @@ pub fn add(
     placement: Placement,
     context: bool,
     if_all_fail: IfAllFail,
-    credentials: Arc<Credentials>,
 ) -> Result<u64, OperationError> {
     let radl = merged(&draft.model, document)?;
     let had_deploys = !document.deploys.is_empty();
@@ -93,7 +91,6 @@ pub fn add(
     let infrastructure = draft.infrastructure();
     infrastructure.radl = Arc::new(radl);
     infrastructure.private_networks.extend(placement.private_networks);
-    infrastructure.credentials = Some(credentials);
     if placement.vms.is_empty() {
         if infrastructure.configured.is_none() && infrastructure.generation.is_none() {
             infrastructure.configured = Some(false);
@@ -125,7 +122,7 @@ pub fn add(
         };
         if planned.failure.is_none() {
             // They are made before the first machine is: whoever deletes the infrastructure must know of them.
-            draft.infrastructure().shared.entry(planned.cloud.id.clone()).or_default();
+            draft.infrastructure().shared.entry(planned.cloud.key()).or_default();
         }
         let failed = |why| Lifecycle::Failed { why, leftover: false };
         let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
@@ -144,6 +141,7 @@ pub fn add(
             host_key: None,
             proxy_host_key: None,
             tunnel_key: None,
+            former_secrets: Vec::new(),
             created: now,
             foreign: None,
             text: Default::default(),
@@ -162,10 +160,9 @@ fn merged(model: &Infrastructure, document: &Radl) -> Result<Radl, OperationErro
 }
 
 pub(super) fn placed(draft: &mut Draft, id: u64, result: Result<Placement, String>) {
-    let Some(Work { kind: WorkKind::Placing { document, context }, .. }) = draft.work(id).cloned() else { return };
-    let credentials = draft.model.credentials.clone().unwrap_or_default();
+    let Some(Work { kind: WorkKind::Placing { document, context, .. }, .. }) = draft.work(id).cloned() else { return };
     let added = result.and_then(|placement| {
-        add(draft, &document, placement, context, IfAllFail::Keep, credentials).map_err(|error| error.to_string())
+        add(draft, &document, placement, context, IfAllFail::Keep).map_err(|error| error.to_string())
     });
     match added {
         Ok(_) => draft.finish(id, Ok(Done::Machines(Vec::new()))),

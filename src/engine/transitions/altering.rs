@@ -5,19 +5,17 @@ use super::super::{
     error::OperationError,
     model::{Lifecycle, WorkKind},
 };
-use crate::auth::Credentials;
 use connectors::Resize;
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 /// Starts the change of a machine that the cloud has.
 ///
 /// # Errors
 /// [`OperationError::Conflict`] while another change of it is under way.
-pub fn alter(draft: &mut Draft, vm: u32, resize: Resize, credentials: Arc<Credentials>) -> Result<u64, OperationError> {
+pub fn alter(draft: &mut Draft, vm: u32, resize: Resize) -> Result<u64, OperationError> {
     if !alterations(draft, &BTreeSet::from([vm])).is_empty() {
         return Err(OperationError::Conflict("altering the VM".to_owned()));
     }
-    draft.infrastructure().credentials = Some(credentials);
     let work = draft.accept(WorkKind::Altering { vm, resize });
     draft.effects.push(Effect::Alter(work));
     Ok(work)

@@ -5,7 +5,6 @@ use super::super::{
     error::OperationError,
     model::Lifecycle,
 };
-use crate::auth::Credentials;
 use contextualization::{Cause, Effect as ContextEffect, Entry, ErrorCode, Outcome, VmError};
 use radl::{Radl, System};
 use std::{
@@ -21,7 +20,6 @@ pub fn reconfigure(
     draft: &mut Draft,
     document: Option<&Radl>,
     selected: Option<BTreeSet<u32>>,
-    credentials: Arc<Credentials>,
 ) -> Result<(), OperationError> {
     if draft.model.is_deleting() {
         return Err(OperationError::Invalid("The infrastructure is being deleted.".to_owned()));
@@ -32,7 +30,6 @@ pub fn reconfigure(
         take_new_credentials(draft, document);
     }
     let notes = notes(draft, document, selected.as_ref());
-    draft.infrastructure().credentials = Some(credentials);
     draft.start_generation(Cause::Reconfigure, selected);
     for note in notes {
         draft.log(&note);
@@ -118,7 +115,15 @@ pub(super) fn context(draft: &mut Draft, generation: u64, entry: Entry) -> bool 
             ContextEffect::VmLog { vm, text } => draft.log_vm(vm, text),
             ContextEffect::VmResult { vm, result } => vm_result(draft, vm, result),
             ContextEffect::CredentialsChanged { vm, installed } => {
+                let former = draft.model.vm(vm).and_then(|vm| Some(vm.info.systems.first()?.credentials()));
                 change_system(draft, vm, |system| system.update_credentials(installed.password, installed.key));
+                if let Some((vm, former)) = draft.vm(vm).zip(former) {
+                    let password = former.password.filter(|_| installed.password);
+                    let replaced = password.into_iter().chain(former.private_key.filter(|_| installed.key));
+                    let is_new = |secret: &String| !vm.former_secrets.contains(secret);
+                    let replaced: Vec<String> = replaced.filter(is_new).collect();
+                    vm.former_secrets.extend(replaced);
+                }
             }
             ContextEffect::HostKey { vm, key } => {
                 if let Some(vm) = draft.vm(vm) {

@@ -2,26 +2,21 @@
 
 use super::{
     super::{
+        accounts::{Accounts, is_in_cloud, is_unclaimed},
         draft::{Done, Draft, Effect},
         error::OperationError,
-        model::{Lifecycle, Vm, Work, WorkKind},
+        model::{CloudRef, Infrastructure, Lifecycle, Vm, Work, WorkKind},
     },
     altering,
 };
-use crate::auth::Credentials;
 use contextualization::Cause;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Starts the deletion of machines.
 ///
 /// # Errors
-/// Unknown or deleted machines; nothing is changed then.
-pub fn remove(
-    draft: &mut Draft,
-    numbers: &[u32],
-    context: bool,
-    credentials: Arc<Credentials>,
-) -> Result<u64, OperationError> {
+/// Unknown or deleted machines, accounts that are missing; nothing is changed then.
+pub fn remove(draft: &mut Draft, numbers: &[u32], context: bool, accounts: &Accounts) -> Result<u64, OperationError> {
     let wanted: BTreeSet<u32> = numbers.iter().copied().collect();
     for number in &wanted {
         let vm = draft.model.vm(*number).ok_or(OperationError::UnknownVm)?;
@@ -29,22 +24,32 @@ pub fn remove(
             return Err(OperationError::DeletedVm);
         }
     }
-    draft.infrastructure().credentials = Some(credentials);
+    let vms = || wanted.iter().filter_map(|number| draft.model.vm(*number));
+    let whys = [unclaimed(vms()), accounts.missing(clouds(vms()))].concat();
+    if !whys.is_empty() {
+        return Err(OperationError::Cloud(not_removed(&whys)));
+    }
     start_deleting(draft, &wanted);
     let work = draft.accept(WorkKind::Removing { vms: wanted.into_iter().collect(), context });
     settle(draft);
-    draft.release_credentials();
     Ok(work)
 }
 
 /// Starts the deletion of everything; while one runs its number is returned again.
 ///
 /// # Errors
-/// Machines are being launched, unless `force`.
-pub fn destroy(draft: &mut Draft, force: bool, credentials: Arc<Credentials>) -> Result<u64, OperationError> {
+/// Machines are being launched, unless `force`; accounts that are missing: who cannot ask a cloud cannot know what stays
+/// there.
+pub fn destroy(draft: &mut Draft, force: bool, accounts: &Accounts) -> Result<u64, OperationError> {
+    let mut whys = accounts.missing(clouds(&draft.model.vms).chain(shared_clouds(&draft.model)));
+    if !force {
+        whys.extend(unclaimed(&draft.model.vms));
+    }
+    if !whys.is_empty() {
+        return Err(OperationError::Cloud(not_destroyed(&whys)));
+    }
     let running = draft.model.work.iter().find(|work| matches!(work.kind, WorkKind::Destroying { .. })).map(|w| w.id);
     if let Some(id) = running {
-        draft.infrastructure().credentials = Some(credentials);
         if force && let Some(work) = draft.infrastructure().work.iter_mut().find(|work| work.id == id) {
             work.kind = WorkKind::Destroying { force: true };
             // What the cloud refused to delete before is not an end of this any more, so it is asked once more.
@@ -56,8 +61,37 @@ pub fn destroy(draft: &mut Draft, force: bool, credentials: Arc<Credentials>) ->
     if draft.model.is_adding() && !force {
         return Err(OperationError::Conflict("adding resources".to_owned()));
     }
-    draft.infrastructure().credentials = Some(credentials);
     Ok(start_destroying(draft, force))
+}
+
+/// Clouds where something of these machines may be.
+fn clouds<'a>(vms: impl IntoIterator<Item = &'a Arc<Vm>>) -> impl Iterator<Item = &'a CloudRef> {
+    vms.into_iter().filter(|vm| is_in_cloud(vm)).map(|vm| &*vm.cloud)
+}
+
+/// Clouds where something may be that belongs to no machine.
+fn shared_clouds(model: &Infrastructure) -> impl Iterator<Item = &CloudRef> {
+    let images =
+        model.snapshots.iter().map(|(cloud, _)| cloud).chain(model.unmade_images.iter().map(|(cloud, _)| cloud));
+    let keys: BTreeSet<&String> = model.shared.keys().chain(images).collect();
+    model.vms.iter().map(|vm| &*vm.cloud).filter(move |cloud| keys.iter().any(|key| cloud.is_keyed(key)))
+}
+
+/// Why these machines cannot be deleted: no account that was shown knows them, which does not mean that they are gone.
+fn unclaimed<'a>(vms: impl IntoIterator<Item = &'a Arc<Vm>>) -> Vec<String> {
+    let why = |vm: &Arc<Vm>| {
+        let id = vm.provider_id().map(ToString::to_string).unwrap_or_default();
+        format!("VM {}: no account of {} that was given knows the machine {id}.", vm.number, vm.cloud.kind)
+    };
+    vms.into_iter().filter(|vm| is_unclaimed(vm)).map(why).collect()
+}
+
+fn not_removed(whys: &[String]) -> String {
+    format!("Error removing resources: {whys:?}").replace('"', "'")
+}
+
+fn not_destroyed(whys: &[String]) -> String {
+    format!("Error destroying the infrastructure: \n{}", whys.join("\n"))
 }
 
 pub(super) fn start_destroying(draft: &mut Draft, force: bool) -> u64 {
@@ -109,7 +143,11 @@ pub(super) fn deleted(draft: &mut Draft, number: u32, result: Result<(), String>
     let Lifecycle::Deleting(id) = vm.lifecycle.clone() else { return };
     match result {
         Ok(()) => vm.lifecycle = Lifecycle::Gone,
-        Err(why) => {
+        Err(mut why) => {
+            if forced {
+                let id = id.as_ref().map_or_else(|| vm.uid.to_string(), ToString::to_string);
+                why = format!("VM {number}, the machine {id} of the cloud {}: {why}", vm.cloud.id);
+            }
             vm.lifecycle = match id {
                 _ if forced => Lifecycle::Gone,
                 Some(id) => Lifecycle::Present(id),
@@ -149,7 +187,7 @@ pub(super) fn settle(draft: &mut Draft) {
                 }
                 let result = match work.errors.is_empty() {
                     true => Ok(Done::Machines(gone)),
-                    false => Err(format!("Error removing resources: {:?}", work.errors).replace('"', "'")),
+                    false => Err(not_removed(&work.errors)),
                 };
                 draft.finish(work.id, result);
                 if contextualize && draft.model.vms.iter().any(|vm| vm.is_live()) {
@@ -175,24 +213,29 @@ pub(super) fn settle(draft: &mut Draft) {
 }
 
 fn fail_destroying(draft: &mut Draft, id: u64, errors: &[String]) {
-    let why = format!("Error destroying the infrastructure: \n{}", errors.join("\n"));
+    let why = not_destroyed(errors);
     draft.log(&why);
     draft.finish(id, Err(why));
 }
 
 pub(super) fn shared_deleted(draft: &mut Draft, result: Result<(), String>) {
     let destroying = draft.model.work.iter().find_map(|work| match work.kind {
-        WorkKind::Destroying { force } => Some((work.id, force)),
+        WorkKind::Destroying { force } => Some((work.id, force, work.errors.clone())),
         _ => None,
     });
-    let Some((id, force)) = destroying else { return };
+    let Some((id, force, mut left)) = destroying else { return };
     match result {
         Err(why) if !force => fail_destroying(draft, id, &[why]),
-        _ => {
+        result => {
+            left.extend(result.err());
+            if !left.is_empty() {
+                draft.log(&format!("WARNING: forgotten, and left in its clouds:\n{}", left.join("\n")));
+            }
             let infrastructure = draft.infrastructure();
             infrastructure.deleted = true;
             infrastructure.ansible_key = None;
-            draft.finish(id, Ok(Done::Machines(Vec::new())));
+            infrastructure.login = None;
+            draft.finish(id, Ok(Done::Forgotten(left)));
         }
     }
 }

@@ -18,18 +18,22 @@ pub use owners::{change_owners, give_away};
 pub use snapshotting::{SnapshotFailure, snapshot};
 
 use super::{
+    accounts::is_unclaimed,
     draft::{Draft, Effect},
-    model::{Infrastructure, Lifecycle, Observed, Vm, WorkKind},
+    model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm, WorkKind},
     observation,
 };
 use adding::{launch_ended, launched, placed, shared_ready};
 use altering::altered;
-use connectors::{Observation, PowerState, ProviderId, SharedResources};
+use connectors::{AccountName, Observation, PowerState, ProviderId, SharedResources};
 use contextualization::{Entry, Outcome};
 use contextualizing::{context, context_ended, context_stopped};
 use deleting::{deleted, shared_deleted};
 use snapshotting::snapshot_ended;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// What child tasks and clouds report. These are never refused, and applied again if the store was away.
 #[derive(Debug, Clone)]
@@ -43,7 +47,7 @@ pub enum Event {
     },
     /// Shared resources of a cloud are there: its machines are about to be created.
     SharedReady {
-        /// Cloud id.
+        /// Key of the cloud.
         cloud: String,
         /// What they are.
         shared: SharedResources,
@@ -59,12 +63,14 @@ pub enum Event {
     },
     /// All launches of a work ended.
     LaunchEnded(u64),
-    /// The cloud said something about machines; those it did not mention are gone there.
+    /// The cloud said something about machines; those it did not mention are gone there, if it was asked with their account.
     Observed {
         /// The machines asked about.
         asked: Vec<u32>,
         /// The answer, or that there was none.
         answer: Result<Vec<Observation>, ()>,
+        /// The account that was asked, where it is to be noted for machines of which it is not known yet.
+        account: Option<AccountName>,
     },
     /// The change of a machine ended.
     Altered {
@@ -120,7 +126,7 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::SharedReady { cloud, shared, vms } => shared_ready(draft, cloud, shared, &vms),
         Event::Launched { vm, result } => launched(draft, vm, result),
         Event::LaunchEnded(work) => launch_ended(draft, work),
-        Event::Observed { asked, answer } => observed(draft, &asked, answer),
+        Event::Observed { asked, answer, account } => observed(draft, &asked, answer, account.as_ref()),
         Event::Altered { work, vm, result } => altered(draft, work, vm, result),
         Event::SnapshotEnded { work, vm, result } => snapshot_ended(draft, work, vm, result),
         Event::Deleted { vm, result } => deleted(draft, vm, result),
@@ -130,11 +136,11 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::ContextStopped => context_stopped(draft),
         Event::NothingAwaited => {}
     }
-    draft.release_credentials();
+    draft.release_accounts();
     true
 }
 
-fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, ()>) {
+fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, ()>, account: Option<&AccountName>) {
     let now = draft.seconds();
     let Ok(observations) = answer else {
         for &number in asked {
@@ -147,13 +153,28 @@ fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, (
         }
         return;
     };
-    let by_id: std::collections::HashMap<&ProviderId, &Observation> =
-        observations.iter().map(|observation| (&observation.id, observation)).collect();
+    // What carries the mark of another infrastructure is no machine of this one, whatever an import said.
+    let is_own = |observation: &&Observation| {
+        observation.infrastructure.as_ref().is_none_or(|infrastructure| *infrastructure == draft.model.id)
+    };
+    let by_id: HashMap<&ProviderId, &Observation> =
+        observations.iter().filter(is_own).map(|observation| (&observation.id, observation)).collect();
     let mut last: Option<Arc<radl::Radl>> = None;
+    let mut claimed: HashMap<String, Arc<CloudRef>> = HashMap::new();
     for &number in asked {
         let Some(vm) = draft.model.vm(number).filter(|vm| vm.is_live()) else { continue };
         let Some(id) = vm.provider_id() else { continue };
         let seen = by_id.get(id).copied();
+        if is_unclaimed(vm) {
+            // Another account may have made it: that this one does not know it says nothing.
+            let Some(account) = account.filter(|_| seen.is_some()) else { continue };
+            let claim = || Arc::new(CloudRef { account: Some(account.clone()), ..CloudRef::clone(&vm.cloud) });
+            let cloud = claimed.entry(vm.cloud.id.clone()).or_insert_with(claim).clone();
+            if let Some(vm) = draft.vm(number) {
+                vm.cloud = cloud;
+            }
+        }
+        let Some(vm) = draft.model.vm(number) else { continue };
         let state = seen.map_or(PowerState::Off, |observation| observation.state);
         let observed = Some(Observed { state, failing_since: None });
         let name = &draft.terms.default_vm_name;

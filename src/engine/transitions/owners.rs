@@ -26,7 +26,10 @@ pub fn change_owners(draft: &mut Draft, owners: Vec<Identity>, overwrite: bool) 
         return Err(OperationError::Invalid(format!("An infrastructure can have {MOST} owners at most.")));
     }
     if all != draft.model.owners {
-        draft.infrastructure().owners = all;
+        let infrastructure = draft.infrastructure();
+        infrastructure.owners = all;
+        // The credentials of the others are nothing for its recipes.
+        infrastructure.login = None;
     }
     Ok(())
 }
@@ -42,7 +45,8 @@ pub fn give_away(draft: &mut Draft) -> Result<Arc<Infrastructure>, OperationErro
     let given = Arc::new(draft.model.clone());
     let infrastructure = draft.infrastructure();
     infrastructure.deleted = true;
-    infrastructure.credentials = None;
+    infrastructure.accounts = None;
+    infrastructure.login = None;
     if let Some(generation) = &mut infrastructure.generation {
         generation.open = false;
     }

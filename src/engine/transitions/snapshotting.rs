@@ -4,9 +4,8 @@ use super::super::{
     draft::{Done, Draft, Effect},
     model::{Lifecycle, Work, WorkKind},
 };
-use crate::auth::Credentials;
 use connectors::ImageIntent;
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 /// An image that could not be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +17,7 @@ pub struct SnapshotFailure {
 }
 
 /// Starts an image of a disk of a machine that the cloud has; the number of the work.
-pub fn snapshot(
-    draft: &mut Draft,
-    vm: u32,
-    image: ImageIntent,
-    auto_delete: bool,
-    credentials: Arc<Credentials>,
-) -> u64 {
-    draft.infrastructure().credentials = Some(credentials);
+pub fn snapshot(draft: &mut Draft, vm: u32, image: ImageIntent, auto_delete: bool) -> u64 {
     let work = draft.accept(WorkKind::Snapshotting { vm, image, auto_delete });
     draft.effects.push(Effect::Snapshot(work));
     work
@@ -33,7 +25,7 @@ pub fn snapshot(
 
 pub(super) fn snapshot_ended(draft: &mut Draft, id: u64, vm: u32, result: Result<String, SnapshotFailure>) {
     let work = draft.work(id).cloned();
-    let cloud = draft.model.vm(vm).map(|vm| vm.cloud.id.clone());
+    let cloud = draft.model.vm(vm).map(|vm| vm.cloud.key());
     if let (Some(Work { kind: WorkKind::Snapshotting { image, auto_delete, .. }, .. }), Some(cloud)) = (work, cloud) {
         match result {
             Ok(url) => {

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::super::{
-    draft::{Draft, Effect, Terms},
+    accounts::{Accounts, Shown},
+    draft::{Done, Draft, Effect, Terms},
+    error::OperationError,
     model::*,
     state::{Clock, vm_state},
     transitions::{self, Event, LaunchFailure, Placement, PlannedVm, SnapshotFailure},
 };
+use crate::auth::{Caller, Credentials, Identity, Item};
 use connectors::{
-    Endpoint, ImageIntent, ImageUid, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid,
+    CloudAccount, Endpoint, ImageIntent, ImageUid, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid,
 };
 use contextualization::Outcome;
 use proptest::prelude::*;
@@ -84,6 +87,15 @@ fn document(number: u32) -> Radl {
     Radl { systems: vec![system], deploys: vec![deploy], ..Radl::default() }
 }
 
+fn account() -> CloudAccount {
+    let fields = [("username".to_owned(), "u".to_owned())].into();
+    CloudAccount { id: "c".to_owned(), kind: "Dummy".to_owned(), endpoint: Endpoint::default(), fields }
+}
+
+fn accounts() -> Accounts {
+    serde_json::from_value(serde_json::json!([account()])).unwrap()
+}
+
 impl World {
     fn new() -> Self {
         let model = Infrastructure::new("inf".to_owned(), 0, Vec::new());
@@ -148,6 +160,17 @@ impl World {
         (!present.is_empty()).then(|| present[seed as usize % present.len()])
     }
 
+    /// A request, with what its caller shows.
+    fn request<T, E>(&mut self, change: impl FnOnce(&mut Draft) -> Result<T, E>) -> Result<T, E> {
+        self.change(|draft| {
+            let done = change(draft)?;
+            let mut shown = Shown::default();
+            shown.accounts = Arc::new(accounts());
+            draft.keep(&shown);
+            Ok(done)
+        })
+    }
+
     fn report(&mut self, event: Event) {
         self.change(|draft| transitions::apply(draft, event));
     }
@@ -156,26 +179,25 @@ impl World {
         if self.model.deleted {
             return;
         }
-        let credentials = Arc::default();
+        let accounts = accounts();
         match step {
             Step::Add { number, context } => {
                 let vms = (0..number).map(|_| self.planned()).collect();
                 let placement = Placement { vms, private_networks: BTreeMap::new() };
                 let keep = IfAllFail::Keep;
-                let _ = self
-                    .change(|draft| transitions::add(draft, &document(number), placement, context, keep, credentials));
+                let _ = self.request(|draft| transitions::add(draft, &document(number), placement, context, keep));
             }
             Step::Remove { seed, context } => {
                 if self.model.vms.is_empty() {
                     return;
                 }
                 let number = seed % u32::try_from(self.model.vms.len()).unwrap();
-                let _ = self.change(|draft| transitions::remove(draft, &[number], context, credentials));
+                let _ = self.request(|draft| transitions::remove(draft, &[number], context, &accounts));
             }
             Step::Alter { seed } => {
                 if let Some(number) = self.present(seed) {
                     let resize = Resize { disks: vec![(1, 1)], ..Resize::default() };
-                    let _ = self.change(|draft| transitions::alter(draft, number, resize, credentials));
+                    let _ = self.request(|draft| transitions::alter(draft, number, resize));
                 }
             }
             Step::Snapshot { seed } => {
@@ -183,14 +205,16 @@ impl World {
                     self.next += 1;
                     let uid = ImageUid(format!("image-{}", self.next));
                     let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "i".to_owned() };
-                    self.change(|draft| transitions::snapshot(draft, number, image, true, credentials));
+                    let taken =
+                        |draft: &mut Draft| Ok::<_, OperationError>(transitions::snapshot(draft, number, image, true));
+                    let _ = self.request(taken);
                 }
             }
             Step::Reconfigure => {
-                let _ = self.change(|draft| transitions::reconfigure(draft, None, None, credentials));
+                let _ = self.request(|draft| transitions::reconfigure(draft, None, None));
             }
             Step::Destroy { force } => {
-                let _ = self.change(|draft| transitions::destroy(draft, force, credentials));
+                let _ = self.request(|draft| transitions::destroy(draft, force, &accounts));
             }
             Step::Work { seed, fate } => self.work(seed, fate),
             Step::Crash => {
@@ -213,7 +237,7 @@ impl World {
             uid: VmUid(format!("uid-{}", self.next)),
             requested: system.clone(),
             system,
-            cloud: Arc::new(CloudRef { id: "c".to_owned(), kind: "Dummy".to_owned(), endpoint: Endpoint::default() }),
+            cloud: Arc::new(CloudRef::from(&account())),
             failure: None,
         }
     }
@@ -314,7 +338,7 @@ impl World {
         let planned = in_state(&Lifecycle::Planned, &self.model);
         if !planned.is_empty() {
             let shared = SharedResources::default();
-            return self.report(Event::SharedReady { cloud: "c".to_owned(), shared, vms: planned });
+            return self.report(Event::SharedReady { cloud: CloudRef::from(&account()).key(), shared, vms: planned });
         }
         match in_state(&Lifecycle::Launching, &self.model).first() {
             Some(&number) => {
@@ -348,9 +372,10 @@ impl World {
                         addresses: Vec::new(),
                         features: Features::new(),
                         fault: None,
+                        infrastructure: Some("inf".to_owned()),
                     })
                     .collect();
-                self.report(Event::Observed { asked, answer: Ok(observations) });
+                self.report(Event::Observed { asked, answer: Ok(observations), account: None });
                 self.report(Event::LaunchEnded(work));
             }
         }
@@ -375,11 +400,14 @@ impl World {
         let coming = self.model.vms.iter().filter(|vm| vm.is_coming_up());
         let seen = coming.filter_map(|vm| {
             let (id, state, features) = (vm.provider_id()?.clone(), PowerState::Running, Features::new());
-            Some((vm.number, Observation { id, state, addresses: Vec::new(), features, fault: None }))
+            Some((
+                vm.number,
+                Observation { id, state, addresses: Vec::new(), features, fault: None, infrastructure: None },
+            ))
         });
         let (asked, observations): (Vec<u32>, Vec<Observation>) = seen.unzip();
-        if self.model.credentials.is_some() && !asked.is_empty() {
-            self.report(Event::Observed { asked, answer: Ok(observations) });
+        if self.model.accounts.is_some() && !asked.is_empty() {
+            self.report(Event::Observed { asked, answer: Ok(observations), account: None });
         }
     }
 
@@ -405,12 +433,12 @@ fn a_silent_cloud_is_waited_for() {
         vm_state(&world.model, world.model.vm(0).unwrap(), Clock { now, grace: 120 })
     };
     assert_eq!(waiting(&world, 1000), State::Running);
-    world.report(Event::Observed { asked: vec![0], answer: Err(()) });
+    world.report(Event::Observed { asked: vec![0], answer: Err(()), account: None });
     assert_eq!((waiting(&world, 120), waiting(&world, 121)), (State::Running, State::Unknown));
     let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
     let (state, addresses, features) = (PowerState::Running, Vec::new(), Features::new());
-    let answer = Ok(vec![Observation { id, state, addresses, features, fault: None }]);
-    world.report(Event::Observed { asked: vec![0], answer });
+    let answer = Ok(vec![Observation { id, state, addresses, features, fault: None, infrastructure: None }]);
+    world.report(Event::Observed { asked: vec![0], answer, account: None });
     assert_eq!(waiting(&world, 1000), State::Running);
 }
 
@@ -426,9 +454,15 @@ fn a_machine_is_followed_until_it_is_up() {
         }
         let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
         let seen = |state: PowerState| {
-            let observation =
-                Observation { id: id.clone(), state, addresses: Vec::new(), features: Features::new(), fault: None };
-            Event::Observed { asked: vec![0], answer: Ok(vec![observation]) }
+            let observation = Observation {
+                id: id.clone(),
+                state,
+                addresses: Vec::new(),
+                features: Features::new(),
+                fault: None,
+                infrastructure: None,
+            };
+            Event::Observed { asked: vec![0], answer: Ok(vec![observation]), account: None }
         };
         world.tasks.clear();
         world.report(seen(PowerState::Pending));
@@ -436,7 +470,7 @@ fn a_machine_is_followed_until_it_is_up() {
         let generation = world.model.generation.as_ref().unwrap().number;
         world.report(Event::ContextEnded { generation, outcome: Outcome::Done });
         assert!(!world.model.generation.as_ref().unwrap().open);
-        let is_followed = |world: &World| (world.model.credentials.is_some(), world.model.is_pending(world.now - 60));
+        let is_followed = |world: &World| (world.model.accounts.is_some(), world.model.is_pending(world.now - 60));
         assert_eq!(is_followed(&world), (true, true));
         if comes_up {
             world.report(seen(PowerState::Running));
@@ -478,9 +512,9 @@ proptest! {
         let held: BTreeSet<String> = world.cloud.keys().filter(|uid| !leftovers.contains(*uid)).cloned().collect();
         prop_assert_eq!(&held, &world.believed());
         prop_assert!(world.model.work.is_empty(), "work left: {:?}", world.model.work);
-        prop_assert!(world.model.credentials.is_none() || world.model.deleted, "credentials are kept without need");
+        prop_assert!(world.model.accounts.is_none() || world.model.deleted, "credentials are kept without need");
         if !world.model.deleted {
-            let _ = world.change(|draft| transitions::destroy(draft, false, Arc::default()));
+            let _ = world.request(|draft| transitions::destroy(draft, false, &accounts()));
             world.settle();
             prop_assert!(world.model.deleted, "a delete that does not end: {:?}", world.model.work);
         }
@@ -518,9 +552,7 @@ fn new_credentials() {
     for _ in 0..2 {
         let vms = radl.systems.iter().map(|system| world.planned_of(system.clone())).collect();
         let placement = Placement { vms, private_networks: BTreeMap::new() };
-        let add = |draft: &mut Draft| {
-            transitions::add(draft, &radl, placement, true, IfAllFail::Keep, Arc::default()).map(drop)
-        };
+        let add = |draft: &mut Draft| transitions::add(draft, &radl, placement, true, IfAllFail::Keep).map(drop);
         world.change(add).unwrap();
         world.settle();
     }
@@ -538,14 +570,102 @@ fn new_credentials() {
     }
 
     let new = Radl::parse("system key (disk.0.os.credentials.new.password = 'Another:1')").unwrap();
-    let reconfigure = |draft: &mut Draft| transitions::reconfigure(draft, Some(&new), None, Arc::default());
+    let reconfigure = |draft: &mut Draft| transitions::reconfigure(draft, Some(&new), None);
     world.change(reconfigure).unwrap();
     for (number, expected) in [(2, Some("Another:1")), (6, Some("Another:1")), (3, None), (0, Some(made[0].as_str()))] {
         assert_eq!(wished(&world, number).as_deref(), expected, "VM {number}");
     }
     // What no tool can set is refused, and nothing changes.
     let bad = Radl::parse("system key (disk.0.os.credentials.new.password = 'Another:2\nroot:x')").unwrap();
-    let reconfigure = |draft: &mut Draft| transitions::reconfigure(draft, Some(&bad), None, Arc::default());
+    let reconfigure = |draft: &mut Draft| transitions::reconfigure(draft, Some(&bad), None);
     assert!(world.change(reconfigure).is_err());
     assert_eq!(wished(&world, 2).as_deref(), Some("Another:1"));
+}
+
+/// What recipes see with CTXT_EXPOSE_AUTH = full is their owner's, whoever calls, as long as nobody else owns them.
+#[test]
+fn recipes_see_their_only_owner() {
+    let who = |name: &str| Identity { username: name.to_owned(), key: format!("key-{name}"), token: false };
+    let shown = |name: &str| {
+        let item = Item(
+            [("type", "InfrastructureManager"), ("username", name)].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        );
+        let credentials = Arc::new(Credentials { items: vec![item] });
+        Shown::of(&Caller { credentials, identities: vec![who(name)], admin: name == "root" }, true).unwrap()
+    };
+    let mut world = World::new();
+    world.model.owners = vec![who("owner")];
+    let mut seen = Vec::new();
+    for name in ["owner", "root"] {
+        world.change(|draft| {
+            transitions::reconfigure(draft, None, None).unwrap();
+            draft.keep(&shown(name));
+        });
+        seen.push(world.model.login.as_ref().and_then(|item| item.get("username").map(str::to_owned)));
+    }
+    assert_eq!(seen, [Some("owner".to_owned()), Some("owner".to_owned())]);
+    world.change(|draft| transitions::change_owners(draft, vec![who("other")], false));
+    assert_eq!(world.model.login, None);
+    world.change(|draft| draft.keep(&shown("other")));
+    assert_eq!(world.model.login, None, "the recipes of one would see the credentials of the other");
+}
+
+/// Only the account that made a machine tells what became of it. Machines that came with an import belong to the account
+/// that knows them, unless they carry the mark of another infrastructure.
+#[test]
+fn machines_are_known_by_their_account() {
+    let mut world = World::new();
+    let stranger: Accounts = serde_json::from_value(serde_json::json!([CloudAccount {
+        fields: [("username".to_owned(), "v".to_owned())].into(),
+        ..account()
+    }]))
+    .unwrap();
+    let vms = vec![world.planned(), world.planned()];
+    let placement = Placement { vms, private_networks: BTreeMap::new() };
+    world.request(|draft| transitions::add(draft, &document(2), placement, false, IfAllFail::Keep)).unwrap();
+    world.settle();
+    let before = world.model.clone();
+    for shown in [&Accounts::default(), &stranger] {
+        for force in [false, true] {
+            world.change(|draft| transitions::destroy(draft, force, shown)).unwrap_err();
+        }
+        world.change(|draft| transitions::remove(draft, &[1], false, shown)).unwrap_err();
+    }
+    assert_eq!(world.model, before, "what is refused changes nothing");
+
+    // The same machine as an import brings it.
+    world.change(|draft| {
+        let vm = draft.vm(0).unwrap();
+        vm.cloud = Arc::new(CloudRef { account: None, ..CloudRef::from(&account()) });
+    });
+    let look = |world: &mut World, infrastructure: Option<&str>, known: bool| {
+        let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
+        let (state, infrastructure) = (PowerState::Running, infrastructure.map(str::to_owned));
+        let (addresses, features) = (Vec::new(), Features::new());
+        let seen = Observation { id, state, addresses, features, fault: None, infrastructure };
+        let answer = Ok(if known { vec![seen] } else { Vec::new() });
+        let name = connectors::account_name(&account());
+        world.report(Event::Observed { asked: vec![0], answer, account: name.clone() });
+        let vm = world.model.vm(0).unwrap();
+        (vm.cloud.account == name, vm.observed.unwrap().state)
+    };
+    assert_eq!(look(&mut world, None, false), (false, PowerState::Running), "another account may know it");
+    assert_eq!(look(&mut world, Some("theirs"), true), (false, PowerState::Running));
+    let refused = world.change(|draft| transitions::destroy(draft, false, &accounts())).unwrap_err();
+    assert!(refused.to_string().contains("no account of Dummy that was given knows the machine"), "{refused}");
+    assert_eq!(look(&mut world, None, true), (true, PowerState::Running));
+    assert_eq!(look(&mut world, None, false), (true, PowerState::Off), "its own account knows");
+
+    // What the cloud refuses is forgotten by force, and told.
+    world.request(|draft| transitions::destroy(draft, true, &accounts())).unwrap();
+    let left = world.change(|draft| {
+        for vm in [0, 1] {
+            transitions::apply(draft, Event::Deleted { vm, result: Err("locked".to_owned()) });
+        }
+        transitions::apply(draft, Event::SharedDeleted(Err("in use".to_owned())));
+        draft.finished.clone()
+    });
+    let [(_, Ok(Done::Forgotten(left)))] = left.as_slice() else { panic!("{left:?}") };
+    let machine = |number: u32| format!("VM {number}, the machine id-uid-{} of the cloud c: locked", number + 1);
+    assert_eq!(left, &[machine(0), machine(1), "in use".to_owned()]);
 }
