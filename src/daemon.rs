@@ -280,7 +280,7 @@ fn xmlrpc_settings(config: &Config) -> XmlRpcSettings {
     }
 }
 
-fn connector_settings(config: &Config) -> ConnectorSettings {
+pub(crate) fn connector_settings(config: &Config) -> ConnectorSettings {
     let local = LocalSettings {
         enabled: config.local.enabled,
         state_dir: config.local.state_dir.clone(),
@@ -294,6 +294,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
             config::LocalStorage::Disk => DiskStorage::Disk,
             config::LocalStorage::Memory(size) => DiskStorage::Memory(size),
         },
+        database: store::name(config.data_db.as_str()),
     };
     ConnectorSettings {
         private_networks: PrivateNetworks::from(config.private_net_masks.clone()),

@@ -6,6 +6,7 @@
 //! | [`state`] | the states the outside sees, derived from it |
 //! | [`transitions`] | the rules that move it: pure |
 //! | [`draft`] | a model under change, and what follows from the change |
+//! | `alteration` | what a document asks of a machine that exists: pure |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | `retention` | deleted infrastructures are not kept for ever |
@@ -13,6 +14,7 @@
 //! | [`operations`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
 
 mod alter;
+mod alteration;
 mod changes;
 mod children;
 mod clouds;

@@ -4,7 +4,7 @@ use super::memo::Memo;
 use crate::auth::{Credentials, Identity};
 use connectors::{CloudAccount, Endpoint, ImageIntent, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid};
 use contextualization::{Cause, KeyPair, VmError};
-use radl::Radl;
+use radl::{Features, Radl};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -204,6 +204,9 @@ pub enum WorkKind {
         vm: u32,
         /// What it gets.
         resize: Resize,
+        /// What its document says of its disks then.
+        #[serde(default)]
+        features: Features,
     },
     /// An image of a disk is being made.
     Snapshotting {

@@ -253,8 +253,10 @@ impl Connector for Dummy {
         let (scope, held) = (scope(vm), self.list(scope(vm)).await?);
         let found = held.machines.first().map(|machine| &machine.id);
         let id = vm.id.as_ref().or(found).ok_or_else(missing)?;
-        for (disk, size) in &resize.disks {
-            let volume = self.obtain(&held, &scope, map::volume(vm, *disk, *size)).await?;
+        let volumes = resize.disks.iter().map(|disk| map::volume(vm, disk.index, disk.size));
+        let volumes = volumes.map(|wanted| map::unless_other(&held, wanted)).collect::<Result<Vec<_>, _>>()?;
+        for wanted in volumes {
+            let volume = self.obtain(&held, &scope, wanted).await?;
             self.attach(&held, id, &volume).await?;
         }
         self.ask(Request::Resize { machine: id.clone(), resize: resize.clone() }).await.map(drop)

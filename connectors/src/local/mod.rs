@@ -5,6 +5,7 @@ mod connector;
 mod disks;
 mod first_boot;
 mod image;
+mod inventory;
 mod keys;
 mod limits;
 mod map;
@@ -21,4 +22,5 @@ mod tool;
 mod tree;
 
 pub use cloud::LocalCloud;
+pub use inventory::{LocalNetwork, LocalNode};
 pub use settings::{DiskStorage, LocalSettings};

@@ -38,6 +38,9 @@ pub struct LocalSettings {
     pub max_vms: usize,
     /// Where the disks of nodes live.
     pub storage: DiskStorage,
+    /// What the database is called that has the records of what is made, for the marks: an operator who cleans a state
+    /// directory that several daemons share must know whose record is missing.
+    pub database: String,
 }
 
 impl Default for LocalSettings {
@@ -53,6 +56,7 @@ impl Default for LocalSettings {
             limits: true,
             max_vms: 200,
             storage: DiskStorage::Auto,
+            database: String::new(),
         }
     }
 }

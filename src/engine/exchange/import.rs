@@ -1,10 +1,11 @@
 //! From the document of an export to an infrastructure of the caller.
 
-use super::record::{CLOUD_EXTRA, CloudRecord, InfrastructureRecord, VmRecord};
+use super::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord};
 use crate::{
     auth::Caller,
     engine::{
         Engine, OperationError,
+        children::by_cloud,
         draft::{Draft, Terms},
         keepers::user_only,
         model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm},
@@ -15,14 +16,21 @@ use crate::{
 };
 use connectors::{Endpoint, PowerState, ProviderId, VmUid};
 use radl::Radl;
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How long an import waits for a cloud to say what it has.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Machines that one document may hold.
 const MAX_MACHINES: usize = 100_000;
 
 impl Engine {
     /// Takes in an infrastructure that was exported, here or by the reference: it keeps its id, and belongs to the caller.
-    /// No cloud is called. Returns the id.
+    /// The clouds of machines whose marks it does not tell are asked for them. Returns the id.
     ///
     /// # Errors
     /// Boot mode; a document that is none; an id that is in use, or was somebody else's; the store.
@@ -36,6 +44,7 @@ impl Engine {
         if self.inner.directory.get(&id).is_some() {
             return Err(existing());
         }
+        self.find_marks(caller, &mut model).await;
         let draft = whole(model, logs, self.inner.terms());
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
         match self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await {
@@ -46,6 +55,36 @@ impl Engine {
         // Its keeper starts with the first request.
         self.inner.directory.insert(id.clone(), owners, Arc::default());
         Ok(id)
+    }
+
+    /// Asks the clouds by the mark of the infrastructure which machines are there, so that what belongs to each is found by
+    /// its own. A cloud that cannot be asked keeps nobody from the import: the deletion asks again.
+    async fn find_marks(&self, caller: &Caller, model: &mut Infrastructure) {
+        let present = model.vms.iter().filter(|vm| vm.provider_id().is_some()).map(|vm| vm.number);
+        for numbers in by_cloud(model, present).into_values() {
+            let place = numbers.first().and_then(|number| model.vm(*number)).map(|vm| vm.cloud.clone());
+            let Some(Ok(connector)) = place.map(|place| self.inner.connector(Some(&caller.credentials), &place)) else {
+                continue;
+            };
+            let found = match tokio::time::timeout(PATIENCE, connector.find(&model.id)).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    tracing::warn!(inf = model.id, %error, "the cloud does not say which machines it has");
+                    continue;
+                }
+                Err(_) => {
+                    tracing::warn!(inf = model.id, "the cloud does not say in time which machines it has");
+                    continue;
+                }
+            };
+            let mut uids: HashMap<_, _> = found.into_iter().map(|found| (found.id, found.uid)).collect();
+            for number in numbers {
+                let Some(vm) = model.vms.get_mut(number as usize) else { continue };
+                if let Some(uid) = vm.provider_id().and_then(|id| uids.remove(id)) {
+                    Arc::make_mut(vm).uid = uid;
+                }
+            }
+        }
     }
 
     /// Stores an infrastructure over its own deleted row: one that was given away comes back.
@@ -131,8 +170,20 @@ pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastru
     }
     let all_configured = model.live_vms().all(|vm| vm.configured == Some(true));
     model.configured = Some(record.configured.unwrap_or(all_configured));
-    let first_cloud = model.vms.first().map(|vm| vm.cloud.id.clone()).unwrap_or_default();
-    model.snapshots = record.snapshots.into_iter().map(|url| (first_cloud.clone(), url)).collect();
+    match record.in_clouds {
+        Some(InClouds { shared, images, unmade_images }) => {
+            (model.shared, model.snapshots, model.unmade_images) = (shared, images, unmade_images);
+        }
+        None => {
+            let first_cloud = model.vms.first().map(|vm| vm.cloud.id.clone()).unwrap_or_default();
+            model.snapshots = record.snapshots.into_iter().map(|url| (first_cloud.clone(), url)).collect();
+        }
+    }
+    // Whatever a document says: where it has machines they may share something, which their mark finds.
+    let clouds: BTreeSet<String> = model.live_vms().map(|vm| vm.cloud.id.clone()).collect();
+    for cloud in clouds {
+        model.shared.entry(cloud).or_default().get_or_insert_default();
+    }
     Ok((model, logs))
 }
 
@@ -163,6 +214,14 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         Some(id) => Lifecycle::Present(ProviderId(id)),
         None => Lifecycle::Failed { why: record.error_msg.unwrap_or_default(), leftover: false },
     };
+    let is_uid = |VmUid(text): &VmUid| {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=36).contains(&text.len()) && text.bytes().all(fits)
+    };
+    let uid = record.uid;
+    if uid.as_ref().is_some_and(|uid| !is_uid(uid)) {
+        return Err(incorrect(format!("uid of machine {number} is no mark")));
+    }
     let mut foreign = record.extra;
     let mut place = record.cloud;
     if !place.extra.is_empty() {
@@ -170,7 +229,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
     }
     Ok(Vm {
         number,
-        uid: VmUid(uuid::Uuid::new_v4().to_string()),
+        uid: uid.unwrap_or_else(|| VmUid(uuid::Uuid::new_v4().to_string())),
         system: system.name.clone(),
         cloud: Arc::new(cloud(place)),
         lifecycle,

@@ -200,7 +200,8 @@ pub(super) fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResou
             }
         }
     }
-    draft.infrastructure().shared.insert(cloud, Some(shared));
+    // What earlier machines share stays known.
+    draft.infrastructure().shared.entry(cloud).or_default().get_or_insert_default().networks.extend(shared.networks);
 }
 
 pub(super) fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, LaunchFailure>) {

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::super::{
+    alteration::Alteration,
     draft::{Draft, Effect, Terms},
     model::*,
     state::{Clock, vm_state},
     transitions::{self, Event, LaunchFailure, Placement, PlannedVm, SnapshotFailure},
 };
 use connectors::{
-    Endpoint, ImageIntent, ImageUid, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid,
+    Endpoint, ImageIntent, ImageUid, NewDisk, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid,
 };
 use contextualization::Outcome;
 use proptest::prelude::*;
@@ -174,8 +175,10 @@ impl World {
             }
             Step::Alter { seed } => {
                 if let Some(number) = self.present(seed) {
-                    let resize = Resize { disks: vec![(1, 1)], ..Resize::default() };
-                    let _ = self.change(|draft| transitions::alter(draft, number, resize, credentials));
+                    let disks = vec![NewDisk { index: 1, size: Some(1), image: None }];
+                    let change =
+                        Alteration { resize: Resize { disks, ..Resize::default() }, features: Features::new() };
+                    let _ = self.change(|draft| transitions::alter(draft, number, change, credentials));
                 }
             }
             Step::Snapshot { seed } => {
