@@ -9,6 +9,7 @@
 //! | `alteration` | what a document asks of a machine that exists: pure |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
+//! | [`records`] | what a store knows of machines found by their marks |
 //! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`cluster`] | several daemons over one store |
 //! | [`operations`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
@@ -38,6 +39,7 @@ pub mod operations;
 pub mod outputs;
 mod owners;
 mod placement;
+pub mod records;
 mod refresh;
 mod removal;
 pub mod render;
