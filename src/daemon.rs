@@ -292,7 +292,7 @@ fn key_type(config: &Config) -> KeyType {
     }
 }
 
-fn connector_settings(config: &Config) -> ConnectorSettings {
+pub(crate) fn connector_settings(config: &Config) -> ConnectorSettings {
     let local = LocalSettings {
         enabled: config.local.enabled,
         state_dir: config.local.state_dir.clone(),
@@ -307,6 +307,7 @@ fn connector_settings(config: &Config) -> ConnectorSettings {
             config::LocalStorage::Memory(size) => DiskStorage::Memory(size),
         },
         key_type: key_type(config),
+        database: store::name(config.data_db.as_str()),
     };
     ConnectorSettings {
         private_networks: PrivateNetworks::from(config.private_net_masks.clone()),

@@ -5,8 +5,8 @@
 //! and [`Throttle`].
 
 use crate::{
-    Connector, ConnectorError, ErrorClass, ImageIntent, ImageUid, InfrastructureIntent, Observation, PowerOperation,
-    PowerState, ProviderId, Resize, VmIntent, VmMark, VmUid,
+    Connector, ConnectorError, ErrorClass, ImageIntent, ImageUid, InfrastructureIntent, NewDisk, Observation,
+    PowerOperation, PowerState, ProviderId, Resize, SharedResources, VmIntent, VmMark, VmUid,
     layers::{Call, Layer, Layered, Next, Operation, Reply, Retry, RetryPolicy},
 };
 use async_trait::async_trait;
@@ -50,6 +50,9 @@ pub async fn run(subject: &Subject) {
     subject.deletes_what_is_there_and_what_is_not().await;
     subject.leaves_machines_of_others_alone().await;
     subject.refuses_what_it_does_not_offer().await;
+    subject.cleans_up_what_it_refused().await;
+    subject.alters_as_asked_or_refuses().await;
+    subject.makes_another_of_a_document_that_comes_again().await;
     subject.makes_one_machine_when_replies_are_lost().await;
     subject.waits_when_throttled().await;
 }
@@ -208,6 +211,66 @@ impl Subject {
         refused(offers.quotas, "quotas", connector.quotas().await.map(drop));
     }
 
+    /// Names that no image can have: whether one is made of them or not, nothing is left and the clean-up succeeds.
+    pub async fn cleans_up_what_it_refused(&self) {
+        if !self.connector.capabilities().snapshot {
+            return;
+        }
+        let ids = self.launch("refused", 1).await;
+        self.reach(&ids, PowerState::Running).await;
+        let long = "x".repeat(300);
+        for (number, name) in ["my image", "", "../image", "\u{e4}\n", long.as_str()].into_iter().enumerate() {
+            let uid = ImageUid(format!("refused-image-{number}"));
+            let image = ImageIntent { infrastructure: "refused".to_owned(), uid, disk: 0, name: name.to_owned() };
+            let url = self.connector.snapshot(&ids[0], &image).await;
+            must("discard what was refused", self.connector.discard_snapshot(&image).await);
+            if let Ok(url) = url {
+                must("delete the image", self.connector.delete_image(&url).await);
+            }
+        }
+        must("delete an image of another cloud", self.connector.delete_image("other://cloud/1").await);
+        self.clear("refused").await;
+    }
+
+    /// A disk that is added, twice, is there once; another size of it is refused, and the disk stays.
+    pub async fn alters_as_asked_or_refuses(&self) {
+        if !self.connector.capabilities().attach_disk {
+            return;
+        }
+        let ids = self.launch("alter", 1).await;
+        self.reach(&ids, PowerState::Running).await;
+        let vm = VmMark { id: Some(ids[0].clone()), ..self.intent("alter", 0).mark() };
+        let has = |index: &usize| self.system.features.has(&format!("disk.{index}.size"));
+        let index = (1..).find(|index| !has(index)).unwrap_or(1);
+        let disk = |size| Resize { disks: vec![NewDisk { index, size: Some(size), image: None }], ..Resize::default() };
+        must("add a disk", self.connector.resize(&vm, &disk(16_000_000)).await);
+        must("add it again", self.connector.resize(&vm, &disk(16_000_000)).await);
+        assert_eq!(class(self.connector.resize(&vm, &disk(32_000_000)).await), ErrorClass::Invalid);
+        must("add it once more", self.connector.resize(&vm, &disk(16_000_000)).await);
+        self.clear("alter").await;
+    }
+
+    /// The document of an infrastructure, with what was written into its networks, makes another one beside it and after
+    /// it; networks that both use go with the last of them.
+    pub async fn makes_another_of_a_document_that_comes_again(&self) {
+        let first = self.share_networks("again-1", &self.networks).await;
+        let mut written = self.networks.clone();
+        for network in &mut written {
+            for (name, value) in first.networks.get(&network.id).into_iter().flat_map(|features| features.iter()) {
+                network.features.set(name, value.clone());
+            }
+        }
+        self.share_networks("again-2", &written).await;
+        let mut intent = self.intent("again-2", 0);
+        intent.networks = written.clone();
+        let id = must("create in the second", self.connector.create_vm(&intent).await);
+        self.clear("again-1").await;
+        self.reach(&[id], PowerState::Running).await;
+        self.clear("again-2").await;
+        self.share_networks("again-3", &written).await;
+        self.clear("again-3").await;
+    }
+
     /// The first two replies of every change are lost: still exactly one machine each, and nothing left at the end.
     pub async fn makes_one_machine_when_replies_are_lost(&self) {
         self.share("lost").await;
@@ -271,10 +334,19 @@ impl Subject {
     }
 
     async fn share(&self, infrastructure: &str) {
-        let intent =
-            InfrastructureIntent { infrastructure: infrastructure.to_owned(), networks: self.networks.clone() };
+        self.share_networks(infrastructure, &self.networks).await;
+    }
+
+    /// Makes networks, twice; what they turned out to be.
+    async fn share_networks(&self, infrastructure: &str, networks: &[Network]) -> SharedResources {
+        let intent = InfrastructureIntent {
+            infrastructure: infrastructure.to_owned(),
+            owners: vec!["owner".to_owned()],
+            networks: networks.to_vec(),
+        };
         let first = must("ensure shared resources", self.connector.ensure_shared(&intent).await);
         assert_eq!(must("ensure them again", self.connector.ensure_shared(&intent).await), first);
+        first
     }
 
     async fn launch(&self, infrastructure: &str, count: u32) -> Vec<ProviderId> {

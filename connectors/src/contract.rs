@@ -68,7 +68,15 @@ pub struct Capabilities {
 pub struct InfrastructureIntent {
     /// Infrastructure id, part of every mark.
     pub infrastructure: String,
+    /// Who owns it, as texts that are equal for the same user: whose networks it may use.
+    pub owners: Vec<String>,
     /// Networks that machines of this cloud use, in document order.
+    ///
+    /// `provider_id` names a network that exists. It is used, and never deleted for this infrastructure's sake; where
+    /// infrastructures of one owner share a network that was made for one of them, it goes with the last. What
+    /// [`SharedResources`] wrote into a document is a wish when that document comes again for another infrastructure: a
+    /// `provider_id` of ours that is gone, or somebody else's, is no error but makes another network, and the `cidr`
+    /// that was chosen with it gives way to what is free. A `cidr` that a user demands is had or refused for good.
     pub networks: Vec<Network>,
 }
 
@@ -229,6 +237,18 @@ pub enum PowerOperation {
     Reboot,
 }
 
+/// A data disk that a machine is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDisk {
+    /// N of `disk.N`, from 1.
+    pub index: usize,
+    /// Bytes; none for as many as its image has.
+    pub size: Option<u64>,
+    /// URL of the image that it is a copy of; none for an empty disk.
+    #[serde(default)]
+    pub image: Option<String>,
+}
+
 /// New sizes of a machine; what is none stays.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
@@ -240,8 +260,8 @@ pub struct Resize {
     pub gpu_count: Option<f64>,
     /// Provider's size name.
     pub instance_type: Option<String>,
-    /// Data disks to add: index N of `disk.N` and size in bytes.
-    pub disks: Vec<(usize, u64)>,
+    /// Data disks to add.
+    pub disks: Vec<NewDisk>,
 }
 
 /// An image of a cloud.
@@ -271,6 +291,9 @@ pub struct Quota {
 ///
 /// A machine is found by its id, or by its mark. One that carries the mark of another infrastructure is never touched,
 /// whoever names its id ([`VmMark::admit`]); one without any mark was made elsewhere, and may be.
+///
+/// What is refused changes nothing, and its clean-up succeeds: what deletes looks for marks and finds none, whatever was
+/// wrong with the names and sizes that were asked for.
 #[async_trait]
 pub trait Connector: Send + Sync {
     /// What this connector can do.
@@ -307,7 +330,9 @@ pub trait Connector: Send + Sync {
         Err(ConnectorError::unsupported())
     }
 
-    /// Changes sizes or adds disks. The mark has the id.
+    /// Changes sizes and adds disks: all that is asked for, or nothing of it is begun and the refusal says which
+    /// property is to blame. A disk that is there already, of an earlier attempt, is as good as a new one if it is the
+    /// one that is asked for. The mark has the id.
     async fn resize(&self, _vm: &VmMark, _resize: &Resize) -> Result<(), ConnectorError> {
         Err(ConnectorError::unsupported())
     }

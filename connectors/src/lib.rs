@@ -32,8 +32,8 @@ pub mod user_data;
 
 pub use account::{AccountName, CloudAccount, Endpoint};
 pub use contract::{
-    Address, Capabilities, CloudImage, Connector, Found, ImageIntent, ImageUid, InfrastructureIntent, Observation,
-    PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
+    Address, Capabilities, CloudImage, Connector, Found, ImageIntent, ImageUid, InfrastructureIntent, NewDisk,
+    Observation, PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
 };
 pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -231,10 +232,16 @@ def measure(bench, binary, work, quick):
     os.makedirs(os.path.join(folder, "tree"))
     archive = next(os.path.join(bundles, f) for f in sorted(os.listdir(bundles)) if f.startswith("ansible-") and f.endswith(".gz"))
     bench.run("tar", "-xzf", archive, "-C", os.path.join(folder, "tree"))
-    # Nodes see the files of the host.
-    template = os.path.join(folder, "bench.j2")
-    with open(template, "w") as out:
-        out.write(TEMPLATE)
+    # Nodes see the files of the host, but for some directories, in one of which the checkout may lie.
+    with tempfile.NamedTemporaryFile("w", dir="/var/tmp", prefix="imd-bench-", suffix=".j2") as template:
+        os.chmod(template.name, 0o644)
+        template.write(TEMPLATE)
+        template.flush()
+        return measure_with(bench, binary, folder, bundles, quick, template.name)
+
+
+def measure_with(bench, binary, folder, bundles, quick, template):
+    """All tables, with a template that nodes see."""
     tasks = TASKS.replace("TEMPLATE", template)
     number, rounds, many = (6, 1, 10) if quick else (30, 3, 100)
     recipe = "- tasks:\n" + tasks

@@ -2,6 +2,7 @@
 
 mod check_config;
 mod database;
+mod local;
 mod migrate;
 mod purge;
 mod radl;
@@ -65,6 +66,9 @@ pub enum Command {
     ImportDb(migrate::ImportArguments),
     /// Writes all infrastructures to a database that IM can serve
     ExportDb(migrate::ExportArguments),
+    /// Lists the nodes of the local cloud on this host, and cleans those without a record
+    #[command(subcommand)]
+    Local(local::LocalCommand),
 }
 
 /// What the command line asks for, sub-commands being done already.
@@ -88,6 +92,7 @@ pub fn run(arguments: Arguments) -> Request {
         Some(Command::RotateKey(arguments)) => Request::Done(rotate_key::run(config, &arguments)),
         Some(Command::ImportDb(arguments)) => Request::Done(migrate::import_db(config, &arguments)),
         Some(Command::ExportDb(arguments)) => Request::Done(migrate::export_db(config, &arguments)),
+        Some(Command::Local(command)) => Request::Done(local::run(config, &command)),
         None => {
             let report = load(config);
             let warnings = report.warnings.clone();
@@ -144,6 +149,7 @@ mod tests {
             "rotate-key",
             "import-db",
             "export-db",
+            "local",
             "--config",
             "im.cfg",
             "IM_DATA_DB",

@@ -397,7 +397,7 @@ impl OptionValue for DatabaseUrl {
 }
 
 /// The text, with the password of `scheme://user:password@host` replaced by `***`.
-pub(super) fn cover_password(text: &str) -> String {
+pub(crate) fn cover_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     match rest.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
         Some((user, host)) => format!("{scheme}://{user}:***@{host}"),

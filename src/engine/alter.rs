@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Does what a work asks for, looks at the machine, and reports.
 pub async fn run(inner: Arc<Inner>, handle: Handle, model: Arc<Infrastructure>, work: u64) {
     let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
-    let Some(WorkKind::Altering { vm: number, resize }) = kind else { return };
+    let Some(WorkKind::Altering { vm: number, resize, .. }) = kind else { return };
     let Some(vm) = model.vm(*number) else { return };
     let result = match inner.connector(model.accounts.as_deref(), &vm.cloud) {
         Ok(connector) => alter(&inner, &handle, &*connector, (&model, vm), resize).await,

@@ -3,6 +3,7 @@
 use super::{
     Engine,
     accounts::Accounts,
+    alteration::alteration,
     cluster::{Held, wire::Request},
     draft::{Done, Draft},
     error::OperationError,
@@ -14,7 +15,7 @@ use super::{
     transitions::{self, Placement},
 };
 use crate::auth::Caller;
-use connectors::{ConnectorError, ImageIntent, ImageUid, PowerOperation, Resize};
+use connectors::{ConnectorError, ImageIntent, ImageUid, PowerOperation};
 use contextualization::Cause;
 use futures::{StreamExt, stream};
 use radl::Radl;
@@ -274,16 +275,16 @@ impl Engine {
         };
         // What cannot be done at all is no work.
         self.inner.connector(Some(&shown.accounts), &vm.cloud)?;
+        let failed = move |why: String| format!("Error modifying the information about the VM {number}: {why}");
         let alter = move |draft: &mut Draft| {
-            let resize = resize(&wanted, present(&draft.model, number)?);
-            let work = transitions::alter(draft, number, resize)?;
+            let change = alteration(&wanted, &document, present(&draft.model, number)?, &draft.model.radl)
+                .map_err(|why| OperationError::Invalid(failed(why)))?;
+            let work = transitions::alter(draft, number, change)?;
             draft.warn_of(&document);
             draft.keep(&shown);
             Ok(work)
         };
-        handle.change_and_wait(alter).await?.map_err(|why| {
-            OperationError::Cloud(format!("Error modifying the information about the VM {number}: {why}"))
-        })?;
+        handle.change_and_wait(alter).await?.map_err(|why| OperationError::Cloud(failed(why)))?;
         let vm = handle.snapshot().vm(number).cloned().unwrap_or(vm);
         let info = self.inner.vm_info(&vm, super::state::vm_state(&handle.snapshot(), &vm, self.inner.clock()));
         Ok(Radl { networks: info.networks, systems: info.systems, ..model.radl.without_internal() })
@@ -353,24 +354,5 @@ fn present(model: &Infrastructure, number: u32) -> Result<&Arc<Vm>, OperationErr
         }
         Lifecycle::Deleting(_) => Err(OperationError::Conflict("deleting the VM".to_owned())),
         _ => Err(OperationError::Conflict("launching the VM".to_owned())),
-    }
-}
-
-/// The sizes a document asks for, and its data disks that the machine does not have.
-fn resize(wanted: &radl::System, vm: &Vm) -> Resize {
-    let features = &wanted.features;
-    let has = |name: &str| vm.info.systems.first().is_some_and(|system| system.features.has(name));
-    let disks = (1..)
-        .map(|index| (index, format!("disk.{index}.size")))
-        .take_while(|(_, name)| features.has(name) || has(name))
-        .filter(|(_, name)| !has(name))
-        .filter_map(|(index, name)| Some((index, u64::try_from(features.integer(&name, "")?).ok()?)))
-        .collect();
-    Resize {
-        cpu_count: features.number("cpu.count", ""),
-        memory: features.integer("memory.size", "").and_then(|bytes| u64::try_from(bytes).ok()),
-        gpu_count: features.number("gpu.count", ""),
-        instance_type: features.text("instance_type").map(str::to_owned),
-        disks,
     }
 }

@@ -52,7 +52,8 @@ async fn launch_in_cloud(
         Err(error) => return vms.into_iter().for_each(|vm| fail(vm, &error.message, was_launching(vm))),
     };
     let networks = used_networks(model, &vms);
-    let intent = InfrastructureIntent { infrastructure: model.id.clone(), networks };
+    let owners = model.owners.iter().map(|owner| owner.key.clone()).collect();
+    let intent = InfrastructureIntent { infrastructure: model.id.clone(), owners, networks };
     let shared = match attempts(inner, || connector.ensure_shared(&intent)).await {
         Ok(shared) => shared,
         Err(why) => {

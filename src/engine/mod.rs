@@ -7,15 +7,18 @@
 //! | [`transitions`] | the rules that move it: pure |
 //! | `accounts` | which account of a cloud is asked about a machine |
 //! | [`draft`] | a model under change, and what follows from the change |
+//! | `alteration` | what a document asks of a machine that exists: pure |
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | [`apart`] | what takes long, on threads of its own |
+//! | [`records`] | what a store knows of machines found by their marks |
 //! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`cluster`] | several daemons over one store |
 //! | [`operations`], [`filter`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
 
 mod accounts;
 mod alter;
+mod alteration;
 pub mod apart;
 mod changes;
 mod children;
@@ -41,6 +44,7 @@ pub mod operations;
 pub mod outputs;
 mod owners;
 mod placement;
+pub mod records;
 mod refresh;
 mod removal;
 pub mod render;

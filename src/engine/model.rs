@@ -7,7 +7,7 @@ use connectors::{
     account_name,
 };
 use contextualization::{Cause, KeyPair, VmError};
-use radl::Radl;
+use radl::{Features, Radl};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -234,6 +234,9 @@ pub enum WorkKind {
         vm: u32,
         /// What it gets.
         resize: Resize,
+        /// What its document says of its disks then.
+        #[serde(default)]
+        features: Features,
     },
     /// An image of a disk is being made.
     Snapshotting {

@@ -1,8 +1,15 @@
 //! Deleting machines and shared resources. A deletion is repeated with back-off while the cloud may still give way, and
 //! always ends.
 
-use super::{Inner, children::by_cloud, keeper::Handle, model::Infrastructure, rounds::persist, transitions::Event};
-use connectors::ErrorClass;
+use super::{
+    Inner,
+    children::by_cloud,
+    keeper::Handle,
+    model::Infrastructure,
+    rounds::{insist, persist},
+    transitions::Event,
+};
+use connectors::{Connector, ConnectorError, ErrorClass};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -47,10 +54,7 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
         let images: Vec<_> = model.snapshots.iter().filter(|(key, _)| cloud.is_keyed(key)).collect();
         let unmade: Vec<_> = model.unmade_images.iter().filter(|(key, _)| cloud.is_keyed(key)).collect();
         let shared: Vec<_> = model.shared.iter().filter(|(key, _)| cloud.is_keyed(key)).map(|(_, made)| made).collect();
-        if shared.is_empty() && images.is_empty() && unmade.is_empty() {
-            continue;
-        }
-        let is_certain = shared.into_iter().any(Option::is_some);
+        let is_certain = shared.iter().any(|made| made.is_some());
         let result = match inner.connector(model.accounts.as_deref(), cloud) {
             Ok(connector) => {
                 for (_, url) in images {
@@ -63,16 +67,33 @@ pub async fn delete_shared(inner: Arc<Inner>, handle: Handle, model: Arc<Infrast
                         errors.push(format!("image {}: {error}", image.name));
                     }
                 }
-                match persist(&inner, || connector.delete_shared(&model.id)).await {
+                match delete_marked(&inner, &connector, &model).await {
                     // Credentials that were never good made nothing.
                     Err(error) if !is_certain && matches!(error.class, ErrorClass::Auth | ErrorClass::Denied) => Ok(()),
                     result => result.map_err(|error| error.message),
                 }
             }
+            // Nothing was asked of it.
+            Err(_) if shared.is_empty() && images.is_empty() && unmade.is_empty() => Ok(()),
             Err(error) => Err(error.to_string()),
         };
         errors.extend(result.err());
     }
     let result = if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) };
     handle.report(Event::SharedDeleted(result));
+}
+
+/// Deletes whatever carries the mark of the infrastructure, also what nobody here knows of: machines that are in no
+/// document that was imported, then what machines share.
+async fn delete_marked(
+    inner: &Inner,
+    connector: &Arc<dyn Connector>,
+    model: &Infrastructure,
+) -> Result<(), ConnectorError> {
+    for found in insist(inner, || connector.find(&model.id)).await? {
+        tracing::warn!(uid = %found.uid, id = %found.id, "deleting a machine that only its mark tells of");
+        let mark = found.mark(&model.id);
+        persist(inner, || connector.delete_vm(&mark)).await?;
+    }
+    persist(inner, || connector.delete_shared(&model.id)).await
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 /// Rounds of a call before it is given up, with waits of 1, 2, 4, ... seconds between them.
 const ROUNDS: u32 = 5;
 
-/// Deletes with [`insist`]; a missing thing is a success.
+/// Deletes with [`insist`]; a missing thing is a success, as is one that the cloud does not offer: it can have none.
 pub(super) async fn persist<F: Future<Output = Result<(), ConnectorError>>>(
     inner: &Inner,
     call: impl FnMut() -> F,
 ) -> Result<(), ConnectorError> {
     match insist(inner, call).await {
-        Err(error) if error.class == ErrorClass::NotFound => Ok(()),
+        Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Unsupported) => Ok(()),
         result => result,
     }
 }

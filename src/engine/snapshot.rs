@@ -35,8 +35,10 @@ async fn make(
     match repeat(inner, gives_up, || connector.snapshot(vm, image)).await {
         Ok(url) => Ok(url),
         Err(error) => {
-            // The cloud may have made it all the same, and nobody is told of it.
-            let leftover = persist(inner, || connector.discard_snapshot(image)).await.is_err();
+            // The cloud may have made it all the same, and nobody is told of it. Whoever refuses to look for the reason
+            // for which it refused to make it has none.
+            let discarded = persist(inner, || connector.discard_snapshot(image)).await;
+            let leftover = discarded.is_err_and(|refusal| !(error.class == ErrorClass::Invalid && refusal == error));
             Err(SnapshotFailure { why: error.message, leftover })
         }
     }

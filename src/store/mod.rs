@@ -17,7 +17,7 @@ pub mod sealing;
 mod sqlite;
 
 pub use leases::{Lease, Leases};
-pub use open::{check_url, open, open_beside};
+pub use open::{check_url, is_missing_file, name, open, open_beside};
 pub use sealing::Keyring;
 
 use async_trait::async_trait;

@@ -60,6 +60,23 @@ pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Sto
     })
 }
 
+/// What the database of a `DATA_DB` URL is called where others read it: the whole path of a file, the URL of a server
+/// without its password.
+#[must_use]
+pub fn name(url: &str) -> String {
+    match locate(url) {
+        Ok(Location::File { path, .. }) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
+        _ => crate::config::value::cover_password(url),
+    }
+}
+
+/// Whether a [`name`] is that of a file which is not there.
+#[must_use]
+pub fn is_missing_file(name: &str) -> bool {
+    let path = std::path::Path::new(name);
+    path.is_absolute() && !path.exists()
+}
+
 /// Says what is wrong with a `DATA_DB` URL, as far as that shows without opening it.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! Contextualization of the daemon as a whole: real nodes on this host, real Ansible, asked over REST.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod disks;
 #[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/lab.rs"]
 mod lab;
 mod life;
+mod networks;
 #[path = "../crash/sandbox.rs"]
 mod sandbox;
 mod stop;

@@ -1,6 +1,8 @@
 //! Export and import (docs/spec/api.md 5.6).
 
 use crate::support::{Answer, STRANGER, Server, document};
+use connectors::dummy::{Cloud, Inventory, system_clock};
+use imd::api::rest::RestSettings;
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
@@ -122,5 +124,37 @@ async fn machines_that_the_reference_made_live_on() {
         assert_eq!(refused.status, 400);
         let prefix = "Error Impporting Inf.: Error importing the infrastructure, incorrect data: ";
         assert!(refused.text.starts_with(prefix) && refused.text.contains(why), "{}", refused.text);
+    }
+}
+
+/// Volumes and security groups carry marks of their own: whatever the document forgot, nothing of them stays.
+#[tokio::test]
+async fn what_machines_have_and_share_goes_with_an_import() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = format!("[Dummy]\nSTATE_DIR = {}", folder.path().display());
+    let server = Server::configured(RestSettings::default(), &options).await;
+    let rich = document(2)
+        .replace("outbound = 'yes'", "outbound = 'yes' and outports = '80' and provider_id = 'pool'")
+        .replace("disk.0.os.name", "disk.1.size = 1g and\ndisk.0.os.name");
+    let holds = || {
+        let look = |inventory: &Inventory| inventory.tenants().map(|(_, tenant)| tenant.resources().count()).sum();
+        let resources: usize = Cloud::open(folder.path(), system_clock).unwrap().inspect(look).unwrap();
+        resources
+    };
+    for forgotten in [false, true] {
+        let created = server.post("/infrastructures", rich.clone()).await;
+        assert_eq!(created.status, 200, "{}", created.text);
+        let path = created.text.trim_start_matches(&server.url("")).to_owned();
+        assert_eq!(holds(), 6, "a network, its rules, two volumes, two addresses");
+        let mut given = exported(&server, &format!("{path}/data?delete=yes")).await;
+        if forgotten {
+            given.as_object_mut().unwrap().remove("in_clouds");
+            for machine in given["vm_list"].as_array_mut().unwrap() {
+                machine.as_object_mut().unwrap().remove("uid");
+            }
+        }
+        assert_eq!(import(&server, &given).await.status, 200);
+        assert_eq!(server.delete(&path).await.parts(), (200, "text/plain", ""));
+        assert_eq!(holds(), 0);
     }
 }

@@ -145,6 +145,23 @@ async fn operations_on_one_machine() {
     let classes: Vec<_> = altered.json()["radl"].as_array().unwrap().iter().map(|o| o["class"].clone()).collect();
     assert!(["system", "network", "deploy"].iter().all(|class| classes.contains(&json!(class))), "{}", altered.text);
     assert_eq!(server.get(&format!("{vm}/memory.size")).await.text, "2000000000");
+    // All that is asked for, or a refusal.
+    for disk in ["disk.1.size = 1g and disk.1.fstype = 'ext4' and disk.1.mount_path = '/data'", "disk.2.size = 2g"] {
+        let altered = Answer::of(server.request(Method::PUT, &vm).body(format!("system node ( {disk} )"))).await;
+        assert_eq!(altered.status, 200, "{}", altered.text);
+    }
+    for (property, value) in [("disk.1.mount_path", "/data"), ("disk.2.size", "2000000000")] {
+        assert_eq!(server.get(&format!("{vm}/{property}")).await.text, value);
+    }
+    for (features, said) in [
+        ("disk.4.size = 1g", "disk.4: the next data disk of the machine is disk.3"),
+        ("disk.1.size = 2g", "disk.1.size: the disk is there and has 1000000000 bytes, which cannot be changed"),
+        ("net_interface.1.connection = 'pub'", "net_interface.1.connection cannot be changed"),
+    ] {
+        let refused = Answer::of(server.request(Method::PUT, &vm).body(format!("system node ( {features} )"))).await;
+        let prefix = "Error modifying resources: Error modifying the information about the VM 0: ";
+        assert!(refused.status == 400 && refused.text.starts_with(&format!("{prefix}{said}")), "{}", refused.text);
+    }
     let other = Answer::of(server.request(Method::PUT, &vm).body("system other ( memory.size = 1g )")).await;
     let message = "Error modifying resources: Incorrect RADL no system with name node provided.";
     assert_eq!(other.parts(), (400, "text/plain; charset=utf-8", message));

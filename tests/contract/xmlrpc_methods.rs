@@ -92,6 +92,10 @@ async fn operations_on_machines_and_on_all_of_them() {
     let text = server.call_text("AlterVM", &altered).await;
     assert!(text.contains("system node") && text.contains("deploy node 2"), "{text}");
 
+    let wrong = [inf.clone(), string("0"), string("system node ( disk.3.size = 1g )"), auth()];
+    let (why, said) = (server.refused("AlterVM", &wrong).await, "disk.3: the next data disk of the machine is disk.1");
+    assert!(why.contains(said), "{why}");
+
     // Numbers of any size, fractions, texts, and groups as in RADL's JSON form.
     let application =
         structure(&[("ansible.modules.acme.x", item(&[("name", "ansible.modules.acme.x"), ("preinstalled", "yes")]))]);

@@ -2,9 +2,10 @@
 
 use super::faults::Schedule;
 use super::inventory::{Kind, Machine, Resource, Sizes};
+use super::request::Held;
 use crate::{
-    Address, CloudAccount, CloudImage, ConnectorError, Guest, ImageIntent, InfrastructureIntent, Observation,
-    PowerState, ProviderId, Quota, Resize, VmIntent, VmMark, VmUid,
+    Address, CloudAccount, CloudImage, ConnectorError, ErrorClass, Guest, ImageIntent, InfrastructureIntent,
+    Observation, PowerState, ProviderId, Quota, Resize, VmIntent, VmMark, VmUid,
 };
 use radl::{Features, Network, System, Value};
 use std::{
@@ -76,7 +77,7 @@ pub(super) fn belongings(intent: &VmIntent) -> Vec<Resource> {
         resources.push(belonging(&mark, Kind::KeyPair, "key".to_owned(), None));
     }
     let sizes = (1..).map_while(|disk| Some((disk, features.integer(&format!("disk.{disk}.size"), "")?)));
-    resources.extend(sizes.map(|(disk, size)| volume(&mark, disk, u64::try_from(size).unwrap_or(0))));
+    resources.extend(sizes.map(|(disk, size)| volume(&mark, disk, Some(u64::try_from(size).unwrap_or(0)))));
     let connected = |network: &&Network| intent.system.interfaces().any(|interface| interface.connection == network.id);
     let pools = intent.networks.iter().filter(connected).filter(|network| network.is_public());
     let pools = pools.filter_map(|network| network.features.text("provider_id"));
@@ -85,8 +86,20 @@ pub(super) fn belongings(intent: &VmIntent) -> Vec<Resource> {
 }
 
 /// Data disk number `disk` of a machine.
-pub(super) fn volume(mark: &VmMark, disk: usize, size: u64) -> Resource {
-    belonging(mark, Kind::Volume, format!("disk.{disk}"), Some(size))
+pub(super) fn volume(mark: &VmMark, disk: usize, size: Option<u64>) -> Resource {
+    belonging(mark, Kind::Volume, format!("disk.{disk}"), size)
+}
+
+/// The wanted volume, unless the machine has another one of its number.
+pub(super) fn unless_other(held: &Held, wanted: Resource) -> Result<Resource, ConnectorError> {
+    match held.resources.iter().find(|made| made.is_same(&wanted)) {
+        Some(made) if made.size != wanted.size => {
+            let size = made.size.map_or("the size of its image".to_owned(), |size| format!("{size} bytes"));
+            let text = format!("{}.size: the disk is there and has {size}, which cannot be changed", wanted.name);
+            Err(ConnectorError::new(ErrorClass::Invalid, text))
+        }
+        _ => Ok(wanted),
+    }
 }
 
 /// The image that an intent asks for.
@@ -201,7 +214,7 @@ pub(super) fn resize(machine: &mut Machine, resize: &Resize) {
     sizes.memory = resize.memory.or(sizes.memory);
     sizes.gpu_count = resize.gpu_count.or(sizes.gpu_count);
     sizes.instance_type = resize.instance_type.clone().or(sizes.instance_type.take());
-    sizes.disks.extend(resize.disks.iter().copied());
+    sizes.disks.extend(resize.disks.iter().filter_map(|disk| Some((disk.index, disk.size?))));
 }
 
 /// URL of an image made from a machine.

@@ -274,8 +274,10 @@ impl Connector for Dummy {
         if !held.has(id) {
             self.admit(vm).await?;
         }
-        for (disk, size) in &resize.disks {
-            let volume = self.obtain(&held, &scope, map::volume(vm, *disk, *size)).await?;
+        let volumes = resize.disks.iter().map(|disk| map::volume(vm, disk.index, disk.size));
+        let volumes = volumes.map(|wanted| map::unless_other(&held, wanted)).collect::<Result<Vec<_>, _>>()?;
+        for wanted in volumes {
+            let volume = self.obtain(&held, &scope, wanted).await?;
             self.attach(&held, id, &volume).await?;
         }
         self.ask(Request::Resize { machine: id.clone(), resize: resize.clone() }).await.map(drop)

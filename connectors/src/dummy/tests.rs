@@ -78,7 +78,8 @@ async fn shows_what_clients_know() {
     assert_eq!(candidates[1].features.text("provider.type"), Some("Dummy"));
     assert_eq!(candidates[1].credentials().username.as_deref(), Some("username"));
 
-    let shared = InfrastructureIntent { infrastructure: "inf".into(), networks: subject.networks.clone() };
+    let shared =
+        InfrastructureIntent { infrastructure: "inf".into(), owners: Vec::new(), networks: subject.networks.clone() };
     assert_eq!(dummy.ensure_shared(&shared).await.unwrap(), SharedResources::default());
     let id = dummy.create_vm(&subject.intent("inf", 0)).await.unwrap();
     let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
@@ -296,7 +297,8 @@ async fn what_was_begun_is_taken_up_and_all_of_it_goes() {
     };
     // Which process dies is of no importance here.
     let bystander = || std::process::Command::new("sleep").arg("600").spawn().unwrap();
-    let shared = InfrastructureIntent { infrastructure: "inf".into(), networks: subject.networks.clone() };
+    let shared =
+        InfrastructureIntent { infrastructure: "inf".into(), owners: Vec::new(), networks: subject.networks.clone() };
     for (change, moment) in (1..12).flat_map(|change| [(change, Moment::Before), (change, Moment::After)]) {
         let mut process = bystander();
         let death = Death { pid: process.id().cast_signed(), change, moment };

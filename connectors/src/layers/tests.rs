@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     Capabilities, CloudAccount, Connector, Endpoint, ErrorClass, Found, ImageIntent, ImageUid, InfrastructureIntent,
-    Observation, Resize, SharedResources, VmIntent, VmMark,
+    NewDisk, Observation, Resize, SharedResources, VmIntent, VmMark,
     dummy::{Cloud, Dummy, Faults, Inventory},
 };
 use radl::System;
@@ -201,7 +201,7 @@ async fn what_is_not_offered_fails_before_any_layer() {
     let script = Script::of([]);
     let layered = Layered::new(Arc::new(Forgetful::default()), vec![script.clone()]);
     let vm = VmMark { id: Some(ProviderId("x".into())), ..intent(0).mark() };
-    let disk = Resize { disks: vec![(1, 1)], ..Resize::default() };
+    let disk = Resize { disks: vec![NewDisk { index: 1, size: Some(1), image: None }], ..Resize::default() };
     let uid = ImageUid("i".to_owned());
     let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "n".to_owned() };
     for error in [

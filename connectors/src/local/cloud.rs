@@ -62,6 +62,7 @@ impl LocalCloud {
             ("sshd", "openssh-server"),
             ("sudo", "sudo"),
             ("setsid", "util-linux"),
+            ("setpriv", "util-linux"),
             ("mount", "mount"),
             ("cp", "coreutils"),
         ] {
@@ -139,6 +140,7 @@ impl LocalCloud {
             process: None,
             control_groups: Vec::new(),
             tags: intent.tags.clone(),
+            database: Some(self.settings.database.clone()),
         };
         // A uid that cannot be a file name fails here, before a lock is made of it.
         State::check_uid(uid)?;
@@ -169,8 +171,9 @@ impl LocalCloud {
     fn make(&self, mark: &mut Mark, intent: &VmIntent, cards: Vec<map::CardIntent<'_>>) -> Result<()> {
         let mut wanted = Vec::new();
         for map::CardIntent { network, ip, openings } in cards {
-            let reservation = self.networks().ensure(&mark.infrastructure, network)?;
-            wanted.push(Wanted { reservation, ip, openings });
+            // Whose networks it may use was decided when its networks were made.
+            let reservation = self.networks().ensure(&mark.infrastructure, &[], network)?;
+            wanted.push(Wanted { network: network.map(|network| network.id.clone()), reservation, ip, openings });
         }
         {
             let _lock = self.state.lock()?;

@@ -55,7 +55,7 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| {
             let mut shared = SharedResources::default();
             for network in &intent.networks {
-                let made = cloud.networks().ensure(&intent.infrastructure, Some(network))?;
+                let made = cloud.networks().ensure(&intent.infrastructure, &intent.owners, Some(network))?;
                 let mut features = Features::new();
                 features.set_text("provider_id", &made.bridge);
                 features.set_text("cidr", &made.cidr.to_string());
@@ -130,7 +130,8 @@ impl Connector for LocalConnector {
         let url = url.to_owned();
         self.blocking(move |cloud| match image::name(&url) {
             Some(name) => image::delete(&cloud.state.images(), name).and_then(|()| cloud.release()),
-            None => Err(ConnectorError::new(ErrorClass::Invalid, format!("'{url}' is no image of the local cloud"))),
+            // What another cloud has is not here.
+            None => Ok(()),
         })
         .await
     }

@@ -19,11 +19,14 @@ use std::{
 pub(super) const HOST: &str = "host";
 const SCHEME: &str = "local://";
 
-/// The image name in a URL: `local://NAME`, `local:NAME` or a bare name; empty names mean the host. None for the URL
-/// of another cloud.
+/// The image name in a URL: `local://NAME`, `local://ANY-HOST/NAME` (clients know image URLs of this form alone),
+/// `local:NAME` or a bare name; empty names mean the host. None for the URL of another cloud.
 pub(super) fn name(url: &str) -> Option<&str> {
     let name = match url.strip_prefix(SCHEME).or_else(|| url.strip_prefix("local:")) {
-        Some(name) => name.trim_matches('/'),
+        Some(path) => {
+            let path = path.trim_matches('/');
+            path.split_once('/').map_or(path, |(_, name)| name)
+        }
         None if url.contains(':') => return None,
         // A bare text names no image of ours: whatever it is, the host stands for it.
         None => HOST,
@@ -133,9 +136,9 @@ fn maker(images: &Path, name: &str) -> Result<Option<String>> {
     }
 }
 
-/// Deletes an image; a missing one is fine.
+/// Deletes an image; a missing one is fine, as is a name that no image can have.
 pub(super) fn delete(images: &Path, name: &str) -> Result<()> {
-    let folder = folder(images, name)?;
+    let Ok(folder) = folder(images, name) else { return Ok(()) };
     for gone in [fs::remove_dir_all(folder), fs::remove_file(mark(images, name))] {
         match gone {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -147,10 +150,12 @@ pub(super) fn delete(images: &Path, name: &str) -> Result<()> {
 
 /// Deletes the image of this intent, and no other one of its name.
 pub(super) fn discard(images: &Path, image: &ImageIntent) -> Result<()> {
-    match folder(images, &image.name).and_then(|_| maker(images, &image.name))? {
-        Some(maker) if maker == image.uid.0 => delete(images, &image.name),
-        _ => Ok(()),
+    let name = &image.name;
+    // What was refused for its name left nothing.
+    if folder(images, name).is_ok() && maker(images, name)?.is_some_and(|maker| maker == image.uid.0) {
+        return delete(images, name);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -163,6 +168,10 @@ mod tests {
             ("local://web-1", Some("web-1")),
             ("local:///web-1/", Some("web-1")),
             ("local://host", Some(HOST)),
+            ("local://localhost/host", Some(HOST)),
+            ("local://im.example.org:8899/web-1", Some("web-1")),
+            ("local://localhost/", Some("localhost")),
+            ("local://localhost/a/b", Some("a/b")),
             ("local:", Some(HOST)),
             ("debian-12", Some(HOST)),
             ("one://server/1", None),
@@ -172,6 +181,7 @@ mod tests {
         }
         for hostile in ["../vms", "a/b", ".x", "host", "", "a b"] {
             assert!(folder(Path::new("/images"), hostile).is_err(), "{hostile}");
+            assert_eq!(delete(Path::new("/images"), hostile), Ok(()), "{hostile}");
         }
     }
 }

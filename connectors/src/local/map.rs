@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     account::CloudAccount,
-    contract::{Address, Resize, VmIntent},
+    contract::{Address, NewDisk, Resize, VmIntent},
     error::{ConnectorError, ErrorClass},
 };
 use radl::{Features, Network, System, Value};
@@ -111,10 +111,7 @@ pub(super) fn sizes(system: &System) -> Result<Sizes> {
     let mut disks = Vec::new();
     for index in 1.. {
         if features.has(&format!("disk.{index}.image.url")) {
-            return Err(ConnectorError::new(
-                ErrorClass::Invalid,
-                format!("disk.{index}.image.url: data disks from images are not offered by the local cloud"),
-            ));
+            return Err(ConnectorError::new(ErrorClass::Invalid, no_image(index)));
         }
         let Some(size) = features.number(&format!("disk.{index}.size"), "") else { break };
         disks.push(data_disk(index, size as u64)?);
@@ -130,17 +127,39 @@ fn data_disk(index: usize, size: u64) -> Result<DataDisk> {
     Ok(DataDisk { index, size, device: disks::device_name(index)? })
 }
 
-/// The mark with new sizes; disks it already has stay as they are.
+/// The mark with all that is asked for; disks it already has stay as they are.
 pub(super) fn resized(mark: &Mark, resize: &Resize) -> Result<Mark> {
+    let refuse = |class, text: String| Err(ConnectorError::new(class, text));
+    let lacks = |property: &str| format!("{property}: nodes of the local cloud have none");
+    if resize.gpu_count.is_some_and(|count| count > 0.0) {
+        return refuse(ErrorClass::Unsupported, lacks("gpu.count"));
+    }
+    if resize.instance_type.is_some() {
+        return refuse(ErrorClass::Unsupported, lacks("instance_type"));
+    }
     let mut mark = mark.clone();
     mark.cpu_count = resize.cpu_count.or(mark.cpu_count);
     mark.memory = resize.memory.or(mark.memory);
-    for &(index, size) in &resize.disks {
-        if !mark.disks.iter().any(|disk| disk.index == index) {
-            mark.disks.push(data_disk(index, size)?);
+    for NewDisk { index, size, image } in &resize.disks {
+        if image.is_some() {
+            return refuse(ErrorClass::Invalid, no_image(*index));
+        }
+        let wanted = data_disk(*index, size.unwrap_or(0))?;
+        match mark.disks.iter().find(|disk| disk.index == *index) {
+            Some(disk) if *disk == wanted => {}
+            Some(DataDisk { size, .. }) => {
+                let text =
+                    format!("disk.{index}.size: the disk is there and has {size} bytes, which cannot be changed");
+                return refuse(ErrorClass::Invalid, text);
+            }
+            None => mark.disks.push(wanted),
         }
     }
     Ok(mark)
+}
+
+fn no_image(index: usize) -> String {
+    format!("disk.{index}.image.url: data disks from images are not offered by the local cloud")
 }
 
 /// A card that a system asks for: its network (none: the default one), fixed address and openings.

@@ -19,6 +19,7 @@ use crate::{
 use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::ErrorKind,
     net::Ipv4Addr,
@@ -93,17 +94,50 @@ pub(super) struct Mark {
     pub control_groups: Vec<PathBuf>,
     /// Marks of the user's, for whoever looks at the state directory.
     pub tags: Vec<(String, String)>,
+    /// The database of the daemon that made it.
+    #[serde(default)]
+    pub database: Option<String>,
 }
 
 /// A network that was given a subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reservation {
+    /// Whom it was made for, or who had it from him.
     pub infrastructure: String,
     /// RADL network; empty for the network of machines that name none.
     pub network: String,
     pub bridge: String,
     pub cidr: Ipv4Network,
     pub public: bool,
+    /// Whether a user demanded this very subnet; else it was chosen here.
+    #[serde(default)]
+    pub demanded: bool,
+    /// Whose infrastructures may use it as well.
+    #[serde(default)]
+    pub owners: BTreeSet<String>,
+    /// The other infrastructures that use it.
+    #[serde(default)]
+    pub guests: BTreeSet<String>,
+    /// The database of the daemon that made it.
+    #[serde(default)]
+    pub database: Option<String>,
+}
+
+impl Reservation {
+    /// Whether it is one of the infrastructure's networks.
+    pub fn is_of(&self, infrastructure: &str) -> bool {
+        self.infrastructure == infrastructure || self.guests.contains(infrastructure)
+    }
+
+    /// Takes the infrastructure off. False when nobody is left who uses it.
+    pub fn leave(&mut self, infrastructure: &str) -> bool {
+        self.guests.remove(infrastructure);
+        if self.infrastructure == infrastructure {
+            let Some(heir) = self.guests.pop_first() else { return false };
+            self.infrastructure = heir;
+        }
+        true
+    }
 }
 
 /// The state directory.
@@ -218,6 +252,13 @@ impl State {
             {
                 self.forget_vm(uid)?;
             }
+        }
+        // Whoever writes one holds the lock.
+        let _lock = self.lock()?;
+        for path in
+            list(&self.networks())?.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == DRAFT))
+        {
+            remove(&path)?;
         }
         for path in [list(&self.store())?, list(&self.images()).unwrap_or_default()].concat() {
             if draft_owner(&path).is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {

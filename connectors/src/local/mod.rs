@@ -5,6 +5,7 @@ mod connector;
 mod disks;
 mod first_boot;
 mod image;
+mod inventory;
 mod limits;
 mod map;
 mod mark;
@@ -25,4 +26,5 @@ pub(crate) fn account_name(_account: &crate::CloudAccount) -> String {
 }
 
 pub use cloud::LocalCloud;
+pub use inventory::{LocalNetwork, LocalNode};
 pub use settings::{DiskStorage, LocalSettings};

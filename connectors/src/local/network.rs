@@ -32,46 +32,77 @@ pub(super) struct Networks<'a> {
 }
 
 impl Networks<'_> {
-    /// Gives the network a subnet (once) and makes its bridge (when missing). `None` is the public network of machines
-    /// that name none.
-    pub fn ensure(&self, infrastructure: &str, network: Option<&Network>) -> Result<Reservation> {
-        let id = network.map_or("", |n| n.id.as_str());
-        let public = network.is_none_or(Network::is_public);
-        let bridge = interface_name(if public { PUBLIC } else { PRIVATE }, &[infrastructure, id]);
-        if let Some(other) = network.and_then(|n| n.features.text("provider_id")).filter(|other| *other != bridge) {
-            return Err(ConnectorError::new(
-                ErrorClass::Invalid,
-                format!("Network {id}: provider_id '{other}' is no network of this infrastructure in the local cloud"),
-            ));
-        }
+    /// The network of an infrastructure with its bridge: the one that it has, that of another infrastructure of its
+    /// owners which `provider_id` names, or a new one. `None` is the public network of machines that name none.
+    pub fn ensure(&self, infrastructure: &str, owners: &[String], network: Option<&Network>) -> Result<Reservation> {
+        let wanted = Wish::new(infrastructure, network)?;
         let _lock = self.state.lock()?;
-        let reservation = match self.state.network(&bridge)? {
-            Some(known) => known,
-            None => {
-                let wish = network.and_then(|n| n.features.text("cidr"));
-                let reservation = Reservation {
-                    infrastructure: infrastructure.to_owned(),
-                    network: id.to_owned(),
-                    bridge,
-                    cidr: self.subnet(public, wish)?,
-                    public,
-                };
-                self.state.save_network(&reservation)?;
-                reservation
-            }
+        let known = match self.state.network(&wanted.bridge)? {
+            Some(own) => Some(own),
+            None => self.named(&wanted, infrastructure, owners)?,
         };
+        let mut reservation = match &known {
+            Some(known) => known.clone(),
+            None => self.new_one(wanted, infrastructure)?,
+        };
+        if reservation.infrastructure == infrastructure {
+            reservation.owners.extend(owners.iter().cloned());
+        } else {
+            reservation.guests.insert(infrastructure.to_owned());
+        }
+        if known.as_ref() != Some(&reservation) {
+            self.state.save_network(&reservation)?;
+        }
         self.make_bridge(&reservation)?;
         Ok(reservation)
     }
 
-    fn subnet(&self, public: bool, wish: Option<&str>) -> Result<Ipv4Network> {
-        let mut used: Vec<Ipv4Network> = self.state.all_networks()?.into_iter().map(|r| r.cidr).collect();
-        used.extend(subnet::routes(&fs::read_to_string("/proc/net/route").during("reading the routing table")?));
-        if let Some(pattern) = wish {
-            return subnet::from_pattern(pattern, &used);
+    /// The network that a document names, when this infrastructure may use it.
+    fn named(&self, wanted: &Wish<'_>, infrastructure: &str, owners: &[String]) -> Result<Option<Reservation>> {
+        let Some(name) = wanted.provider_id else { return Ok(None) };
+        let is_open = |found: &Reservation| {
+            found.is_of(infrastructure) || owners.iter().any(|owner| found.owners.contains(owner))
+        };
+        let Some(found) = self.state.network(name)?.filter(is_open) else { return Ok(None) };
+        let refuse = |why: String| Err(ConnectorError::new(ErrorClass::Invalid, why));
+        let id = wanted.id;
+        if found.public != wanted.public {
+            let kind = if found.public { "public" } else { "private" };
+            return refuse(format!("Network {id}: provider_id '{name}' is a {kind} network (outbound says otherwise)"));
         }
+        let place = |cidr: Ipv4Network| (cidr.network(), cidr.prefix());
+        let other = |cidr: &&str| cidr.parse().is_ok_and(|cidr| place(cidr) != place(found.cidr));
+        if let Some(cidr) = wanted.cidr.filter(other) {
+            return refuse(format!("Network {id}: cidr '{cidr}' is not that of provider_id '{name}', {}", found.cidr));
+        }
+        Ok(Some(found))
+    }
+
+    fn new_one(&self, wanted: Wish<'_>, infrastructure: &str) -> Result<Reservation> {
+        let Wish { id, public, bridge, provider_id, cidr } = wanted;
+        let networks = self.state.all_networks()?;
+        let mut used: Vec<Ipv4Network> = networks.iter().map(|network| network.cidr).collect();
+        used.extend(subnet::routes(&fs::read_to_string("/proc/net/route").during("reading the routing table")?));
+        let demand = cidr.map(|cidr| (cidr, subnet::from_pattern(cidr, &used)));
+        // Chosen here for a network, and come again with its document.
+        let is_ours = |cidr: &str| {
+            let same = |network: &&Reservation| cidr.parse() == Ok(network.cidr);
+            provider_id.is_some() || networks.iter().find(same).is_some_and(|network| !network.demanded)
+        };
+        let (cidr, demanded) = match demand {
+            Some((pattern, Ok(cidr))) => (cidr, provider_id.is_none() && !pattern.contains('*')),
+            Some((pattern, Err(refusal))) if !is_ours(pattern) => return Err(refusal),
+            _ => (self.free(public, &used)?, false),
+        };
+        let (infrastructure, network) = (infrastructure.to_owned(), id.to_owned());
+        let (owners, guests) = (BTreeSet::new(), BTreeSet::new());
+        let database = Some(self.settings.database.clone());
+        Ok(Reservation { infrastructure, network, bridge, cidr, public, demanded, owners, guests, database })
+    }
+
+    fn free(&self, public: bool, used: &[Ipv4Network]) -> Result<Ipv4Network> {
         let pool = if public { self.settings.public_pool } else { self.settings.private_pool };
-        subnet::pick(pool, &used).ok_or_else(|| {
+        subnet::pick(pool, used).ok_or_else(|| {
             ConnectorError::new(ErrorClass::Capacity, format!("No free subnet is left in the pool {pool}"))
         })
     }
@@ -115,10 +146,14 @@ impl Networks<'_> {
             .map(drop)
     }
 
-    /// Deletes the bridges and subnets of an infrastructure; missing ones are fine.
+    /// Deletes the bridges and subnets of an infrastructure, but for those that others use; missing ones are fine.
     pub fn delete(&self, infrastructure: &str) -> Result<()> {
         let _lock = self.state.lock()?;
-        for reservation in self.state.all_networks()?.into_iter().filter(|r| r.infrastructure == infrastructure) {
+        for mut reservation in self.state.all_networks()?.into_iter().filter(|network| network.is_of(infrastructure)) {
+            if reservation.leave(infrastructure) {
+                self.state.save_network(&reservation)?;
+                continue;
+            }
             remove_interface(&reservation.bridge)?;
             if !reservation.public {
                 let route = ["route", "flush", "type", "unreachable", "exact", &reservation.cidr.to_string()];
@@ -130,6 +165,37 @@ impl Networks<'_> {
         }
         Ok(())
     }
+}
+
+/// What a document says of a network.
+struct Wish<'a> {
+    id: &'a str,
+    public: bool,
+    /// The bridge that is the infrastructure's own for it.
+    bridge: String,
+    /// A network of this cloud that was, or is, another infrastructure's.
+    provider_id: Option<&'a str>,
+    cidr: Option<&'a str>,
+}
+
+impl<'a> Wish<'a> {
+    fn new(infrastructure: &str, network: Option<&'a Network>) -> Result<Self> {
+        let text = |name| network.and_then(|network| network.features.text(name));
+        let (id, public) = (network.map_or("", |network| network.id.as_str()), network.is_none_or(Network::is_public));
+        let bridge = interface_name(if public { PUBLIC } else { PRIVATE }, &[infrastructure, id]);
+        let provider_id = text("provider_id").filter(|name| *name != bridge);
+        if let Some(name) = provider_id.filter(|name| !is_bridge(name)) {
+            let text = format!("Network {id}: provider_id '{name}' is no network of the local cloud");
+            return Err(ConnectorError::new(ErrorClass::Invalid, text));
+        }
+        Ok(Self { id, public, bridge, provider_id, cidr: text("cidr") })
+    }
+}
+
+/// Whether it is the name of a bridge as they are made here.
+fn is_bridge(name: &str) -> bool {
+    let number = name.strip_prefix(PUBLIC).or_else(|| name.strip_prefix(PRIVATE));
+    number.is_some_and(|number| number.len() == 12 && number.bytes().all(|b| b"0123456789abcdef".contains(&b)))
 }
 
 /// Rules for nft(8) on the host: public networks reach each other through it, and nothing else.
@@ -183,6 +249,8 @@ pub(super) fn remove_interface(name: &str) -> Result<()> {
 
 /// What a card is wanted for.
 pub(super) struct Wanted {
+    /// RADL network; none for the network of machines that name none.
+    pub network: Option<String>,
     pub reservation: Reservation,
     pub ip: Option<Ipv4Addr>,
     pub openings: Vec<Opening>,
@@ -192,7 +260,7 @@ pub(super) struct Wanted {
 /// addresses are saved.
 pub(super) fn assign(others: &[Mark], wanted: Vec<Wanted>) -> Result<Vec<Card>> {
     let mut cards: Vec<Card> = Vec::new();
-    for Wanted { reservation, ip, openings } in wanted {
+    for Wanted { network, reservation, ip, openings } in wanted {
         let used: BTreeSet<Ipv4Addr> = others
             .iter()
             .flat_map(|mark| &mark.cards)
@@ -202,7 +270,7 @@ pub(super) fn assign(others: &[Mark], wanted: Vec<Wanted>) -> Result<Vec<Card>> 
             .collect();
         let ip = subnet::address(reservation.cidr, ip, &used)?;
         cards.push(Card {
-            network: (!reservation.network.is_empty()).then(|| reservation.network.clone()),
+            network,
             bridge: reservation.bridge,
             ip,
             cidr: reservation.cidr,

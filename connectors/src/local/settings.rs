@@ -41,6 +41,9 @@ pub struct LocalSettings {
     pub storage: DiskStorage,
     /// Which keys are made for nodes whose document brings no credentials.
     pub key_type: KeyType,
+    /// What the database is called that has the records of what is made, for the marks: an operator who cleans a state
+    /// directory that several daemons share must know whose record is missing.
+    pub database: String,
 }
 
 impl Default for LocalSettings {
@@ -57,6 +60,7 @@ impl Default for LocalSettings {
             max_vms: 200,
             storage: DiskStorage::Auto,
             key_type: KeyType::default(),
+            database: String::new(),
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn pick(pool: Ipv4Network, used: &[Ipv4Network]) -> Option<Ipv4Networ
 }
 
 /// The network that a `cidr` feature asks for: itself, or with `*` the first free one, each `*` counting 1 to 254,
-/// the last one fastest.
+/// the last one fastest. What is asked for is had or refused for good: it may be free again, but who knows when.
 pub(super) fn from_pattern(pattern: &str, used: &[Ipv4Network]) -> Result<Ipv4Network, ConnectorError> {
     let invalid = |why: &str| ConnectorError::new(ErrorClass::Invalid, format!("Network cidr '{pattern}' {why}"));
     let wildcards = pattern.matches('*').count();
@@ -57,11 +57,7 @@ pub(super) fn from_pattern(pattern: &str, used: &[Ipv4Network]) -> Result<Ipv4Ne
             return Ok(candidate);
         }
     }
-    Err(if parsed {
-        ConnectorError::new(ErrorClass::Conflict, format!("Network cidr '{pattern}' overlaps a network in use"))
-    } else {
-        invalid("is not an IPv4 network")
-    })
+    Err(if parsed { invalid("overlaps a network in use") } else { invalid("is not an IPv4 network") })
 }
 
 fn fill(pattern: &str, mut number: u32) -> String {
@@ -88,7 +84,7 @@ pub(super) fn gateway(network: Ipv4Network) -> Ipv4Addr {
 /// The wanted address, or the lowest free one.
 ///
 /// # Errors
-/// `Invalid` for an address outside the network, `Conflict` for a taken one, `Capacity` when all are taken.
+/// `Invalid` for a wanted address outside the network or in use, `Capacity` when all are taken.
 pub(super) fn address(
     network: Ipv4Network,
     wanted: Option<Ipv4Addr>,
@@ -100,7 +96,7 @@ pub(super) fn address(
             Err(ConnectorError::new(ErrorClass::Invalid, format!("Address {ip} is not usable in network {network}")))
         }
         Some(ip) if used.contains(&ip) => {
-            Err(ConnectorError::new(ErrorClass::Conflict, format!("Address {ip} is in use in network {network}")))
+            Err(ConnectorError::new(ErrorClass::Invalid, format!("Address {ip} is in use in network {network}")))
         }
         Some(ip) => Ok(ip),
         None => hosts.map(Ipv4Addr::from).find(|ip| !used.contains(ip)).ok_or_else(|| {
@@ -154,8 +150,7 @@ mod tests {
         assert_eq!(from_pattern("10.*.*.0/24", &inner_first), Ok(net("10.1.254.0/24")));
         assert_eq!(from_pattern("10.3.4.5/24", &[]), Ok(net("10.3.4.0/24")));
         let class = |text: &str| from_pattern(text, &[net("10.0.0.0/8")]).unwrap_err().class;
-        assert_eq!(class("10.0.*.0/24"), ErrorClass::Conflict);
-        for bad in ["8.8.*.0/24", "x", "*.*.*.0/24", "10.0.0.0/31", "", "10.0.0.0/7"] {
+        for bad in ["10.0.*.0/24", "8.8.*.0/24", "x", "*.*.*.0/24", "10.0.0.0/31", "", "10.0.0.0/7"] {
             assert_eq!(class(bad), ErrorClass::Invalid, "{bad}");
         }
     }
@@ -171,7 +166,7 @@ mod tests {
         }
         assert_eq!(used.len(), 5, "10.0.0.2 to .6: neither network, gateway nor broadcast");
         let class = |ip| address(network, Some(ip), &used).unwrap_err().class;
-        assert_eq!(class(fixed), ErrorClass::Conflict);
+        assert_eq!(class(fixed), ErrorClass::Invalid);
         assert_eq!(class(gateway(network)), ErrorClass::Invalid);
         assert_eq!(class(Ipv4Addr::new(10, 0, 1, 2)), ErrorClass::Invalid);
     }

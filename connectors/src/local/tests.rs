@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     account::{CloudAccount, Endpoint},
+    conformance::{self, Subject},
     contract::{
-        Connector, ImageIntent, ImageUid, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
-        Resize, VmIntent, VmMark, VmUid,
+        Connector, ImageIntent, ImageUid, InfrastructureIntent, NewDisk, Observation, PowerOperation, PowerState,
+        ProviderId, Resize, VmIntent, VmMark, VmUid,
     },
     error::ErrorClass,
 };
@@ -26,6 +27,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+/// How long something may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Shared by all tests: a private subnet shows in the host's routes as taken.
 const PRIVATE_POOL: &str = "172.16.0.0/12";
@@ -94,7 +98,7 @@ impl Lab {
             if seen.state == state {
                 return seen;
             }
-            assert!(started.elapsed() < Duration::from_secs(20), "{:?}: {}", seen.state, self.console(id));
+            assert!(started.elapsed() < PATIENCE, "{:?}: {}", seen.state, self.console(id));
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -137,10 +141,15 @@ impl Lab {
         assert!(!names.iter().any(|name| tables.contains(name.as_str())), "{tables}");
         let state = self.settings.state_dir.to_str().unwrap();
         assert!(!output(Command::new("losetup").arg("--all")).contains(state), "a loop device stayed");
-        // A living process or mount namespace of a node would show its overlay.
-        for process in fs::read_dir("/proc").unwrap().flatten() {
-            let mounts = fs::read_to_string(process.path().join("mountinfo")).unwrap_or_default();
-            assert!(!mounts.contains(state), "{} still has {state} mounted", process.path().display());
+        // A living process or mount namespace of a node would show its overlay. One that was never let go ends by itself.
+        let holder = || {
+            let mut processes = fs::read_dir("/proc").unwrap().flatten().map(|process| process.path());
+            processes.find(|path| fs::read_to_string(path.join("mountinfo")).is_ok_and(|mounts| mounts.contains(state)))
+        };
+        let started = Instant::now();
+        while let Some(process) = holder() {
+            assert!(started.elapsed() < PATIENCE, "{} still has {state} mounted", process.display());
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let groups = output(Command::new("find").args(["/sys/fs/cgroup", "-name", "imd-*"]));
         assert!(!found.iter().any(|machine| groups.contains(&machine.uid.0)), "{groups}");
@@ -348,7 +357,7 @@ async fn networks_reach_whom_they_should() {
     let far_net = network("far", &[("outbound", "yes")]);
     let lonely_net = network("lonely", &[]);
     let all = [&front_net, &back_net, &far_net, &lonely_net].map(Clone::clone).to_vec();
-    let intent = InfrastructureIntent { infrastructure: lab.infrastructure.clone(), networks: all };
+    let intent = shared(&lab.infrastructure, "owner", all);
     let shared = lab.connector.ensure_shared(&intent).await.unwrap();
     assert_eq!(lab.connector.ensure_shared(&intent).await.unwrap(), shared, "safe to repeat");
     let subnets: BTreeSet<_> = shared.networks.values().map(|f| f.text("cidr").unwrap().to_owned()).collect();
@@ -400,11 +409,11 @@ async fn networks_reach_whom_they_should() {
     assert!(!connects(far.ip, 8080), "without outports secure shell alone is open");
 
     // What cannot be.
-    for (ip, class) in [("192.0.2.9", ErrorClass::Invalid), (&*fixed.to_string(), ErrorClass::Conflict)] {
+    for ip in ["192.0.2.9", &*fixed.to_string()] {
         let mut wrong = lab.intent(9);
         connect(&mut wrong, &[&back_net]);
         wrong.system.features.set_text("net_interface.0.ip", ip);
-        assert_eq!(lab.connector.create_vm(&wrong).await.unwrap_err().class, class, "{ip}");
+        assert_eq!(lab.connector.create_vm(&wrong).await.unwrap_err().class, ErrorClass::Invalid, "{ip}");
     }
     assert_eq!(lab.connector.find(&lab.infrastructure).await.unwrap().len(), 4, "a failed launch leaves nothing");
     lab.delete_all().await;
@@ -460,12 +469,25 @@ async fn disks_outlive_power_and_become_images() {
     assert_eq!(BTreeSet::from([first_boot, second_boot, boot(&node)]).len(), 3, "each boot is visible");
     assert_eq!(node.run("cat /opt/booted"), "0");
 
+    let disk = |size| NewDisk { index: 2, size: Some(size), image: None };
     let resize =
-        Resize { cpu_count: Some(2.0), memory: Some(512_000_000), disks: vec![(2, 32_000_000)], ..Resize::default() };
+        Resize { cpu_count: Some(2.0), memory: Some(512_000_000), disks: vec![disk(32_000_000)], ..Resize::default() };
     let found = lab.connector.find(&lab.infrastructure).await.unwrap();
     let vm = found.iter().find(|found| found.id == *id).unwrap().mark(&lab.infrastructure);
     lab.connector.resize(&vm, &resize).await.unwrap();
     lab.connector.resize(&vm, &resize).await.unwrap();
+    // What a node cannot have is refused with its name, and nothing of the rest is done.
+    let image = NewDisk { image: Some("local://golden".to_owned()), ..disk(1) };
+    for (property, wrong) in [
+        ("gpu.count", Resize { gpu_count: Some(1.0), ..Resize::default() }),
+        ("instance_type", Resize { instance_type: Some("big".to_owned()), ..Resize::default() }),
+        ("disk.2.size", Resize { disks: vec![disk(64_000_000)], ..Resize::default() }),
+        ("disk.2.image.url", Resize { disks: vec![image], ..Resize::default() }),
+        ("disk 26", Resize { disks: vec![NewDisk { index: 26, ..disk(1) }], ..Resize::default() }),
+    ] {
+        let refused = lab.connector.resize(&vm, &Resize { memory: Some(300_000_000), ..wrong }).await.unwrap_err();
+        assert!(refused.class.is_final() && refused.message.contains(property), "{refused}");
+    }
     let resized = lab.until(id, PowerState::Running).await;
     assert_eq!(resized.features.number("memory.size", "M"), Some(512.0));
     let added = resized.features.text("disk.2.device").unwrap();
@@ -584,7 +606,40 @@ fn planned(intent: &VmIntent) -> Mark {
         process: None,
         control_groups: Vec::new(),
         tags: Vec::new(),
+        database: None,
     }
+}
+
+/// A moment in the making of nodes: what is true of one of them.
+type Moment = fn(&Mark) -> bool;
+
+/// What is mounted in namespaces of a test's own, and the loopback interface.
+const INSIDE: &str = "mount -t sysfs none /sys && ip link set lo up && exec \"$@\"";
+
+#[test]
+fn behaves_as_every_connector() {
+    // The cases name their infrastructures, and those the bridges: each run has a network namespace of its own.
+    let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let mut command = Command::new("unshare");
+    command.args(namespaces).args(["sh", "-c", INSIDE, "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", "--nocapture", "local::tests::conformance_in_namespaces"]);
+    let run = command.stdin(Stdio::null()).output().unwrap();
+    let said = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(run.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs only as a child of the test before it"]
+async fn conformance_in_namespaces() {
+    let lab = Lab::new(8);
+    let networks = vec![network("pub", &[("outbound", "yes"), ("outports", "80")]), network("inner", &[])];
+    let mut system = System { name: "node".to_owned(), ..System::default() };
+    for (index, network) in networks.iter().enumerate() {
+        system.features.set_text(&format!("net_interface.{index}.connection"), &network.id);
+    }
+    let connector = Arc::clone(&lab.connector);
+    conformance::run(&Subject { connector, system, networks, largest: 5, patience: PATIENCE }).await;
+    lab.delete_all().await;
 }
 
 /// The daemon that the next test kills: launches what the environment says, in the state that it names.
@@ -610,8 +665,11 @@ async fn daemon_to_be_killed() {
 async fn a_killed_daemon_loses_and_leaks_nothing() {
     let lab = Lab::new(6);
     let intents: Vec<VmIntent> = (0..6).map(|number| lab.intent(number)).collect();
-    // Killed while it launches, and at last after all was made.
-    for delay in [Some(60), Some(110), Some(180), None] {
+    let state = State::open(&lab.settings.state_dir).unwrap();
+    // Killed when the first node is intended, has a process, is made, and at last after all was made.
+    let moments: [Option<Moment>; 4] =
+        [Some(|_| true), Some(|mark| mark.process.is_some()), Some(|mark| mark.phase == Phase::Made), None];
+    for (number, moment) in moments.into_iter().enumerate() {
         let mut daemon = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--ignored", "--nocapture", "local::tests::daemon_to_be_killed"])
             .env("IMD_TEST_STATE", &lab.settings.state_dir)
@@ -621,8 +679,14 @@ async fn a_killed_daemon_loses_and_leaks_nothing() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        match delay {
-            Some(delay) => tokio::time::sleep(Duration::from_millis(delay)).await,
+        match moment {
+            Some(has_come) => {
+                let started = Instant::now();
+                while !state.all_vms().unwrap().iter().any(has_come) {
+                    assert!(started.elapsed() < PATIENCE, "moment {number} does not come");
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
             None => {
                 let lines = BufReader::new(daemon.stdout.take().unwrap()).lines();
                 assert!(lines.map_while(Result::ok).any(|line| line.ends_with("made")));
@@ -630,7 +694,7 @@ async fn a_killed_daemon_loses_and_leaks_nothing() {
         }
         daemon.kill().unwrap();
         daemon.wait().unwrap();
-        if delay == Some(60) {
+        if number == 0 {
             // Nobody goes on with it: what is found is all there is.
             lab.delete_all().await;
             continue;
@@ -643,7 +707,7 @@ async fn a_killed_daemon_loses_and_leaks_nothing() {
         for node in before.into_iter().flatten() {
             assert!(seen.contains(&node), "what ran when the daemon died runs on: {node:?}");
         }
-        if delay.is_none() {
+        if moment.is_none() {
             assert_eq!(made.len(), 6);
             assert_eq!(lab.login(&seen[5]).run("hostname"), "vnode-5");
         }
@@ -683,4 +747,65 @@ fn settings_that_would_do_harm_are_refused() {
     assert!(refused(|s| s.hide.push("/a,b".into())).message.contains("HIDE"));
     assert!(refused(|s| s.state_dir = "/var/../etc".into()).message.contains("STATE_DIR"));
     assert!(!folder.path().join("state").exists(), "refused before anything is made");
+}
+
+fn shared(infrastructure: &str, owner: &str, networks: Vec<Network>) -> InfrastructureIntent {
+    InfrastructureIntent { infrastructure: infrastructure.to_owned(), owners: vec![owner.to_owned()], networks }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn networks_are_shared_by_name_and_documents_make_others() {
+    let lab = Lab::new(7);
+    let ensure = async |infrastructure: &str, owner: &str, network: Network| {
+        let intent = shared(&format!("{}-{infrastructure}", lab.infrastructure), owner, vec![network]);
+        let made = lab.connector.ensure_shared(&intent).await.map(|made| made.networks["net"].clone());
+        made.map(|made| ["provider_id", "cidr"].map(|name| made.text(name).unwrap().to_owned()))
+    };
+    let net = |provider_id: &str, cidr: &str| {
+        let features = [("outbound", "yes"), ("provider_id", provider_id), ("cidr", cidr)];
+        network("net", &features.into_iter().filter(|(_, value)| !value.is_empty()).collect::<Vec<_>>())
+    };
+    let gone = async |infrastructure: &str| {
+        lab.connector.delete_shared(&format!("{}-{infrastructure}", lab.infrastructure)).await.unwrap();
+    };
+    let exists = |bridge: &str| Path::new("/sys/class/net").join(bridge).exists();
+
+    let [bridge, cidr] = ensure("a", "ann", net("", "")).await.unwrap();
+    let written = || net(&bridge, &cidr);
+    // The same user's: one network, which goes with the last who uses it.
+    assert_eq!(ensure("b", "ann", written()).await.unwrap(), [bridge.clone(), cidr.clone()]);
+    assert_eq!(ensure("b", "ann", net(&bridge, "")).await.unwrap(), [bridge.clone(), cidr.clone()]);
+    // Somebody else's document makes a network of his own.
+    let [foreign, elsewhere] = ensure("c", "bob", written()).await.unwrap();
+    assert!(foreign != bridge && elsewhere != cidr);
+    // So does one without the name: what was chosen here is a wish.
+    let [other, moved] = ensure("d", "ann", net("", &cidr)).await.unwrap();
+    assert!(other != bridge && moved != cidr);
+    gone("b").await;
+    assert!(exists(&bridge), "it is another infrastructure's");
+    assert_eq!(ensure("b", "ann", written()).await.unwrap(), [bridge.clone(), cidr.clone()]);
+    gone("a").await;
+    assert!(exists(&bridge), "somebody uses it still");
+    gone("b").await;
+    assert!(!exists(&bridge), "nobody does");
+    // The document comes again when all is gone.
+    let [again, same] = ensure("e", "ann", written()).await.unwrap();
+    assert!(again != bridge && same == cidr);
+
+    // What a user demands he has, or is told for good.
+    let free = format!("{}/29", lab.settings.public_pool.broadcast());
+    let [demanded, _] = ensure("f", "ann", net("", &free)).await.unwrap();
+    for (wrong, said) in [
+        (net("", &free), "overlaps a network in use"),
+        (net("public", ""), "provider_id 'public' is no network of the local cloud"),
+        (net(&demanded, "192.0.2.0/30"), "is not that of provider_id"),
+        (network("net", &[("provider_id", &demanded)]), "is a public network"),
+    ] {
+        let refused = ensure("g", "ann", wrong).await.unwrap_err();
+        assert!(refused.class == ErrorClass::Invalid && refused.message.contains(said), "{refused}");
+    }
+    for infrastructure in ["a", "b", "c", "d", "e", "f", "g"] {
+        gone(infrastructure).await;
+    }
+    lab.delete_all().await;
 }

@@ -28,12 +28,14 @@ impl<T, E: Into<std::io::Error>> During<T> for std::result::Result<T, E> {
     }
 }
 
-/// Runs a tool to its end with `input` on its standard input and returns its output.
+/// Runs a tool to its end with `input` on its standard input and returns its output. It ends with this process: what a
+/// dead daemon was doing does not go on beside its successor, which holds the locks by then.
 ///
 /// # Errors
 /// `Transient` with what the tool wrote to its standard error.
 pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Result<String> {
-    let mut child = Command::new(program)
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", program])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

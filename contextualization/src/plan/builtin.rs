@@ -7,6 +7,7 @@ use crate::{
     yaml::{self, Node, YamlError},
 };
 use radl::{System, Value};
+use std::collections::BTreeMap;
 
 /// A disk to prepare.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,10 @@ pub struct Extras {
     pub system: String,
     /// Packages to install.
     pub applications: Vec<String>,
-    /// Disks to prepare.
+    /// Disks to prepare on its machines.
     pub disks: Vec<Disk>,
+    /// The disks of machines that have others than most of the system, by their names in the inventory.
+    pub own_disks: BTreeMap<String, Vec<Disk>>,
     /// Whether private machines reach out through its machines.
     pub nat: bool,
 }
@@ -38,29 +41,45 @@ fn applications(system: &System) -> impl Iterator<Item = &str> {
     groups.into_iter().flat_map(|groups| groups.keys()).map(String::as_str).filter(|name| !name.is_empty())
 }
 
-/// What `main` is to do for machines of a system; none when nothing.
+/// The disks to prepare of a machine, as its own document has them: what was added to it later, and the devices that its
+/// cloud told.
 #[must_use]
-pub fn extras(system: &System) -> Option<Extras> {
-    let applications: Vec<String> = applications(system)
-        .filter(|name| !is_preinstalled(system, name))
-        .filter(|name| galaxy::split(name).is_none())
-        .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned())
-        .collect();
-    let text = |n: usize, key: &str| system.features.text(&format!("disk.{n}.{key}")).map(str::to_owned);
+pub fn disks(machine: &System) -> Vec<Disk> {
+    let text = |n: usize, key: &str| machine.features.text(&format!("disk.{n}.{key}")).map(str::to_owned);
     let exists = |n: usize| {
-        system.features.has(&format!("disk.{n}.size")) || system.features.has(&format!("disk.{n}.image.url"))
+        machine.features.has(&format!("disk.{n}.size")) || machine.features.has(&format!("disk.{n}.image.url"))
     };
-    let disks: Vec<Disk> = (1..)
+    (1..)
         .take_while(|n| exists(*n))
         .filter_map(|n| {
             let fstype = text(n, "fstype")?;
             let path = text(n, "mount_path").or_else(|| (fstype == "swap").then(String::new))?;
             Some(Disk { device: text(n, "device")?, fstype, path })
         })
+        .collect()
+}
+
+/// What `main` is to do for machines of a system, given the disks of each by its name in the inventory; none when nothing.
+#[must_use]
+pub fn extras(system: &System, mut own_disks: BTreeMap<String, Vec<Disk>>) -> Option<Extras> {
+    let applications: Vec<String> = applications(system)
+        .filter(|name| !is_preinstalled(system, name))
+        .filter(|name| galaxy::split(name).is_none())
+        .map(|name| name.rsplit('.').next().unwrap_or(name).to_owned())
         .collect();
+    // Machines of a system are alike, but for a few: what they have in common is said once.
+    let disks = own_disks.values().next().cloned().unwrap_or_default();
+    own_disks.retain(|_, own| *own != disks);
     let nat = system.features.text("nat_instance").is_some_and(|nat| nat.eq_ignore_ascii_case("yes"));
     let system = system.name.clone();
-    (nat || !applications.is_empty() || !disks.is_empty()).then_some(Extras { system, applications, disks, nat })
+    let extras = Extras { system, applications, disks, own_disks, nat };
+    (nat || !extras.applications.is_empty() || extras.has_disks()).then_some(extras)
+}
+
+impl Extras {
+    fn has_disks(&self) -> bool {
+        !self.disks.is_empty() || !self.own_disks.is_empty()
+    }
 }
 
 /// Whether the image has the application, as the document says.
@@ -196,7 +215,7 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
 
 /// Disks and applications: one play for all systems that have some, so that one that fails keeps nobody from theirs.
 fn main(extras: &[Extras]) -> Option<Node> {
-    let own: Vec<&Extras> = extras.iter().filter(|e| !e.disks.is_empty() || !e.applications.is_empty()).collect();
+    let own: Vec<&Extras> = extras.iter().filter(|e| e.has_disks() || !e.applications.is_empty()).collect();
     if own.is_empty() {
         return None;
     }
@@ -204,18 +223,21 @@ fn main(extras: &[Extras]) -> Option<Node> {
         let pairs = [("device", &disk.device), ("fstype", &disk.fstype), ("path", &disk.path)];
         Node::map(pairs.map(|(key, value)| (key, Node::inert(value))))
     };
-    let disks = own.iter().map(|e| (names::safe(&e.system), Node::list(e.disks.iter().map(disk).collect())));
+    let list = |disks: &[Disk]| Node::list(disks.iter().map(disk).collect());
+    let disks = own.iter().map(|e| (names::safe(&e.system), list(&e.disks)));
+    let own_disks = own.iter().flat_map(|e| e.own_disks.iter().map(|(host, disks)| (host.clone(), list(disks))));
     let applications = own.iter().map(|e| {
         let names = e.applications.iter().map(|name| Node::inert(name)).collect();
         (names::safe(&e.system), Node::list(names))
     });
     let vars = vec![
         ("im_disks", Node::map(disks)),
+        ("im_own_disks", Node::map(own_disks)),
         ("im_applications", Node::map(applications)),
         ("im_system", Node::text("{{ group_names | intersect(im_disks.keys()) | first }}")),
     ];
     let mut tasks = Vec::new();
-    if own.iter().any(|e| !e.disks.is_empty()) {
+    if own.iter().any(|e| e.has_disks()) {
         tasks.push(script(
             "Prepare the data disks",
             concat!(include_str!("../../assets/install_package.sh"), include_str!("../../assets/mount_disk.sh")),
@@ -224,7 +246,7 @@ fn main(extras: &[Extras]) -> Option<Node> {
                 ("IM_FSTYPE", Node::text("{{ item.fstype }}")),
                 ("IM_PATH", Node::text("{{ item.path }}")),
             ],
-            vec![("loop", Node::text("{{ im_disks[im_system] }}"))],
+            vec![("loop", Node::text("{{ im_own_disks[inventory_hostname] | default(im_disks[im_system]) }}"))],
         ));
     }
     if own.iter().any(|e| !e.applications.is_empty()) {

@@ -167,12 +167,16 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     if with_windows {
         put(windows::PLAYBOOK, 0o600, &windows::playbook()?);
     }
-    let mut systems: Vec<&str> =
-        participants.iter().filter(|vm| !is_windows(vm)).map(|vm| decide::system_of(vm)).collect();
-    systems.sort_unstable();
-    systems.dedup();
-    // A system of the machines is the concrete one: its applications and disks are those of the document's system.
-    let extras: Vec<_> = systems.iter().filter_map(|name| builtin::extras(s.radl.system(name)?)).collect();
+    let mut systems: BTreeMap<&str, BTreeMap<String, Vec<builtin::Disk>>> = BTreeMap::new();
+    for vm in participants.iter().filter(|vm| !is_windows(vm)) {
+        let disks = systems.entry(decide::system_of(vm)).or_default();
+        if let (Some(host), Some(machine)) = (s.hosts.iter().find(|host| host.vm == vm.id), vm.info.systems.first()) {
+            disks.insert(host.name.clone(), builtin::disks(machine));
+        }
+    }
+    // The system of a machine is the concrete one: its applications are those of the document's system.
+    let extras: Vec<_> =
+        systems.into_iter().filter_map(|(name, disks)| builtin::extras(s.radl.system(name)?, disks)).collect();
     let lacks_python = |host: &&Host| host.python.is_none() && !host.windows;
     let without_python: Vec<String> = s.hosts.iter().filter(lacks_python).map(|h| h.name.clone()).collect();
     let token = s.common.auth.as_deref().is_some_and(|auth| !auth.contains(':') && !auth.is_empty());

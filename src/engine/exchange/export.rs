@@ -1,6 +1,6 @@
 //! From the model to the document of an export.
 
-use super::record::{CLOUD_EXTRA, CloudRecord, InfrastructureRecord, VmRecord};
+use super::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord};
 use crate::{
     auth::Caller,
     engine::{
@@ -91,6 +91,7 @@ pub(super) fn record(
             configured: vm.configured,
             ctxt_pid: None,
             ssh_connect_errors: 0,
+            uid: Some(vm.uid.clone()),
             extra: foreign,
         })
     });
@@ -110,6 +111,11 @@ pub(super) fn record(
         extra_info: model.extra_info.clone(),
         snapshots: model.snapshots.iter().map(|(_, url)| url.clone()).collect(),
         creation_date: Some(model.created),
+        in_clouds: Some(InClouds {
+            shared: model.shared.clone(),
+            images: model.snapshots.clone(),
+            unmade_images: model.unmade_images.clone(),
+        }),
     })
 }
 

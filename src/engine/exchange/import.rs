@@ -1,6 +1,6 @@
 //! From the document of an export to an infrastructure of the caller.
 
-use super::record::{CLOUD_EXTRA, CloudRecord, InfrastructureRecord, VmRecord};
+use super::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord};
 use crate::{
     auth::Caller,
     engine::{
@@ -19,19 +19,20 @@ use crate::{
 use connectors::{Endpoint, PowerState, ProviderId, VmUid, account_name};
 use radl::Radl;
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-/// How long a cloud is waited for that is asked whose the machines are.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an import waits for a cloud to say what it has.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Machines that one document may hold.
 const MAX_MACHINES: usize = 100_000;
 
 impl Engine {
     /// Takes in an infrastructure that was exported, here or by the reference: it keeps its id, and belongs to the caller.
-    /// The clouds are asked whose the machines are, as far as the caller shows accounts and they answer soon. Returns the id.
+    /// The clouds are asked whose the machines are and which marks they carry, as far as the caller shows accounts and
+    /// they answer soon. Returns the id.
     ///
     /// # Errors
     /// Boot mode; a document that is none; an id that is in use, or was somebody else's; machines of another
@@ -54,7 +55,7 @@ impl Engine {
         }
         let shown = self.inner.shown(caller)?;
         model.login = shown.login_for(&model.owners).cloned();
-        self.claim_imported(&mut model, &shown.accounts).await?;
+        self.ask_clouds(&mut model, &shown.accounts).await?;
         let draft = whole(model, logs, self.inner.terms());
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
         match self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await {
@@ -67,26 +68,44 @@ impl Engine {
         Ok(id)
     }
 
-    /// Notes whose the machines are that these accounts know. Of the others it is found out when their owner first does
-    /// something to them.
-    async fn claim_imported(&self, model: &mut Infrastructure, accounts: &Accounts) -> Result<(), OperationError> {
-        let unclaimed = model.vms.iter().filter(|vm| is_unclaimed(vm)).map(|vm| vm.number);
-        for numbers in by_cloud(model, unclaimed.collect::<Vec<_>>()).into_values().map(BTreeSet::from_iter) {
+    /// Asks the clouds for the machines by their ids and by the mark of the infrastructure: whose they are that these
+    /// accounts know, and what their marks are, by which all that belongs to each is found. Of the others the owner is found
+    /// out when somebody first does something to them, and the deletion asks for marks again: a cloud that cannot be asked
+    /// keeps nobody from the import.
+    async fn ask_clouds(&self, model: &mut Infrastructure, accounts: &Accounts) -> Result<(), OperationError> {
+        let present = model.vms.iter().filter(|vm| vm.provider_id().is_some()).map(|vm| vm.number);
+        for numbers in by_cloud(model, present.collect::<Vec<_>>()).into_values().map(BTreeSet::from_iter) {
             let vms = || numbers.iter().filter_map(|number| model.vm(*number));
             let Some(cloud) = vms().next().map(|vm| vm.cloud.clone()) else { continue };
             let Ok(account) = accounts.of(&cloud) else { continue };
             let Ok(connector) = self.inner.registry.connector(account) else { continue };
             let ids: Vec<ProviderId> = vms().filter_map(|vm| vm.provider_id().cloned()).collect();
-            let Ok(Ok(seen)) = tokio::time::timeout(CLAIM_PATIENCE, connector.observe(&ids)).await else { continue };
+            let answers = async { tokio::try_join!(connector.observe(&ids), connector.find(&model.id)) };
+            let (seen, marked) = match tokio::time::timeout(PATIENCE, answers).await {
+                Ok(Ok(answers)) => answers,
+                Ok(Err(error)) => {
+                    tracing::warn!(inf = model.id, %error, "the cloud does not say which machines it has");
+                    continue;
+                }
+                Err(_) => {
+                    tracing::warn!(inf = model.id, "the cloud does not say in time which machines it has");
+                    continue;
+                }
+            };
             let is_foreign = |infrastructure: &String| *infrastructure != model.id;
             if let Some(machine) = seen.iter().find(|machine| machine.infrastructure.as_ref().is_some_and(is_foreign)) {
                 return Err(incorrect(format!("the machine {} belongs to another infrastructure", machine.id)));
             }
             let known: HashSet<&ProviderId> = seen.iter().map(|machine| &machine.id).collect();
+            let mut uids: HashMap<ProviderId, VmUid> = marked.into_iter().map(|found| (found.id, found.uid)).collect();
             let claimed = Arc::new(CloudRef { account: account_name(account), ..CloudRef::clone(&cloud) });
             for vm in model.vms.iter_mut().filter(|vm| numbers.contains(&vm.number)) {
-                if vm.provider_id().is_some_and(|id| known.contains(id)) {
+                let Some(id) = vm.provider_id().cloned() else { continue };
+                if is_unclaimed(vm) && known.contains(&id) {
                     Arc::make_mut(vm).cloud = claimed.clone();
+                }
+                if let Some(uid) = uids.remove(&id) {
+                    Arc::make_mut(vm).uid = uid;
                 }
             }
         }
@@ -176,8 +195,20 @@ pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastru
     }
     let all_configured = model.live_vms().all(|vm| vm.configured == Some(true));
     model.configured = Some(record.configured.unwrap_or(all_configured));
-    let first_cloud = model.vms.first().map(|vm| vm.cloud.id.clone()).unwrap_or_default();
-    model.snapshots = record.snapshots.into_iter().map(|url| (first_cloud.clone(), url)).collect();
+    match record.in_clouds {
+        Some(InClouds { shared, images, unmade_images }) => {
+            (model.shared, model.snapshots, model.unmade_images) = (shared, images, unmade_images);
+        }
+        None => {
+            let first_cloud = model.vms.first().map(|vm| vm.cloud.id.clone()).unwrap_or_default();
+            model.snapshots = record.snapshots.into_iter().map(|url| (first_cloud.clone(), url)).collect();
+        }
+    }
+    // Whatever a document says: where it has machines they may share something, which their mark finds.
+    let clouds: BTreeSet<String> = model.live_vms().map(|vm| vm.cloud.id.clone()).collect();
+    for cloud in clouds {
+        model.shared.entry(cloud).or_default().get_or_insert_default();
+    }
     Ok((model, logs))
 }
 
@@ -212,6 +243,14 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         Some(id) => Lifecycle::Present(ProviderId(id)),
         None => Lifecycle::Failed { why: record.error_msg.unwrap_or_default(), leftover: false },
     };
+    let is_uid = |VmUid(text): &VmUid| {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=36).contains(&text.len()) && text.bytes().all(fits)
+    };
+    let uid = record.uid;
+    if uid.as_ref().is_some_and(|uid| !is_uid(uid)) {
+        return Err(incorrect(format!("uid of machine {number} is no mark")));
+    }
     let mut foreign = record.extra;
     let mut place = record.cloud;
     if !place.extra.is_empty() {
@@ -219,7 +258,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
     }
     Ok(Vm {
         number,
-        uid: VmUid(uuid::Uuid::new_v4().to_string()),
+        uid: uid.unwrap_or_else(|| VmUid(uuid::Uuid::new_v4().to_string())),
         system: system.name.clone(),
         cloud: Arc::new(cloud(place)),
         lifecycle,

@@ -1,6 +1,7 @@
 //! The document of an exported infrastructure, which is also what the reference stores (docs/spec/api.md 5.6 and 7.3). Older
 //! writers kept parts of it as JSON texts inside; missing fields have their defaults, unknown ones of machines are kept.
 
+use connectors::{ImageIntent, SharedResources, VmUid};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -55,6 +56,22 @@ pub struct InfrastructureRecord {
     /// Creation, seconds since the epoch.
     #[serde(default)]
     pub creation_date: Option<i64>,
+    /// What it has in clouds besides machines; none where nobody knows: the reference does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_clouds: Option<InClouds>,
+}
+
+/// What an infrastructure has in clouds besides machines, by cloud id.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct InClouds {
+    /// What its machines share; none where it was asked for and nobody knows what came of it.
+    pub shared: BTreeMap<String, Option<SharedResources>>,
+    /// Images to delete with it, by their URLs.
+    #[serde(default)]
+    pub images: Vec<(String, String)>,
+    /// Images that could not be made, and of which something may be left.
+    #[serde(default)]
+    pub unmade_images: Vec<(String, ImageIntent)>,
 }
 
 /// A machine.
@@ -109,6 +126,9 @@ pub struct VmRecord {
     /// Of no use.
     #[serde(default)]
     pub ssh_connect_errors: i64,
+    /// Our own id of it, the mark of all that was made for it; the reference has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<VmUid>,
     /// What connectors keep (volumes, addresses, keys): handed on as it is.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

@@ -187,7 +187,8 @@ pub(super) fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResou
             take_shared(Arc::make_mut(&mut vm.info), &shared);
         }
     }
-    draft.infrastructure().shared.insert(cloud, Some(shared));
+    // What earlier machines share stays known.
+    draft.infrastructure().shared.entry(cloud).or_default().get_or_insert_default().networks.extend(shared.networks);
 }
 
 /// Writes what the cloud told of shared networks into a document.

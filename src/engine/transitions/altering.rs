@@ -1,22 +1,26 @@
 //! Machines that change: sizes and disks. A disk is made like a machine, so that it is written down before.
 
-use super::super::{
-    draft::{Done, Draft, Effect},
-    error::OperationError,
-    model::{Lifecycle, WorkKind},
+use super::{
+    super::{
+        alteration::Alteration,
+        draft::{Done, Draft, Effect},
+        error::OperationError,
+        model::{Lifecycle, Work, WorkKind},
+    },
+    contextualizing::change_system,
 };
-use connectors::Resize;
 use std::collections::BTreeSet;
 
 /// Starts the change of a machine that the cloud has.
 ///
 /// # Errors
 /// [`OperationError::Conflict`] while another change of it is under way.
-pub fn alter(draft: &mut Draft, vm: u32, resize: Resize) -> Result<u64, OperationError> {
+pub fn alter(draft: &mut Draft, vm: u32, change: Alteration) -> Result<u64, OperationError> {
     if !alterations(draft, &BTreeSet::from([vm])).is_empty() {
         return Err(OperationError::Conflict("altering the VM".to_owned()));
     }
-    let work = draft.accept(WorkKind::Altering { vm, resize });
+    let Alteration { resize, features } = change;
+    let work = draft.accept(WorkKind::Altering { vm, resize, features });
     draft.effects.push(Effect::Alter(work));
     Ok(work)
 }
@@ -35,7 +39,17 @@ pub(super) fn give_up(draft: &mut Draft, vms: &BTreeSet<u32>) {
 }
 
 pub(super) fn altered(draft: &mut Draft, work: u64, vm: u32, result: Result<(), String>) {
-    if draft.work(work).is_some() {
+    if let Some(Work { kind: WorkKind::Altering { features, .. }, .. }) = draft.work(work).cloned() {
+        if result.is_ok() {
+            change_system(draft, vm, |system| {
+                for (name, value) in features.iter() {
+                    // What the cloud said of a disk, such as its device, is how it is.
+                    if !system.features.has(name) {
+                        system.features.set(name, value.clone());
+                    }
+                }
+            });
+        }
         draft.finish(work, result.map(|()| Done::Machines(vec![vm])));
     }
     if draft.model.vm(vm).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Deleting(_))) {

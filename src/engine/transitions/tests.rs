@@ -4,6 +4,7 @@
 
 use super::super::{
     accounts::{Accounts, Shown},
+    alteration::Alteration,
     draft::{Done, Draft, Effect, Terms},
     error::OperationError,
     model::*,
@@ -12,7 +13,8 @@ use super::super::{
 };
 use crate::auth::{Caller, Credentials, Identity, Item};
 use connectors::{
-    CloudAccount, Endpoint, ImageIntent, ImageUid, Observation, PowerState, ProviderId, Resize, SharedResources, VmUid,
+    CloudAccount, Endpoint, ImageIntent, ImageUid, NewDisk, Observation, PowerState, ProviderId, Resize,
+    SharedResources, VmUid,
 };
 use contextualization::Outcome;
 use proptest::prelude::*;
@@ -196,8 +198,10 @@ impl World {
             }
             Step::Alter { seed } => {
                 if let Some(number) = self.present(seed) {
-                    let resize = Resize { disks: vec![(1, 1)], ..Resize::default() };
-                    let _ = self.request(|draft| transitions::alter(draft, number, resize));
+                    let disks = vec![NewDisk { index: 1, size: Some(1), image: None }];
+                    let change =
+                        Alteration { resize: Resize { disks, ..Resize::default() }, features: Features::new() };
+                    let _ = self.request(|draft| transitions::alter(draft, number, change));
                 }
             }
             Step::Snapshot { seed } => {
