@@ -126,7 +126,15 @@ async fn unfinished_bodies_do_not_keep_the_memory() {
 #[tokio::test]
 async fn an_expensive_filter_is_refused_in_time() {
     let server = Server::start().await;
-    let recipe = format!("configure front (\n@begin\n---\n# {}\n@end\n)\n", "ab".repeat(450_000));
+    // Without a period, so that every letter leads to a state that was not seen before.
+    let mut seed = 1_u32;
+    let letters: String = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if seed >> 31 == 0 { 'a' } else { 'b' }
+    })
+    .take(900_000)
+    .collect();
+    let recipe = format!("configure front (\n@begin\n---\n# {letters}\n@end\n)\n");
     let created =
         server.post("/infrastructures", document(1).replace("contextualize", &format!("{recipe}contextualize"))).await;
     assert_eq!(created.status, 200, "{}", created.text);

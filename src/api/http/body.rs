@@ -107,11 +107,12 @@ pub(crate) async fn collect<E: Display>(
 ) -> Result<(Bytes, Held), BodyError> {
     let limit = intake.limit;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    let announced = usize::try_from(announced.unwrap_or_default()).unwrap_or(usize::MAX);
+    if announced > limit {
         return Err(BodyError::TooLarge(limit));
     }
     let collect = async {
-        let (mut whole, mut held) = (BytesMut::new(), Held::default());
+        let (mut whole, mut held, mut counted) = (BytesMut::new(), Held::default(), 0);
         loop {
             let chunk = match &held.0 {
                 None => chunks.next().await,
@@ -131,7 +132,12 @@ pub(crate) async fn collect<E: Display>(
             if length > limit {
                 return Err(BodyError::TooLarge(limit));
             }
-            held.grow(intake, whole.len(), length).await?;
+            if length > SMALL && length > counted {
+                // All of it at once: many that have a part each would wait for each other.
+                let whole = length.max(announced);
+                held.grow(intake, counted, whole).await?;
+                counted = whole;
+            }
             whole.extend_from_slice(&chunk);
         }
         Ok((whole.freeze(), held))
