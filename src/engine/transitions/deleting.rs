@@ -41,7 +41,10 @@ pub fn remove(draft: &mut Draft, numbers: &[u32], context: bool, accounts: &Acco
 /// Machines are being launched, unless `force`; accounts that are missing: who cannot ask a cloud cannot know what stays
 /// there.
 pub fn destroy(draft: &mut Draft, force: bool, accounts: &Accounts) -> Result<u64, OperationError> {
-    let mut whys = accounts.missing(clouds(&draft.model.vms).chain(shared_clouds(&draft.model)));
+    // Of a type that this version does not serve nothing can be asked: what an import brought of it goes by force alone.
+    let can_be_asked = |cloud: &&CloudRef| !force || connectors::is_served(&cloud.kind);
+    let concerned = clouds(&draft.model.vms).chain(shared_clouds(&draft.model));
+    let mut whys = accounts.missing(concerned.filter(can_be_asked));
     if !force {
         whys.extend(unclaimed(&draft.model.vms));
     }
