@@ -9,6 +9,7 @@
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | [`apart`] | what takes long, on threads of its own |
+//! | [`misfit`] | why JSON is not what was expected, without its values |
 //! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`cluster`] | several daemons over one store |
 //! | [`operations`], [`filter`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
@@ -33,6 +34,7 @@ mod keepers;
 mod launch;
 mod listings;
 pub mod memo;
+pub mod misfit;
 pub mod model;
 mod observation;
 pub mod operations;
