@@ -222,7 +222,7 @@ impl Subject {
         for (number, name) in ["my image", "", "../image", "\u{e4}\n", long.as_str()].into_iter().enumerate() {
             let uid = ImageUid(format!("refused-image-{number}"));
             let image = ImageIntent { infrastructure: "refused".to_owned(), uid, disk: 0, name: name.to_owned() };
-            let url = self.connector.snapshot(&ids[0], &image).await;
+            let url = self.connector.snapshot(&self.mark("refused", 0, &ids[0]), &image).await;
             must("discard what was refused", self.connector.discard_snapshot(&image).await);
             if let Ok(url) = url {
                 must("delete the image", self.connector.delete_image(&url).await);

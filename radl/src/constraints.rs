@@ -108,18 +108,10 @@ impl Features {
             let wish = group.features.without_softs();
             if result.accepts(&wish) {
                 result.absorb(&wish, Conflict::Error)?;
-                score = sum(score, group.weight);
+                score = score + group.weight;
             }
         }
         Ok((result, score))
-    }
-}
-
-fn sum(a: crate::Amount, b: crate::Amount) -> crate::Amount {
-    use crate::Amount::{Float, Integer};
-    match (a, b) {
-        (Integer(a), Integer(b)) => a.checked_add(b).map_or(Float(a as f64 + b as f64), Integer),
-        (a, b) => Float(a.as_f64() + b.as_f64()),
     }
 }
 

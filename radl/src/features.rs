@@ -3,6 +3,7 @@
 use crate::{entries::Entries, units};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::{iter::Sum, ops::Add};
 
 /// How a feature compares with its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -159,6 +160,25 @@ impl From<i64> for Amount {
 impl From<f64> for Amount {
     fn from(value: f64) -> Self {
         Self::Float(value)
+    }
+}
+
+impl Add for Amount {
+    type Output = Self;
+
+    /// Whole numbers stay whole, unless they get too large.
+    fn add(self, other: Self) -> Self {
+        let whole = match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a.checked_add(b),
+            _ => None,
+        };
+        whole.map_or_else(|| Self::Float(self.as_f64() + other.as_f64()), Self::Integer)
+    }
+}
+
+impl Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::Integer(0), Add::add)
     }
 }
 

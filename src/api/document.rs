@@ -1,4 +1,4 @@
-//! From the body of a request to a document.
+//! From the text of a request to a document.
 
 use crate::engine::error::OperationError;
 use radl::Radl;
@@ -14,12 +14,11 @@ pub enum DocumentKind {
     Tosca,
 }
 
-/// Reads a document. An empty body is an empty document, whatever its kind. Nothing is opened or fetched.
+/// Reads a document. An empty text is an empty document, whatever its kind. Nothing is opened or fetched.
 ///
 /// # Errors
-/// Not UTF-8, a document with errors, or TOSCA.
-pub fn parse(kind: DocumentKind, body: &[u8]) -> Result<Radl, OperationError> {
-    let text = text(body)?;
+/// A document with errors, or TOSCA.
+pub fn parse(kind: DocumentKind, text: &str) -> Result<Radl, OperationError> {
     if text.trim().is_empty() {
         return Ok(Radl::default());
     }
@@ -30,14 +29,4 @@ pub fn parse(kind: DocumentKind, body: &[u8]) -> Result<Radl, OperationError> {
             Err(OperationError::Invalid("TOSCA is not available in this version, send RADL.".to_owned()))
         }
     }
-}
-
-/// A body as text.
-///
-/// # Errors
-/// Not UTF-8.
-pub fn text(body: &[u8]) -> Result<&str, OperationError> {
-    std::str::from_utf8(body).map_err(|error| {
-        OperationError::Invalid(format!("The request body is not UTF-8 (byte {}).", error.valid_up_to()))
-    })
 }

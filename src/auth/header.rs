@@ -5,6 +5,7 @@
 //! ever cut short. Values are taken as they are: nothing names a file of the server.
 
 use super::{AuthError, Credentials, Item};
+use crate::charset::utf8_or_latin1;
 use indexmap::IndexMap;
 
 /// Largest header taken, bytes.
@@ -80,8 +81,9 @@ fn is_label(id: &str) -> bool {
 }
 
 fn basic(encoded: &str) -> Result<Item, AuthError> {
-    let decoded = openssl::base64::decode_block(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some((username, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
+    let decoded = openssl::base64::decode_block(encoded).unwrap_or_default();
+    let text = utf8_or_latin1(&decoded);
+    let Some((username, password)) = text.split_once(':') else {
         return Err(malformed("Basic needs the base64 form of username:password"));
     };
     Ok(item([("type", "InfrastructureManager"), ("username", username), ("password", password)]))

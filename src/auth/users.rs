@@ -1,7 +1,7 @@
 //! The file of users (`USER_DB`, docs/spec/api.md 1.6), read again whenever it changes.
 
 use super::authenticator::equal;
-use crate::config::Secret;
+use crate::{charset::utf8_or_latin1, config::Secret};
 use serde::Deserialize;
 use std::{
     collections::HashMap,
@@ -72,7 +72,7 @@ impl UserFile {
             .map_err(|error| error.to_string())
             // Only the place: serde's message may quote what is there.
             .and_then(|text| {
-                serde_json::from_slice::<File>(&text)
+                serde_json::from_str::<File>(&utf8_or_latin1(&text))
                     .map_err(|error| format!("line {}, column {} is not as expected", error.line(), error.column()))
             });
         match file {

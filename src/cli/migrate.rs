@@ -5,6 +5,7 @@ use super::{
     database::{CommandError, Progress, beside, configuration, finish, keyring, now, say},
 };
 use crate::{
+    charset::utf8_or_latin1,
     config::{AdminUser, Config, Secret},
     migration::{MigrationError, Outcome, export, export::KnownUsers, import, reference},
     store::{self, Keyring, Store},
@@ -120,9 +121,9 @@ fn known_users(config: &Config, file: Option<&Path>) -> Result<Vec<AdminUser>, C
     let mut known = config.admin_user.clone();
     if let Some(path) = file.or(config.user_db.as_deref()) {
         let failed = |why: String| CommandError::Users { path: path.to_owned(), why };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
         // The position, but not the message, which may quote a password.
-        let read: Users = serde_json::from_str(&text)
+        let read: Users = serde_json::from_str(&utf8_or_latin1(&text))
             .map_err(|error| failed(format!("line {}, column {}", error.line(), error.column())))?;
         known.extend(read.users);
     }

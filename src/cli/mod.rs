@@ -8,9 +8,12 @@ mod purge;
 mod radl;
 mod rotate_key;
 
-use crate::config::{self, Config, Report};
+use crate::{
+    charset::utf8_or_latin1,
+    config::{self, Config, Report},
+};
 use clap::{Parser, Subcommand};
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::Write, os::unix::ffi::OsStringExt, path::PathBuf, process::ExitCode};
 
 pub use purge::DeleteOldInfs;
 pub use radl::{ErrorFormat, OutputForm};
@@ -110,9 +113,8 @@ pub fn run(arguments: Arguments) -> Request {
 
 fn load(file: Option<&std::path::Path>) -> Report {
     let program = std::env::current_exe().unwrap_or_default();
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    config::load(file, &program, variables)
+    let text = |value: OsString| utf8_or_latin1(&value.into_vec()).into_owned();
+    config::load(file, &program, std::env::vars_os().map(|(name, value)| (text(name), text(value))))
 }
 
 /// What a sub-command says: sub-commands are functions to values, so that tests need no process.

@@ -2,7 +2,7 @@
 
 use super::{Engine, error::OperationError, model::CloudRef, model::Infrastructure, placement};
 use crate::auth::Caller;
-use radl::{Features, Radl, System};
+use radl::{Amount, Features, Radl, System};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -54,10 +54,10 @@ fn compute_of(system: &System, public: &HashSet<&str>) -> Value {
         }
     };
     set("cpuCores", features.value_json("cpu.count"));
-    set("memoryInMegabytes", features.integer("memory.size", "M").map(Value::from));
-    let gigabytes = |name: &str| features.integer(name, "G").unwrap_or(0);
-    let size = gigabytes("disk.0.free_size") + gigabytes("disk.0.size");
-    set("diskSizeInGigabytes", (size > 0).then(|| Value::from(size)));
+    set("memoryInMegabytes", features.amount("memory.size", Some("M")).map(|amount| json!(amount)));
+    let sizes = ["disk.0.free_size", "disk.0.size"].into_iter().filter_map(|name| features.amount(name, Some("G")));
+    let size: Amount = sizes.sum();
+    set("diskSizeInGigabytes", (size.as_f64() > 0.0).then(|| json!(size)));
     set("publicIP", system.interfaces().any(|interface| public.contains(interface.connection)).then(|| Value::from(1)));
     set("GPU", features.value_json("gpu.count"));
     Value::Object(compute)
@@ -67,7 +67,7 @@ fn compute_of(system: &System, public: &HashSet<&str>) -> Value {
 fn disks(features: &Features) -> Vec<Value> {
     let mut disks = Vec::new();
     for index in 0.. {
-        let size = features.integer(&format!("disk.{index}.size"), "G");
+        let size = features.amount(&format!("disk.{index}.size"), Some("G"));
         if let Some(size) = size {
             let mut disk = json!({"sizeInGigabytes": size});
             if let Some(kind) = features.text(&format!("disk.{index}.type")) {

@@ -11,6 +11,7 @@
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | [`apart`] | what takes long, on threads of its own |
+//! | [`misfit`] | why JSON is not what was expected, without its values |
 //! | [`records`] | what a store knows of machines found by their marks |
 //! | `retention` | deleted infrastructures are not kept for ever |
 //! | [`cluster`] | several daemons over one store |
@@ -38,6 +39,7 @@ mod keepers;
 mod launch;
 mod listings;
 pub mod memo;
+pub mod misfit;
 pub mod model;
 mod observation;
 pub mod operations;

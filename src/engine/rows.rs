@@ -2,6 +2,7 @@
 
 use super::{
     draft::Draft,
+    misfit::Misfit,
     model::{Infrastructure, Vm},
 };
 use crate::store::{Changes, IndexRow, StoreError, StoredInfrastructure};
@@ -79,5 +80,6 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(bytes).map_err(|error| StoreError::Corrupt(format!("a row cannot be read: {error}")))
+    let unreadable = |error| StoreError::Corrupt(format!("a row cannot be read: {}", Misfit::from(error)));
+    serde_json::from_slice(bytes).map_err(unreadable)
 }

@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{auth::Caller, store::IndexRow};
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime};
+use radl::Amount;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// Statistics of an infrastructure, with the names of the wire, in their order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StatisticsRow {
     /// Creation, `YYYY-MM-DD HH:MM:SS` in local time.
     pub creation_date: String,
@@ -21,14 +21,14 @@ pub struct StatisticsRow {
     /// Machines ever.
     pub vm_count: usize,
     /// Their cores.
-    pub cpu_count: i64,
+    pub cpu_count: Amount,
     /// Their memory, decimal megabytes.
-    pub memory_size: i64,
-    /// Type of the first machine's cloud.
-    pub cloud_type: Option<String>,
-    /// The first host of a cloud.
-    pub cloud_host: Option<String>,
-    /// Whether machines live at different hosts.
+    pub memory_size: Amount,
+    /// Type of the first machine's cloud; empty without machines.
+    pub cloud_type: String,
+    /// The first host of a cloud; empty when no cloud has one.
+    pub cloud_host: String,
+    /// Whether machines after the first one with a host live elsewhere.
     pub hybrid: bool,
     /// Whether it was deleted.
     pub deleted: bool,
@@ -84,20 +84,21 @@ impl Engine {
 
 fn of(model: &Infrastructure, changed: i64) -> StatisticsRow {
     let sum = |name: &str, unit: &str| {
-        let of_vm = |vm: &Vm| vm.info.systems.first().and_then(|system| system.features.integer(name, unit));
-        model.vms.iter().filter_map(|vm| of_vm(vm)).fold(0_i64, i64::saturating_add)
+        let of_vm = |vm: &Vm| vm.info.systems.first().and_then(|system| system.features.amount(name, Some(unit)));
+        model.vms.iter().filter_map(|vm| of_vm(vm)).sum()
     };
-    let hosts: BTreeSet<&str> = model.vms.iter().map(|vm| vm.cloud.endpoint.server.as_str()).collect();
-    let first_host = model.vms.iter().map(|vm| &vm.cloud.endpoint.server).find(|host| !host.is_empty());
+    let mut hosts =
+        model.vms.iter().map(|vm| vm.cloud.endpoint.server.as_str()).skip_while(|host: &&str| host.is_empty());
+    let first_host = hosts.next().unwrap_or_default();
     StatisticsRow {
         creation_date: date(model.created),
         tosca_name: String::new(),
         vm_count: model.vms.len(),
         cpu_count: sum("cpu.count", ""),
         memory_size: sum("memory.size", "M"),
-        cloud_type: model.vms.first().map(|vm| vm.cloud.kind.clone()),
-        cloud_host: first_host.cloned(),
-        hybrid: hosts.len() > 1,
+        cloud_type: model.vms.first().map(|vm| vm.cloud.kind.clone()).unwrap_or_default(),
+        cloud_host: first_host.to_owned(),
+        hybrid: hosts.any(|host| host != first_host),
         deleted: model.deleted,
         im_user: model.owners.first().map(|owner| owner.username.clone()).unwrap_or_default(),
         inf_id: model.id.clone(),

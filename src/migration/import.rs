@@ -2,7 +2,7 @@
 
 use super::{
     MigrationError, Outcome, foreign,
-    reference::{ReferenceRow, Source},
+    reference::{FoundRow, Source},
 };
 use crate::{
     auth::Identity,
@@ -38,7 +38,7 @@ pub async fn import(
         let Some(row) = source.row(id).await? else {
             return Ok(Fate::Failed("it was removed while it was read".to_owned()));
         };
-        let (index_row, changes, mut notes) = match rows(row, keyring, now) {
+        let (index_row, changes, mut notes) = match rows(id, row, keyring, now) {
             Ok(rows) => rows,
             Err(why) => return Ok(Fate::Failed(why)),
         };
@@ -81,10 +81,13 @@ enum Fate {
 }
 
 /// Our rows of one of theirs, with what the operator should know; or what is wrong with it.
-fn rows(row: ReferenceRow, keyring: &Keyring, now: i64) -> Result<(IndexRow, Changes, Vec<String>), String> {
-    let mut record: InfrastructureRecord =
-        serde_json::from_str(&row.data).map_err(|error| format!("its document cannot be read: {error}"))?;
-    if record.id != row.id {
+fn rows(id: &str, row: FoundRow, keyring: &Keyring, now: i64) -> Result<(IndexRow, Changes, Vec<String>), String> {
+    // Never with other characters in the place of some: owners are known by what stands there.
+    let text = std::str::from_utf8(&row.data)
+        .map_err(|error| format!("its document cannot be read: it is not UTF-8 (byte {})", error.valid_up_to()))?;
+    let mut record =
+        InfrastructureRecord::read(text).map_err(|error| format!("its document cannot be read: {error}"))?;
+    if record.id != id {
         return Err(format!("its document is that of {}", record.id));
     }
     record.deleted |= row.deleted;
@@ -109,4 +112,26 @@ fn owners(record: &InfrastructureRecord, keyring: &Keyring) -> Vec<Identity> {
         }
     }
     owners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_document_is_not_taken_and_nothing_of_it_is_told() {
+        let keyring = Keyring::new([0; 32], &[]);
+        let refused = |data: &[u8]| {
+            let row = FoundRow { deleted: false, saved: 0, data: data.to_vec() };
+            rows("i", row, &keyring, 0).err().unwrap_or_default()
+        };
+        for (data, why) in [
+            (&b"{\"id\": \"i\", \"auth\": [{\"username\": \"se\xf1al\"}]}"[..], "it is not UTF-8 (byte 37)"),
+            (b"{\"id\": \"i\", sesame", "this is no JSON: key must be a string (line 1, column 13)"),
+            (b"{\"id\": \"i\", \"vm_list\": \"[7]\", \"radl\": \"\"}", "`vm_list[0]`: expected an object"),
+            (b"", "this is no JSON: EOF while parsing a value (line 1, column 0)"),
+        ] {
+            assert_eq!(refused(data), format!("its document cannot be read: {why}"));
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! A daemon with a healthy infrastructure on it, which nothing that others send may change.
 
-use crate::support::{Answer, Server, USER, document};
+use crate::support::{Answer, Server, TEXT, USER, document};
 use connectors::dummy;
 use imd::api::rest::RestSettings;
 use reqwest::{Method, StatusCode, header};
@@ -96,7 +96,7 @@ impl Bystander {
 
     /// The daemon is ready, and there is the one infrastructure, as it was.
     pub async fn is_untouched(&self) {
-        assert_eq!(self.server.get("/readyz").await.parts(), (200, "text/plain", "ok"));
+        assert_eq!(self.server.get("/readyz").await.parts(), (200, TEXT, "ok"));
         assert_eq!(self.server.get("/infrastructures").await.text, self.server.url(&self.path));
         assert_eq!(self.look().await, self.seen);
         assert_eq!(self.machines(), 2, "something stayed behind in the cloud");

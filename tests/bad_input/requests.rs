@@ -28,6 +28,20 @@ async fn bodies_that_are_no_text_or_too_large_are_refused() {
         bystander.refuses(typed("text/yaml"), 400, &["TOSCA is not available in this version, send RADL."]).await;
     }
 
+    // The character set is that which is declared, and the limit that of the text.
+    let typed = |kind: &'static str, body: Vec<u8>| {
+        let sent = Sent::document(Method::POST, "/infrastructures", body);
+        Sent { content_type: Some(kind), ..sent }
+    };
+    let kind = "text/plain; charset=x-unknown";
+    bystander
+        .refuses(typed(kind, b"a".to_vec()), 415, &["The character set 'x-unknown' is not known, send UTF-8."])
+        .await;
+    let odd = b"#\0 \0\0\xd8#\0".to_vec();
+    bystander.refuses(typed("text/plain; charset=utf-16", odd), 400, &["not UTF-16LE (byte 4)"]).await;
+    let grows = [vec![b'#'], vec![0xf1; 4000]].concat();
+    bystander.refuses(typed("text/plain; charset=latin1", grows), 413, &["larger than 4096 bytes in UTF-8"]).await;
+
     // The same without the length said before, and with a length that is a lie.
     let chunks = futures::stream::iter((0..8).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
     let body = reqwest::Body::wrap_stream(chunks);

@@ -1,7 +1,7 @@
 //! Which account of a cloud is asked about a machine, and who may do what to it: in both APIs.
 
 use crate::{
-    support::{Answer, Server, USER, document},
+    support::{Answer, Server, TEXT, USER, document},
     xmlrpc::{array, auth, item, string},
 };
 use dxr::Value;
@@ -65,7 +65,7 @@ async fn the_account_that_made_a_machine_is_the_one_that_is_asked() {
     server.wait_for(&path, "configured").await;
     let both = format!("{mine}\\nid = e; type = Dummy; username = b");
     assert!(ask(&server, mine, Method::DELETE, &path, "").await.text.contains("the account 'b@'"));
-    assert_eq!(ask(&server, &both, Method::DELETE, &path, "").await.parts(), (200, "text/plain", ""));
+    assert_eq!(ask(&server, &both, Method::DELETE, &path, "").await.parts(), (200, TEXT, ""));
     assert_eq!(quota(&server, "a").await + quota(&server, "b").await, 0.0, "nothing is left in either");
 }
 
@@ -117,7 +117,7 @@ async fn what_force_leaves_behind_is_told() {
     let refused = Answer::of(server.request_on(Method::DELETE, &path, denied)).await;
     assert_eq!(refused.status, 400, "{}", refused.text);
     let forced = Answer::of(server.request_on(Method::DELETE, &format!("{path}?force=yes"), denied)).await;
-    assert_eq!(forced.parts(), (200, "text/plain", ""));
+    assert_eq!(forced.parts(), (200, TEXT, ""));
     let told = forced.header("x-im-warning");
     assert!(told.contains(&id) && told.contains("cloud dummy"), "{told}");
     assert_eq!(server.get(&path).await.status, 404);
@@ -165,7 +165,7 @@ async fn an_id_alone_gives_no_right_to_a_machine() {
     let port = exported(&server, stolen).await["vm_list"][0]["cloud"]["port"].clone();
     assert_eq!(port, -1, "that of the type");
     let forced = ask(&server, dummy, Method::DELETE, &format!("{stolen}?force=yes"), "").await;
-    assert_eq!(forced.parts(), (200, "text/plain", ""));
+    assert_eq!(forced.parts(), (200, TEXT, ""));
     assert!(forced.header("x-im-warning").contains("belongs to another infrastructure"), "{forced:?}");
     server.wait_for(&path, "configured").await;
     assert_eq!(server.delete(&path).await.status, 200);

@@ -1,7 +1,7 @@
 //! Who is calling: forms of the header, files of users, administrators, the modes of tokens (docs/spec/api.md 1), in both APIs.
 
 use crate::{
-    support::{Answer, Server, document},
+    support::{Answer, Server, TEXT, document},
     xmlrpc::{array, item, string},
 };
 use imd::api::rest::RestSettings;
@@ -42,7 +42,7 @@ async fn every_form_of_the_header_is_the_same_user() {
          type = InfrastructureManager; username = user; password = pass",
     ] {
         let answer = by(&server, Method::GET, &format!("{path}/authorization"), header).await;
-        assert_eq!(answer.parts(), (200, "text/plain", "user"), "{header}");
+        assert_eq!(answer.parts(), (200, TEXT, "user"), "{header}");
     }
     // Values with everything that has a meaning elsewhere, one form for the other; new lines in both ways to say them.
     for (line, json) in [
@@ -68,6 +68,79 @@ async fn every_form_of_the_header_is_the_same_user() {
     assert_eq!(made.status, 200, "{}", made.text);
     let owners = server.get(&format!("{}/authorization", made.text.replace(&server.url(""), ""))).await;
     assert_eq!(owners.text, "user\nsecond");
+}
+
+/// What is sent in Latin-1, as the HTTP client of Python does, and in UTF-8 is one user; another letter is another one.
+#[tokio::test]
+async fn a_name_is_the_same_in_every_character_set_and_never_another_one() {
+    let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
+    let line = |name: &str, password: &str| {
+        format!("type = InfrastructureManager; username = {name}; password = {password}\\nid = clé; type = Dummy")
+    };
+    let json = |name: &str, password: &str| {
+        format!(r#"[{{"type": "InfrastructureManager", "username": "{name}", "password": "{password}"}}]"#)
+    };
+    let basic = |pair: &[u8]| format!("Basic {}", openssl::base64::encode_block(pair)).into_bytes();
+    let by = async |server: &Server, method: Method, path: &str, header: &[u8]| {
+        let header = header::HeaderValue::from_bytes(header).unwrap();
+        Answer::of(server.client.request(method, server.url(path)).header(header::AUTHORIZATION, header).body("")).await
+    };
+    let server = Server::start().await;
+    let made = by(&server, Method::POST, "/infrastructures", &latin1(&line("josé", "señal"))).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let path = made.text.replace(&server.url(""), "");
+    for header in [
+        line("josé", "señal").into_bytes(),
+        json("josé", "señal").into_bytes(),
+        latin1(&json("josé", "señal")),
+        basic("josé:señal".as_bytes()),
+        basic(&latin1("josé:señal")),
+    ] {
+        assert_eq!(by(&server, Method::GET, "/infrastructures", &header).await.text, made.text, "{header:?}");
+    }
+    let rpc = |password: &str| {
+        array([item(&[("type", "InfrastructureManager"), ("username", "josé"), ("password", password)])])
+    };
+    assert_eq!(server.call("GetInfrastructureList", &[rpc("señal")]).await, array([string(&path[17..])]));
+    let call = crate::xmlrpc::xml("GetInfrastructureList", &[rpc("señal")]);
+    let call = call.replace("version='1.0'", "version='1.0' encoding='ISO-8859-1'");
+    assert!(server.post_xml(latin1(&call)).await.text.contains(&path[17..]));
+    for (name, password) in [("josé", "seéal"), ("josè", "señal"), ("jos\u{fffd}", "señal"), ("josé", "se\u{fffd}al")]
+    {
+        let headers = [line(name, password).into_bytes(), basic(format!("{name}:{password}").as_bytes())];
+        let latin = [line(name, password), json(name, password)].map(|text| {
+            if name.contains('\u{fffd}') || password.contains('\u{fffd}') { text.into_bytes() } else { latin1(&text) }
+        });
+        for header in headers.iter().chain(&latin) {
+            assert_eq!(by(&server, Method::GET, "/infrastructures", header).await.text, "", "{header:?}");
+            assert_eq!(by(&server, Method::DELETE, &path, header).await.status, 403, "{header:?}");
+        }
+    }
+    assert_eq!(server.call("GetInfrastructureList", &[rpc("se\u{fffd}al")]).await, array([]));
+
+    // The same in addresses.
+    for path in ["/clouds/cl%C3%A9/quotas", "/clouds/cl%e9/quotas"] {
+        assert_eq!(by(&server, Method::GET, path, line("josé", "señal").as_bytes()).await.status, 200, "{path}");
+    }
+    assert_eq!(by(&server, Method::GET, "/clouds/cl%E8/quotas", line("josé", "señal").as_bytes()).await.status, 400);
+    let uri = server.url(&server.create(1).await);
+    for (filter, found) in [("Lab%20%C3%A9", uri.as_str()), ("Lab+%E9", &uri), ("Lab+%E8", ""), ("Lab+%EF%BF%BD", "")] {
+        assert_eq!(server.get(&format!("/infrastructures?filter={filter}")).await.text, found, "{filter}");
+    }
+
+    // The same with a file of users, whatever it is written in.
+    let directory = tempfile::tempdir().unwrap();
+    let text = r#"{"users": [{"username": "josé", "password": "señal"}]}"#;
+    for (number, content) in [text.as_bytes().to_vec(), latin1(text)].into_iter().enumerate() {
+        let file = directory.path().join(format!("users{number}"));
+        fs::write(&file, content).unwrap();
+        let server = Server::configured(RestSettings::default(), &format!("USER_DB = {}", file.display())).await;
+        for (password, status) in [("señal", 200), ("seéal", 401)] {
+            for header in [latin1(&line("josé", password)), line("josé", password).into_bytes()] {
+                assert_eq!(by(&server, Method::GET, "/infrastructures", &header).await.status, status, "{header:?}");
+            }
+        }
+    }
 }
 
 /// A list that was asked for before is the one of now: after a create, another owner, a deletion, and in every form.

@@ -1,6 +1,6 @@
 //! Clouds of the caller, and what a document would use of them (docs/spec/api.md 6.2 and 6.3).
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, TEXT};
 use reqwest::{Method, header};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ async fn images_and_quotas() {
         ("/clouds/dummy/other", 404, "Incorrect cloud property"),
     ];
     for (path, status, text) in refusals {
-        assert_eq!(server.get(path).await.parts(), (status, "text/plain; charset=utf-8", text), "{path}");
+        assert_eq!(server.get(path).await.parts(), (status, TEXT, text), "{path}");
     }
     let text = Answer::of(server.request(Method::GET, "/clouds/dummy/images").header(header::ACCEPT, "text/plain"));
     assert_eq!(text.await.status, 415);
@@ -48,6 +48,25 @@ deploy inside 2
     }});
     assert_eq!(estimate.json(), expected);
     assert_eq!(server.get("/infrastructures").await.text, "");
+    // What is not whole stays so; whole amounts are rounded to whole ones.
+    let sizes = async |features: &str| {
+        let document = format!(
+            "network pub ( )\nsystem a ( net_interface.0.connection = 'pub' and cpu.count = 0.5 and disk.0.image.url = \
+             'mock0://linux.for.ev.er/image1' and {features} )\ndeploy a 1"
+        );
+        let estimate = server.post("/infrastructures?dry_run=yes", document).await.json();
+        (estimate["dummy"]["compute"][0].clone(), estimate["dummy"]["storage"].clone())
+    };
+    let disks = "disk.0.size = 10.4GB and disk.0.free_size = 3.92GB and disk.1.size = 1.5GB and disk.2.size = 2500M";
+    let (compute, storage) = sizes(disks).await;
+    assert_eq!((&compute["cpuCores"], &compute["diskSizeInGigabytes"]), (&json!(0.5), &json!(14.32)));
+    let storage_of = |sizes: &[serde_json::Value]| {
+        serde_json::Value::from_iter(sizes.iter().map(|size| json!({"sizeInGigabytes": size})))
+    };
+    assert_eq!(storage, storage_of(&[json!(10.4), json!(1.5), json!(2)]));
+    let (compute, storage) = sizes("memory.size = 1500k and disk.0.size = 1.0GB").await;
+    assert_eq!((&compute["memoryInMegabytes"], &compute["diskSizeInGigabytes"]), (&json!(2), &json!(1.0)));
+    assert_eq!(storage, storage_of(&[json!(1.0)]));
     let nothing = server.post("/infrastructures?dry_run=1", "system a ()".to_owned()).await;
     assert_eq!(nothing.text, "{}");
 }

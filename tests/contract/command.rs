@@ -1,7 +1,7 @@
 //! The command of reverse tunnels: what a machine may ask with its own token (docs/spec/api.md 2.8). That a tunnel carries a
 //! contextualization is a test of the daemon as a whole.
 
-use crate::support::{Answer, STRANGER, Server};
+use crate::support::{Answer, STRANGER, Server, TEXT};
 use reqwest::{Method, header};
 use serde_json::json;
 
@@ -11,7 +11,7 @@ async fn a_machine_gets_a_script_with_a_token_of_its_own() {
     let path = server.create(2).await;
     let command = format!("{path}/vms/1/command");
     let script = server.get(&command).await;
-    assert_eq!((script.status.as_u16(), script.header("content-type")), (200, "text/plain"));
+    assert_eq!((script.status.as_u16(), script.header("content-type")), (200, TEXT));
     assert_eq!(server.get(&format!("{command}?step=1")).await.text, script.text);
     assert_eq!(server.get_json(&command).await.json(), json!({"command": script.text}));
     assert!(script.text.contains(&format!("url='{}'\n", server.url(&command))), "{}", script.text);

@@ -1,11 +1,9 @@
 //! Refusals: credentials, media types, parameters, documents, and what this version does not offer
 //! (docs/spec/api.md 1.11, 2.2 to 2.5).
 
-use crate::support::{Answer, STRANGER, Server, USER, document};
+use crate::support::{Answer, STRANGER, Server, TEXT, USER, document};
 use reqwest::{Method, header};
 use serde_json::json;
-
-const TEXT: &str = "text/plain; charset=utf-8";
 
 #[tokio::test]
 async fn bad_credentials_are_401_everywhere_and_before_anything_else() {
@@ -80,7 +78,7 @@ async fn media_types_are_refused_before_acting() {
     assert_eq!(server.get(&path).await.text.lines().count(), 1);
     // Operations answer text whatever is accepted.
     let stopped = send(Method::PUT, &format!("{path}/stop"), header::ACCEPT, "image/png").await;
-    assert_eq!(stopped.parts(), (200, "text/plain", ""));
+    assert_eq!(stopped.parts(), (200, TEXT, ""));
 }
 
 /// What is not there or not the caller's says so, whatever form of answer would be taken.

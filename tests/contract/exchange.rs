@@ -1,6 +1,9 @@
 //! Export and import (docs/spec/api.md 5.6).
 
-use crate::support::{Answer, STRANGER, Server, document};
+use crate::{
+    support::{Answer, STRANGER, Server, TEXT, URIS, document},
+    xmlrpc::{auth, string},
+};
 use connectors::dummy::{Cloud, Inventory, system_clock};
 use imd::api::rest::RestSettings;
 use reqwest::{Method, header};
@@ -47,7 +50,7 @@ async fn what_is_given_away_comes_back_as_it_was() {
     assert_eq!(typed("text/plain").await.text, "Unsupported Media Type ['text/plain']");
 
     let uri = server.url(&path);
-    assert_eq!(import(&server, &given).await.parts(), (200, "text/uri-list", uri.as_str()));
+    assert_eq!(import(&server, &given).await.parts(), (200, URIS, uri.as_str()));
     assert_eq!(import(&server, &given).await.text, text, "it is in use");
     let accepting = server.request(Method::GET, &format!("{path}/data")).header(header::ACCEPT, "text/plain");
     assert_eq!(Answer::of(accepting).await.text, "Unsupported Accept Media Types: ['text/plain']");
@@ -63,7 +66,7 @@ async fn what_is_given_away_comes_back_as_it_was() {
     assert_eq!(added.text, format!("{uri}/vms/2"));
     server.wait_for(&path, "configured").await;
     let server = server.restarted("").await;
-    assert_eq!(server.delete(&path).await.parts(), (200, "text/plain", ""));
+    assert_eq!(server.delete(&path).await.parts(), (200, TEXT, ""));
 }
 
 #[tokio::test]
@@ -118,12 +121,39 @@ async fn machines_that_the_reference_made_live_on() {
             None => assert_eq!(answer.status, 400, "{}", answer.text),
         }
     }
+}
 
-    for (document, why) in [(json!({}), "missing field `id`"), (json!([]), "invalid length 0")] {
-        let refused = import(&server, &document).await;
-        assert_eq!(refused.status, 400);
-        let prefix = "Error Impporting Inf.: Error importing the infrastructure, incorrect data: ";
-        assert!(refused.text.starts_with(prefix) && refused.text.contains(why), "{}", refused.text);
+/// What IM 1.19.1 answered to `GET .../data`.
+const ANSWER: &str = include_str!("../administration/fixtures/im-1.19.1.export.json");
+
+/// The document in it, with another id.
+fn of_the_reference(id: &str) -> String {
+    let answer: Value = serde_json::from_str(ANSWER).unwrap();
+    let mut document: Value = serde_json::from_str(answer["data"].as_str().unwrap()).unwrap();
+    document["id"] = id.into();
+    document.to_string()
+}
+
+#[tokio::test]
+async fn an_export_is_taken_in_every_form_that_clients_keep_it_in() {
+    let server = Server::start().await;
+    let put = async |body: String| Answer::of(server.request(Method::PUT, "/infrastructures").body(body)).await;
+    let id = |number: usize| format!("79afabdc-e62e-11f1-beb6-02fc0000001{number}");
+    let as_text = |number| Value::from(of_the_reference(&id(number))).to_string();
+    let forms = [
+        of_the_reference(&id(0)),
+        as_text(1),
+        json!({"data": of_the_reference(&id(2))}).to_string(),
+        format!("{{\"data\": {}}}", of_the_reference(&id(3))),
+        Value::from(json!({"data": of_the_reference(&id(4))}).to_string()).to_string(),
+    ];
+    for (number, body) in forms.into_iter().enumerate() {
+        let uri = server.url(&format!("/infrastructures/{}", id(number)));
+        assert_eq!(put(body).await.parts(), (200, URIS, uri.as_str()), "form {number}");
+        assert_eq!(server.get(&format!("/infrastructures/{}/vms/1", id(number))).await.status, 200);
+    }
+    for (number, data) in [(5, of_the_reference(&id(5))), (6, as_text(6))] {
+        assert_eq!(server.call_text("ImportInfrastructure", &[string(&data), auth()]).await, id(number));
     }
 }
 
@@ -154,7 +184,81 @@ async fn what_machines_have_and_share_goes_with_an_import() {
             }
         }
         assert_eq!(import(&server, &given).await.status, 200);
-        assert_eq!(server.delete(&path).await.parts(), (200, "text/plain", ""));
+        assert_eq!(server.delete(&path).await.parts(), (200, TEXT, ""));
         assert_eq!(holds(), 0);
     }
+}
+
+/// A machine of the reference has the whole document with it, and shows its networks and its system.
+#[tokio::test]
+async fn machines_of_the_reference_show_what_others_show() {
+    let server = Server::start().await;
+    assert_eq!(Answer::of(server.request(Method::PUT, "/infrastructures").body(ANSWER)).await.status, 200);
+    let path = server.get("/infrastructures").await.text.replace(&server.url(""), "");
+    for vm in ["0", "1"] {
+        let shown = server.get(&format!("{path}/vms/{vm}")).await.text;
+        let words: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert!(words.contains(&"network") && words.contains(&"system"), "{shown}");
+        for word in ["description", "configure", "contextualize", "deploy"] {
+            assert!(!words.contains(&word), "{shown}");
+        }
+        let json = server.get_json(&format!("{path}/vms/{vm}")).await.json();
+        let classes: Vec<&Value> = json["radl"].as_array().unwrap().iter().map(|object| &object["class"]).collect();
+        assert_eq!(classes, ["network", "network", "system"]);
+        assert_eq!(server.call_text("GetVMInfo", &[string(&path[17..]), string(vm), auth()]).await, shown);
+    }
+    assert_eq!(server.get(&format!("{path}/vms/0/net_interface.0.dns_name")).await.text, "front");
+    let again = exported(&server, &format!("{path}/data")).await;
+    assert!(!again["vm_list"][0].to_string().contains("contextualize"), "{again}");
+    assert!(again["radl"].as_str().unwrap().contains("step 1"), "{again}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_export_is_named_by_its_place_and_nothing_of_it_is_told() {
+    let server = Server::start().await;
+    let refused = async |document: String| {
+        let answer = Answer::of(server.request(Method::PUT, "/infrastructures").body(document.clone())).await;
+        assert_eq!(answer.status, 400, "{}", answer.text);
+        let text = answer.text.strip_prefix("Error Impporting Inf.: ").expect("the prefix").to_owned();
+        assert_eq!(server.refused("ImportInfrastructure", &[string(&document), auth()]).await, text);
+        for word in ["sesame", "struct ", "Record", "u32", "i64"] {
+            assert!(!text.contains(word), "{text}");
+        }
+        text.strip_prefix("Error importing the infrastructure, incorrect data: ").expect("the prefix").to_owned()
+    };
+    let whole: Value = serde_json::from_str(&of_the_reference("79afabdc-e62e-11f1-beb6-02fc00000020")).unwrap();
+    for (place, value, expected) in [
+        ("/vm_list", json!({"a": "sesame"}), "`vm_list`: expected a list"),
+        ("/vm_list", json!("sesame"), "`vm_list`: this is no JSON: expected value (line 1, column 1)"),
+        ("/vm_list/1", json!(["sesame"]), "`vm_list[1]`: expected an object"),
+        (
+            "/vm_list/1",
+            json!("{\"im_id\": 1, sesame"),
+            "`vm_list[1]`: this is no JSON: key must be a string (line 1, column 14)",
+        ),
+        ("/vm_list/1", json!({}), "`vm_list[1]`: missing field `im_id`"),
+        ("/vm_list/1/im_id", json!("sesame"), "`vm_list[1].im_id`: expected a whole number"),
+        ("/vm_list/1/im_id", json!(-1), "`vm_list[1].im_id`: expected a whole number"),
+        ("/vm_list/0/destroy", json!("sesame"), "`vm_list[0].destroy`: expected true or false"),
+        ("/vm_list/0/cloud", json!("\"sesame\""), "`vm_list[0].cloud`: expected an object"),
+        ("/vm_list/0/cloud/port", json!("sesame"), "`vm_list[0].cloud.port`: expected a whole number"),
+        ("/vm_list/0/info", json!(["sesame"]), "`vm_list[0].info`: expected a text"),
+        ("/auth/0", json!("sesame"), "`auth[0]`: expected an object"),
+        ("/private_networks/priv", json!(["sesame, expected u32"]), "`private_networks.priv`: expected a text"),
+        ("/radl", json!(7), "`radl`: expected a text"),
+        ("", json!([{"password": "sesame"}]), "expected an object"),
+        ("", json!("\"sesame\""), "expected an object"),
+        ("", json!({"data": ["sesame"]}), "expected an object"),
+        ("", json!({"data": "{\"id\": sesame"}), "`data`: this is no JSON: expected value (line 1, column 8)"),
+        ("", json!({"password": "sesame"}), "missing field `id`"),
+    ] {
+        let mut document = whole.clone();
+        *document.pointer_mut(place).unwrap() = value;
+        assert_eq!(refused(document.to_string()).await, expected, "{place}");
+    }
+    assert_eq!(
+        refused("{\n \"id\": \"sesame\" \"".to_owned()).await,
+        "this is no JSON: expected `,` or `}` (line 2, column 17)"
+    );
+    assert_eq!(server.get("/infrastructures").await.text, "");
 }

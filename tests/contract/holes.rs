@@ -1,7 +1,7 @@
 //! Holes of the reference (docs/spec/api.md 9): each is tried in both APIs, and refused.
 
 use crate::{
-    support::{Answer, STRANGER, Server, USER},
+    support::{Answer, STRANGER, Server, URIS, USER},
     xmlrpc::{array, auth, item, string},
 };
 use reqwest::{Method, header};
@@ -22,7 +22,7 @@ async fn names_and_passwords_are_no_patterns_and_no_statements() {
             let request = server.client.get(server.url(path)).header(header::AUTHORIZATION, json.to_string());
             Answer::of(request).await
         };
-        assert_eq!(ask("/infrastructures").await.parts(), (200, "text/uri-list", ""), "{username}");
+        assert_eq!(ask("/infrastructures").await.parts(), (200, URIS, ""), "{username}");
         assert_eq!(ask("/stats").await.text, r#"{"stats": []}"#, "{username}");
         assert_eq!(ask(&path).await.status, 403, "{username}");
         let auth = array([item(&[("type", "InfrastructureManager"), ("username", username), ("password", password)])]);

@@ -1,6 +1,6 @@
 //! Infrastructures and their properties (docs/spec/api.md 2.7).
 
-use crate::support::{Answer, STRANGER, Server, document};
+use crate::support::{Answer, STRANGER, Server, TEXT, URIS, document};
 use reqwest::{Method, header};
 use serde_json::json;
 
@@ -9,20 +9,20 @@ const UUID: usize = 36;
 #[tokio::test]
 async fn a_life_in_text_and_in_json() {
     let server = Server::start().await;
-    assert_eq!(server.get("/infrastructures").await.parts(), (200, "text/uri-list", ""));
+    assert_eq!(server.get("/infrastructures").await.parts(), (200, URIS, ""));
     assert_eq!(server.get_json("/infrastructures").await.text, r#"{"uri-list": []}"#);
 
     let created = server.post("/infrastructures", document(2)).await;
     let id = created.text.rsplit('/').next().unwrap().to_owned();
     assert_eq!(id.len(), UUID);
-    assert_eq!(created.parts(), (200, "text/uri-list", server.url(&format!("/infrastructures/{id}")).as_str()));
+    assert_eq!(created.parts(), (200, URIS, server.url(&format!("/infrastructures/{id}")).as_str()));
     assert_eq!(created.header("infid"), id);
 
     let uri = server.url(&format!("/infrastructures/{id}"));
     let path = format!("/infrastructures/{id}");
     server.wait_for(&path, "configured").await;
     let machines = server.get(&path).await;
-    assert_eq!(machines.parts(), (200, "text/uri-list", format!("{uri}/vms/0\n{uri}/vms/1").as_str()));
+    assert_eq!(machines.parts(), (200, URIS, format!("{uri}/vms/0\n{uri}/vms/1").as_str()));
     let machines = server.get_json(&path).await;
     let expected = format!(r#"{{"uri-list": [{{"uri": "{uri}/vms/0"}}, {{"uri": "{uri}/vms/1"}}]}}"#);
     assert_eq!(machines.parts(), (200, "application/json", expected.as_str()));
@@ -32,7 +32,7 @@ async fn a_life_in_text_and_in_json() {
     assert_eq!(state.parts(), (200, "application/json", expected));
 
     let radl = server.get(&format!("{path}/radl")).await;
-    assert_eq!((radl.status.as_u16(), radl.header("content-type")), (200, "text/plain"));
+    assert_eq!((radl.status.as_u16(), radl.header("content-type")), (200, TEXT));
     assert!(radl.text.contains("system node") && radl.text.contains("deploy node 2"), "{}", radl.text);
     let as_json = server.get_json(&format!("{path}/radl")).await;
     assert_eq!(as_json.json(), json!({"radl": radl.text}));
@@ -43,16 +43,16 @@ async fn a_life_in_text_and_in_json() {
     // The first of several parameters of one name counts.
     assert_eq!(server.get(&format!("{path}/contmsg?headeronly=1&headeronly=x")).await.text, header.text);
     let log = server.get(&format!("{path}/contmsg")).await;
-    assert_eq!((log.status.as_u16(), log.header("content-type")), (200, "text/plain"));
+    assert_eq!((log.status.as_u16(), log.header("content-type")), (200, TEXT));
     assert!(log.text.starts_with(&header.text) && !header.text.contains("VM 0:"), "{log:?}");
     assert_eq!(server.get_json(&format!("{path}/contmsg")).await.json(), json!({"contmsg": log.text}));
 
-    assert_eq!(server.get(&format!("{path}/authorization")).await.parts(), (200, "text/plain", "user"));
+    assert_eq!(server.get(&format!("{path}/authorization")).await.parts(), (200, TEXT, "user"));
     let owners = server.get_json(&format!("{path}/authorization")).await;
     assert_eq!(owners.parts(), (200, "application/json", r#"{"authorization": ["user"]}"#));
 
     let added = server.post(&format!("{path}?context=0"), document(1)).await;
-    assert_eq!(added.parts(), (200, "text/uri-list", format!("{uri}/vms/2").as_str()));
+    assert_eq!(added.parts(), (200, URIS, format!("{uri}/vms/2").as_str()));
     assert_eq!(added.header("infid"), "");
     let added =
         Answer::of(server.request(Method::POST, &path).header(header::ACCEPT, "application/json").body(document(1)));
@@ -61,17 +61,17 @@ async fn a_life_in_text_and_in_json() {
     assert_eq!(added.header("infid"), id);
 
     for operation in ["stop", "start"] {
-        assert_eq!(server.put(&format!("{path}/{operation}")).await.parts(), (200, "text/plain", ""), "{operation}");
+        assert_eq!(server.put(&format!("{path}/{operation}")).await.parts(), (200, TEXT, ""), "{operation}");
     }
     let again = server.put(&format!("{path}/reconfigure?vm_list=0,7")).await;
-    assert_eq!(again.parts(), (200, "text/plain", ""));
+    assert_eq!(again.parts(), (200, TEXT, ""));
     assert_eq!(again.header("infid"), id);
     server.wait_for(&path, "configured").await;
 
-    assert_eq!(server.delete(&format!("{path}?force=no")).await.parts(), (200, "text/plain", ""));
+    assert_eq!(server.delete(&format!("{path}?force=no")).await.parts(), (200, TEXT, ""));
     let gone = server.get(&path).await;
     let message = "Error Getting Inf. info: Invalid infrastructure ID or access not granted.";
-    assert_eq!(gone.parts(), (404, "text/plain; charset=utf-8", message));
+    assert_eq!(gone.parts(), (404, TEXT, message));
     assert_eq!(server.get("/infrastructures").await.text, "");
 }
 
@@ -106,7 +106,7 @@ async fn create_takes_radl_and_its_json_form() {
     assert_eq!(state.text, r#"{"state": {"state": "failed", "vm_states": {}}}"#);
     let log = server.get(&format!("{path}/contmsg")).await.text;
     assert!(log.ends_with(": Infrastructure without any deploy. Exiting.\n"), "{log}");
-    assert_eq!(server.get(&path).await.parts(), (200, "text/uri-list", ""));
+    assert_eq!(server.get(&path).await.parts(), (200, URIS, ""));
     assert_eq!(server.delete(&path).await.status, 200);
 }
 
@@ -138,7 +138,7 @@ async fn what_belongs_to_somebody_else() {
     let stranger = |method: Method, path: &str| {
         Answer::of(server.client.request(method, server.url(path)).header(header::AUTHORIZATION, STRANGER))
     };
-    assert_eq!(stranger(Method::GET, "/infrastructures").await.parts(), (200, "text/uri-list", ""));
+    assert_eq!(stranger(Method::GET, "/infrastructures").await.parts(), (200, URIS, ""));
     let cases = [
         (Method::GET, "", "Error Getting Inf. info: "),
         (Method::GET, "/state", "Error Getting Inf. prop: "),
@@ -170,10 +170,10 @@ async fn what_belongs_to_somebody_else() {
     for (method, suffix, prefix) in cases {
         let answer = stranger(method.clone(), &format!("{path}{suffix}")).await;
         let message = format!("{prefix}Access to this infrastructure not granted.");
-        assert_eq!(answer.parts(), (403, "text/plain; charset=utf-8", message.as_str()), "{method} {suffix}");
+        assert_eq!(answer.parts(), (403, TEXT, message.as_str()), "{method} {suffix}");
         let unknown = stranger(method.clone(), &format!("/infrastructures/nothing{suffix}")).await;
         let message = format!("{prefix}Invalid infrastructure ID or access not granted.");
-        assert_eq!(unknown.parts(), (404, "text/plain; charset=utf-8", message.as_str()), "{method} {suffix}");
+        assert_eq!(unknown.parts(), (404, TEXT, message.as_str()), "{method} {suffix}");
     }
     server.wait_for(&path, "configured").await;
 }
@@ -198,4 +198,30 @@ async fn machines_added_without_context_wait_for_a_reconfigure() {
     assert_eq!(server.put(&format!("{path}/reconfigure")).await.status, 200);
     server.wait_for(&path, "configured").await;
     assert_eq!(states().await, json!({"0": "configured", "1": "configured"}));
+}
+
+/// Documents come in the character set that their type names, in both forms of the language.
+#[tokio::test]
+async fn documents_in_other_character_sets() {
+    let server = Server::start().await;
+    let text = "description lab ( name = 'Señal é' )\nsystem a ()";
+    let json = r#"[{"class": "description", "id": "lab", "name": "Señal é"}, {"class": "system", "id": "a"}]"#;
+    let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    for (kind, body) in [
+        ("text/plain; charset=ISO-8859-1", latin1(text)),
+        ("text/plain;charset=\"windows-1252\"", latin1(text)),
+        ("text/plain; charset=utf8", text.into()),
+        ("text/plain; charset=utf-16", utf16(text)),
+        ("text/plain", utf16(&format!("\u{feff}{text}"))),
+        ("text/plain", format!("\u{feff}{text}").into()),
+        ("application/json; charset=iso-8859-15", latin1(json)),
+        ("application/json", utf16(json)),
+    ] {
+        let request = server.request(Method::POST, "/infrastructures").header(header::CONTENT_TYPE, kind).body(body);
+        let made = Answer::of(request).await;
+        assert_eq!(made.status, 200, "{kind}: {}", made.text);
+        let radl = server.get(&format!("{}/radl", made.text.replace(&server.url(""), ""))).await.text;
+        assert!(radl.contains("'Señal é'"), "{kind}: {radl}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Launches that fail or last, and the modes of the daemon (docs/spec/api.md 4.4, 4.6, 4.8).
 
 use crate::{
-    support::{Answer, STRANGER, Server, document},
+    support::{Answer, STRANGER, Server, TEXT, document},
     xmlrpc::{array, auth, item, string, user},
 };
 use dxr::Value;
@@ -9,8 +9,6 @@ use imd::api::rest::RestSettings;
 use reqwest::{Method, header};
 use serde_json::json;
 use std::time::Duration;
-
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Cases: L-07, M-27.
 #[tokio::test]
@@ -180,7 +178,7 @@ async fn operations_that_exclude_each_other() {
     // With force it may be deleted while it is being launched.
     let created = Answer::of(server.request_on(Method::POST, "/infrastructures?async=1", slow).body(document(1))).await;
     let path = format!("/infrastructures/{}", created.text.rsplit('/').next().unwrap());
-    assert_eq!(delete(&format!("{path}?force=yes")).await.parts(), (200, "text/plain", ""));
+    assert_eq!(delete(&format!("{path}?force=yes")).await.parts(), (200, TEXT, ""));
     assert_eq!(server.get(&path).await.status, 404);
 }
 
@@ -248,7 +246,7 @@ async fn modes_of_the_daemon() {
     assert_eq!(server.delete(&vm).await.status, 403);
     assert_eq!(server.put(&format!("{vm}/stop")).await.status, 403);
     assert_eq!(server.get(&format!("{other}/data?delete=yes")).await.status, 200);
-    assert_eq!(server.delete(&path).await.parts(), (200, "text/plain", ""));
+    assert_eq!(server.delete(&path).await.parts(), (200, TEXT, ""));
     assert_eq!(server.get("/infrastructures").await.text, "");
 }
 

@@ -1,6 +1,6 @@
 //! Owners of infrastructures (docs/spec/api.md 6.4).
 
-use crate::support::{Answer, STRANGER, Server, USER};
+use crate::support::{Answer, STRANGER, Server, TEXT, USER};
 use reqwest::{Method, header};
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn owners_are_added_and_replaced() {
 
     // Added once, although asked for twice.
     for _ in 0..2 {
-        assert_eq!(change(USER, "", stranger).await.parts(), (200, "text/plain", ""));
+        assert_eq!(change(USER, "", stranger).await.parts(), (200, TEXT, ""));
     }
     assert_eq!(server.get(&format!("{path}/authorization")).await.text, "user\nstranger");
     assert_eq!(change(STRANGER, "?overwrite=yes", stranger).await.status, 200);

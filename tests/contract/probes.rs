@@ -1,13 +1,13 @@
 //! Version, description, probes and metrics: nobody needs credentials for them.
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, TEXT};
 use reqwest::header;
 
 #[tokio::test]
 async fn version_and_description() {
     let server = Server::start().await;
     let get = |path: &str| server.client.get(server.url(path));
-    assert_eq!(Answer::of(get("/version")).await.parts(), (200, "text/plain", "1.19.2"));
+    assert_eq!(Answer::of(get("/version")).await.parts(), (200, TEXT, "1.19.2"));
     let version = Answer::of(get("/version").header(header::ACCEPT, "application/json")).await;
     assert_eq!(version.parts(), (200, "application/json", r#"{"version": "1.19.2"}"#));
     let description = Answer::of(get("/").header(header::ACCEPT, "text/plain")).await;
@@ -30,14 +30,14 @@ async fn version_and_description() {
 async fn probes_and_metrics() {
     let server = Server::start().await;
     let get = |path: &str| Answer::of(server.client.get(server.url(path)));
-    assert_eq!(get("/healthz").await.parts(), (200, "text/plain", "ok"));
-    assert_eq!(get("/readyz").await.parts(), (200, "text/plain", "ok"));
+    assert_eq!(get("/healthz").await.parts(), (200, TEXT, "ok"));
+    assert_eq!(get("/readyz").await.parts(), (200, TEXT, "ok"));
     let path = server.create(1).await;
     assert_eq!(get(&format!("{path}/nothing")).await.status, 401);
     assert_eq!(get("/made/up/path").await.status, 404);
 
     let page = get("/metrics").await;
-    assert!(page.header("content-type").starts_with("text/plain; version=0.0.4"), "{page:?}");
+    assert!(page.header("content-type").starts_with("text/plain; version=0.0.4; charset=utf-8"), "{page:?}");
     let value = |start: &str| {
         let line = page.text.lines().find(|line| line.starts_with(start));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(-1.0)

@@ -1,6 +1,6 @@
 //! HTTP itself: methods, paths, limits, addresses behind proxies, CORS, shutdown (docs/spec/api.md 2.1, 2.6).
 
-use crate::support::{Answer, Server, USER, document};
+use crate::support::{Answer, Server, TEXT, USER, document};
 use imd::api::rest::RestSettings;
 use reqwest::{Method, header};
 use std::time::Duration;
@@ -8,8 +8,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-const TEXT: &str = "text/plain; charset=utf-8";
 
 #[tokio::test]
 async fn methods_and_paths() {

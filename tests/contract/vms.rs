@@ -1,6 +1,6 @@
 //! Virtual machines and their properties (docs/spec/api.md 2.7 and 5).
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, TEXT};
 use reqwest::Method;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ async fn info_and_properties() {
     let vm = format!("{path}/vms/1");
 
     let info = server.get(&vm).await;
-    assert_eq!((info.status.as_u16(), info.header("content-type")), (200, "text/plain"));
+    assert_eq!((info.status.as_u16(), info.header("content-type")), (200, TEXT));
     assert!(info.text.contains("system node") && info.text.contains("state = 'configured'"), "{}", info.text);
     assert!(!info.text.contains("deploy") && !info.text.contains("contextualize"), "{}", info.text);
     let info = server.get_json(&vm).await;
@@ -27,7 +27,7 @@ async fn info_and_properties() {
         ("net_interface.0.ip", "10.0.0.1", json!("10.0.0.1")),
     ];
     for (name, text, value) in cases {
-        assert_eq!(server.get(&format!("{vm}/{name}")).await.parts(), (200, "text/plain", text), "{name}");
+        assert_eq!(server.get(&format!("{vm}/{name}")).await.parts(), (200, TEXT, text), "{name}");
         let answer = server.get_json(&format!("{vm}/{name}")).await;
         assert_eq!((answer.header("content-type"), answer.json()), ("application/json", json!({ name: value })));
     }
@@ -39,7 +39,7 @@ async fn info_and_properties() {
     assert_eq!(server.get(&format!("{path}//vms/%201%20/state")).await.text, "configured");
 
     let log = server.get(&format!("{vm}/contmsg")).await;
-    assert_eq!((log.status.as_u16(), log.header("content-type")), (200, "text/plain"));
+    assert_eq!((log.status.as_u16(), log.header("content-type")), (200, TEXT));
     assert_eq!(server.get_json(&format!("{vm}/contmsg")).await.json(), json!({"contmsg": log.text}));
 }
 
@@ -86,7 +86,7 @@ async fn what_is_not_there() {
     ];
     for (suffix, status, message) in cases {
         let answer = server.get(&format!("{path}{suffix}")).await;
-        assert_eq!(answer.parts(), (status, "text/plain; charset=utf-8", message), "{suffix}");
+        assert_eq!(answer.parts(), (status, TEXT, message), "{suffix}");
     }
 
     for (method, suffix, prefix) in [
@@ -101,20 +101,20 @@ async fn what_is_not_there() {
         let body = "system node ( memory.size = 1g )";
         let answer = Answer::of(server.request(method.clone(), &format!("{path}/vms/7{suffix}")).body(body)).await;
         let message = format!("{prefix}Invalid VM ID");
-        assert_eq!(answer.parts(), (404, "text/plain; charset=utf-8", message.as_str()), "{method} {suffix}");
+        assert_eq!(answer.parts(), (404, TEXT, message.as_str()), "{method} {suffix}");
     }
 
     // One bad number of several: none is touched.
     let answer = server.delete(&format!("{path}/vms/0,1,9")).await;
-    assert_eq!(answer.parts(), (404, "text/plain; charset=utf-8", "Error Removing resources: Invalid VM ID"));
+    assert_eq!(answer.parts(), (404, TEXT, "Error Removing resources: Invalid VM ID"));
     assert_eq!(server.get(&path).await.text.lines().count(), 3);
 
-    assert_eq!(server.delete(&format!("{path}/vms/0,2?context=no")).await.parts(), (200, "text/plain", ""));
+    assert_eq!(server.delete(&format!("{path}/vms/0,2?context=no")).await.parts(), (200, TEXT, ""));
     assert_eq!(server.get(&path).await.text, server.url(&format!("{path}/vms/1")));
     let answer = server.get(&format!("{path}/vms/2")).await;
-    assert_eq!(answer.parts(), (404, "text/plain; charset=utf-8", "Error Getting VM. info: Deleted VM."));
+    assert_eq!(answer.parts(), (404, TEXT, "Error Getting VM. info: Deleted VM."));
     let answer = server.delete(&format!("{path}/vms/1,2")).await;
-    assert_eq!(answer.parts(), (404, "text/plain; charset=utf-8", "Error Removing resources: Deleted VM."));
+    assert_eq!(answer.parts(), (404, TEXT, "Error Removing resources: Deleted VM."));
     let states = server.get(&format!("{path}/state")).await.json();
     assert_eq!(states["state"]["vm_states"], json!({"1": "configured"}));
 }
@@ -125,18 +125,18 @@ async fn operations_on_one_machine() {
     let path = server.create(2).await;
     let vm = format!("{path}/vms/0");
     for operation in ["reboot", "stop"] {
-        assert_eq!(server.put(&format!("{vm}/{operation}")).await.parts(), (200, "text/plain", ""), "{operation}");
+        assert_eq!(server.put(&format!("{vm}/{operation}")).await.parts(), (200, TEXT, ""), "{operation}");
     }
     let state = server.get(&format!("{path}/state")).await.json();
     assert_eq!(state["state"]["vm_states"], json!({"0": "stopped", "1": "configured"}));
-    assert_eq!(server.put(&format!("{vm}/start")).await.parts(), (200, "text/plain", ""));
+    assert_eq!(server.put(&format!("{vm}/start")).await.parts(), (200, TEXT, ""));
     server.wait_for(&path, "configured").await;
     let unknown = server.put(&format!("{path}/vms/7/stop")).await;
-    assert_eq!(unknown.parts(), (404, "text/plain; charset=utf-8", "Error in stop op in VM: Invalid VM ID"));
+    assert_eq!(unknown.parts(), (404, TEXT, "Error in stop op in VM: Invalid VM ID"));
 
     let body = "system node ( cpu.count >= 2 and memory.size >= 1g )";
     let altered = Answer::of(server.request(Method::PUT, &vm).body(body)).await;
-    assert_eq!((altered.status.as_u16(), altered.header("content-type")), (200, "text/plain"), "{}", altered.text);
+    assert_eq!((altered.status.as_u16(), altered.header("content-type")), (200, TEXT), "{}", altered.text);
     assert!(altered.text.contains("system node"), "{}", altered.text);
     assert_eq!(server.get(&format!("{vm}/memory.size")).await.text, "1000000000");
     let as_json = server.request(Method::PUT, &vm).header("accept", "application/json");
@@ -164,16 +164,16 @@ async fn operations_on_one_machine() {
     }
     let other = Answer::of(server.request(Method::PUT, &vm).body("system other ( memory.size = 1g )")).await;
     let message = "Error modifying resources: Incorrect RADL no system with name node provided.";
-    assert_eq!(other.parts(), (400, "text/plain; charset=utf-8", message));
+    assert_eq!(other.parts(), (400, TEXT, message));
 
     let snapshot = server.put(&format!("{vm}/disks/0/snapshot?image_name=copy&auto_delete=yes")).await;
-    assert_eq!(snapshot.parts(), (200, "text/plain", "mock0://linux.for.ev.er/copy"));
+    assert_eq!(snapshot.parts(), (200, TEXT, "mock0://linux.for.ev.er/copy"));
     for (suffix, message) in [
         ("/disks/0/snapshot", "Parameter image_name required."),
         ("/disks/x/snapshot?image_name=a", "Error creating snapshot: Incorrect disk number: x"),
         ("/disks/0/snapshot?image_name=a&auto_delete=maybe", "Incorrect value in auto_delete parameter"),
     ] {
         let answer = server.put(&format!("{vm}{suffix}")).await;
-        assert_eq!(answer.parts(), (400, "text/plain; charset=utf-8", message), "{suffix}");
+        assert_eq!(answer.parts(), (400, TEXT, message), "{suffix}");
     }
 }

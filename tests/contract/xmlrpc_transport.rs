@@ -90,6 +90,41 @@ async fn paths_methods_and_versions_of_http() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(version), "{answer}");
 }
 
+#[tokio::test]
+async fn calls_in_other_character_sets() {
+    let server = Server::start().await;
+    let call = |encoding: &str| {
+        xml("GetVersion", &[]).replace("version='1.0'", &format!("version='1.0' encoding='{encoding}'"))
+    };
+    let utf16 = call("UTF-16").encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+    for body in [
+        call("iso-8859-1").into_bytes(),
+        call("utf8").into_bytes(),
+        call("windows-1252").into_bytes(),
+        call("UTF-16").into_bytes(),
+        utf16.clone(),
+        [b"\xfe\xff", &utf16[..]].concat(),
+    ] {
+        let answer = server.post_xml(body.clone()).await;
+        assert!(answer.text.contains("<string>1.19.2</string>"), "{body:?}: {}", answer.text);
+    }
+    // What the request says counts before what the XML says.
+    let send = |kind: &'static str, body: String| {
+        Answer::of(server.client.post(server.rpc_url(PATH)).header("content-type", kind).body(body))
+    };
+    assert!(send("text/xml; charset=\"utf-8\"", call("x-unknown")).await.text.contains("<string>1.19.2</string>"));
+    for body in [call("x-unknown"), call("UTF-32")] {
+        let fault = server.fault(body).await;
+        assert!(fault.contains("The character set '") && fault.ends_with("' is not known, send UTF-8."), "{fault}");
+    }
+    let deep =
+        format!("<methodCall>{}", "<a>".repeat(1000)).encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    assert!(server.fault(deep).await.ends_with("elements in one another"));
+    let secret = xml("GetInfrastructureList", &[auth()]).replace("<string>pass</string>", "<int>pass</int>");
+    let fault = server.fault(secret).await;
+    assert!(fault.contains("argument 1: expected a whole number of 32 bits (line 2, column "), "{fault}");
+}
+
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();

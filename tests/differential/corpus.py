@@ -203,6 +203,8 @@ for name, document in [
 step("create without a cloud", "POST", "/infrastructures", DOCUMENT % 1, auth="type = InfrastructureManager; username = user; password = pass")
 step("create on an unknown cloud", "POST", "/infrastructures", DOCUMENT % 1, auth=r"type = InfrastructureManager; username = user; password = pass\nid = x; type = NoSuchCloud")
 step("estimate", "POST", "/infrastructures?dry_run=yes", PRIVATE)
+for sizes in ["10.4GB and disk.0.free_size = 3.92GB", "1.5GB", "2500M", "1.0GB and gpu.count = 1.5"]:
+    step("estimate of " + sizes, "POST", "/infrastructures?dry_run=1", DOCUMENT.replace("disk.0.os.name", "disk.0.size = %s and disk.1.size = 2.6GiB and disk.0.os.name" % sizes) % 2)
 step("estimate of nothing", "POST", "/infrastructures?dry_run=1", "system a ()")
 step("create nothing", "POST", "/infrastructures", "", keep="empty", check=False)
 step("state of nothing", path="/infrastructures/{empty}/state")

@@ -30,6 +30,12 @@ use tokio_util::sync::CancellationToken;
 /// Credentials of the user most tests are.
 pub const USER: &str = "type = InfrastructureManager; username = user; password = pass\\nid = dummy; type = Dummy";
 
+/// Type of answers that are texts.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Type of answers that are lists of URIs.
+pub const URIS: &str = "text/uri-list; charset=utf-8";
+
 /// Credentials of somebody else.
 pub const STRANGER: &str = "type = InfrastructureManager; username = stranger; password = pass\\nid = d; type = Dummy";
 

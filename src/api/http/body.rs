@@ -1,6 +1,10 @@
-//! Reading a body within its bounds. Small ones are always read; all others share what the daemon has for them.
+//! Reading a body within its bounds, and what its sender says that it is. Small ones are always read; all others share what
+//! the daemon has for them.
 
-use crate::bounds::{Budget, Full, Holder};
+use crate::{
+    bounds::{Budget, Full, Holder},
+    charset::utf8_or_latin1,
+};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
@@ -143,4 +147,34 @@ pub(crate) async fn collect<E: Display>(
         Ok((whole.freeze(), held))
     };
     tokio::time::timeout(intake.time, collect).await.unwrap_or(Err(BodyError::TooSlow(intake.time)))
+}
+
+/// The character set that the `Content-Type` names, if it names one (RFC 9110, 8.3.2).
+pub(crate) fn charset(headers: &HeaderMap) -> Option<String> {
+    let kind = utf8_or_latin1(headers.get(header::CONTENT_TYPE)?.as_bytes());
+    let named = |parameter: &str| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_owned())
+    };
+    kind.split(';').skip(1).find_map(named)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_character_set_is_a_parameter_of_the_type() {
+        for (kind, expected) in [
+            ("text/plain", None),
+            ("text/plain; charset=utf-8", Some("utf-8")),
+            ("text/xml;version=1 ; CharSet = \"ISO-8859-1\"", Some("ISO-8859-1")),
+            ("charset=utf-8", None),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind.parse().unwrap())]);
+            assert_eq!(charset(&headers).as_deref(), expected, "{kind}");
+        }
+        assert_eq!(charset(&HeaderMap::new()), None);
+    }
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     api::{http::body::BodyError, parameters::IncorrectParameter},
     auth::AuthError,
+    charset::CharsetError,
     engine::error::OperationError,
 };
 use serde::Serialize;
@@ -63,6 +64,16 @@ impl From<IncorrectParameter> for Failure {
 impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         Self::Request(error.status(), error.to_string())
+    }
+}
+
+impl From<CharsetError> for Failure {
+    fn from(error: CharsetError) -> Self {
+        match error {
+            CharsetError::Unknown(_) => Self::Request(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
+            CharsetError::TooLarge(_) => Self::Request(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+            CharsetError::Malformed { .. } => OperationError::Invalid(error.to_string()).into(),
+        }
     }
 }
 
@@ -238,7 +249,7 @@ fn body(status: StatusCode, message: &str, form: ErrorBody) -> Response {
     let mut response = match form {
         ErrorBody::Json => reply::value(&JsonError { message, code }),
         ErrorBody::Html => Ok(reply::with_type("text/html; charset=utf-8", page(code, message))),
-        ErrorBody::Text => Ok(reply::with_type("text/plain; charset=utf-8", message.to_owned())),
+        ErrorBody::Text => Ok(reply::text(message.to_owned())),
     }
     .unwrap_or_else(|_| reply::empty());
     *response.status_mut() = status;

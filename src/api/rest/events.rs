@@ -72,7 +72,7 @@ pub(super) async fn events(request: Request) -> Result<Response, Failure> {
 }
 
 fn after(request: &Request) -> Result<u64, IncorrectParameter> {
-    match request.header(&LAST_EVENT_ID).map(str::trim).filter(|id| !id.is_empty()) {
+    match request.header(&LAST_EVENT_ID).as_deref().map(str::trim).filter(|id| !id.is_empty()) {
         Some(id) => id.parse().map_err(|_| IncorrectParameter::Value("Last-Event-ID".to_owned())),
         None => Ok(query::number(&request.query, "after")?.unwrap_or(0)),
     }
@@ -183,6 +183,6 @@ fn event(stored: &StoredEvent) -> serde_json::Result<Event> {
         EventKind::Log => ("log", None, text),
     };
     let data = json::line(&Data { vm: new.vm, state, text, at })?;
-    let data = String::from_utf8_lossy(&data).into_owned();
+    let data = String::from_utf8(data).map_err(serde::ser::Error::custom)?;
     Ok(Event::default().id(stored.sequence.to_string()).event(name).data(data))
 }

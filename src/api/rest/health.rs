@@ -20,5 +20,8 @@ pub(super) async fn readiness(request: Request) -> Result<Response, Failure> {
 /// `GET /metrics`: the text format of Prometheus, version 0.0.4.
 pub(super) fn metrics(request: &Request) -> Response {
     let figures = request.engine().figures();
-    reply::with_type(prometheus::TEXT_FORMAT, request.shared.metrics.page(&request.shared.state.registry, figures))
+    reply::with_type(
+        "text/plain; version=0.0.4; charset=utf-8",
+        request.shared.metrics.page(&request.shared.state.registry, figures),
+    )
 }

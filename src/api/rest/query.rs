@@ -1,15 +1,24 @@
-//! Query parameters: the first value of a name counts; truth values are words (docs/spec/api.md 0 and 10.1).
+//! What is percent-encoded in addresses, and query parameters: the first value of a name counts; truth values are words
+//! (docs/spec/api.md 0 and 10.1).
 
-use crate::api::parameters::{IncorrectParameter, truth};
-use std::borrow::Cow;
+use crate::{
+    api::parameters::{IncorrectParameter, truth},
+    charset::utf8_or_latin1,
+};
+use percent_encoding::percent_decode_str;
+
+/// A part of an address as it was before it was percent-encoded.
+pub(super) fn percent_decoded(part: &str) -> String {
+    let bytes: Vec<u8> = percent_decode_str(part).collect();
+    utf8_or_latin1(&bytes).into_owned()
+}
 
 /// The first value of `name`, decoded.
 #[must_use]
-pub(super) fn first<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    if query.is_empty() {
-        return None;
-    }
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+pub(super) fn first(query: &str, name: &str) -> Option<String> {
+    let decoded = |part: &str| percent_decoded(&part.replace('+', " "));
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(key, _)| decoded(key) == name).map(|(_, value)| decoded(value))
 }
 
 /// The truth value of `name`, `default` when absent.
@@ -26,7 +35,7 @@ pub(super) fn flag(query: &str, name: &str, default: bool) -> Result<bool, Incor
 /// # Errors
 /// Anything else.
 pub(super) fn number(query: &str, name: &str) -> Result<Option<u64>, IncorrectParameter> {
-    let parse = |word: Cow<'_, str>| word.trim().parse().map_err(|_| IncorrectParameter::Value(name.to_owned()));
+    let parse = |word: String| word.trim().parse().map_err(|_| IncorrectParameter::Value(name.to_owned()));
     first(query, name).map(parse).transpose()
 }
 
@@ -55,7 +64,11 @@ mod tests {
     fn values_are_decoded() {
         assert_eq!(first("filter=a%20b%3D+c", "filter").as_deref(), Some("a b= c"));
         assert_eq!(first("filter", "filter").as_deref(), Some(""));
+        assert_eq!(first("filter=se%F1al", "filter"), first("filter=se%c3%b1al", "filter"));
+        assert_eq!(first("filter=100%", "filter").as_deref(), Some("100%"));
+        assert_eq!(first("x&%66ilter=a=b&filter=2", "filter").as_deref(), Some("a=b"));
         assert_eq!(first("a=1", "filter"), None);
+        assert_eq!(first("", "filter"), None);
         assert_eq!(number("after=12", "after"), Ok(Some(12)));
         assert!(number("after=-1", "after").is_err());
     }

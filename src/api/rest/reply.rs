@@ -1,10 +1,7 @@
-//! Bodies of successes: always 200, content types without a character set (docs/spec/api.md 2.2).
+//! Bodies of successes: always 200. Types of texts name the character set, or clients would take Latin-1
+//! (docs/spec/api.md 2.2).
 
-use super::{
-    json,
-    negotiation::{Form, Media},
-    validators::entity_tag,
-};
+use super::{json, negotiation::Form, validators::entity_tag};
 use crate::engine::Rendering;
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -22,6 +19,9 @@ const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");
 /// Header with what went otherwise than one might think, a line for each.
 const WARNING: HeaderName = HeaderName::from_static("x-im-warning");
 
+/// Type of a list of URIs.
+const URI_LIST: &str = "text/uri-list; charset=utf-8";
+
 /// A body of this type.
 pub(super) fn with_type(kind: &'static str, body: impl Into<Rendering>) -> Response {
     let body = body.into();
@@ -37,7 +37,7 @@ pub(super) fn with_type(kind: &'static str, body: impl Into<Rendering>) -> Respo
 
 /// A text.
 pub(super) fn text(body: impl Into<Rendering>) -> Response {
-    with_type("text/plain", body)
+    with_type("text/plain; charset=utf-8", body)
 }
 
 /// Nothing, as text: the answer of operations.
@@ -82,7 +82,7 @@ pub(super) fn uris(form: Form, uris: &[String]) -> serde_json::Result<Response> 
 /// A list of URIs that is written already.
 pub(super) fn uri_list(form: Form, written: impl Into<Rendering>) -> Response {
     match form {
-        Form::Text => with_type(Media::UriList.name(), written),
+        Form::Text => with_type(URI_LIST, written),
         Form::Json => json(written),
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn uri_text(form: Form, uris: &[String]) -> serde_json::Result<Vec<u8
 /// One URI: as it is, or `{"uri": ...}`.
 pub(super) fn uri(form: Form, uri: &String) -> serde_json::Result<Response> {
     match form {
-        Form::Text => Ok(with_type(Media::UriList.name(), uri.clone())),
+        Form::Text => Ok(with_type(URI_LIST, uri.clone())),
         Form::Json => value(&Named("uri", uri)),
     }
 }

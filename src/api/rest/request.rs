@@ -14,6 +14,7 @@ use crate::{
         parameters::{IncorrectParameter, machine_number},
     },
     auth::Caller,
+    charset::{self, utf8_or_latin1},
     engine::{Engine, apart::SHORT, error::OperationError},
 };
 use bytes::{Buf, Bytes};
@@ -43,10 +44,10 @@ pub(super) struct Request {
 
 /// The whole `Accept` header, several lines joined.
 pub(super) fn accept(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    let mut lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let mut lines = headers.get_all(header::ACCEPT).iter().map(|line| utf8_or_latin1(line.as_bytes()));
     let first = lines.next()?;
-    let rest: Vec<&str> = lines.collect();
-    Some(if rest.is_empty() { Cow::Borrowed(first) } else { Cow::Owned(format!("{first},{}", rest.join(","))) })
+    let rest: Vec<Cow<'_, str>> = lines.collect();
+    Some(if rest.is_empty() { first } else { Cow::Owned(format!("{first},{}", rest.join(","))) })
 }
 
 impl Request {
@@ -60,13 +61,13 @@ impl Request {
     /// # Errors
     /// No, malformed or invalid credentials.
     pub(super) async fn caller(&self) -> Result<Arc<Caller>, Failure> {
-        let header = self.headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let header = self.header(&header::AUTHORIZATION);
         Ok(self.shared.state.authenticator.authenticate_header(header.as_deref())?)
     }
 
-    /// Value of a header, none when absent or not text.
-    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+    /// Value of a header.
+    pub(super) fn header(&self, name: &HeaderName) -> Option<Cow<'_, str>> {
+        self.headers.get(name).map(|value| utf8_or_latin1(value.as_bytes()))
     }
 
     /// The form to answer in.
@@ -146,7 +147,7 @@ impl Request {
     /// # Errors
     /// None of them.
     pub(super) fn document_kind(&self) -> Result<DocumentKind, Failure> {
-        Ok(negotiation::document_kind(self.header(&header::CONTENT_TYPE))?)
+        Ok(negotiation::document_kind(self.header(&header::CONTENT_TYPE).as_deref())?)
     }
 
     /// The check of the type of a body that must be JSON: none counts as JSON.
@@ -154,36 +155,38 @@ impl Request {
     /// # Errors
     /// Another type.
     pub(super) fn json_body(&self) -> Result<(), Failure> {
-        Ok(negotiation::json_body(self.header(&header::CONTENT_TYPE))?)
+        Ok(negotiation::json_body(self.header(&header::CONTENT_TYPE).as_deref())?)
     }
 
     /// The body as text, and what it holds of the memory for bodies.
     ///
     /// # Errors
-    /// Too large, too slow, or not UTF-8.
+    /// Too large, too slow, or no text in the character set that its type names.
     pub(super) async fn text(&mut self) -> Result<(String, Held), Failure> {
         let (body, held) = self.read().await?;
-        Ok((document::text(&body)?.to_owned(), held))
+        let limit = self.shared.state.settings.max_body;
+        let text = charset::decode(&body, body::charset(&self.headers).as_deref(), limit)?;
+        Ok((text.into_owned(), held))
     }
 
     /// The document in the body, read for the caller.
     ///
     /// # Errors
-    /// Too large, too slow, too much of the caller at once, or a document with errors.
+    /// As [`Request::text`], too much of the caller at once, or a document with errors.
     pub(super) async fn document(&mut self, caller: &Caller, kind: DocumentKind) -> Result<Radl, Failure> {
         let (body, held) = self.read().await?;
         self.parse(caller, kind, body, held).await
     }
 
     async fn parse(&self, caller: &Caller, kind: DocumentKind, body: Bytes, held: Held) -> Result<Radl, Failure> {
-        if body.len() < SHORT {
-            return Ok(document::parse(kind, &body)?);
-        }
+        let (charset, limit) = (body::charset(&self.headers), self.shared.state.settings.max_body);
+        let is_short = body.len() < SHORT;
         let parse = move || {
             let _held = held;
-            document::parse(kind, &body)
+            let text = charset::decode(&body, charset.as_deref(), limit)?;
+            Ok::<_, Failure>(document::parse(kind, &text)?)
         };
-        Ok(self.engine().apart(caller.user(), parse).await??)
+        if is_short { parse() } else { self.engine().apart(caller.user(), parse).await? }
     }
 
     /// The document in the body, none without a body; its type only counts if there is one.

@@ -1,6 +1,6 @@
 //! From method and path to the operation: one table, whose templates also name the routes in the metrics.
 
-use percent_encoding::percent_decode_str;
+use super::query::percent_decoded;
 use std::{borrow::Cow, sync::LazyLock};
 use warp::http::Method;
 
@@ -228,11 +228,8 @@ pub(super) fn find(path: &str) -> Option<(usize, Parameters)> {
     let mut count = 0;
     let (inside, end) = path.rsplit_once('/').filter(|_| path.starts_with('/'))?;
     for segment in inside.split('/').filter(|segment| !segment.is_empty()).chain([end]) {
-        *segments.get_mut(count)? = if segment.contains('%') {
-            percent_decode_str(segment).decode_utf8_lossy()
-        } else {
-            Cow::Borrowed(segment)
-        };
+        *segments.get_mut(count)? =
+            if segment.contains('%') { percent_decoded(segment).into() } else { Cow::Borrowed(segment) };
         count += 1;
     }
     let segments = &segments[..count];

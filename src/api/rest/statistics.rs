@@ -22,7 +22,11 @@ pub(super) async fn statistics(request: Request) -> Result<Response, Failure> {
     }
     let (from, to) = (day(&request, "init_date")?, day(&request, "end_date")?);
     let rows = request.engine().statistics(&caller, from, to).await?;
-    Ok(if csv { reply::with_type("text/csv", table(&rows)?) } else { reply::value(&Named("stats", &rows))? })
+    Ok(if csv {
+        reply::with_type("text/csv; charset=utf-8", table(&rows)?)
+    } else {
+        reply::value(&Named("stats", &rows))?
+    })
 }
 
 /// A day of the query.

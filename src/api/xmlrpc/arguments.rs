@@ -5,12 +5,16 @@ use super::fault::Failure;
 use crate::{
     api::parameters::{self, IncorrectParameter, machine_number, truth},
     auth::{AuthError, Credentials, Item},
+    charset,
     engine::error::OperationError,
 };
 use chrono::NaiveDate;
 use dxr::Value;
 use indexmap::IndexMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// The arguments of a method by their places, those left out nil; `methods` has seen to their number.
 pub(super) fn places<const N: usize>(arguments: Vec<Value>) -> [Value; N] {
@@ -94,11 +98,13 @@ pub(super) fn disk(value: &Value) -> Result<usize, OperationError> {
 }
 
 /// The text of a document.
-pub(super) fn document(value: Value) -> Result<Vec<u8>, OperationError> {
+pub(super) fn document(value: Value) -> Result<String, OperationError> {
     match value {
-        Value::String(text) => Ok(text.into_bytes()),
-        Value::Base64(bytes) => Ok(bytes),
-        Value::Nil => Ok(Vec::new()),
+        Value::String(text) => Ok(text),
+        Value::Base64(bytes) => charset::decode(&bytes, None, usize::MAX)
+            .map(Cow::into_owned)
+            .map_err(|error| OperationError::Invalid(error.to_string())),
+        Value::Nil => Ok(String::new()),
         _ => Err(OperationError::Invalid("The document must be a string with RADL.".to_owned())),
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`server`] | from connections to calls: paths, bodies, compression |
 //! | [`wire`] | XML <-> calls and answers |
+//! | `misplaced` | the place of a value that is none of its type |
 //! | `methods` | the table of methods and their parameters |
 //! | `dispatch` | the way every call goes |
 //! | `arguments`, `values` | XML-RPC values as what the engine takes and gives |
@@ -22,6 +23,7 @@ mod fault;
 mod infrastructures;
 mod methods;
 mod metrics;
+mod misplaced;
 pub mod server;
 mod statistics;
 mod values;

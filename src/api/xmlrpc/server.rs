@@ -10,6 +10,7 @@ use crate::{
         progress::RequestBody,
     },
     bounds::Shares,
+    charset::utf8_or_latin1,
     engine::{OperationError, apart::SHORT},
 };
 use bytes::Bytes;
@@ -125,10 +126,12 @@ async fn answer(shared: Arc<Shared>, request: Request<RequestBody>) -> Result<Re
         // How much it becomes is known when it was opened.
         held.take(&intake, most).await?;
     }
+    let charset = body::charset(&head.headers);
     let read = move || {
         let xml = if is_compressed { opened(&body, limit)? } else { body };
         held.keep(xml.len());
-        Ok::<_, Refusal>((wire::read(&xml), held))
+        let call = wire::text(&xml, charset.as_deref(), limit).and_then(|text| wire::read(&text));
+        Ok::<_, Refusal>((call, held))
     };
     let (call, held) = if most < SHORT { read()? } else { engine.apart_for(address, read).await?? };
     let share = shared
@@ -161,7 +164,7 @@ fn written(result: Result<Value, Fault>, compress: bool) -> Response<Full<Bytes>
 
 /// Whether the client compressed the body.
 fn is_compressed(encoding: Option<&HeaderValue>) -> Result<bool, Refusal> {
-    let encoding = encoding.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+    let encoding = encoding.map(|value| utf8_or_latin1(value.as_bytes()).to_ascii_lowercase());
     match encoding.as_deref().map(str::trim) {
         None | Some("" | "identity") => Ok(false),
         Some("gzip" | "x-gzip") => Ok(true),

@@ -3,7 +3,7 @@
 use super::{
     Shared,
     arguments::{self, flag, places},
-    fault::Failure,
+    fault::{self, Failure},
     values,
 };
 use crate::api::http::body::Held;
@@ -23,7 +23,7 @@ pub(super) async fn info(shared: &Shared, arguments: Vec<Value>) -> Result<Value
         return Ok(values::text(format!("{json:#}")));
     }
     let info = engine.vm_info_text(&infrastructure, &vm);
-    Ok(values::text(String::from_utf8_lossy(&info.text)))
+    Ok(values::text(String::from_utf8(info.text.into()).map_err(|_| fault::internal())?))
 }
 
 /// `GetVMProperty(inf, vm, property, auth)`: numbers in base units; `contains` properties as in RADL's JSON form.

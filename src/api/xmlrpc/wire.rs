@@ -1,15 +1,19 @@
 //! XML <-> calls and answers (http://xmlrpc.com/spec.md, with the usual `nil` and `i8`).
 //!
 //! `dxr` reads and writes the values. It reads by recursion and says little about what it cannot read, so that a call is
-//! looked through first: well-formed, in UTF-8, without a document type (and so without entities of its own), and neither
-//! deep nor large enough to cost more than it should.
+//! looked through first: well-formed, without a document type (and so without entities of its own), and neither deep
+//! nor large enough to cost more than it should.
 
+use super::misplaced::{self, Misplaced};
+use crate::charset::{self, CharsetError};
 use dxr::{Fault, FaultResponse, MethodCall, MethodResponse, Value};
 use quick_xml::{Reader, events::Event};
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 /// Elements that may be open at a time. A value in an array takes three.
 const MAX_DEPTH: usize = 128;
+/// Bytes in which a declaration of XML ends.
+const LONGEST_DECLARATION: usize = 256;
 /// Elements of a call. The largest allowed list of credentials needs a quarter of them.
 const MAX_ELEMENTS: usize = 200_000;
 
@@ -26,16 +30,16 @@ pub struct Call {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Not XML.
-    #[error("not well-formed at byte {at}: {reason}")]
+    #[error("not well-formed: {reason} ({place})")]
     Xml {
         /// Where.
-        at: u64,
-        /// What is wrong there.
-        reason: String,
+        place: Place,
+        /// What is wrong there; nothing of what stands there.
+        reason: &'static str,
     },
-    /// Not in UTF-8.
-    #[error("only UTF-8 is read")]
-    Encoding,
+    /// No text.
+    #[error(transparent)]
+    Charset(#[from] CharsetError),
     /// Entities could be defined in it.
     #[error("a document type is not allowed")]
     DocumentType,
@@ -45,20 +49,64 @@ pub enum Malformed {
     /// Too many elements.
     #[error("more than {MAX_ELEMENTS} elements")]
     Size,
+    /// A value that is none of its type.
+    #[error(transparent)]
+    Value(#[from] Misplaced),
     /// XML, but no `methodCall` with values.
-    #[error("not an XML-RPC method call, or a value that is none of its type")]
+    #[error("not an XML-RPC method call")]
     Call,
+}
+
+/// A place in a text; both count from 1, columns count characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    line: usize,
+    column: usize,
+}
+
+impl Place {
+    /// That of a byte.
+    pub(super) fn of(text: &str, byte: u64) -> Self {
+        let before = usize::try_from(byte).ok().and_then(|byte| text.get(..byte)).unwrap_or(text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Self { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// The text of a body, of at most `limit` bytes in UTF-8: in the `charset` that the request names, else in the one that
+/// the XML does.
+///
+/// # Errors
+/// An unknown character set, no text in it, or too much of it.
+pub fn text<'a>(body: &'a [u8], charset: Option<&str>, limit: usize) -> Result<Cow<'a, str>, Malformed> {
+    let declared = charset.map_or_else(|| declared(body), |name| Some(name.to_owned()));
+    Ok(charset::decode(body, declared.as_deref(), limit)?)
+}
+
+/// The character set in the declaration of XML that can be read before it is known.
+fn declared(body: &[u8]) -> Option<String> {
+    let end = body.windows(2).take(LONGEST_DECLARATION).position(|pair| pair == b"?>")?;
+    let mut reader = Reader::from_str(std::str::from_utf8(&body[..end + 2]).ok()?);
+    match reader.read_event() {
+        Ok(Event::Decl(declaration)) => Some(declaration.encoding()?.ok()?.into_owned()),
+        _ => None,
+    }
 }
 
 /// Reads a call.
 ///
 /// # Errors
-/// The bytes are no call.
-pub fn read(body: &[u8]) -> Result<Call, Malformed> {
-    let text = std::str::from_utf8(body).map_err(|_| Malformed::Encoding)?;
-    let text = text.trim_start_matches('\u{feff}');
+/// The text is no call.
+pub fn read(text: &str) -> Result<Call, Malformed> {
     look_through(text)?;
-    let call = MethodCall::from_xml(text).map_err(|_| Malformed::Call)?;
+    let misread = || misplaced::find(text).map_or(Malformed::Call, Malformed::Value);
+    let call = MethodCall::from_xml(text).map_err(|_| misread())?;
     Ok(Call { name: call.name.trim().to_owned(), arguments: call.params })
 }
 
@@ -74,18 +122,16 @@ fn look_through(text: &str) -> Result<(), Malformed> {
             Ok(Event::Empty(_)) => elements += 1,
             Ok(Event::End(_)) => depth = depth.saturating_sub(1),
             Ok(Event::DocType(_)) => return Err(Malformed::DocumentType),
-            Ok(Event::Decl(declaration)) => {
-                let is_utf8 = |name: &str| ["utf-8", "us-ascii"].iter().any(|known| name.eq_ignore_ascii_case(known));
-                if declaration.encoding().is_some_and(|name| !name.is_ok_and(|name| is_utf8(&name))) {
-                    return Err(Malformed::Encoding);
-                }
-            }
             Ok(Event::Eof) if depth == 0 => return Ok(()),
             Ok(Event::Eof) => {
-                return Err(Malformed::Xml { at: reader.buffer_position(), reason: "it ends too early".to_owned() });
+                let place = Place::of(text, reader.buffer_position());
+                return Err(Malformed::Xml { place, reason: "it ends too early" });
             }
             Ok(_) => {}
-            Err(error) => return Err(Malformed::Xml { at: reader.error_position(), reason: error.to_string() }),
+            Err(error) => {
+                let place = Place::of(text, reader.error_position());
+                return Err(Malformed::Xml { place, reason: reason(&error) });
+            }
         }
         if depth > MAX_DEPTH {
             return Err(Malformed::Depth);
@@ -93,6 +139,15 @@ fn look_through(text: &str) -> Result<(), Malformed> {
         if elements > MAX_ELEMENTS {
             return Err(Malformed::Size);
         }
+    }
+}
+
+/// What is wrong with XML. The reader's own words repeat what stands there, which may be half a password with a `<`.
+fn reason(error: &quick_xml::Error) -> &'static str {
+    match error {
+        quick_xml::Error::Syntax(_) => "a tag, comment or section is not closed",
+        quick_xml::Error::IllFormed(_) => "an end tag does not fit the element that is open",
+        _ => "this is no XML",
     }
 }
 
@@ -146,7 +201,7 @@ mod tests {
         let text = format!(
             "<?xml version='1.0'?><methodCall><methodName>M</methodName><params>{values}</params></methodCall>"
         );
-        let call = read(text.as_bytes())?;
+        let call = read(&text)?;
         assert_eq!(call.name, "M");
         Ok(call.arguments)
     }
@@ -190,7 +245,8 @@ mod tests {
             "<methodCall><methodName>M</methodName></methodCall>",
             "\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<methodCall>\n <methodName> M </methodName>\n <params/>\n</methodCall>\n",
         ] {
-            assert_eq!(read(text.as_bytes()), Ok(Call { name: "M".to_owned(), arguments: vec![] }), "{text}");
+            let read = super::text(text.as_bytes(), None, 1000).and_then(|text| read(&text));
+            assert_eq!(read, Ok(Call { name: "M".to_owned(), arguments: vec![] }), "{text}");
         }
     }
 
@@ -212,28 +268,69 @@ mod tests {
         assert_eq!(many(MAX_ELEMENTS), Err(Malformed::Size));
         let entities = "<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b SYSTEM 'file:///etc/passwd'>]>\
                         <methodCall><methodName>&a;</methodName></methodCall>";
-        assert_eq!(read(entities.as_bytes()), Err(Malformed::DocumentType));
+        assert_eq!(read(entities), Err(Malformed::DocumentType));
         assert_eq!(arguments("<param><value><string>&b;</string></value></param>"), Err(Malformed::Call));
-        assert_eq!(read(b"\xff<methodCall/>"), Err(Malformed::Encoding));
-        let latin = "<?xml version='1.0' encoding='iso-8859-1'?><methodCall><methodName>M</methodName></methodCall>";
-        assert_eq!(read(latin.as_bytes()), Err(Malformed::Encoding));
         for text in
             ["<methodCall><methodName>M</methodName>", "<a></b>", "<a", "<methodCall><methodName>M</x></methodCall>"]
         {
-            assert!(matches!(read(text.as_bytes()), Err(Malformed::Xml { .. })), "{text}: {:?}", read(text.as_bytes()));
+            assert!(matches!(read(text), Err(Malformed::Xml { .. })), "{text}: {:?}", read(text));
         }
         for text in ["", "x", "<methodCall/>", "<methodResponse><params/></methodResponse>"] {
-            assert_eq!(read(text.as_bytes()), Err(Malformed::Call), "{text}");
+            assert_eq!(read(text), Err(Malformed::Call), "{text}");
         }
-        for value in [
-            "<value><int>x</int></value>",
-            "<value><int>2147483648</int></value>",
-            "<value><boolean>yes</boolean></value>",
-            "<value><base64>*</base64></value>",
-            "<value><colour>red</colour></value>",
+        let refused = |values: &str| arguments(values).unwrap_err().to_string();
+        for (value, expected) in [
+            ("<int>secret</int>", "a whole number of 32 bits"),
+            ("<int>2147483648</int>", "a whole number of 32 bits"),
+            ("<i8>9223372036854775808</i8>", "a whole number of 64 bits"),
+            ("<boolean>secret</boolean>", "0 or 1"),
+            ("<double>secret</double>", "a number"),
+            ("<base64>*secret</base64>", "base64"),
+            ("<dateTime.iso8601>secret</dateTime.iso8601>", "a time such as 20260131T12:00:00"),
+            ("<secret>red</secret>", "a type of XML-RPC"),
         ] {
-            assert_eq!(arguments(&format!("<param>{value}</param>")), Err(Malformed::Call), "{value}");
+            let values = format!("<param><value>x</value></param>\n<param><value>{value}</value></param>");
+            assert_eq!(refused(&values), format!("argument 2: expected {expected} (line 2, column 15)"), "{value}");
         }
+        let lost = refused("<param>\n<value><string>pa<secret</string></value></param>");
+        assert_eq!(lost, "not well-formed: an end tag does not fit the element that is open (line 2, column 34)");
+    }
+
+    #[test]
+    fn character_sets_that_are_declared() {
+        let call = |encoding: &str| {
+            format!(
+                "<?xml version=\"1.0\" encoding=\"{encoding}\"?>\n<methodCall><methodName>sé</methodName></methodCall>"
+            )
+        };
+        let one_byte = |text: String| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<_>>();
+        let two_bytes =
+            |text: String, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        for (body, charset) in [
+            (call("UTF-8").into_bytes(), None),
+            (call("utf8").into_bytes(), None),
+            (call("nothing").into_bytes(), Some("utf-8")),
+            (one_byte(call("iso-8859-1")), None),
+            (one_byte(call("Windows-1252")), None),
+            (one_byte(call("utf-8")), Some("latin1")),
+            (two_bytes(call("UTF-16"), u16::to_le_bytes), None),
+            (two_bytes(call("UTF-16"), u16::to_be_bytes), Some("utf-16")),
+            (two_bytes(format!("\u{feff}{}", call("utf-16")), u16::to_be_bytes), None),
+        ] {
+            let text = text(&body, charset, 1000).unwrap();
+            assert_eq!(read(&text).unwrap().name, "sé", "{charset:?} {body:?}");
+        }
+        let refused = |body: &[u8]| text(body, None, 1000).unwrap_err().to_string();
+        assert_eq!(refused(call("x-none").as_bytes()), "The character set 'x-none' is not known, send UTF-8.");
+        assert_eq!(refused(b"<a>\xff</a>"), "The request body is not UTF-8 (byte 3).");
+        let ascii = call("UTF-16").replace('é', "e");
+        assert_eq!(read(&text(ascii.as_bytes(), None, 1000).unwrap()).unwrap().name, "se");
+        // What is small before it is read does not become large.
+        let deep = format!("<methodCall><a>{}", "<a>".repeat(200));
+        let deep = text(&two_bytes(deep, u16::to_le_bytes), None, 10_000).map(|text| read(&text));
+        assert_eq!(deep, Ok(Err(Malformed::Depth)));
+        let long = two_bytes(format!("<a>{}</a>", "日".repeat(400)), u16::to_le_bytes);
+        assert_eq!(text(&long, None, 1000), Err(CharsetError::TooLarge(1000).into()));
     }
 
     #[test]
@@ -270,7 +367,7 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
+            let _ = text(&bytes, None, 1000).map(|text| read(&text));
         }
 
         #[test]
@@ -282,13 +379,13 @@ mod tests {
             "]]>", "<!--", "-->", "<?xml version='1.0'?>", "<!DOCTYPE a>", "\n", " ", "é", "<dateTime.iso8601>",
             "</dateTime.iso8601>", "<i8>", "</i8>",
         ]), 0..60)) {
-            let _ = read(pieces.concat().as_bytes());
+            let _ = read(&pieces.concat());
         }
 
         #[test]
         fn values_come_back(arguments in prop::collection::vec(value(), 0..4)) {
             let call = MethodCall { name: "M".into(), params: arguments.clone() };
-            prop_assert_eq!(read(call.to_xml().unwrap().as_bytes()).unwrap().arguments, arguments.clone());
+            prop_assert_eq!(read(&call.to_xml().unwrap()).unwrap().arguments, arguments.clone());
             let answer = write(Ok(Value::Array(arguments.clone())));
             prop_assert_eq!(MethodResponse::from_xml(&answer).unwrap().value, Value::Array(arguments));
         }

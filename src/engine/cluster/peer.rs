@@ -4,7 +4,11 @@ use super::{
     Cluster,
     wire::{self, ASK, HELLO, Hello, Kind, Question, Request, Welcome},
 };
-use crate::{auth::Caller, engine::error::OperationError, store::leases::Holder};
+use crate::{
+    auth::Caller,
+    engine::{error::OperationError, misfit::Misfit},
+    store::leases::Holder,
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -94,7 +98,7 @@ impl Peer {
         };
         let answer: Result<serde_json::Value, OperationError> =
             wire::open(keyring, Kind::Answer(&self.ticket), &answer).map_err(|error| lost(&error))?;
-        serde_json::from_value(answer?).map_err(|error| lost(&error))
+        serde_json::from_value(answer?).map_err(|error| lost(&Misfit::from(error)))
     }
 }
 

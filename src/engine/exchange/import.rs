@@ -156,7 +156,7 @@ fn incorrect(why: impl std::fmt::Display) -> OperationError {
 /// # Errors
 /// What is wrong with it.
 pub fn read(text: &str, now: i64) -> Result<(Infrastructure, Vec<NewEvent>), OperationError> {
-    model(serde_json::from_str(text).map_err(incorrect)?, now)
+    model(InfrastructureRecord::read(text).map_err(incorrect)?, now)
 }
 
 /// The infrastructure of a document that was read.
@@ -214,9 +214,13 @@ pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastru
 
 fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
     let number = record.im_id;
-    let document = |name: &str, text: &str| {
-        let parsed = Radl::parse(text).map_err(|error| incorrect(format!("{name} of machine {number}: {error}")));
-        parsed.map(Arc::new)
+    // The reference keeps the whole document with each machine; here it is the networks and the one system.
+    let document = |name: &str, text: &str| match Radl::parse(text) {
+        Ok(Radl { networks, mut systems, .. }) => {
+            systems.truncate(1);
+            Ok(Arc::new(Radl { networks, systems, ..Radl::default() }))
+        }
+        Err(error) => Err(incorrect(format!("{name} of machine {number}: {error}"))),
     };
     let info = document("info", &record.info)?;
     let requested = match record.requested_radl.trim() {

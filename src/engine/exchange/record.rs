@@ -1,8 +1,9 @@
 //! The document of an exported infrastructure, which is also what the reference stores (docs/spec/api.md 5.6 and 7.3). Older
 //! writers kept parts of it as JSON texts inside; missing fields have their defaults, unknown ones of machines are kept.
 
+use crate::engine::misfit::{self, Misfit};
 use connectors::{ImageIntent, SharedResources, VmUid};
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -16,10 +17,9 @@ pub struct InfrastructureRecord {
     /// Its id.
     pub id: String,
     /// Its machines by number, deleted ones too.
-    #[serde(deserialize_with = "nested_list")]
     pub vm_list: Vec<VmRecord>,
     /// Its owners as credential items.
-    #[serde(default, deserialize_with = "nested")]
+    #[serde(default)]
     pub auth: Vec<Map<String, Value>>,
     /// The stored document.
     pub radl: String,
@@ -48,7 +48,7 @@ pub struct InfrastructureRecord {
     #[serde(default)]
     pub configured: Option<bool>,
     /// `TOSCA`: the TOSCA document it was made from.
-    #[serde(default, deserialize_with = "nested")]
+    #[serde(default)]
     pub extra_info: Map<String, Value>,
     /// URLs of images to delete with it.
     #[serde(default)]
@@ -104,7 +104,6 @@ pub struct VmRecord {
     #[serde(default)]
     pub creation_date: Option<i64>,
     /// Where it lives.
-    #[serde(deserialize_with = "nested")]
     pub cloud: CloudRecord,
     /// Its document now.
     pub info: String,
@@ -132,6 +131,53 @@ pub struct VmRecord {
     /// What connectors keep (volumes, addresses, keys): handed on as it is.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl InfrastructureRecord {
+    /// Reads a document: as the reference stores it, as clients write it into a file (a text in JSON), or still in the
+    /// answer that brought it (`{"data": ...}`).
+    ///
+    /// # Errors
+    /// The place in the document, and what should be there.
+    pub fn read(text: &str) -> Result<Self, Misfit> {
+        let mut document = opened(serde_json::from_str(text)?, "")?;
+        if let Value::Object(members) = &mut document
+            && members.len() == 1
+            && let Some(inside) = members.shift_remove("data")
+        {
+            document = opened(inside, "data")?;
+        }
+        let Value::Object(members) = &mut document else { return Err(Misfit::expected("an object")) };
+        for name in ["vm_list", "auth", "extra_info"] {
+            open(members, name, name)?;
+        }
+        if let Some(Value::Array(vms)) = members.get_mut("vm_list") {
+            for (number, vm) in vms.iter_mut().enumerate() {
+                let path = format!("vm_list[{number}]");
+                *vm = opened(vm.take(), &path)?;
+                if let Value::Object(vm) = vm {
+                    open(vm, "cloud", &format!("{path}.cloud"))?;
+                }
+            }
+        }
+        misfit::typed(document)
+    }
+}
+
+/// Opens a member.
+fn open(members: &mut Map<String, Value>, name: &str, path: &str) -> Result<(), Misfit> {
+    if let Some(member) = members.get_mut(name) {
+        *member = opened(member.take(), path)?;
+    }
+    Ok(())
+}
+
+/// A value, or the one that a text holds.
+fn opened(value: Value, path: &str) -> Result<Value, Misfit> {
+    match value {
+        Value::String(text) => serde_json::from_str(&text).map_err(|error| Misfit::from(error).at(path)),
+        other => Ok(other),
+    }
 }
 
 /// A cloud.
@@ -166,26 +212,6 @@ fn usual_port() -> i64 {
 
 fn unknown() -> String {
     "unknown".to_owned()
-}
-
-fn read<'de, T: DeserializeOwned, D: Deserializer<'de>>(value: Value) -> Result<T, D::Error> {
-    use serde::de::Error;
-    let value = match value {
-        Value::String(text) => serde_json::from_str(&text).map_err(D::Error::custom)?,
-        other => other,
-    };
-    serde_json::from_value(value).map_err(D::Error::custom)
-}
-
-/// A value, or a text that holds it.
-fn nested<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    read::<T, D>(Value::deserialize(deserializer)?)
-}
-
-/// A list, or a text that holds it, of values, or texts that hold them.
-fn nested_list<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    let values: Vec<Value> = nested(deserializer)?;
-    values.into_iter().map(read::<T, D>).collect()
 }
 
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -608,7 +608,7 @@ fn recipes_see_their_only_owner() {
         seen.push(world.model.login.as_ref().and_then(|item| item.get("username").map(str::to_owned)));
     }
     assert_eq!(seen, [Some("owner".to_owned()), Some("owner".to_owned())]);
-    world.change(|draft| transitions::change_owners(draft, vec![who("other")], false));
+    world.change(|draft| transitions::change_owners(draft, vec![who("other")], false)).unwrap();
     assert_eq!(world.model.login, None);
     world.change(|draft| draft.keep(&shown("other")));
     assert_eq!(world.model.login, None, "the recipes of one would see the credentials of the other");

@@ -33,14 +33,25 @@ pub enum ReferenceError {
     InUse(String),
 }
 
-/// A stored infrastructure of the reference.
+/// A stored infrastructure as it was found. Its owners are in the document as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRow {
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// When it was saved last, seconds since the epoch; some writers keep the day only.
+    pub saved: i64,
+    /// The document, JSON; bytes, for nobody has looked yet whether they are text.
+    pub data: Vec<u8>,
+}
+
+/// An infrastructure to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferenceRow {
     /// Its id.
     pub id: String,
     /// Whether it was deleted.
     pub deleted: bool,
-    /// When it was saved last, seconds since the epoch; some writers keep the day only.
+    /// When it was saved last, seconds since the epoch.
     pub saved: i64,
     /// The document, JSON.
     pub data: String,
@@ -55,7 +66,7 @@ pub trait Source: Send + Sync {
     async fn ids(&self) -> Result<Vec<String>, ReferenceError>;
 
     /// An infrastructure; none when it is gone.
-    async fn row(&self, id: &str) -> Result<Option<ReferenceRow>, ReferenceError>;
+    async fn row(&self, id: &str) -> Result<Option<FoundRow>, ReferenceError>;
 }
 
 /// A database of the reference that is being made.

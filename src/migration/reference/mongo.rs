@@ -1,7 +1,7 @@
 //! The reference's collection in a MongoDB: a document per infrastructure, with `data` and `auth` as documents inside.
 //! Copies of SQL databases keep texts there.
 
-use super::{ReferenceError, ReferenceRow, Source, TABLE, Target, at};
+use super::{FoundRow, ReferenceError, ReferenceRow, Source, TABLE, Target, at};
 use async_trait::async_trait;
 use futures::TryStreamExt;
 use mongodb::{
@@ -75,16 +75,13 @@ impl Source for MongoSource {
         found.into_iter().map(id).collect()
     }
 
-    async fn row(&self, id: &str) -> Result<Option<ReferenceRow>, ReferenceError> {
-        // Its owners are in the document as well.
+    async fn row(&self, id: &str) -> Result<Option<FoundRow>, ReferenceError> {
         let find = self.infrastructures.find_one(doc! { "id": id }).projection(doc! { "auth": 0 });
         let found = find.await.map_err(|error| unusable(&error))?;
-        Ok(found.map(|mut found| ReferenceRow {
-            id: id.to_owned(),
+        Ok(found.map(|mut found| FoundRow {
             deleted: found.get("deleted").is_some_and(|deleted| number(deleted) != 0),
             saved: found.get("date").map_or(0, number),
-            data: found.remove("data").map_or_else(String::new, text),
-            auth: String::new(),
+            data: found.remove("data").map_or_else(Vec::new, bytes),
         }))
     }
 }
@@ -104,14 +101,14 @@ fn number(value: &Bson) -> i64 {
 }
 
 /// JSON of a document, or the text or the bytes that hold it. What is neither reads as no document.
-fn text(value: Bson) -> String {
+fn bytes(value: Bson) -> Vec<u8> {
     match value {
-        Bson::String(text) => text,
-        Bson::Binary(binary) => String::from_utf8_lossy(&binary.bytes).into_owned(),
+        Bson::String(text) => text.into_bytes(),
+        Bson::Binary(binary) => binary.bytes,
         value @ Bson::Document(_) => {
-            deserialize_from_bson::<Value>(value).map(|value| value.to_string()).unwrap_or_default()
+            deserialize_from_bson::<Value>(value).map(|value| value.to_string().into_bytes()).unwrap_or_default()
         }
-        _ => String::new(),
+        _ => Vec::new(),
     }
 }
 
@@ -189,13 +186,13 @@ mod tests {
             "id": "i", "n": 7, "large": 5_000_000_000_i64, "ratio": 0.5, "none": null, "list": [true, {"$date": 1}, "text"],
         });
         let stored = bson(document.clone());
-        assert_eq!(serde_json::from_str::<Value>(&text(stored.clone())).unwrap(), document);
+        assert_eq!(serde_json::from_slice::<Value>(&bytes(stored.clone())).unwrap(), document);
         let stored = stored.as_document().unwrap();
         assert_eq!((stored.get("n"), stored.get("large")), (Some(&Bson::Int32(7)), Some(&Bson::Int64(5_000_000_000))));
         // As copies of SQL databases have it.
-        assert_eq!(text("{\"id\": 3".into()), "{\"id\": 3");
-        let bytes = Binary { subtype: BinarySubtype::Generic, bytes: b"{}".to_vec() };
-        assert_eq!((text(bytes.into()), text(Bson::Undefined)), ("{}".to_owned(), String::new()));
+        assert_eq!(bytes("{\"id\": 3".into()), b"{\"id\": 3");
+        let binary = Binary { subtype: BinarySubtype::Generic, bytes: b"{}".to_vec() };
+        assert_eq!((bytes(binary.into()), bytes(Bson::Undefined)), (b"{}".to_vec(), Vec::new()));
     }
 
     #[test]

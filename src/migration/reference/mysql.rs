@@ -1,6 +1,6 @@
 //! The reference's table in a MySQL or MariaDB server, read in a session that may not write.
 
-use super::{ReferenceError, ReferenceRow, Source, TABLE, Target};
+use super::{FoundRow, ReferenceError, ReferenceRow, Source, TABLE, Target};
 use async_trait::async_trait;
 use mysql_async::{Conn, Opts, OptsBuilder, params, prelude::Queryable};
 use tokio::sync::Mutex;
@@ -54,17 +54,15 @@ impl Source for MysqlSource {
         connection.query(format!("SELECT id FROM inf_list ORDER BY {order}")).await.map_err(|error| unusable(&error))
     }
 
-    async fn row(&self, id: &str) -> Result<Option<ReferenceRow>, ReferenceError> {
+    async fn row(&self, id: &str) -> Result<Option<FoundRow>, ReferenceError> {
         let query = "SELECT deleted, CAST(UNIX_TIMESTAMP(date) AS SIGNED), data FROM inf_list WHERE id = ?";
         let mut connection = self.connection.lock().await;
         let row: Option<(Option<i64>, Option<i64>, Option<Vec<u8>>)> =
             connection.exec_first(query, (id,)).await.map_err(|error| unusable(&error))?;
-        Ok(row.map(|(deleted, saved, data)| ReferenceRow {
-            id: id.to_owned(),
+        Ok(row.map(|(deleted, saved, data)| FoundRow {
             deleted: deleted.unwrap_or(0) != 0,
             saved: saved.unwrap_or(0),
-            data: String::from_utf8_lossy(&data.unwrap_or_default()).into_owned(),
-            auth: String::new(),
+            data: data.unwrap_or_default(),
         }))
     }
 }

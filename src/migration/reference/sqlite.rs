@@ -1,6 +1,6 @@
 //! The reference's SQLite file. It is opened read-only for reading, so that not a byte of it changes.
 
-use super::{ReferenceError, ReferenceRow, Source, TABLE, Target, at};
+use super::{FoundRow, ReferenceError, ReferenceRow, Source, TABLE, Target, at};
 use async_trait::async_trait;
 use chrono::DateTime;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params, types::ValueRef};
@@ -61,7 +61,7 @@ impl Source for SqliteSource {
             .map_err(|error| unusable(&error))
     }
 
-    async fn row(&self, id: &str) -> Result<Option<ReferenceRow>, ReferenceError> {
+    async fn row(&self, id: &str) -> Result<Option<FoundRow>, ReferenceError> {
         let connection = self.connection();
         // The column of owners came with 1.15 and may hold nothing of use: the document names them as well.
         connection
@@ -69,12 +69,10 @@ impl Source for SqliteSource {
             .and_then(|mut statement| {
                 statement
                     .query_row([id], |row| {
-                        Ok(ReferenceRow {
-                            id: id.to_owned(),
+                        Ok(FoundRow {
                             deleted: row.get::<_, Option<i64>>(0)?.unwrap_or(0) != 0,
                             saved: saved(row.get_ref(1)?),
-                            data: text(row.get_ref(2)?),
-                            auth: String::new(),
+                            data: bytes(row.get_ref(2)?).to_vec(),
                         })
                     })
                     .optional()
@@ -83,11 +81,11 @@ impl Source for SqliteSource {
     }
 }
 
-/// Text, or bytes of it: old columns are BLOBs. What is neither reads as no document.
-fn text(value: ValueRef<'_>) -> String {
+/// Bytes of a text: old columns are BLOBs. What is neither reads as no document.
+fn bytes(value: ValueRef<'_>) -> &[u8] {
     match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        _ => String::new(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
+        _ => &[],
     }
 }
 
@@ -97,7 +95,7 @@ fn saved(value: ValueRef<'_>) -> i64 {
     match value {
         ValueRef::Integer(seconds) => seconds,
         ValueRef::Real(seconds) => seconds as i64,
-        other => at(&text(other)),
+        other => std::str::from_utf8(bytes(other)).map_or(0, at),
     }
 }
 

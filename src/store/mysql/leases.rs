@@ -7,9 +7,12 @@ use super::{
     read::{ask, commit, execute, rows},
     sql::{Literal, list, statement},
 };
-use crate::store::{
-    IndexRow, StoreError,
-    leases::{Acquired, Head, Holder, Leases, Member},
+use crate::{
+    charset::utf8_or_latin1,
+    store::{
+        IndexRow, StoreError,
+        leases::{Acquired, Head, Holder, Leases, Member},
+    },
 };
 use async_trait::async_trait;
 use std::{collections::BTreeSet, time::Duration};
@@ -26,7 +29,7 @@ fn millis(length: Duration) -> i64 {
 }
 
 fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
+    utf8_or_latin1(&bytes).into_owned()
 }
 
 fn holder(session: Option<Vec<u8>>, url: Option<Vec<u8>>) -> Option<Holder> {
