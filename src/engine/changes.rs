@@ -1,7 +1,7 @@
 //! Operations that change infrastructures: check, plan with the clouds, hand over to the keeper, wait.
 
 use super::{
-    Engine,
+    Engine, admission,
     cluster::{Held, wire::Request},
     draft::{Done, Draft},
     error::OperationError,
@@ -17,8 +17,11 @@ use connectors::{ConnectorError, ImageIntent, ImageUid, PowerOperation, Resize};
 use contextualization::Cause;
 use futures::{StreamExt, stream};
 use radl::Radl;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
+
+/// How long the answer to a change of power waits for the look at the machines after it: the change is made.
+const LOOK: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Creates an infrastructure and launches its machines. `document` is parsed and checked. With `asynchronous` it
@@ -37,6 +40,7 @@ impl Engine {
         let mut draft = Draft::new(model, self.inner.terms());
         draft.infrastructure();
         let work = if asynchronous {
+            admission::admit(&self.inner.settings, &draft.model, &document)?;
             transitions::place(&mut draft, Arc::new(document), credentials)?
         } else {
             let placement = placement::choose(&self.inner, &draft.model, &document, &credentials).await?;
@@ -55,9 +59,9 @@ impl Engine {
             self.inner.forget(&id);
         }
         if !asynchronous {
-            let ended = end.await.map_err(|_| {
-                OperationError::Unavailable("the daemon is stopping; the infrastructure is being made".to_owned())
-            })?;
+            let untold = "the infrastructure is being made; its end cannot be told, for it cannot be stored now or the \
+                          daemon is stopping";
+            let ended = end.await.map_err(|_| OperationError::InDoubt(untold.to_owned()))?;
             ended.map_err(OperationError::Invalid)?;
         }
         Ok(id)
@@ -142,11 +146,16 @@ impl Engine {
         vms: Option<BTreeSet<u32>>,
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, _) = match self.hold(caller, id).await? {
+        let (handle, model) = match self.hold(caller, id).await? {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Reconfigure { document, vms }).await,
         };
-        document.as_ref().map_or(Ok(()), |document| self.check_roles(document))?;
+        if let Some(document) = &document {
+            self.check_roles(document)?;
+            let texts = transitions::new_credentials(document).flat_map(|(_, texts)| texts);
+            let bytes = texts.map(|(_, text)| text.len() as u64).sum();
+            admission::admit_texts(&self.inner.settings, bytes, model.live_vms().count())?;
+        }
         let credentials = caller.credentials.clone();
         handle.change(move |draft| transitions::reconfigure(draft, document.as_ref(), vms, credentials)).await
     }
@@ -163,9 +172,11 @@ impl Engine {
         asynchronous: bool,
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Destroy)?;
-        let (handle, _) = match self.hold(caller, id).await? {
-            Held::Here(handle, model) => (handle, model),
-            Held::Elsewhere(peer) => return peer.ask(caller, Request::Destroy { force, asynchronous }).await,
+        let (handle, _) = match self.hold(caller, id).await {
+            Ok(Held::Here(handle, model)) => (handle, model),
+            Ok(Held::Elsewhere(peer)) => return peer.ask(caller, Request::Destroy { force, asynchronous }).await,
+            Err(damage @ OperationError::Damaged(_)) => return self.discard(caller, id, damage).await,
+            Err(error) => return Err(error),
         };
         let credentials = caller.credentials.clone();
         let destroy = move |draft: &mut Draft| transitions::destroy(draft, force, credentials);
@@ -195,6 +206,8 @@ impl Engine {
             Some(number) => vec![present(&model, number)?.clone()],
             None => model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_))).cloned().collect(),
         };
+        // What cannot be stored afterwards is not done: the caller would not be told.
+        self.inner.writable(id).await?;
         let numbers: Vec<u32> = vms.iter().map(|vm| vm.number).collect();
         let errors: Vec<String> = stream::iter(vms)
             .map(|vm| async move { self.power_vm(caller, &vm, operation).await.err().map(|error| error.to_string()) })
@@ -202,7 +215,10 @@ impl Engine {
             .filter_map(std::future::ready)
             .collect()
             .await;
-        refresh::observe(&self.inner, &handle, &model, numbers, Some(&caller.credentials)).await;
+        let look = refresh::observe(&self.inner, &handle, &model, numbers, Some(&caller.credentials));
+        if tokio::time::timeout(LOOK, look).await.is_err() {
+            tracing::warn!(inf = id, "what the cloud says after the change is not known or stored yet");
+        }
         let gerund = match operation {
             PowerOperation::Start => "starting",
             PowerOperation::Stop => "stopping",

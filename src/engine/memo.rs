@@ -21,11 +21,26 @@ impl<T: Into<Bytes>> From<T> for Rendering {
     }
 }
 
+/// Longer texts are made again for each request: there is one of them for each machine.
+const LONGEST: usize = 8 * 1024;
+
 /// A rendering that was made for a key; another key does not find it.
 #[derive(Debug)]
 pub struct Memo<K>(OnceLock<(K, Rendering)>);
 
 impl<K: PartialEq> Memo<K> {
+    /// As [`Memo::get_or_try`] for one of many texts, of which only short ones are kept.
+    ///
+    /// # Errors
+    /// Those of `render`.
+    pub fn get_short_or_try<E>(&self, key: K, render: impl FnOnce() -> Result<Rendering, E>) -> Result<Rendering, E> {
+        if self.0.get().is_some() {
+            return self.get_or_try(key, render);
+        }
+        let text = render()?;
+        if text.text.len() > LONGEST { Ok(text) } else { self.get_or_try(key, || Ok(text)) }
+    }
+
     /// The rendering for this key: the kept one, or a new one, which is kept if there was none.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::{
     refresh, render,
 };
 use crate::auth::Caller;
-use crate::store::StoredEvent;
+use crate::store::{StoreError, StoredEvent};
 use radl::Radl;
 use std::{convert::Infallible, sync::Arc};
 
@@ -29,6 +29,10 @@ impl Engine {
     /// # Errors
     /// The store, when a filter needs it.
     pub async fn list(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
+        self.listed(caller, filter).await.map_err(OperationError::of_reading)
+    }
+
+    async fn listed(&self, caller: &Caller, filter: Option<&regex::Regex>) -> Result<Vec<String>, OperationError> {
         let mut ids = Vec::new();
         if self.inner.cluster.is_some() {
             match self.list_of_all(caller, filter).await {
@@ -46,7 +50,12 @@ impl Engine {
                 continue;
             }
             if let Some(filter) = filter {
-                let model = self.inner.load(&id).await?.snapshot();
+                let model = match self.inner.load(&id).await {
+                    Ok(handle) => handle.snapshot(),
+                    // Named in the log; or deleted meanwhile.
+                    Err(OperationError::Damaged(_) | OperationError::UnknownInfrastructure) => continue,
+                    Err(error) => return Err(error),
+                };
                 if !filter.is_match(&model.radl.without_internal().to_text()) {
                     continue;
                 }
@@ -66,8 +75,8 @@ impl Engine {
             let fits = match filter {
                 Some(filter) => match self.inner.view(caller, &row.id).await {
                     Ok((_, model)) => filter.is_match(&model.radl.without_internal().to_text()),
-                    // Deleted meanwhile.
-                    Err(OperationError::UnknownInfrastructure) => false,
+                    // Named in the log; or deleted meanwhile.
+                    Err(OperationError::Damaged(_) | OperationError::UnknownInfrastructure) => false,
                     Err(error) => return Err(error),
                 },
                 None => true,
@@ -91,7 +100,7 @@ impl Engine {
             }
             return Ok(model);
         };
-        if handle.is_due(self.inner.now(), self.inner.settings.vm_info_update_frequency) {
+        if handle.is_due(self.inner.uptime(), self.inner.settings.vm_info_update_frequency) {
             let (inner, credentials, model) = (self.inner.clone(), caller.credentials.clone(), model.clone());
             tokio::spawn(async move {
                 let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
@@ -134,7 +143,7 @@ impl Engine {
     pub fn vm_info_text(&self, infrastructure: &Infrastructure, vm: &Vm) -> Rendering {
         let state = self.vm_state(infrastructure, vm);
         let render = || Ok::<_, Infallible>(render::vm_info(vm, state).to_text().into());
-        vm.text.get_or_try(state, render).unwrap_or_else(|never| match never {})
+        vm.text.get_short_or_try(state, render).unwrap_or_else(|never| match never {})
     }
 
     /// One value of the machine's system, as [`radl::Features::value_json`] gives it; none if it has no such feature.
@@ -180,13 +189,12 @@ impl Engine {
         header_only: bool,
     ) -> Result<String, OperationError> {
         let model = self.infrastructure(caller, id).await?;
-        self.inner.reachable()?;
-        let header = self.inner.store.log(id, None).await?;
+        let header = self.read(self.inner.store.log(id, None)).await?;
         if header_only {
             return Ok(header);
         }
         let mut stored: std::collections::HashMap<u32, String> =
-            self.inner.store.vm_logs(id).await?.into_iter().collect();
+            self.read(self.inner.store.vm_logs(id)).await?.into_iter().collect();
         let vms: Vec<(u32, String)> = model
             .live_vms()
             .map(|vm| (vm.number, render::vm_log(vm, &stored.remove(&vm.number).unwrap_or_default())))
@@ -202,8 +210,19 @@ impl Engine {
     pub async fn vm_log(&self, caller: &Caller, id: &str, number: u32) -> Result<String, OperationError> {
         let model = self.infrastructure(caller, id).await?;
         let vm = existing(&model, number)?;
-        self.inner.reachable()?;
-        Ok(render::vm_log(vm, &self.inner.store.log(id, Some(number)).await?))
+        Ok(render::vm_log(vm, &self.read(self.inner.store.log(id, Some(number))).await?))
+    }
+
+    /// The answer of the store, which is not asked while it is known to be away.
+    pub(super) async fn read<T>(
+        &self,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, OperationError> {
+        let answer = match self.inner.reachable() {
+            Ok(()) => question.await.map_err(OperationError::from),
+            Err(error) => Err(error),
+        };
+        answer.map_err(OperationError::of_reading)
     }
 
     /// Stored events after sequence `after`, at most `limit`.
@@ -226,8 +245,7 @@ impl Engine {
     /// # Errors
     /// The store.
     pub async fn last_events(&self, id: &str, after: u64, limit: usize) -> Result<Vec<StoredEvent>, OperationError> {
-        self.inner.reachable()?;
-        Ok(self.inner.store.events(id, after, limit).await?)
+        self.read(self.inner.store.events(id, after, limit)).await
     }
 
     /// Wakes whenever events were stored; the value is the last sequence. Closed when the infrastructure is gone.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod authorization;
+mod clocks;
 mod clouds;
 mod command;
 mod errors;

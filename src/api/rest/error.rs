@@ -111,9 +111,11 @@ fn status(operation: Operation, error: &OperationError) -> StatusCode {
         OperationError::UnknownVm | OperationError::DeletedVm => StatusCode::NOT_FOUND,
         OperationError::Conflict(_) => StatusCode::CONFLICT,
         OperationError::Invalid(_) | OperationError::Cloud(_) => StatusCode::BAD_REQUEST,
-        OperationError::Unavailable(_) | OperationError::InDoubt(_) | OperationError::Moved => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        OperationError::Unavailable(_)
+        | OperationError::Unreadable(_)
+        | OperationError::InDoubt(_)
+        | OperationError::Moved => StatusCode::SERVICE_UNAVAILABLE,
+        OperationError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -296,7 +298,8 @@ mod tests {
             let text = format!("{}{error}", prefix(operation, class(&error)));
             assert_eq!((status(operation, &error).as_u16(), text.as_str()), (expected, message));
         }
-        let busy = response(Failure::Operation(E::Unavailable("locked".into())), Some(O::State), ErrorBody::Text);
+        assert_eq!(status(O::State, &E::Damaged("machine 3".into())), 500);
+        let busy = response(Failure::Operation(E::Unreadable("locked".into())), Some(O::State), ErrorBody::Text);
         assert_eq!(busy.status(), 503);
         assert_eq!(busy.headers()[header::RETRY_AFTER], RETRY_AFTER);
     }
