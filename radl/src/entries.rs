@@ -178,7 +178,7 @@ impl Entries {
         if let Some(index) = self.index.as_mut().filter(|index| index.len() == at).and_then(Arc::get_mut) {
             index.insert(entry.name.clone(), at);
         }
-        if at % CHUNK == 0 {
+        if at.is_multiple_of(CHUNK) {
             self.chunks.push(Arc::new(Vec::with_capacity(STEP)));
         }
         if let Some(last) = self.chunks.last_mut().map(Arc::make_mut) {
