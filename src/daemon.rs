@@ -10,7 +10,7 @@ use crate::{
     auth::{Authenticator, KeyedHash},
     config::{self, Config},
     engine::{
-        Engine, EngineSettings,
+        Engine, EngineSettings, Now,
         settings::{BootMode, ExposedAuth, TunnelSettings},
     },
     pages::FilePages,
@@ -106,11 +106,12 @@ impl StartError {
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGHUP. Running work is left as it is, to be gone on with at the next
 /// start (contextualizations end with the daemon where CTXT_KILL_ON_STOP says so); everything acknowledged is durable
-/// already. `pages` are given back when the start is over, and after work.
+/// already. With `new_database` the database may be one that the data key does not belong to. `pages` are given back when the
+/// start is over, and after work.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
-pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
+pub async fn run(config: Config, new_database: bool, pages: FilePages) -> Result<(), StartError> {
     let signalled = stop_signal()?;
     let rest = listen(Endpoint::rest(&config)).await?;
     let xmlrpc = listen(Endpoint::xmlrpc(&config)).await?;
@@ -118,7 +119,7 @@ pub async fn run(config: Config, pages: FilePages) -> Result<(), StartError> {
         return Err(StartError::NothingToServe);
     }
     let registry = prometheus::Registry::new();
-    let (engine, authenticator) = open(&config, &registry).await?;
+    let (engine, authenticator) = open(&config, new_database, &registry, Arc::new(SystemTime::now)).await?;
     let stop = CancellationToken::new();
     let serve_rest = async {
         let Some(listener) = rest else { return Ok(()) };
@@ -207,13 +208,19 @@ async fn listen(endpoint: Endpoint<'_>) -> Result<Option<Listener>, StartError> 
     Ok(Some(listener))
 }
 
-/// The engine and who may use it, as the configuration says.
+/// The engine and who may use it, as the configuration says. `now` is the clock of the host.
 ///
 /// # Errors
 /// Key, database, clouds.
-pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(Engine, Arc<Authenticator>), StartError> {
+pub async fn open(
+    config: &Config,
+    new_database: bool,
+    metrics: &prometheus::Registry,
+    now: Now,
+) -> Result<(Engine, Arc<Authenticator>), StartError> {
     let key = config.data_key.as_ref().map(config::Secret::expose);
-    let keyring = Arc::new(Keyring::load(&config.data_key_file, key)?);
+    let keyring = Keyring::load(&config.data_key_file, key)?;
+    let keyring = Arc::new(if new_database { keyring.accepting_new_database() } else { keyring });
     let store = store::open(config.data_db.as_str(), keyring.clone()).await?;
     let registry = Arc::new(Registry::new(connector_settings(config)).with_metrics(metrics)?);
     if config.local.enabled {
@@ -234,7 +241,7 @@ pub async fn open(config: &Config, metrics: &prometheus::Registry) -> Result<(En
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
     let mut settings = engine_settings(config);
     settings.tunnels = tunnel_settings(config)?;
-    let engine = Engine::open(settings, store, registry, ssh, identity_key, Arc::new(SystemTime::now), cluster).await?;
+    let engine = Engine::open(settings, store, registry, ssh, identity_key, now, cluster).await?;
     if let Some(listener) = listener {
         tokio::spawn(peers::serve(engine.clone(), listener));
     }
@@ -325,6 +332,8 @@ fn engine_settings(config: &Config) -> EngineSettings {
             config::BootMode::ReadDelete => BootMode::ReadDelete,
         },
         max_simultaneous_launches: config.max_simultaneous_launches,
+        max_vms_per_request: u64::from(config.max_vms_per_request),
+        max_deployed_size: config.max_deployed_size,
         max_vm_fails: config.max_vm_fails,
         delay_between_retries: config.delay_between_vm_retries,
         inf_cache_time: config.inf_cache_time,

@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -235,8 +235,8 @@ pub struct Job {
     pub exposed_auth: Option<String>,
     /// Sentences for the log of the infrastructure, said at the beginning.
     pub notes: Vec<String>,
-    /// When time is over (wall clock, survives a restart).
-    pub deadline: SystemTime,
+    /// When time is over.
+    pub deadline: tokio::time::Instant,
     /// Progress of an earlier daemon on this generation; null for a fresh start.
     pub progress: serde_json::Value,
     /// Options.

@@ -14,6 +14,7 @@
 //! | [`recipes`], [`yaml`] | rules on recipes, their syntax, their tree |
 //! | [`constraints`] | combining features |
 //! | [`units`], [`versions`] | arithmetic and order of amounts and versions |
+//! | [`difference`] | what one document has otherwise than another one |
 //! | [`merge`] | what AddResource and Reconfigure do to the stored document |
 //! | [`applications`] | what is installed and what is to be |
 //! | [`selection`] | which instances fit the wished amounts |
@@ -31,6 +32,7 @@ pub mod applications;
 pub mod check;
 pub mod cidr;
 pub mod constraints;
+pub mod difference;
 pub mod entries;
 pub mod error;
 mod features;
@@ -55,6 +57,7 @@ pub mod warnings;
 pub mod yaml;
 
 pub use constraints::Conflict;
+pub use difference::Difference;
 pub use error::{ErrorKind, Position, RadlError};
 pub use features::{Amount, Constraint, Features, Operator, SoftGroup, Value, VersionBound};
 pub use model::{

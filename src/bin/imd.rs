@@ -26,9 +26,9 @@ const LAST_CALLS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let pages = FilePages::of_program();
-    let (config, warnings) = match run(Arguments::parse()) {
+    let (config, warnings, new_database) = match run(Arguments::parse()) {
         Request::Done(code) => return code,
-        Request::Run(config, warnings) => (config, warnings),
+        Request::Run { config, warnings, new_database } => (config, warnings, new_database),
     };
     let _log = match telemetry::init(&config) {
         Ok(guard) => guard,
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(daemon::run(*config, pages));
+    let ended = runtime.block_on(daemon::run(*config, new_database, pages));
     runtime.shutdown_timeout(LAST_CALLS);
     match ended {
         Ok(()) => ExitCode::SUCCESS,

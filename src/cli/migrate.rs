@@ -68,10 +68,10 @@ pub(super) fn import_db(config: Option<&Path>, arguments: &ImportArguments) -> E
     })
 }
 
-/// Our database, for this command alone; it is made when it is new.
+/// Our database, for this command alone; it is made when it is new, also for keys that belong to another one.
 async fn ours(config: &Config) -> Result<(Arc<dyn Store>, Arc<Keyring>), CommandError> {
     let text = config.data_key.as_ref().map(Secret::expose);
-    let keyring = Arc::new(Keyring::load(&config.data_key_file, text)?);
+    let keyring = Arc::new(Keyring::load(&config.data_key_file, text)?.accepting_new_database());
     Ok((store::open(config.data_db.as_str(), keyring.clone()).await?, keyring))
 }
 

@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Read this configuration file instead of searching for im.cfg
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+    /// Run with an empty database or another one, though the data key belongs to a database that is not there any more
+    #[arg(long)]
+    pub new_database: bool,
     /// What to do; without it the daemon runs
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -79,8 +82,15 @@ pub enum Command {
 pub enum Request {
     /// The process ends with this status.
     Done(ExitCode),
-    /// The daemon runs with this configuration; the complaints are for its log.
-    Run(Box<Config>, Vec<config::Problem>),
+    /// The daemon runs.
+    Run {
+        /// With this configuration.
+        config: Box<Config>,
+        /// Complaints about it for its log.
+        warnings: Vec<config::Problem>,
+        /// Whether the database may be one that the data key does not belong to.
+        new_database: bool,
+    },
 }
 
 /// Does what the command line asks for, or gives back the configuration the daemon is to run with.
@@ -88,6 +98,10 @@ pub enum Request {
 pub fn run(arguments: Arguments) -> Request {
     let done = |success: bool| Request::Done(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     let config = arguments.config.as_deref();
+    if arguments.new_database && arguments.command.is_some() {
+        database::say("--new-database is for the daemon, not for its commands");
+        return done(false);
+    }
     match arguments.command {
         Some(Command::Radl(arguments)) => done(radl::run(&arguments).print()),
         Some(Command::CheckConfig) => done(check_config::run(&load(config)).print()),
@@ -100,7 +114,7 @@ pub fn run(arguments: Arguments) -> Request {
             let report = load(config);
             let warnings = report.warnings.clone();
             match report.into_config() {
-                Ok(config) => Request::Run(Box::new(config), warnings),
+                Ok(config) => Request::Run { config: Box::new(config), warnings, new_database: arguments.new_database },
                 Err(errors) => {
                     // A closed standard error leaves nobody to tell.
                     let _ = writeln!(std::io::stderr(), "imd: {errors}");
@@ -165,5 +179,7 @@ mod tests {
         assert!(matches!(arguments.command, Some(Command::CheckConfig)));
         assert_eq!(arguments.config, Some(PathBuf::from("x")));
         assert!(Arguments::try_parse_from(["imd", "--config", "x"]).unwrap().command.is_none());
+        let arguments = Arguments::try_parse_from(["imd", "--new-database", "check-config"]).unwrap();
+        assert!(matches!(run(arguments), Request::Done(code) if code == ExitCode::FAILURE));
     }
 }

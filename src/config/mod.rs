@@ -325,6 +325,7 @@ fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, err
     }
     for (key, value) in [
         ("max_simultaneous_launches", config.max_simultaneous_launches),
+        ("max_vms_per_request", config.max_vms_per_request as usize),
         ("max_vm_fails", config.max_vm_fails as usize),
         ("playbook_retries", config.playbook_retries as usize),
         ("ctxt_forks", config.ctxt_forks as usize),

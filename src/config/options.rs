@@ -265,6 +265,12 @@ section! {
     "Launching machines" {
         /// How many machines of an infrastructure are launched, stopped, started or deleted at a time.
         max_simultaneous_launches: usize = "5", Active;
+        /// Machines that one request may ask for.
+        max_vms_per_request: u32 = "10000", Active;
+        /// Bytes that the documents of all machines of one request may have together: system, networks and data for
+        /// cloud-init, as text, once for each machine. What machines share is kept once, but clouds and contextualization
+        /// use it for each.
+        max_deployed_size: u64 = "268435456", Active;
         /// Attempts to launch a machine.
         max_vm_fails: u32 = "3", Active;
         /// Seconds between them.

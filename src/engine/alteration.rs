@@ -147,6 +147,7 @@ mod tests {
             number: 0,
             uid: VmUid("uid".to_owned()),
             system: "node".to_owned(),
+            prototype: None,
             cloud: Arc::new(CloudRef {
                 id: "c".to_owned(),
                 kind: "C".to_owned(),

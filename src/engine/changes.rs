@@ -3,6 +3,7 @@
 use super::{
     Engine,
     accounts::Accounts,
+    admission,
     alteration::alteration,
     cluster::{Held, wire::Request},
     draft::{Done, Draft},
@@ -19,8 +20,11 @@ use connectors::{ConnectorError, ImageIntent, ImageUid, PowerOperation};
 use contextualization::Cause;
 use futures::{StreamExt, stream};
 use radl::Radl;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
+
+/// How long the answer to a change of power waits for the look at the machines after it: the change is made.
+const LOOK: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Creates an infrastructure and launches its machines. `document` is parsed and checked. With `asynchronous` it
@@ -39,6 +43,7 @@ impl Engine {
         let mut draft = Draft::new(model, self.inner.terms());
         draft.infrastructure();
         let work = if asynchronous {
+            admission::admit(&self.inner.settings, &draft.model, &document)?;
             transitions::place(&mut draft, Arc::new(document), shown.accounts.clone())?
         } else {
             let placement = placement::choose(&self.inner, &draft.model, &document, &shown.accounts).await?;
@@ -58,9 +63,9 @@ impl Engine {
             self.inner.forget(&id);
         }
         if !asynchronous {
-            let ended = end.await.map_err(|_| {
-                OperationError::Unavailable("the daemon is stopping; the infrastructure is being made".to_owned())
-            })?;
+            let untold = "the infrastructure is being made; its end cannot be told, for it cannot be stored now or the \
+                          daemon is stopping";
+            let ended = end.await.map_err(|_| OperationError::InDoubt(untold.to_owned()))?;
             ended.map_err(OperationError::Invalid)?;
         }
         Ok(id)
@@ -155,12 +160,15 @@ impl Engine {
         vms: Option<BTreeSet<u32>>,
     ) -> Result<(), OperationError> {
         self.inner.allow(Access::Change)?;
-        let (handle, _) = match self.hold(caller, id).await? {
+        let (handle, model) = match self.hold(caller, id).await? {
             Held::Here(handle, model) => (handle, model),
             Held::Elsewhere(peer) => return peer.ask(caller, Request::Reconfigure { document, vms }).await,
         };
         if let Some(document) = &document {
             self.check_ansible(document).await?;
+            let texts = transitions::new_credentials(document).flat_map(|(_, texts)| texts);
+            let bytes = texts.map(|(_, text)| text.len() as u64).sum();
+            admission::admit_texts(&self.inner.settings, bytes, model.live_vms().count())?;
         }
         let shown = self.inner.shown(caller)?;
         let reconfigure = move |draft: &mut Draft| {
@@ -185,9 +193,11 @@ impl Engine {
         asynchronous: bool,
     ) -> Result<Vec<String>, OperationError> {
         self.inner.allow(Access::Destroy)?;
-        let (handle, model) = match self.hold(caller, id).await? {
-            Held::Here(handle, model) => (handle, model),
-            Held::Elsewhere(peer) => return peer.ask(caller, Request::Destroy { force, asynchronous }).await,
+        let (handle, model) = match self.hold(caller, id).await {
+            Ok(Held::Here(handle, model)) => (handle, model),
+            Ok(Held::Elsewhere(peer)) => return peer.ask(caller, Request::Destroy { force, asynchronous }).await,
+            Err(damage @ OperationError::Damaged(_)) => return self.discard(caller, id, damage).await,
+            Err(error) => return Err(error),
         };
         if force && !caller.may_access(&model.owners) {
             return Err(OperationError::NotOwner);
@@ -230,6 +240,8 @@ impl Engine {
             Some(number) => vec![present(&model, number)?.clone()],
             None => model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_))).cloned().collect(),
         };
+        // What cannot be stored afterwards is not done: the caller would not be told.
+        self.inner.writable(id).await?;
         let numbers: Vec<u32> = vms.iter().map(|vm| vm.number).collect();
         let accounts = &shown.accounts;
         let errors: Vec<String> =
@@ -241,7 +253,10 @@ impl Engine {
                 .filter_map(std::future::ready)
                 .collect()
                 .await;
-        refresh::observe(&self.inner, &handle, &model, numbers, Some(accounts)).await;
+        let look = refresh::observe(&self.inner, &handle, &model, numbers, Some(accounts));
+        if tokio::time::timeout(LOOK, look).await.is_err() {
+            tracing::warn!(inf = id, "what the cloud says after the change is not known or stored yet");
+        }
         let gerund = match operation {
             PowerOperation::Start => "starting",
             PowerOperation::Stop => "stopping",

@@ -15,7 +15,7 @@ use radl::Configure;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -135,7 +135,7 @@ async fn job(
     let ansible_key = ansible_key(handle, inner.settings.ssh_key_type).await?;
     let stored = inner.store.load(&handle.snapshot().id).await.map_err(|error| error.to_string())?;
     let progress = match stored {
-        Some(stored) => super::rows::model(&stored).map_err(|error| error.to_string())?.1,
+        Some(stored) => super::rows::progress(&stored).map_err(|error| error.to_string())?,
         None => return Ok(None),
     };
     let model = handle.snapshot();
@@ -153,7 +153,8 @@ async fn job(
         ansible_host_keys: model.ansible_host_keys.clone(),
         exposed_auth: inner.exposed_auth(&model),
         notes: lost_user_data(inner, &model),
-        deadline: SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(generation.deadline).unwrap_or(0)),
+        deadline: tokio::time::Instant::now()
+            + Duration::from_secs(u64::try_from(generation.deadline.saturating_sub(inner.steady())).unwrap_or(0)),
         progress,
         settings: inner.settings.contextualization.clone(),
     }))

@@ -2,7 +2,7 @@
 
 use super::{
     accounts::Shown,
-    model::{Generation, Infrastructure, Vm, Work, WorkKind},
+    model::{Generation, Infrastructure, Prototype, Vm, Work, WorkKind},
 };
 use crate::{
     store::{EventKind, NewEvent},
@@ -66,8 +66,10 @@ pub enum Effect {
 /// Options and time a transition may need.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    /// Now, microseconds since the epoch.
+    /// Now by the clock of the host, microseconds since the epoch: what people are told.
     pub now: i64,
+    /// Now by the steady clock, seconds since the epoch: what intervals begin and end with.
+    pub steady: i64,
     /// MAX_CONTEXTUALIZATION_TIME
     pub max_contextualization: Duration,
     /// WAIT_RUNNING_VM_TIMEOUT: machines that are not up after it are no longer looked at.
@@ -80,7 +82,7 @@ impl Terms {
     /// Machines made before this and not up yet are not waited for any more, seconds since the epoch.
     #[must_use]
     pub fn awaited_since(&self) -> i64 {
-        (self.now / 1_000_000).saturating_sub(i64::try_from(self.wait_running.as_secs()).unwrap_or(i64::MAX))
+        self.steady.saturating_sub(i64::try_from(self.wait_running.as_secs()).unwrap_or(i64::MAX))
     }
 }
 
@@ -99,6 +101,8 @@ pub struct Draft {
     /// New progress of the contextualization; `Some(None)` forgets it.
     pub progress: Option<Option<serde_json::Value>>,
     pub(super) touched: BTreeSet<u32>,
+    /// How many prototypes are stored already.
+    pub(super) stored_prototypes: usize,
     pub(super) infrastructure_touched: bool,
     pub(super) events: Vec<NewEvent>,
     pub(super) clear_logs: bool,
@@ -109,6 +113,7 @@ impl Draft {
     #[must_use]
     pub fn new(model: Infrastructure, terms: Terms) -> Self {
         Self {
+            stored_prototypes: model.prototypes.len(),
             model,
             terms,
             effects: Vec::new(),
@@ -132,10 +137,10 @@ impl Draft {
             || self.progress.is_some()
     }
 
-    /// Now, seconds since the epoch.
+    /// Now by the steady clock, seconds since the epoch.
     #[must_use]
-    pub fn seconds(&self) -> i64 {
-        self.terms.now / 1_000_000
+    pub const fn seconds(&self) -> i64 {
+        self.terms.steady
     }
 
     /// The infrastructure's own part, to be changed.
@@ -155,6 +160,19 @@ impl Draft {
     pub fn push_vm(&mut self, vm: Vm) {
         self.touched.insert(vm.number);
         self.model.vms.push(Arc::new(vm));
+    }
+
+    /// The number of a prototype like this one, if there is one.
+    #[must_use]
+    pub fn known_prototype(&self, wanted: &Prototype) -> Option<u32> {
+        let at = self.model.prototypes.iter().position(|known| **known == *wanted)?;
+        u32::try_from(at).ok()
+    }
+
+    /// Keeps what machines have in common; returns its number.
+    pub fn add_prototype(&mut self, prototype: Prototype) -> u32 {
+        self.model.prototypes.push(Arc::new(prototype));
+        u32::try_from(self.model.prototypes.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// Appends text to the log of a machine.

@@ -44,6 +44,12 @@ pub enum OperationError {
     /// The store is away: nothing was changed, try again later.
     #[error("The service cannot store changes now, nothing was done: {0}")]
     Unavailable(String),
+    /// The store is away, and what was asked for is not in memory: try again later.
+    #[error("The service cannot read what is stored now: {0}")]
+    Unreadable(String),
+    /// What is stored of the infrastructure cannot be read, today or tomorrow.
+    #[error("What is stored is damaged, an administrator can restore it or delete the infrastructure: {0}")]
+    Damaged(String),
     /// The store went away in the middle: look at what is there before it is tried again.
     #[error("The service cannot store changes now. Look at the state before you try this again: {0}")]
     InDoubt(String),
@@ -56,6 +62,7 @@ impl From<StoreError> for OperationError {
             StoreError::Fenced => Self::Moved,
             StoreError::AlreadyExists => Self::Invalid(error.to_string()),
             StoreError::InDoubt(_) => Self::InDoubt(error.to_string()),
+            StoreError::Corrupt(text) => Self::Damaged(text),
             other => Self::Unavailable(other.to_string()),
         }
     }
@@ -65,6 +72,17 @@ impl From<RadlError> for OperationError {
     /// With all that is known of the place and the cure.
     fn from(error: RadlError) -> Self {
         Self::Invalid(error.explained())
+    }
+}
+
+impl OperationError {
+    /// The error of an operation that was to change nothing.
+    #[must_use]
+    pub fn of_reading(self) -> Self {
+        match self {
+            Self::Unavailable(text) => Self::Unreadable(text),
+            other => other,
+        }
     }
 }
 

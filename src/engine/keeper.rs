@@ -21,11 +21,16 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How many messages one commit may hold.
 const BATCH: usize = 1024;
+/// How long the store may be away until those who wait for the end of a work are told that it cannot be told.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Wait between attempts to store reports while the store is away.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -46,7 +51,7 @@ pub struct Handle {
     mailbox: mpsc::UnboundedSender<Message>,
     snapshot: watch::Receiver<Arc<Infrastructure>>,
     events: watch::Receiver<u64>,
-    /// When the clouds were last asked on behalf of a client, microseconds since the epoch.
+    /// When the clouds were last asked on behalf of a client, microseconds since the start of the daemon.
     asked: Arc<AtomicI64>,
     /// Another daemon keeps it now.
     left: CancellationToken,
@@ -141,7 +146,8 @@ impl Handle {
             Ok(())
         })
         .await?;
-        end.await.map_err(|_| OperationError::Unavailable("the daemon is stopping; the work goes on".to_owned()))
+        let untold = "the work goes on; its end cannot be told, for it cannot be stored now or the daemon is stopping";
+        end.await.map_err(|_| OperationError::InDoubt(untold.to_owned()))
     }
 
     /// Reports what happened; it is applied sooner or later.
@@ -209,7 +215,7 @@ pub fn spawn(
     let model = Arc::new(model);
     let (snapshot, snapshots) = watch::channel(model.clone());
     let (events, sequences) = watch::channel(last_sequence);
-    let asked = Arc::new(AtomicI64::new(inner.now()));
+    let asked = Arc::new(AtomicI64::new(inner.uptime()));
     let (identity, left) = (asked.clone(), CancellationToken::new());
     let handle = Handle { mailbox: sender, snapshot: snapshots, events: sequences, asked, left: left.clone() };
     let clock = inner.clock();
@@ -257,6 +263,7 @@ impl Keeper {
         let mut batch = Vec::new();
         // Reports that could not be stored yet.
         let mut backlog: Vec<(Event, Option<oneshot::Sender<bool>>)> = Vec::new();
+        let mut away_since: Option<Instant> = None;
         while !self.model.deleted {
             if backlog.is_empty() && self.doubt.is_none() {
                 let received = tokio::select! {
@@ -313,6 +320,7 @@ impl Keeper {
             };
             match committed {
                 Ok(()) => {
+                    away_since = None;
                     if store_was_away {
                         tracing::info!("the store is back: everything is stored");
                         self.inner.unsaved().remove(&self.model.id);
@@ -343,11 +351,16 @@ impl Keeper {
                         // Whether another daemon has it now is found out; then this keeper ends.
                         cluster.doubt();
                     }
-                    tracing::warn!(%error, "the store is away: reads go on, changes are refused");
+                    if away_since.is_none() {
+                        tracing::warn!(%error, "the store is away: reads go on, changes are refused");
+                    }
                     for acknowledge in acknowledgements {
                         acknowledge(Err(error.clone()));
                     }
                     backlog = reports;
+                    if away_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                        self.waiters.clear();
+                    }
                     if let (StoreError::InDoubt(_), Some(doubt)) = (&error, &mut self.doubt) {
                         doubt.reports = backlog.len();
                     }
@@ -373,7 +386,9 @@ impl Keeper {
             changes.lease = self.inner.lease(self.token);
             self.inner.activity.note();
             commit_point::pass();
-            match self.inner.store.commit(&self.model.id, self.version, changes).await {
+            let committed = self.inner.store.commit(&self.model.id, self.version, changes).await;
+            self.inner.note_write(&committed);
+            match committed {
                 Ok(version) => self.version = version,
                 Err(error) => {
                     if matches!(error, StoreError::InDoubt(_)) {

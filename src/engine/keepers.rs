@@ -37,14 +37,22 @@ impl Inner {
     }
 
     async fn start(self: &Arc<Self>, id: &str, token: Option<u64>) -> Result<Handle, OperationError> {
-        let stored = self.store.load(id).await?.ok_or(OperationError::UnknownInfrastructure)?;
-        let (model, _) = rows::model(&stored)?;
+        let read = async {
+            let stored = self.store.load(id).await?.ok_or(OperationError::UnknownInfrastructure)?;
+            let version = stored.version;
+            Ok((version, rows::model(stored)?))
+        };
+        let (version, model) = read.await.inspect_err(|error| {
+            if let OperationError::Damaged(why) = error {
+                self.tell_damaged(id, why);
+            }
+        })?;
         if model.deleted {
             return Err(OperationError::UnknownInfrastructure);
         }
         let last = self.store.last_sequence(id).await?;
         let effects = transitions::resume(&model);
-        let stored = Stored { model, version: stored.version, last_sequence: last, token };
+        let stored = Stored { model, version, last_sequence: last, token };
         Ok(keeper::spawn(self, stored, effects, Default::default()))
     }
 
@@ -96,7 +104,8 @@ impl Inner {
         may: impl FnOnce(&Infrastructure) -> bool,
     ) -> Result<(Option<Handle>, Arc<Infrastructure>), OperationError> {
         let Some(cluster) = &self.cluster else {
-            return self.keeper_if(id, may).await.map(|(handle, model)| (Some(handle), model));
+            let kept = self.keeper_if(id, may).await.map_err(OperationError::of_reading);
+            return kept.map(|(handle, model)| (Some(handle), model));
         };
         let kept = self.directory.handle(id).filter(|handle| !handle.is_over());
         match kept {
@@ -105,7 +114,10 @@ impl Inner {
                 Ok((Some(handle), model))
             }
             // Without a session the snapshot may be out of date.
-            kept => Ok((None, admit_if(cluster.view(self, id, kept.as_ref()).await?, may)?)),
+            kept => {
+                let model = cluster.view(self, id, kept.as_ref()).await.map_err(OperationError::of_reading)?;
+                Ok((None, admit_if(model, may)?))
+            }
         }
     }
 
@@ -127,6 +139,7 @@ impl Inner {
     pub(super) fn terms(&self) -> Terms {
         Terms {
             now: self.now(),
+            steady: self.steady(),
             max_contextualization: self.settings.max_contextualization,
             wait_running: self.settings.contextualization.wait_running,
             default_vm_name: self.settings.contextualization.default_vm_name.as_str().into(),
@@ -144,7 +157,9 @@ impl Inner {
         let lease = self.lease(token);
         changes.lease.clone_from(&lease);
         commit_point::pass();
-        if let Err(error) = self.store.create(rows::index_row(&draft), changes).await {
+        let created = self.store.create(rows::index_row(&draft), changes).await;
+        self.note_write(&created);
+        if let Err(error) = created {
             if matches!(error, StoreError::InDoubt(_)) {
                 doubt::take_back(self, draft.model.id, lease);
             }

@@ -11,6 +11,9 @@
 //! | [`keeper`] | the one task that changes an infrastructure |
 //! | `children`, `launch`, `alter`, `removal`, `refresh`, `placement`, `context` | the slow work it starts |
 //! | [`apart`] | what takes long, on threads of its own |
+//! | [`admission`] | what a request may cost |
+//! | `scarcity` | whether the store takes changes, and what in it is damaged |
+//! | [`rows`] | the model as rows of the store |
 //! | [`misfit`] | why JSON is not what was expected, without its values |
 //! | [`records`] | what a store knows of machines found by their marks |
 //! | `retention` | deleted infrastructures are not kept for ever |
@@ -18,6 +21,7 @@
 //! | [`operations`], [`filter`], `listings`, `changes`, `owners`, `estimate`, `clouds`, [`statistics`], [`exchange`], [`outputs`], [`tunnels`] | what the APIs can ask for |
 
 mod accounts;
+pub mod admission;
 mod alter;
 mod alteration;
 pub mod apart;
@@ -52,7 +56,8 @@ mod removal;
 pub mod render;
 mod retention;
 mod rounds;
-mod rows;
+pub mod rows;
+mod scarcity;
 mod secrets;
 pub mod settings;
 mod snapshot;
@@ -104,6 +109,9 @@ pub struct Inner {
     /// Infrastructures with changes that the store refused and that are tried again, and why.
     unsaved: Mutex<BTreeMap<String, StoreError>>,
     now: Now,
+    /// When it started: by a clock that nobody sets, and what the clock of the host said then, microseconds since the epoch.
+    started: (tokio::time::Instant, i64),
+    health: scarcity::Health,
     activity: Arc<Activity>,
     /// None where the store is this daemon's alone.
     cluster: Option<Arc<Cluster>>,
@@ -162,7 +170,9 @@ impl Engine {
             listings: Listings::default(),
             contexts,
             unsaved,
+            started: (tokio::time::Instant::now(), micros(now())),
             now,
+            health: scarcity::Health::default(),
             activity,
             cluster,
         });
@@ -213,16 +223,32 @@ impl Engine {
     }
 }
 
+/// Microseconds since the epoch.
+fn micros(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
 impl Inner {
     /// Now, microseconds since the epoch.
     fn now(&self) -> i64 {
-        let since = (self.now)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        micros((self.now)())
+    }
+
+    /// Time since the start, microseconds: for intervals, which the clock of the host must not stretch when it is set.
+    fn uptime(&self) -> i64 {
+        i64::try_from(self.started.0.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Now by the steady clock, seconds since the epoch: what the clock of the host would say, had nobody set it since the
+    /// start. Of intervals that are stored, and go on with the next daemon.
+    fn steady(&self) -> i64 {
+        self.started.1.saturating_add(self.uptime()) / 1_000_000
     }
 
     fn clock(&self) -> Clock {
         let grace = i64::try_from(self.settings.vm_info_error_grace.as_secs()).unwrap_or(i64::MAX);
-        Clock { now: self.now() / 1_000_000, grace }
+        Clock { now: self.steady(), grace }
     }
 
     /// How many machines of one infrastructure and cloud are launched or deleted at the same time.
@@ -306,13 +332,14 @@ impl Inner {
 
     async fn ready(&self) -> Result<(), OperationError> {
         self.reachable()?;
-        self.store.check().await?;
+        self.probe().await?;
         if self.cluster.as_ref().is_some_and(|cluster| !cluster.is_member()) {
             return Err(OperationError::Unavailable("this daemon is not a member of its cluster".to_owned()));
         }
         // A nearly full disk takes the small change of a check where it refuses greater ones.
-        match self.unsaved().values().next() {
-            Some(error) => Err(error.clone().into()),
+        let waiting = self.unsaved().values().next().cloned();
+        match waiting.or_else(|| self.refused_lately()) {
+            Some(error) => Err(error.into()),
             None => Ok(()),
         }
     }

@@ -140,9 +140,14 @@ pub struct Vm {
     pub lifecycle: Lifecycle,
     /// What the cloud last said, none before the first answer.
     pub observed: Option<Observed>,
-    /// Its networks and its one concrete system, as `GetVMInfo` shows them.
+    /// What it has in common with others: number of one of [`Infrastructure::prototypes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prototype: Option<u32>,
+    /// Its networks and its one concrete system, as `GetVMInfo` shows them. Stored as far as they differ from the prototype.
+    #[serde(skip)]
     pub info: Arc<Radl>,
-    /// The same as the user asked for it.
+    /// The same as the user asked for it. Stored with the prototype where there is one.
+    #[serde(skip)]
     pub requested: Arc<Radl>,
     /// Result of the contextualization: none while undecided.
     pub configured: Option<bool>,
@@ -169,6 +174,15 @@ pub struct Vm {
     /// Its document as text, for the state it was made in.
     #[serde(skip)]
     pub text: Memo<State>,
+}
+
+/// What machines of one deploy have in common, kept once for all of them. It never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prototype {
+    /// Networks and system as they were planned.
+    pub info: Arc<Radl>,
+    /// The same as the user asked for it.
+    pub requested: Arc<Radl>,
 }
 
 /// Why a new contextualization started and what of it is decided.
@@ -283,6 +297,9 @@ pub struct Infrastructure {
     /// Machines by number, deleted ones too. Stored in rows of their own.
     #[serde(skip)]
     pub vms: Vec<Arc<Vm>>,
+    /// What machines have in common, by number. Stored in rows of their own.
+    #[serde(skip)]
+    pub prototypes: Vec<Arc<Prototype>>,
     /// The infrastructure's own result: none while undecided.
     pub configured: Option<bool>,
     /// The last contextualization, none before the first.
@@ -346,7 +363,11 @@ impl Vm {
         if self.requested == with.requested {
             self.requested = with.requested.clone();
         }
-        Arc::make_mut(&mut self.info).share(&with.info);
+        if self.info == with.info {
+            self.info = with.info.clone();
+        } else {
+            Arc::make_mut(&mut self.info).share(&with.info);
+        }
     }
 
     /// The cloud's id, once there is one.
@@ -378,6 +399,7 @@ impl Infrastructure {
             private_networks: BTreeMap::new(),
             shared: BTreeMap::new(),
             vms: Vec::new(),
+            prototypes: Vec::new(),
             configured: None,
             generation: None,
             master: None,

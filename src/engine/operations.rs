@@ -10,7 +10,7 @@ use super::{
     refresh, render,
 };
 use crate::auth::Caller;
-use crate::store::StoredEvent;
+use crate::store::{StoreError, StoredEvent};
 use radl::Radl;
 use std::{convert::Infallible, sync::Arc};
 
@@ -36,6 +36,10 @@ impl Engine {
             Some(filter) => Some(self.apart(caller.user(), move || Filter::new(&filter, filter::TIME)).await??),
             None => None,
         };
+        self.listed(caller, filter).await.map_err(OperationError::of_reading)
+    }
+
+    async fn listed(&self, caller: &Caller, filter: Option<Filter>) -> Result<Vec<String>, OperationError> {
         let mut ids = Vec::new();
         if self.inner.cluster.is_some() {
             let is_filtered = filter.is_some();
@@ -55,7 +59,12 @@ impl Engine {
                 continue;
             }
             match filter {
-                Some(_) => models.push(self.inner.load(&id).await?.snapshot()),
+                Some(_) => match self.inner.load(&id).await {
+                    Ok(handle) => models.push(handle.snapshot()),
+                    // Named in the log; or deleted meanwhile.
+                    Err(OperationError::Damaged(_) | OperationError::UnknownInfrastructure) => {}
+                    Err(error) => return Err(error),
+                },
                 None => ids.push(id),
             }
         }
@@ -94,8 +103,8 @@ impl Engine {
         for row in rows {
             match self.inner.view(caller, &row.id).await {
                 Ok((_, model)) => models.push(model),
-                // Deleted meanwhile.
-                Err(OperationError::UnknownInfrastructure) => {}
+                // Named in the log; or deleted meanwhile.
+                Err(OperationError::Damaged(_) | OperationError::UnknownInfrastructure) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -114,7 +123,7 @@ impl Engine {
             }
             return Ok(model);
         };
-        if handle.is_due(self.inner.now(), self.inner.settings.vm_info_update_frequency) {
+        if handle.is_due(self.inner.uptime(), self.inner.settings.vm_info_update_frequency) {
             let (inner, credentials, model) = (self.inner.clone(), caller.credentials.clone(), model.clone());
             tokio::spawn(async move {
                 let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
@@ -207,13 +216,12 @@ impl Engine {
         header_only: bool,
     ) -> Result<String, OperationError> {
         let model = self.infrastructure(caller, id).await?;
-        self.inner.reachable()?;
-        let header = self.inner.store.log(id, None).await?;
+        let header = self.read(self.inner.store.log(id, None)).await?;
         if header_only {
             return Ok(header);
         }
         let mut stored: std::collections::HashMap<u32, String> =
-            self.inner.store.vm_logs(id).await?.into_iter().collect();
+            self.read(self.inner.store.vm_logs(id)).await?.into_iter().collect();
         let vms: Vec<(u32, String)> = model
             .live_vms()
             .map(|vm| (vm.number, render::vm_log(vm, &stored.remove(&vm.number).unwrap_or_default())))
@@ -229,8 +237,19 @@ impl Engine {
     pub async fn vm_log(&self, caller: &Caller, id: &str, number: u32) -> Result<String, OperationError> {
         let model = self.infrastructure(caller, id).await?;
         let vm = existing(&model, number)?;
-        self.inner.reachable()?;
-        Ok(render::vm_log(vm, &self.inner.store.log(id, Some(number)).await?))
+        Ok(render::vm_log(vm, &self.read(self.inner.store.log(id, Some(number))).await?))
+    }
+
+    /// The answer of the store, which is not asked while it is known to be away.
+    pub(super) async fn read<T>(
+        &self,
+        question: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, OperationError> {
+        let answer = match self.inner.reachable() {
+            Ok(()) => question.await.map_err(OperationError::from),
+            Err(error) => Err(error),
+        };
+        answer.map_err(OperationError::of_reading)
     }
 
     /// Stored events after sequence `after`, at most `limit`.
@@ -253,8 +272,7 @@ impl Engine {
     /// # Errors
     /// The store.
     pub async fn last_events(&self, id: &str, after: u64, limit: usize) -> Result<Vec<StoredEvent>, OperationError> {
-        self.inner.reachable()?;
-        Ok(self.inner.store.events(id, after, limit).await?)
+        self.read(self.inner.store.events(id, after, limit)).await
     }
 
     /// Wakes whenever events were stored; the value is the last sequence. Closed when the infrastructure is gone.

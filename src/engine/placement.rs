@@ -4,6 +4,7 @@
 use super::{
     Inner,
     accounts::{Accounts, is_in_cloud},
+    admission,
     error::OperationError,
     keeper::Handle,
     model::{CloudRef, Infrastructure, Vm, WorkKind},
@@ -20,8 +21,8 @@ use std::{
     sync::Arc,
 };
 
-/// Machines that one request may ask for: a slip of the pen must not fill the memory.
-const MAX_MACHINES: i64 = 10_000;
+/// An image's name is told up to this many characters.
+const TOLD: usize = 200;
 
 /// A cloud of the caller.
 struct Cloud {
@@ -55,7 +56,9 @@ impl Candidates {
         }
         text.push_str("Check if a correct image is being used");
         if let Some(image) = requested.features.value_json("disk.0.image.url") {
+            // The reason is kept with each machine.
             let image = image.as_str().map_or_else(|| image.to_string(), str::to_owned);
+            let image: String = image.chars().take(TOLD).collect();
             text.push_str(&format!(" (disk.0.image.url is {image})"));
         }
         text
@@ -83,14 +86,12 @@ pub async fn choose(
     accounts: &Accounts,
 ) -> Result<Placement, OperationError> {
     let invalid = |text: String| OperationError::Invalid(text);
-    let completed = radl::merge::add_resource(&model.radl, document, &model.private_networks)?.completed;
-    let machines = completed.deploys.iter().fold(0_i64, |sum, deploy| sum.saturating_add(deploy.number.max(0)));
-    if machines == 0 {
+    let added = radl::merge::add_resource(&model.radl, document, &model.private_networks)?;
+    if added.completed.deploys.iter().all(|deploy| deploy.number <= 0) {
         return Ok(Placement::default());
     }
-    if machines > MAX_MACHINES {
-        return Err(invalid(format!("{machines} machines are asked for; one request may ask for {MAX_MACHINES}.")));
-    }
+    admission::admit_added(&inner.settings, &added)?;
+    let completed = added.completed;
     let Clouds { usable: clouds, unusable } = clouds(inner, accounts);
     let wanted: BTreeSet<&str> =
         completed.deploys.iter().filter(|d| d.number > 0).map(|deploy| deploy.system.as_str()).collect();

@@ -26,8 +26,14 @@ pub enum Standing {
 /// # Errors
 /// The store.
 pub async fn standing(store: &dyn Store, infrastructure: &str, uid: Option<&VmUid>) -> Result<Standing, StoreError> {
-    let Some(stored) = store.load(infrastructure).await? else { return Ok(Standing::Unknown) };
-    let (model, _) = rows::model(&stored)?;
+    let loaded = store.load(infrastructure).await.and_then(|stored| stored.map(rows::model).transpose());
+    let model = match loaded {
+        Ok(Some(model)) => model,
+        Ok(None) => return Ok(Standing::Unknown),
+        // There is a record, whatever it says: nothing of it may be cleaned.
+        Err(StoreError::Corrupt(_)) => return Ok(Standing::Live),
+        Err(error) => return Err(error),
+    };
     let is_it = |vm: &Vm, uid: &VmUid| vm.uid == *uid || vm.provider_id().is_some_and(|id| id.0 == uid.0);
     let mut vms = model.vms.iter().filter(|vm| uid.is_none_or(|uid| is_it(vm, uid)));
     let has = vms.any(|vm| vm.lifecycle != Lifecycle::Gone);

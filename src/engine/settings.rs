@@ -10,6 +10,10 @@ pub struct EngineSettings {
     pub boot_mode: BootMode,
     /// MAX_SIMULTANEOUS_LAUNCHES
     pub max_simultaneous_launches: usize,
+    /// MAX_VMS_PER_REQUEST
+    pub max_vms_per_request: u64,
+    /// MAX_DEPLOYED_SIZE: bytes of the documents of all machines that one request makes.
+    pub max_deployed_size: u64,
     /// MAX_VM_FAILS: launch attempts in total.
     pub max_vm_fails: u32,
     /// DELAY_BETWEEN_VM_RETRIES

@@ -60,25 +60,34 @@ impl Engine {
             is_owned && from.is_none_or(|from| created >= from) && to.is_none_or(|to| created <= to)
         };
         let mut statistics = Vec::new();
-        for row in self.inner.store.index().await?.iter().filter(|row| wanted(row)) {
-            let loaded = self.inner.directory.handle(&row.id);
-            let model = match loaded {
-                Some(handle) => handle.snapshot(),
-                None => match self.inner.store.load(&row.id).await? {
-                    Some(stored) => rows::model(&stored)?.0.into(),
-                    // Purged meanwhile.
-                    None => continue,
-                },
-            };
-            // An owner that needs a token is not matched by the index alone.
-            if caller.may_access(&model.owners) {
-                let last = self.inner.store.last_sequence(&row.id).await?;
-                let events = self.inner.store.events(&row.id, last.saturating_sub(1), 1).await?;
-                let changed = events.last().map_or(row.created, |event| event.event.at / 1_000_000);
-                statistics.push(of(&model, changed));
+        let index = self.inner.store.index().await.map_err(|error| OperationError::from(error).of_reading())?;
+        for row in index.iter().filter(|row| wanted(row)) {
+            match self.statistics_of(caller, row).await {
+                Ok(found) => statistics.extend(found),
+                Err(OperationError::Damaged(why)) => self.inner.tell_damaged(&row.id, &why),
+                Err(error) => return Err(error.of_reading()),
             }
         }
         Ok(statistics)
+    }
+
+    /// None of what is not the caller's, or was purged meanwhile.
+    async fn statistics_of(&self, caller: &Caller, row: &IndexRow) -> Result<Option<StatisticsRow>, OperationError> {
+        let model = match self.inner.directory.handle(&row.id) {
+            Some(handle) => handle.snapshot(),
+            None => match self.inner.store.load(&row.id).await? {
+                Some(stored) => rows::model(stored)?.into(),
+                None => return Ok(None),
+            },
+        };
+        // An owner that needs a token is not matched by the index alone.
+        if !caller.may_access(&model.owners) {
+            return Ok(None);
+        }
+        let last = self.inner.store.last_sequence(&row.id).await?;
+        let events = self.inner.store.events(&row.id, last.saturating_sub(1), 1).await?;
+        let changed = events.last().map_or(row.created, |event| event.event.at / 1_000_000);
+        Ok(Some(of(&model, changed)))
     }
 }
 

@@ -173,6 +173,7 @@ mod tests {
             lifecycle: Lifecycle::Planned,
             observed: None,
             info: info.clone(),
+            prototype: None,
             requested: info,
             configured: None,
             failure: None,

@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 /// from, so that a writer that lost its place cannot write.
 pub type Version = u64;
 
+/// Machines have numbers below this one. Rows of machines from it on are no machines: they hold what machines share.
+pub const FIRST_SHARED: u32 = 1 << 31;
+
 /// A row of the index: what can be asked without opening the sealed state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexRow {
@@ -49,7 +52,7 @@ pub struct StoredInfrastructure {
     pub version: Version,
     /// The infrastructure's own payload.
     pub infrastructure: Vec<u8>,
-    /// Payload of each machine, by number, ascending.
+    /// Payload of each machine, and of what they share ([`FIRST_SHARED`]), by number, ascending.
     pub vms: Vec<(u32, Vec<u8>)>,
     /// Payload of the contextualization's progress, when there is one.
     pub progress: Option<Vec<u8>>,
@@ -98,7 +101,7 @@ pub struct Changes {
     pub deleted: Option<bool>,
     /// New value of the pending mark.
     pub pending: Option<bool>,
-    /// New payloads of machines, by number.
+    /// New payloads of machines, and of what they share ([`FIRST_SHARED`]), by number.
     pub vms: Vec<(u32, Vec<u8>)>,
     /// New payload of the progress; `Some(None)` removes it.
     pub progress: Option<Option<Vec<u8>>>,
@@ -164,8 +167,18 @@ impl StoreError {
         ))
     }
 
-    /// The error of a commit at a server that may have taken place all the same.
-    #[cfg(any(feature = "mysql", feature = "mongodb"))]
+    /// A database that the data key does not belong to. `id` is none for an empty one.
+    fn not_ours(id: Option<&str>) -> Self {
+        let what = match id {
+            None => "it is empty, and the data key belongs to another database: has it been lost or moved?".to_owned(),
+            Some(id) => format!("it is the database {id}, and the data key belongs to another one"),
+        };
+        Self::Corrupt(format!(
+            "{what} Set DATA_DB to the right one or restore it from a backup; `imd --new-database` accepts this one"
+        ))
+    }
+
+    /// The error of a commit that may have taken place all the same.
     fn in_doubt(self) -> Self {
         match self {
             Self::Unavailable(text) => Self::InDoubt(text),
@@ -191,6 +204,12 @@ pub trait Store: Send + Sync {
 
     /// Applies `changes` if the stored version is still `expected`; returns the new version. All or nothing.
     async fn commit(&self, id: &str, expected: Version, changes: Changes) -> Result<Version, StoreError>;
+
+    /// What tells this database from others, as long as it lives.
+    fn id(&self) -> &str;
+
+    /// The version of an infrastructure, whether or not its values can be opened; none when unknown.
+    async fn version(&self, id: &str) -> Result<Option<Version>, StoreError>;
 
     /// Loads an infrastructure, none when unknown.
     async fn load(&self, id: &str) -> Result<Option<StoredInfrastructure>, StoreError>;

@@ -33,6 +33,17 @@ enum Location {
 /// [`StoreError::Unavailable`] when it cannot be used now (rights, another daemon has it, no server answers);
 /// [`StoreError::Corrupt`] when it never can: not our database, a newer one, another data key, an unsupported URL.
 pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
+    let store = open_with(url, keyring.clone()).await.map_err(|error| without_key(error, &keyring))?;
+    if locate(url)? != Location::Memory
+        && let Err(error) = keyring.belong_to(store.id())
+    {
+        // A key that lies on a read-only mount is as good; only a lost database is not noticed then.
+        tracing::warn!("the data key file does not name its database ({}): {error}", store.id());
+    }
+    Ok(store)
+}
+
+async fn open_with(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match locate(url)? {
         Location::Memory => Arc::new(SqliteStore::in_memory(keyring)?),
         Location::File { path, shared } => Arc::new(SqliteStore::at(&path, shared, keyring)?),
@@ -41,6 +52,23 @@ pub async fn open(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, St
         #[cfg(feature = "mongodb")]
         Location::Mongo => Arc::new(MongoStore::open(url, keyring, true).await?),
     })
+}
+
+/// The error of a database that was not opened. A key that was made for it is not left in the place of the one it needs.
+fn without_key(error: StoreError, keyring: &Keyring) -> StoreError {
+    // In other cases another daemon may have begun to use it.
+    let StoreError::Corrupt(text) = error else { return error };
+    match keyring.take_back() {
+        Ok(Some(path)) => StoreError::Corrupt(format!(
+            "{text}. There is no data key file {}: bring it back from its copy (no new one was left there)",
+            path.display()
+        )),
+        Ok(None) => StoreError::Corrupt(text),
+        Err(failure) => {
+            tracing::warn!("the data key file that was made is of no use, remove it: {failure}");
+            StoreError::Corrupt(text)
+        }
+    }
 }
 
 /// Opens the store of a `DATA_DB` URL that exists already, for a tool that works on it while a daemon may be running.

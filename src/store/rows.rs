@@ -1,6 +1,6 @@
 //! What is sealed in which row: the same for every backend.
 
-use super::{Changes, EventKind, Keyring, Lease, NewEvent, StoreError, StoredEvent, sealing::SealError};
+use super::{Changes, EventKind, FIRST_SHARED, Keyring, Lease, NewEvent, StoreError, StoredEvent, sealing::SealError};
 
 /// A row that holds a sealed value. Its plain columns are part of the associated data, so that neither the value nor
 /// those columns can be exchanged with another row's.
@@ -24,6 +24,7 @@ impl std::fmt::Display for Row {
         match self {
             Self::KeyCheck => f.write_str("the key check"),
             Self::Infrastructure => f.write_str("the state"),
+            Self::Vm(number @ FIRST_SHARED..) => write!(f, "what machines share (part {})", number - FIRST_SHARED),
             Self::Vm(number) => write!(f, "machine {number}"),
             Self::Progress => f.write_str("the contextualization's progress"),
             Self::Event { sequence, .. } => write!(f, "event {sequence}"),
@@ -83,6 +84,17 @@ impl Row {
     }
 }
 
+/// The key check of a new database; what it seals is the id of the database.
+pub(super) fn new_key_check(keyring: &Keyring) -> Result<Vec<u8>, StoreError> {
+    Row::KeyCheck.seal(keyring, "", uuid::Uuid::new_v4().to_string().as_bytes())
+}
+
+/// The id of a database by its key check, which proves that the keys are right; none when it is from before ids.
+pub(super) fn database_id(keyring: &Keyring, key_check: &[u8]) -> Result<Option<String>, StoreError> {
+    let id = Row::KeyCheck.open_text(keyring, "", key_check)?;
+    Ok((!id.is_empty()).then_some(id))
+}
+
 /// The number that stands for a kind in the database.
 pub(super) const fn kind_number(kind: EventKind) -> u8 {
     match kind {
@@ -116,16 +128,23 @@ impl SealedEvent {
         Ok(Self { sequence, vm, kind, at, text })
     }
 
-    /// The text of the event.
-    pub(super) fn text(&self, keyring: &Keyring, id: &str) -> Result<String, StoreError> {
+    /// The text of the event. One that is damaged does not keep the others from being read: it is named in the log, and in
+    /// its place stands that it is.
+    pub(super) fn text(&self, keyring: &Keyring, id: &str) -> String {
         let Self { sequence, vm, kind, at, .. } = *self;
-        Row::Event { sequence, vm, kind, at }.open_text(keyring, id, &self.text)
+        Row::Event { sequence, vm, kind, at }.open_text(keyring, id, &self.text).unwrap_or_else(|error| {
+            tracing::error!(inf = id, "{error}");
+            match kind {
+                EventKind::State => "unknown".to_owned(),
+                EventKind::Log => format!("[event {sequence} is damaged]\n"),
+            }
+        })
     }
 
     /// The event as it was appended.
-    pub(super) fn open(&self, keyring: &Keyring, id: &str) -> Result<StoredEvent, StoreError> {
-        let event = NewEvent { vm: self.vm, kind: self.kind, at: self.at, text: self.text(keyring, id)? };
-        Ok(StoredEvent { sequence: self.sequence, event })
+    pub(super) fn open(&self, keyring: &Keyring, id: &str) -> StoredEvent {
+        let event = NewEvent { vm: self.vm, kind: self.kind, at: self.at, text: self.text(keyring, id) };
+        StoredEvent { sequence: self.sequence, event }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod authorization;
+mod clocks;
 mod clouds;
 mod command;
 mod documents;

@@ -58,6 +58,9 @@ pub async fn goes_away_and_comes_back<T>(
         (Method::POST, "/infrastructures?async=true".to_owned(), document(50)),
         (Method::DELETE, format!("{kept}?async=true"), String::new()),
         (Method::PUT, format!("{kept}/reconfigure"), String::new()),
+        // No cloud is asked for what could not be told.
+        (Method::PUT, format!("{kept}/stop"), String::new()),
+        (Method::PUT, format!("{kept}/vms/0/stop"), String::new()),
     ];
     for (method, path, body) in refused {
         let answer = daemon.ask(method, &path, body).await.unwrap();
@@ -118,6 +121,17 @@ async fn disk_full() {
     };
     let daemon = daemon(Some("mount -t tmpfs -o size=3m none"));
     goes_away_and_comes_back(daemon, "full", take, |ballast| fs::remove_file(ballast).unwrap()).await;
+}
+
+#[tokio::test]
+async fn moved_away() {
+    let take = async |daemon: &Daemon| {
+        let path = daemon.database();
+        fs::rename(&path, path.with_extension("away")).unwrap();
+        path
+    };
+    let give = |path: PathBuf| fs::rename(path.with_extension("away"), path).unwrap();
+    goes_away_and_comes_back(daemon(None), "changed under the running daemon", take, give).await;
 }
 
 /// A file that may not be written stands for a file system that turned read-only: that cannot be done to one with files

@@ -6,7 +6,10 @@ use crate::support::{Answer, Daemon, Setup, path_of};
 use connectors::dummy::{Inventory, Kind};
 use futures::{FutureExt, StreamExt, future::join_all, stream};
 use imd::{
-    engine::model::{Infrastructure, Lifecycle, Vm},
+    engine::{
+        model::{Infrastructure, Lifecycle},
+        rows,
+    },
     store::{self, Keyring, Store},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -254,8 +257,7 @@ pub async fn models(daemon: &Daemon) -> Vec<Infrastructure> {
     let mut models = Vec::new();
     for row in store.index().await.unwrap() {
         let stored = store.load(&row.id).await.unwrap().unwrap();
-        let mut model: Infrastructure = serde_json::from_slice(&stored.infrastructure).unwrap();
-        model.vms = stored.vms.iter().map(|(_, vm)| Arc::new(serde_json::from_slice::<Vm>(vm).unwrap())).collect();
+        let model = rows::model(stored).unwrap();
         assert!(!row.pending, "{} is still pending", model.id);
         models.push(model);
     }

@@ -5,6 +5,7 @@
 #[path = "../support/cloud.rs"]
 mod cloud;
 mod contextualization;
+mod damaged;
 mod database;
 mod dummy;
 mod journal;
@@ -14,6 +15,7 @@ mod lab;
 mod local;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
+mod memory;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod sandbox;

@@ -58,6 +58,7 @@ async fn create_commit_load(store: &Shared) {
     // What a commit does not name stays.
     let one_vm = Changes { vms: vec![(2, b"changed".to_vec()), (7, Vec::new())], ..Changes::default() };
     assert_eq!(store.commit("ccl", 1, one_vm).await, Ok(2));
+    assert_eq!((store.version("ccl").await, store.version("none").await), (Ok(Some(2)), Ok(None)));
     expected.version = 2;
     expected.vms = vec![(0, b"vm zero".to_vec()), (2, b"changed".to_vec()), (7, Vec::new())];
     assert_eq!(store.load("ccl").await, Ok(Some(expected.clone())));

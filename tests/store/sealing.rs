@@ -127,6 +127,10 @@ fn the_key_file_is_made_once_and_for_its_owner_only() {
         let error = of_text(text).unwrap_err().to_string();
         assert!(error.contains("IM_DATA_KEY") && !error.contains(&HEX[1..]), "{error}");
     }
-    let error = Keyring::load(&directory.path().join("no/such/key"), None).unwrap_err().to_string();
+    // Its directory is made with it, for its owner only.
+    Keyring::load(&directory.path().join("new/place/key"), None).unwrap();
+    let mode = fs::metadata(directory.path().join("new/place")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let error = Keyring::load(&path.join("key"), None).unwrap_err().to_string();
     assert!(error.contains("DATA_KEY_FILE"), "{error}");
 }

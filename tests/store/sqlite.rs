@@ -15,6 +15,9 @@ use std::{
 
 pub const KEY: [u8; 32] = [7; 32];
 
+/// What the key check of a database is sealed for.
+pub const KEY_CHECK: [u8; 9] = *b"\0\0\0\0\0\0\0\0k";
+
 pub fn keyring() -> Arc<Keyring> {
     Arc::new(Keyring::new(KEY, &[]))
 }
@@ -124,6 +127,14 @@ async fn a_second_daemon_is_refused_also_through_a_link() {
         assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("another imd")), "{error}");
     }
     first.check().await.unwrap();
+    // Nor do another name of the file or the loss of the lock beside it let one in.
+    let other_name = directory.path().join("other name");
+    fs::hard_link(&path, &other_name).unwrap();
+    fs::remove_file(directory.path().join("inf dat.lock")).unwrap();
+    for path in [&path, &other_name] {
+        let error = refusal(open_at(path).await);
+        assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("another imd")), "{error}");
+    }
     drop(first);
     open_at(&link).await.unwrap().check().await.unwrap();
 }
@@ -164,6 +175,62 @@ async fn a_wrong_key_and_a_newer_schema_are_refused() {
 }
 
 #[tokio::test]
+async fn an_older_database_is_brought_to_this_version() {
+    let (_directory, path) = place();
+    let store = open_at(&path).await.unwrap();
+    store.create(row("a", 1), payload("x")).await.unwrap();
+    drop(store);
+    // The first version had nothing in the key check.
+    let check = keyring().seal(&KEY_CHECK, b"").unwrap();
+    let database = Connection::open(&path).unwrap();
+    database.execute("UPDATE schema_version SET version = 1, key_check = ?", [check]).unwrap();
+    let store = open_at(&path).await.unwrap();
+    let id = store.id().to_owned();
+    assert_eq!(store.load("a").await.unwrap().unwrap().infrastructure, b"x");
+    let version: i64 = database.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+    drop(store);
+    assert_eq!(open_at(&path).await.unwrap().id(), id);
+}
+
+#[tokio::test]
+async fn an_empty_database_in_the_place_of_the_one_the_key_belongs_to_is_refused() {
+    let (directory, path) = place();
+    let key = directory.path().join("key");
+    let load = || Keyring::load(&key, None).unwrap();
+    let open_with = async |keyring: Keyring| open(path.to_str().unwrap(), Arc::new(keyring)).await;
+    let id = open_with(load()).await.unwrap().id().to_owned();
+    assert!(fs::read_to_string(&key).unwrap().contains(&format!("database={id}")));
+    assert_eq!(open_with(load()).await.unwrap().id(), id);
+
+    let kept = directory.path().join("kept");
+    fs::rename(&path, &kept).unwrap();
+    for empty in [false, true] {
+        if empty {
+            fs::write(&path, "").unwrap();
+        }
+        let error = refusal(open_with(load()).await).to_string();
+        assert!(error.contains("--new-database") && error.contains("empty"), "{error}");
+        assert_eq!(fs::read(&path).ok(), empty.then(Vec::new), "nothing was made");
+    }
+    // So is the database of another key file with the same key.
+    let same = Keyring::load(&key, Some(fs::read_to_string(&key).unwrap().lines().next().unwrap())).unwrap();
+    let other = open_with(same).await.unwrap().id().to_owned();
+    assert!(refusal(open_with(load()).await).to_string().contains(&other));
+    // Who says so may use it, from then on as well; and the former one.
+    open_with(load().accepting_new_database()).await.unwrap();
+    assert_eq!(open_with(load()).await.unwrap().id(), other);
+    fs::rename(&kept, &path).unwrap();
+    assert_eq!(open_with(load()).await.unwrap().id(), id);
+
+    // A lost key is not replaced by one that opens nothing.
+    fs::remove_file(&key).unwrap();
+    let error = refusal(open_with(load()).await).to_string();
+    assert!(error.contains("no data key file") && error.contains(key.to_str().unwrap()), "{error}");
+    assert!(!key.exists());
+}
+
+#[tokio::test]
 async fn a_damaged_or_moved_value_is_named_and_the_rest_still_opens() {
     let (_directory, path) = place();
     let store = open_at(&path).await.unwrap();
@@ -193,6 +260,8 @@ async fn a_damaged_or_moved_value_is_named_and_the_rest_still_opens() {
         let error = store.load(id).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(vm) && text.contains(id)), "{error}");
     }
-    assert!(matches!(store.log("retold", Some(1)).await, Err(StoreError::Corrupt(_))));
+    assert_eq!(store.log("retold", Some(1)).await.unwrap(), "[event 1 is damaged]\n");
+    assert_eq!(store.events("retold", 0, 9).await.unwrap()[0].event.text, "[event 1 is damaged]\n");
+    assert_eq!(store.version("damaged").await, Ok(Some(1)), "it can be deleted all the same");
     assert_eq!(store.load("whole").await.unwrap().unwrap().vms, changes().vms);
 }

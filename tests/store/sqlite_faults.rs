@@ -76,6 +76,52 @@ async fn a_lock_held_elsewhere_stops_writing_until_it_ends() {
 }
 
 #[tokio::test]
+async fn nothing_is_acknowledged_into_a_file_that_is_not_there_any_more() {
+    let (directory, path) = place();
+    let kept = directory.path().join("kept");
+    let store = open_at(&path).await.unwrap();
+    store.create(row("a", 1), payload("one")).await.unwrap();
+    let refused = async |said: &str| {
+        unavailable(store.commit("a", 1, payload("lost")).await, said);
+        unavailable(store.create(row("b", 1), payload("lost")).await, said);
+        unavailable(store.check().await, said);
+    };
+    // Removed, or moved away.
+    fs::rename(&path, &kept).unwrap();
+    refused("gone").await;
+    unavailable(store.load("a").await, "gone");
+    // Another one in its place.
+    fs::copy(&kept, &path).unwrap();
+    refused("another file").await;
+    fs::rename(&kept, &path).unwrap();
+    store.check().await.unwrap();
+    assert_eq!(store.commit("a", 1, payload("two")).await, Ok(2));
+
+    // A backup of this very run that is copied over it.
+    let backup = directory.path().join("backup");
+    Connection::open(&path).unwrap().execute("VACUUM INTO ?", [backup.to_str().unwrap()]).unwrap();
+    for version in 2..40 {
+        let many = (0..100).map(|number| (number, vec![0; 100])).collect();
+        assert!(store.commit("a", version, Changes { vms: many, ..payload("later") }).await.is_ok());
+    }
+    let content = fs::read(&path).unwrap();
+    fs::write(&path, fs::read(&backup).unwrap()).unwrap();
+    unavailable(store.commit("a", 40, payload("lost")).await, "another content");
+    let restored = fs::read(&path).unwrap();
+    fs::write(&path, content).unwrap();
+    assert_eq!(store.commit("a", 40, payload("last")).await, Ok(41));
+    // The end of a store writes nothing into what was restored.
+    store.load("a").await.unwrap();
+    fs::write(&path, &restored).unwrap();
+    drop(store);
+    assert_eq!(fs::read(&path).unwrap(), restored);
+    for end in ["-wal", "-shm"] {
+        fs::remove_file(format!("{}{end}", path.display())).unwrap();
+    }
+    assert_eq!(open_at(&path).await.unwrap().load("a").await.unwrap().unwrap().version, 2);
+}
+
+#[tokio::test]
 async fn a_directory_or_file_that_may_not_be_written_is_refused() {
     let (directory, path) = place();
     drop(open_at(&path).await.unwrap());

@@ -53,6 +53,7 @@ pub struct Daemon {
     authorization: String,
     client: reqwest::Client,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     process: Option<Child>,
     _temporary: Option<TempDir>,
 }
@@ -78,6 +79,7 @@ impl Daemon {
             authorization,
             client,
             environment,
+            arguments: Vec::new(),
             process,
             _temporary: temporary,
         }
@@ -104,6 +106,11 @@ impl Daemon {
     /// Environment from its next start on.
     pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.environment = environment;
+    }
+
+    /// Arguments of its next start alone.
+    pub fn start_with(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     }
 
     /// Starts it by another program from now on.
@@ -224,6 +231,7 @@ impl Daemon {
         words.push(env!("CARGO_BIN_EXE_imd").to_owned());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("--config").arg(self.directory.join("im.cfg"));
+        command.args(self.arguments.drain(..));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.envs(self.environment.iter().cloned());
         self.process = Some(command.spawn().unwrap());

@@ -10,13 +10,14 @@ use imd::{
     },
     auth::{KeyedHash, scoped},
     config, daemon,
+    engine::Now,
     store::Keyring,
 };
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tempfile::TempDir;
 use tokio::{
@@ -116,7 +117,16 @@ impl Server {
         Self::open(self.files.take().unwrap(), options, Apis::default()).await
     }
 
+    /// With a clock of the host that tests set.
+    pub async fn with_clock(options: &str, clock: Now) -> Self {
+        Self::open_at(tempfile::tempdir().unwrap(), options, Apis::default(), clock).await
+    }
+
     async fn open(files: TempDir, options: &str, apis: Apis) -> Self {
+        Self::open_at(files, options, apis, Arc::new(SystemTime::now)).await
+    }
+
+    async fn open_at(files: TempDir, options: &str, apis: Apis, clock: Now) -> Self {
         let place = files.path().display();
         let text = format!(
             "[im]\nDATA_DB = sqlite://{place}/inf.dat\nDATA_KEY_FILE = {place}/key\nVM_INFO_UPDATE_FREQUENCY = 1\n\
@@ -132,7 +142,7 @@ impl Server {
         let stopped = stop.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let task = runtime.spawn(async move {
-            let (engine, authenticator) = daemon::open(&config, &registry).await.unwrap();
+            let (engine, authenticator) = daemon::open(&config, false, &registry, clock).await.unwrap();
             let (rest_state, xmlrpc_state) = (
                 RestState {
                     engine: engine.clone(),

@@ -282,7 +282,7 @@ impl Runs<'_> {
 
     /// Whether the time of the whole contextualization is over.
     fn is_late(&self) -> bool {
-        SystemTime::now() >= self.job.deadline
+        Instant::now() >= self.job.deadline
     }
 
     pub(super) fn open(
@@ -439,7 +439,8 @@ impl Runs<'_> {
             })
         });
         let im_host: Vec<&str> = open.hosts.keys().map(String::as_str).collect();
-        let deadline = self.job.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let left = self.job.deadline.saturating_duration_since(Instant::now());
+        let deadline = (SystemTime::now() + left).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut command = master.runtime.playbook.clone();
         command.extend(["-i".to_owned(), format!("{}/hosts", self.conf_dir)]);
         let mut env = BTreeMap::from([("ANSIBLE_CONFIG", format!("{}/ansible.cfg", self.conf_dir))]);

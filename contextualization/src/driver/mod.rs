@@ -51,7 +51,7 @@ use stages::Stage;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, Semaphore, watch},
@@ -112,7 +112,7 @@ pub async fn run(job: Job, journal: Arc<dyn Journal>, ssh: SshLimits, cancel: Ca
         masters: watch::Sender::default(),
         dead: Arc::default(),
     };
-    let time_left = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    let time_left = job.deadline.saturating_duration_since(Instant::now());
     // It may have ended late with runs still open, and is listened to once more below.
     let mut drive = std::pin::pin!(driver.drive().fuse());
     let mut outcome = tokio::select! {

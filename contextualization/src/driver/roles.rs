@@ -8,10 +8,8 @@ use crate::{
     plan::{control::ControlNode, decide::system_of},
     ssh::SshSession,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::SystemTime,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::time::Instant;
 
 /// Phase of these failures.
 const PHASE: &str = "galaxy";
@@ -39,7 +37,7 @@ impl Stage<'_, '_> {
             return Ok(());
         }
         recorder.log_once(wanted.iter().map(galaxy::install::announcement)).await?;
-        let time = job.deadline.duration_since(SystemTime::now()).unwrap_or_default();
+        let time = job.deadline.saturating_duration_since(Instant::now());
         let again = job.cause == Cause::Reconfigure;
         let places = (driver.conf_dir.as_str(), wanted.as_slice());
         let installed = galaxy::install::install(session, &job.settings, runtime, privilege, places, again, time)

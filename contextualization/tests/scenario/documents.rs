@@ -3,10 +3,7 @@
 use crate::{journal::Memory, lab};
 use contextualization::{Cause, Job, Journal, Outcome, Settings, VmFacts, run, ssh::SshLimits};
 use radl::{Configure, Contextualize, ContextualizeItem, Radl};
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +77,7 @@ pub fn job(
         ansible_host_keys: Default::default(),
         exposed_auth: Some("token-of-this-infrastructure".to_owned()),
         notes: Vec::new(),
-        deadline: SystemTime::now() + Duration::from_secs(300),
+        deadline: tokio::time::Instant::now() + Duration::from_secs(300),
         progress: serde_json::Value::Null,
         settings: Arc::new(settings()),
     }

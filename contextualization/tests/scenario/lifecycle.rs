@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     process::Command,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +132,7 @@ fn time_is_over() {
         let _ = task.await;
         let mut rest = job(radl, receiver, 1, &key);
         rest.progress = memory.0.lock().unwrap().progress.clone();
-        rest.deadline = SystemTime::now() + Duration::from_secs(2);
+        rest.deadline = tokio::time::Instant::now() + Duration::from_secs(2);
         assert_eq!(contextualize(rest, &memory).await, Outcome::TimedOut);
         let seen = memory.0.lock().unwrap();
         assert_eq!(seen.infrastructure.last().unwrap(), "ERROR: Max contextualization time passed.");

@@ -10,7 +10,7 @@ use radl::{Contextualize, Features, Value};
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -270,7 +270,7 @@ fn retries_limits_and_reboots() {
         );
         let mut second = job(radl, receiver, 2, &key);
         let began = Instant::now();
-        second.deadline = SystemTime::now() + Duration::from_secs(60);
+        second.deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         let cut = {
             let memory = memory.clone();
             let paths = [lab.path(&w1, "/var/tmp/handled"), lab.path(&front, "/var/after-hang")];

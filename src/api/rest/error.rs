@@ -118,9 +118,11 @@ fn status(operation: Operation, error: &OperationError) -> StatusCode {
         OperationError::Conflict(_) => StatusCode::CONFLICT,
         OperationError::Invalid(_) | OperationError::Cloud(_) => StatusCode::BAD_REQUEST,
         OperationError::Unavailable(_)
+        | OperationError::Unreadable(_)
         | OperationError::InDoubt(_)
         | OperationError::Moved
         | OperationError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        OperationError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -308,7 +310,8 @@ mod tests {
             let text = format!("{}{error}", prefix(operation, class(&error)));
             assert_eq!((status(operation, &error).as_u16(), text.as_str()), (expected, message));
         }
-        let busy = response(Failure::Operation(E::Unavailable("locked".into())), Some(O::State), ErrorBody::Text);
+        assert_eq!(status(O::State, &E::Damaged("machine 3".into())), 500);
+        let busy = response(Failure::Operation(E::Unreadable("locked".into())), Some(O::State), ErrorBody::Text);
         assert_eq!(busy.status(), 503);
         assert_eq!(busy.headers()[header::RETRY_AFTER], RETRY_AFTER);
     }

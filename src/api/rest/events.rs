@@ -120,7 +120,7 @@ impl Follower {
 
     /// Sends everything stored after the last event sent.
     async fn replay(&mut self) -> Result<Replay, Gone> {
-        use OperationError::{DeletedInfrastructure, Unavailable, UnknownInfrastructure};
+        use OperationError::{DeletedInfrastructure, UnknownInfrastructure, Unreadable};
         let (engine, mut is_over) = (self.shared.state.engine.clone(), false);
         loop {
             let events = match is_over {
@@ -129,7 +129,7 @@ impl Follower {
             };
             let events = match events {
                 Ok(events) => events,
-                Err(Unavailable(_)) => return Ok(Replay::Later),
+                Err(Unreadable(_)) => return Ok(Replay::Later),
                 Err(DeletedInfrastructure | UnknownInfrastructure) if !is_over => {
                     is_over = true;
                     continue;

@@ -77,7 +77,7 @@ impl Engine {
     pub async fn refresh(&self, caller: &Caller, id: &str) -> Result<(), OperationError> {
         match self.hold(caller, id).await? {
             Held::Here(handle, model) => {
-                if handle.is_due(self.inner.now(), self.inner.settings.vm_info_update_frequency) {
+                if handle.is_due(self.inner.uptime(), self.inner.settings.vm_info_update_frequency) {
                     let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
                     let accounts = self.inner.shown(caller)?.accounts;
                     refresh::observe(&self.inner, &handle, &model, numbers, Some(&accounts)).await;

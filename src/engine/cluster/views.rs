@@ -39,7 +39,7 @@ struct Copy {
     version: u64,
     /// When the store last said that there is no newer one.
     checked: Instant,
-    /// When news from the clouds were last asked for, microseconds since the epoch.
+    /// When news from the clouds were last asked for, microseconds since the start of the daemon.
     asked: i64,
 }
 
@@ -109,10 +109,11 @@ impl Cluster {
                     .ask(|cluster| load(cluster, asked.clone()))
                     .await?
                     .ok_or(OperationError::UnknownInfrastructure)?;
-                let (model, _) = rows::model(&stored)?;
-                let asked = former.map_or(inner.now(), |copy| copy.asked);
+                let version = stored.version;
                 let bytes = stored.infrastructure.len() + stored.vms.iter().map(|(_, vm)| vm.len()).sum::<usize>();
-                (Copy { model: model.into(), bytes, version: stored.version, checked: started, asked }, asked)
+                let model = rows::model(stored).inspect_err(|error| inner.tell_damaged(id, &error.to_string()))?;
+                let asked = former.map_or(inner.uptime(), |copy| copy.asked);
+                (Copy { model: model.into(), bytes, version, checked: started, asked }, asked)
             }
         };
         let model = copy.model.clone();
@@ -206,7 +207,7 @@ impl Inner {
 impl Engine {
     /// Has the keeper ask the clouds for news of an infrastructure that was read here, if they are due.
     pub(in crate::engine) fn refresh_elsewhere(&self, cluster: &Cluster, caller: &Caller, id: &str) {
-        if !cluster.is_due(id, self.inner.now(), self.inner.settings.vm_info_update_frequency) {
+        if !cluster.is_due(id, self.inner.uptime(), self.inner.settings.vm_info_update_frequency) {
             return;
         }
         let (engine, caller, id) = (self.clone(), caller.clone(), id.to_owned());

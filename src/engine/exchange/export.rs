@@ -6,7 +6,7 @@ use crate::{
     engine::{
         Engine, OperationError,
         cluster::{Held, wire::Request},
-        model::{CloudRef, Infrastructure, Lifecycle},
+        model::{CloudRef, Infrastructure, Lifecycle, Vm},
         render,
         settings::Access,
         state::{self, Clock},
@@ -15,7 +15,10 @@ use crate::{
 };
 use radl::Radl;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
+
+/// Longer documents are made by the command line alone, bytes.
+const LARGEST: usize = 64 << 20;
 
 impl Engine {
     /// The infrastructure as the document that the reference exports (docs/spec/api.md 5.6), with everything its owner may see,
@@ -29,6 +32,12 @@ impl Engine {
             self.inner.allow(Access::Destroy)?;
         }
         let mut model = self.inner.view(caller, id).await?.1;
+        if size(&model) > LARGEST {
+            return Err(OperationError::Invalid(format!(
+                "The document of this infrastructure has more than {LARGEST} bytes, and no request could bring it back; `imd \
+                 export-db` exports it."
+            )));
+        }
         if delete {
             if !caller.may_access(&model.owners) {
                 // The token that recipes hold must not make the service forget machines that go on.
@@ -42,8 +51,8 @@ impl Engine {
             model = handle.change(transitions::give_away).await?;
             tracing::info!(inf = id, "exported and given away");
         }
-        let header = self.inner.store.log(id, None).await?;
-        let logs: HashMap<u32, String> = self.inner.store.vm_logs(id).await?.into_iter().collect();
+        let header = self.read(self.inner.store.log(id, None)).await?;
+        let logs: HashMap<u32, String> = self.read(self.inner.store.vm_logs(id)).await?.into_iter().collect();
         let clock = self.inner.clock();
         let write = move || {
             let record = record(&model, header, &logs, clock)?;
@@ -52,6 +61,16 @@ impl Engine {
         // What was given away is nowhere else any more: it waits for nobody.
         if delete { write() } else { self.apart(caller.user(), write).await? }
     }
+}
+
+/// Bytes of the documents of all machines, which an export tells for each.
+fn size(model: &Infrastructure) -> usize {
+    let mut last: Option<(Arc<Radl>, usize)> = None;
+    let mut requested = |vm: &Vm| match &last {
+        Some((known, size)) if Arc::ptr_eq(known, &vm.requested) => *size,
+        _ => last.insert((vm.requested.clone(), vm.requested.to_text().len())).1,
+    };
+    model.vms.iter().map(|vm| vm.info.to_text().len() + requested(vm)).sum()
 }
 
 /// The document of an infrastructure with its log and those of its machines.

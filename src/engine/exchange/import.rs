@@ -10,7 +10,7 @@ use crate::{
         children::by_cloud,
         draft::{Draft, Terms},
         keepers::user_only,
-        model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm},
+        model::{CloudRef, Infrastructure, Lifecycle, Observed, Prototype, Vm},
         rows,
         settings::Access,
     },
@@ -58,7 +58,9 @@ impl Engine {
         self.ask_clouds(&mut model, &shown.accounts).await?;
         let draft = whole(model, logs, self.inner.terms());
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
-        match self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await {
+        let created = self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await;
+        self.inner.note_write(&created);
+        match created {
             Ok(()) => {}
             Err(StoreError::AlreadyExists) => self.revive(caller, draft).await?,
             Err(error) => return Err(error.into()),
@@ -116,7 +118,8 @@ impl Engine {
     async fn revive(&self, caller: &Caller, mut draft: Draft) -> Result<(), OperationError> {
         let id = draft.model.id.clone();
         let stored = self.inner.store.load(&id).await?.ok_or_else(existing)?;
-        let (former, _) = rows::model(&stored)?;
+        let version = stored.version;
+        let former = rows::model(stored)?;
         // Whose it was is asked, so that nobody takes the place of somebody else's (docs/spec/api.md 9, D-04).
         let fits = former.deleted && caller.may_access(&former.owners) && former.vms.len() <= draft.model.vms.len();
         if !fits {
@@ -126,7 +129,7 @@ impl Engine {
         draft.progress = Some(None);
         let first = self.inner.store.last_sequence(&id).await? + 1;
         let changes = rows::changes(&draft, first)?;
-        match self.inner.store.commit(&id, stored.version, changes).await {
+        match self.inner.store.commit(&id, version, changes).await {
             Ok(_) => Ok(()),
             Err(StoreError::Stale { .. }) => Err(existing()),
             Err(error) => Err(error.into()),
@@ -137,6 +140,7 @@ impl Engine {
 /// A draft that stores all of a new infrastructure.
 pub(super) fn whole(model: Infrastructure, logs: Vec<NewEvent>, terms: Terms) -> Draft {
     let mut draft = Draft::new(model, terms);
+    draft.stored_prototypes = 0;
     draft.infrastructure();
     draft.touched.extend(0..u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX));
     draft.events = logs;
@@ -193,6 +197,7 @@ pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastru
         log(Some(record.im_id), record.cont_out.clone().unwrap_or_default());
         model.vms.push(Arc::new(machine(record, created)?));
     }
+    find_prototypes(&mut model);
     let all_configured = model.live_vms().all(|vm| vm.configured == Some(true));
     model.configured = Some(record.configured.unwrap_or(all_configured));
     match record.in_clouds {
@@ -210,6 +215,27 @@ pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastru
         model.shared.entry(cloud).or_default().get_or_insert_default();
     }
     Ok((model, logs))
+}
+
+/// Machines of one deploy, which stand beside each other, have most in common: their prototypes are found again.
+fn find_prototypes(model: &mut Infrastructure) {
+    for at in 1..model.vms.len() {
+        let (before, vm) = (model.vms[at - 1].clone(), model.vms[at].clone());
+        let known = before.prototype.and_then(|number| model.prototypes.get(number as usize)).cloned();
+        let of_before = || Arc::new(Prototype { info: before.info.clone(), requested: before.requested.clone() });
+        let prototype = known.unwrap_or_else(of_before);
+        if vm.requested != prototype.requested || vm.info.difference(&prototype.info).is_none() {
+            continue;
+        }
+        let number = before.prototype.unwrap_or_else(|| {
+            model.prototypes.push(prototype.clone());
+            u32::try_from(model.prototypes.len() - 1).unwrap_or(u32::MAX)
+        });
+        Arc::make_mut(&mut model.vms[at - 1]).prototype = Some(number);
+        let vm = Arc::make_mut(&mut model.vms[at]);
+        (vm.prototype, vm.requested) = (Some(number), prototype.requested.clone());
+        Arc::make_mut(&mut vm.info).share(&prototype.info);
+    }
 }
 
 fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
@@ -268,6 +294,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         lifecycle,
         observed: state.map(|state| Observed { state, failing_since: None }),
         info,
+        prototype: None,
         requested,
         // Nothing is running any more: what was undecided will not be decided.
         configured: Some(record.configured.unwrap_or(false)),

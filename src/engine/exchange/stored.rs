@@ -21,6 +21,7 @@ pub fn to_rows(
     model.owners = owners;
     let terms = Terms {
         now: now.saturating_mul(1_000_000),
+        steady: now,
         max_contextualization: Duration::ZERO,
         wait_running: Duration::ZERO,
         default_vm_name: "".into(),
@@ -48,7 +49,7 @@ pub async fn from_store(store: &dyn Store, id: &str, now: i64) -> Result<Option<
     let Some(stored) = store.load(id).await? else {
         return Ok(None);
     };
-    let (model, _) = rows::model(&stored)?;
+    let model = rows::model(stored)?;
     if model.is_pending(now) {
         return Err(OperationError::Conflict("work or contextualization".to_owned()));
     }

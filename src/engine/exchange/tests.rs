@@ -48,6 +48,8 @@ fn older_forms_mean_the_same() {
     }
     assert_eq!((same, same_logs), (model.clone(), logs));
     assert_eq!(model.created, 7);
+    assert_eq!(model.prototypes.len(), 1, "alike machines share one");
+    assert_eq!((model.vms[0].prototype, model.vms[1].prototype), (Some(0), Some(0)));
     assert_eq!(model.configured, Some(true), "all machines are");
     assert!(matches!(&model.vms[0].lifecycle, Lifecycle::Present(id) if id.0 == "179532227098"));
     assert!(matches!(&model.vms[1].lifecycle, Lifecycle::Failed { .. }));

@@ -6,7 +6,7 @@ use super::{
         context::facts,
         draft::{Done, Draft, Effect},
         error::OperationError,
-        model::{CloudRef, IfAllFail, Infrastructure, Lifecycle, Vm, Work, WorkKind},
+        model::{CloudRef, IfAllFail, Infrastructure, Lifecycle, Prototype, Vm, Work, WorkKind},
         secrets,
     },
     contextualizing::change_system,
@@ -105,21 +105,14 @@ pub fn add(
     let networks = draft.model.radl.networks.clone();
     let first = u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX);
     let mut numbers = Vec::with_capacity(placement.vms.len());
-    let mut shared: Vec<(System, System, Arc<Radl>, Arc<Radl>)> = Vec::new();
+    let mut last: Option<Alike> = None;
     for (number, planned) in (first..).zip(placement.vms) {
-        // Machines of one deploy are alike until their cloud tells them apart: they share the text.
-        let alike = shared.last().filter(|last| last.0 == planned.system && last.1 == planned.requested);
-        let (info, requested) = match alike {
-            Some(last) => (last.2.clone(), last.3.clone()),
-            None => {
-                let document = |system: &System| {
-                    Arc::new(Radl { networks: networks.clone(), systems: vec![system.clone()], ..Radl::default() })
-                };
-                let made = (document(&planned.system), document(&planned.requested));
-                shared.push((planned.system.clone(), planned.requested.clone(), made.0.clone(), made.1.clone()));
-                made
-            }
+        let alike = match last.take() {
+            Some(alike) if alike.is_of(&planned) => alike.with_another(draft),
+            _ => Alike::new(&planned, number, &networks, draft),
         };
+        let (prototype, Prototype { info, requested }) = (alike.number, alike.documents.clone());
+        last = Some(alike);
         if planned.failure.is_none() {
             // They are made before the first machine is: whoever deletes the infrastructure must know of them.
             draft.infrastructure().shared.entry(planned.cloud.key()).or_default();
@@ -134,6 +127,7 @@ pub fn add(
             cloud: planned.cloud,
             lifecycle,
             observed: None,
+            prototype,
             info,
             requested,
             configured: None,
@@ -150,6 +144,40 @@ pub fn add(
     let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail });
     draft.effects.push(Effect::Launch(work));
     Ok(work)
+}
+
+/// Machines of one deploy, which are alike until their cloud tells them apart. What they share becomes a prototype with the
+/// second one.
+struct Alike {
+    first: u32,
+    documents: Prototype,
+    number: Option<u32>,
+}
+
+impl Alike {
+    fn new(planned: &PlannedVm, first: u32, networks: &[radl::Network], draft: &Draft) -> Self {
+        let document = |system: &System| {
+            Arc::new(Radl { networks: networks.to_vec(), systems: vec![system.clone()], ..Radl::default() })
+        };
+        let documents = Prototype { info: document(&planned.system), requested: document(&planned.requested) };
+        let number = draft.known_prototype(&documents);
+        Self { first, documents, number }
+    }
+
+    fn is_of(&self, planned: &PlannedVm) -> bool {
+        let Prototype { info, requested } = &self.documents;
+        info.systems.first() == Some(&planned.system) && requested.systems.first() == Some(&planned.requested)
+    }
+
+    fn with_another(mut self, draft: &mut Draft) -> Self {
+        if self.number.is_none() {
+            self.number = Some(draft.add_prototype(self.documents.clone()));
+            if let Some(first) = draft.vm(self.first) {
+                first.prototype = self.number;
+            }
+        }
+        self
+    }
 }
 
 fn merged(model: &Infrastructure, document: &Radl) -> Result<Radl, OperationError> {
@@ -178,14 +206,23 @@ pub(super) fn shared_ready(draft: &mut Draft, cloud: String, shared: SharedResou
     if !shared.networks.is_empty() {
         take_shared(Arc::make_mut(&mut draft.infrastructure().radl), &shared);
     }
+    // What is one document before it is one afterwards.
+    let mut last: Option<(Arc<Radl>, Arc<Radl>)> = None;
     for &number in vms {
         let Some(vm) = draft.vm(number) else { continue };
         if vm.lifecycle == Lifecycle::Planned {
             vm.lifecycle = Lifecycle::Launching;
         }
-        if !shared.networks.is_empty() {
-            take_shared(Arc::make_mut(&mut vm.info), &shared);
+        if shared.networks.is_empty() {
+            continue;
         }
+        if let Some((_, after)) = last.as_ref().filter(|(before, _)| Arc::ptr_eq(before, &vm.info)) {
+            vm.info = after.clone();
+            continue;
+        }
+        let before = vm.info.clone();
+        take_shared(Arc::make_mut(&mut vm.info), &shared);
+        last = Some((before, vm.info.clone()));
     }
     // What earlier machines share stays known.
     draft.infrastructure().shared.entry(cloud).or_default().get_or_insert_default().networks.extend(shared.networks);
@@ -239,12 +276,15 @@ pub(super) fn launch_ended(draft: &mut Draft, id: u64) {
         })
         .collect();
     if !vms.is_empty() && failures.len() == vms.len() {
-        let why = format!("Error adding VMs: {}", failures.join("\n"));
+        // Each reason once, as before a launch.
+        let reasons: BTreeSet<String> = failures.into_iter().collect();
+        let reasons = reasons.into_iter().collect::<Vec<_>>().join("\n");
+        let why = format!("Error adding VMs: {reasons}");
         start_deleting(draft, &vms.into_iter().collect());
         if draft.model.live_vms().next().is_none() {
             draft.infrastructure().configured = Some(false);
         }
-        draft.log(&format!("All VMs failed. No contextualize.\n{}", failures.join("\n")));
+        draft.log(&format!("All VMs failed. No contextualize.\n{reasons}"));
         draft.finish(id, Err(why));
         if if_all_fail == IfAllFail::Destroy {
             start_destroying(draft, true);

@@ -63,28 +63,35 @@ fn notes(draft: &Draft, document: Option<&Radl>, selected: Option<&BTreeSet<u32>
     notes
 }
 
-/// New credentials of a system go to all its machines.
-fn take_new_credentials(draft: &mut Draft, document: &Radl) {
+/// New credentials in a document: systems with names and values of the features to set.
+pub fn new_credentials(document: &Radl) -> impl Iterator<Item = (&str, Vec<(String, &str)>)> {
     const NEW: [&str; 3] = ["password", "public_key", "private_key"];
+    document.systems.iter().map(|system| {
+        let names = NEW.iter().map(|key| format!("disk.0.os.credentials.new.{key}"));
+        let values = names.filter_map(|name| system.features.text(&name).map(|value| (name, value)));
+        (system.name.as_str(), values.collect())
+    })
+}
+
+/// New credentials of a system go to all its machines, which share them.
+fn take_new_credentials(draft: &mut Draft, document: &Radl) {
     let mut machines: HashMap<String, Vec<u32>> = HashMap::new();
     for vm in draft.model.vms.iter().filter(|vm| vm.is_live()) {
         machines.entry(vm.system.clone()).or_default().push(vm.number);
     }
-    for system in &document.systems {
-        let values: Vec<(String, String)> = NEW
-            .iter()
-            .map(|key| format!("disk.0.os.credentials.new.{key}"))
-            .filter_map(|name| Some((name.clone(), system.features.text(&name)?.to_owned())))
-            .collect();
-        if values.is_empty() {
-            continue;
-        }
-        for number in machines.get(&system.name).into_iter().flatten().copied() {
+    for (system, values) in new_credentials(document).filter(|(_, values)| !values.is_empty()) {
+        let mut last: Option<Arc<Radl>> = None;
+        for number in machines.get(system).into_iter().flatten().copied() {
             change_system(draft, number, |system| {
                 for (name, value) in &values {
                     system.features.set_text(name, value);
                 }
             });
+            let Some(vm) = draft.vm(number) else { continue };
+            if let Some(last) = &last {
+                Arc::make_mut(&mut vm.info).share(last);
+            }
+            last = Some(vm.info.clone());
         }
     }
 }

@@ -12,7 +12,7 @@ mod tests;
 
 pub use adding::{LaunchFailure, Placement, PlannedVm, add, place};
 pub use altering::alter;
-pub use contextualizing::reconfigure;
+pub use contextualizing::{new_credentials, reconfigure};
 pub use deleting::{destroy, remove};
 pub use owners::{change_owners, give_away};
 pub use snapshotting::{SnapshotFailure, snapshot};

@@ -110,6 +110,7 @@ impl World {
         let limit = std::time::Duration::from_secs(60);
         let terms = Terms {
             now: self.now * 1_000_000,
+            steady: self.now,
             max_contextualization: limit,
             wait_running: limit,
             default_vm_name: "vnode-#N#".into(),

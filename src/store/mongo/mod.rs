@@ -73,6 +73,7 @@ impl Db {
 pub(super) struct MongoStore {
     db: Db,
     keyring: Arc<Keyring>,
+    id: String,
 }
 
 impl MongoStore {
@@ -82,8 +83,8 @@ impl MongoStore {
         let place = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let client = Client::with_options(options).map_err(|error| store_error(&error).about(&place))?;
         let db = Db { database: client.database(&name), settling: Arc::default(), sessions: Arc::default() };
-        schema::prepare(&db, &keyring, make).await.map_err(|error| error.about(&place))?;
-        Ok(Self { db, keyring })
+        let id = schema::prepare(&db, &keyring, make).await.map_err(|error| error.about(&place))?;
+        Ok(Self { db, keyring, id })
     }
 
     /// Says what is wrong with a URL, as far as that shows without looking at files that it names.
@@ -143,6 +144,14 @@ impl Store for MongoStore {
     async fn commit(&self, id: &str, expected: Version, changes: Changes) -> Result<Version, StoreError> {
         let changes = SealedChanges::seal(&self.keyring, id, changes)?;
         write::commit(&self.db, id, expected, changes).await
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn version(&self, id: &str) -> Result<Option<Version>, StoreError> {
+        read::version(&self.db, id).await
     }
 
     async fn load(&self, id: &str) -> Result<Option<StoredInfrastructure>, StoreError> {

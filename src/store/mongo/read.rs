@@ -46,6 +46,16 @@ pub(super) async fn load(db: &Db, keyring: &Keyring, id: &str) -> Result<Option<
     Err(StoreError::Unavailable("the infrastructure changes faster than it can be read".to_owned()))
 }
 
+/// See [`Store::version`](crate::store::Store::version).
+pub(super) async fn version(db: &Db, id: &str) -> Result<Option<u64>, StoreError> {
+    #[derive(Deserialize)]
+    struct Found {
+        version: i64,
+    }
+    let found: Option<Found> = find(db, id, doc! { "version": 1 }).await?;
+    Ok(found.map(|found| count(found.version)))
+}
+
 /// See [`Store::index`](crate::store::Store::index).
 pub(super) async fn index(db: &Db) -> Result<Vec<IndexRow>, StoreError> {
     listed(db, doc! {}).await
@@ -80,7 +90,7 @@ pub(super) async fn events(
 ) -> Result<Vec<StoredEvent>, StoreError> {
     let after = number(after);
     let found = sealed_events(db, id, doc! { "s": { "$gt": after } }, Some(limit), |event| event.s > after).await?;
-    found.iter().take(limit).map(|event| event.open(keyring, id)).collect()
+    Ok(found.iter().take(limit).map(|event| event.open(keyring, id)).collect())
 }
 
 /// See [`Store::last_sequence`](crate::store::Store::last_sequence).
@@ -97,7 +107,7 @@ pub(super) async fn last_sequence(db: &Db, id: &str) -> Result<u64, StoreError> 
 pub(super) async fn log(db: &Db, keyring: &Keyring, id: &str, vm: Option<u32>) -> Result<String, StoreError> {
     let vm = vm.map(i64::from);
     let found = sealed_events(db, id, doc! { "k": 1, "v": vm }, None, |event| event.k == 1 && event.v == vm).await?;
-    found.iter().map(|event| event.text(keyring, id)).collect()
+    Ok(found.iter().map(|event| event.text(keyring, id)).collect())
 }
 
 /// See [`Store::vm_logs`](crate::store::Store::vm_logs).
@@ -106,7 +116,7 @@ pub(super) async fn vm_logs(db: &Db, keyring: &Keyring, id: &str) -> Result<Vec<
     let mut logs: BTreeMap<u32, String> = BTreeMap::new();
     for event in sealed_events(db, id, condition, None, |event| event.k == 1 && event.v.is_some()).await? {
         if let Some(vm) = event.vm {
-            logs.entry(vm).or_default().push_str(&event.text(keyring, id)?);
+            logs.entry(vm).or_default().push_str(&event.text(keyring, id));
         }
     }
     Ok(logs.into_iter().collect())

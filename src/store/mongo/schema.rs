@@ -5,7 +5,10 @@ use super::{
     document::{binary, collection},
     error::{DUPLICATE, code, store_error},
 };
-use crate::store::{Keyring, StoreError, rows::Row};
+use crate::store::{
+    Keyring, StoreError,
+    rows::{database_id, new_key_check},
+};
 use mongodb::{
     IndexModel,
     bson::{Binary, Document, doc},
@@ -14,7 +17,7 @@ use mongodb::{
 use serde::{Deserialize, Serialize};
 
 /// Version of the collections. A change of them increases it and adds to [`step`].
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Schema {
@@ -27,8 +30,8 @@ struct Schema {
 
 /// Makes or migrates the collections of a database; proves that they are ours, of this version, and sealed with a key of
 /// the keyring. Nothing is written to a database that is not ours, nor to any without `make`. Daemons may do it at the
-/// same time.
-pub(super) async fn prepare(db: &Db, keyring: &Keyring, make: bool) -> Result<(), StoreError> {
+/// same time. Tells the id of the database.
+pub(super) async fn prepare(db: &Db, keyring: &Keyring, make: bool) -> Result<String, StoreError> {
     let names = db.ask(db.database.list_collection_names()).await?;
     let has = |name: &str| names.iter().any(|found| found == name);
     if names.iter().any(|name| !name.starts_with("system.")) && !has(collection::SCHEMA) {
@@ -40,9 +43,10 @@ pub(super) async fn prepare(db: &Db, keyring: &Keyring, make: bool) -> Result<()
     let schema = match find().await? {
         Some(schema) => schema,
         None if !make => return Err(not_made()),
+        None if !keyring.fits(None) => return Err(StoreError::not_ours(None)),
         None => {
             // Of two daemons, one's document stands.
-            let key_check = binary(Row::KeyCheck.seal(keyring, "", &[])?);
+            let key_check = binary(new_key_check(keyring)?);
             match schemas.insert_one(Schema { id: 1, version: 0, key_check, checks: 0 }).await {
                 Err(error) if code(&error) != Some(DUPLICATE) => return Err(store_error(&error)),
                 _ => find().await?.ok_or_else(not_made)?,
@@ -55,13 +59,24 @@ pub(super) async fn prepare(db: &Db, keyring: &Keyring, make: bool) -> Result<()
     if schema.version < VERSION && !make {
         return Err(not_made());
     }
-    Row::KeyCheck.open(keyring, "", &schema.key_check.bytes)?;
+    let id = match database_id(keyring, &schema.key_check.bytes)? {
+        Some(id) if make && !keyring.fits(Some(&id)) => return Err(StoreError::not_ours(Some(&id))),
+        Some(id) => id,
+        None => {
+            // Of two daemons, one's id stands.
+            let update = doc! { "$set": { "key_check": binary(new_key_check(keyring)?) } };
+            db.ask(schemas.update_one(doc! { "_id": 1, "key_check": schema.key_check }, update)).await?;
+            let schema = find().await?.ok_or_else(not_made)?;
+            let missing = || StoreError::Corrupt("its id is missing; restore it from a backup".to_owned());
+            database_id(keyring, &schema.key_check.bytes)?.ok_or_else(missing)?
+        }
+    };
     for version in schema.version..VERSION {
         step(db, version).await?;
         let update = doc! { "$set": { "version": version + 1 } };
         db.ask(schemas.update_one(doc! { "_id": 1, "version": version }, update)).await?;
     }
-    Ok(())
+    Ok(id)
 }
 
 /// What brings the collections from a version to the next one; may be done again.
@@ -79,6 +94,7 @@ async fn step(db: &Db, version: i32) -> Result<(), StoreError> {
             (collection::INFRASTRUCTURES, doc! { "pending": 1, "deleted": 1 }, false),
             (collection::INFRASTRUCTURES, doc! { "owners": 1 }, false),
         ],
+        // Rows of machines say what they share, which an older daemon cannot read; it reads older rows as they are.
         _ => vec![],
     };
     for (name, keys, unique) in indexes {

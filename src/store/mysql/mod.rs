@@ -52,6 +52,7 @@ pub(super) struct MysqlStore {
     readers: Pool,
     kind: Kind,
     keyring: Arc<Keyring>,
+    id: String,
 }
 
 impl MysqlStore {
@@ -72,13 +73,14 @@ impl MysqlStore {
                 attempts -= 1;
                 match schema::prepare(session.connection(), &keyring, make).await {
                     Err(Failure::Busy(_)) if attempts > 0 => {}
-                    prepared => return prepared.map(|()| (session, options, kind)),
+                    prepared => return prepared.map(|id| (session, options, kind, id)),
                 }
             }
         };
-        let (first, options, kind) = prepare.await.map_err(|failure: Failure| failure.into_error().about(&place))?;
+        let (first, options, kind, id) =
+            prepare.await.map_err(|failure: Failure| failure.into_error().about(&place))?;
         let readers = Pool::new(options.clone());
-        Ok(Self { writer: Writer::start(first, options), readers, kind, keyring })
+        Ok(Self { writer: Writer::start(first, options), readers, kind, keyring, id })
     }
 
     /// Says what is wrong with a URL.
@@ -144,6 +146,14 @@ impl Store for MysqlStore {
     async fn commit(&self, id: &str, expected: Version, changes: Changes) -> Result<Version, StoreError> {
         let changes = SealedChanges::seal(&self.keyring, id, changes)?;
         self.writer.write(Change::Commit { id: id.to_owned(), expected, changes }).await
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn version(&self, id: &str) -> Result<Option<Version>, StoreError> {
+        read::version(&self.readers, id).await
     }
 
     async fn load(&self, id: &str) -> Result<Option<StoredInfrastructure>, StoreError> {

@@ -186,7 +186,7 @@ pub(super) async fn events(
 ) -> Result<Vec<StoredEvent>, StoreError> {
     let condition = "sequence > ? ORDER BY sequence LIMIT ?";
     let found = sealed_events(pool, id, condition, &[after.into(), (limit as u64).into()]).await?;
-    found.iter().map(|event| event.open(keyring, id)).collect()
+    Ok(found.iter().map(|event| event.open(keyring, id)).collect())
 }
 
 /// See [`Store::last_sequence`](crate::store::Store::last_sequence).
@@ -196,10 +196,17 @@ pub(super) async fn last_sequence(pool: &Pool, id: &str) -> Result<u64, StoreErr
     Ok(found.first().copied().unwrap_or_default())
 }
 
+/// See [`Store::version`](crate::store::Store::version).
+pub(super) async fn version(pool: &Pool, id: &str) -> Result<Option<u64>, StoreError> {
+    let question = statement("SELECT version FROM infrastructures WHERE id = ?", &[id.into()]);
+    let found: Vec<u64> = ask(pool, question, async |result| rows(result).await).await?;
+    Ok(found.first().copied())
+}
+
 /// See [`Store::log`](crate::store::Store::log).
 pub(super) async fn log(pool: &Pool, keyring: &Keyring, id: &str, vm: Option<u32>) -> Result<String, StoreError> {
     let found = sealed_events(pool, id, "kind = 1 AND vm <=> ? ORDER BY sequence", &[vm.into()]).await?;
-    found.iter().map(|event| event.text(keyring, id)).collect()
+    Ok(found.iter().map(|event| event.text(keyring, id)).collect())
 }
 
 /// See [`Store::vm_logs`](crate::store::Store::vm_logs).
@@ -207,7 +214,7 @@ pub(super) async fn vm_logs(pool: &Pool, keyring: &Keyring, id: &str) -> Result<
     let mut logs: BTreeMap<u32, String> = BTreeMap::new();
     for event in sealed_events(pool, id, "kind = 1 AND vm IS NOT NULL ORDER BY vm, sequence", &[]).await? {
         if let Some(vm) = event.vm {
-            logs.entry(vm).or_default().push_str(&event.text(keyring, id)?);
+            logs.entry(vm).or_default().push_str(&event.text(keyring, id));
         }
     }
     Ok(logs.into_iter().collect())

@@ -1,12 +1,20 @@
 //! The tables: made when the database is new, brought to this version when they are older.
 
 use super::{error::Failure, sql::statement};
-use crate::store::{Keyring, StoreError, rows::Row};
+use crate::store::{
+    Keyring, StoreError,
+    rows::{database_id, new_key_check},
+};
 use mysql_async::{Conn, prelude::Queryable};
 
 /// What brings the tables from one version to the next; the first step makes them. The server cannot take back a change
 /// of tables, so each statement may be repeated: a step that was cut short is done again from its beginning.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[MADE, SHARED_PARTS];
+
+/// Rows of machines say what they share, which an older daemon cannot read; it reads older rows as they are.
+const SHARED_PARTS: &[&str] = &[];
+
+const MADE: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS infrastructures (
         number BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
         id VARBINARY(255) NOT NULL UNIQUE,
@@ -59,7 +67,7 @@ const STEPS: &[&[&str]] = &[&[
         KEY logs (infrastructure, kind, vm, sequence),
         FOREIGN KEY (infrastructure) REFERENCES infrastructures (number) ON DELETE CASCADE
     ) ENGINE = InnoDB",
-]];
+];
 
 /// The table that is made before all others, with its only row: version 0 while the others are made. `checks` is what a
 /// check of the store writes.
@@ -72,8 +80,8 @@ const SCHEMA_VERSION: &str = "CREATE TABLE IF NOT EXISTS schema_version (
 
 /// Makes or migrates the tables of a database; proves that they are ours, of this version, and sealed with a key of the
 /// keyring. Nothing is written to a database that is not ours, nor to any without `make`. Daemons may do it at the same
-/// time.
-pub(super) async fn prepare(connection: &mut Conn, keyring: &Keyring, make: bool) -> Result<(), Failure> {
+/// time. Tells the id of the database.
+pub(super) async fn prepare(connection: &mut Conn, keyring: &Keyring, make: bool) -> Result<String, Failure> {
     let tables: Vec<String> = connection
         .query("SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = DATABASE()")
         .await?;
@@ -86,6 +94,9 @@ pub(super) async fn prepare(connection: &mut Conn, keyring: &Keyring, make: bool
         if !make {
             return Err(not_made());
         }
+        if !keyring.fits(None) {
+            return Err(Failure::Refused(StoreError::not_ours(None)));
+        }
         connection.query_drop(SCHEMA_VERSION).await?;
     }
     let mut version = match version(connection).await? {
@@ -93,7 +104,7 @@ pub(super) async fn prepare(connection: &mut Conn, keyring: &Keyring, make: bool
         None if !make => return Err(not_made()),
         None => {
             // Of two daemons, one's row stands.
-            let check = Row::KeyCheck.seal(keyring, "", &[]).map_err(Failure::Refused)?;
+            let check = new_key_check(keyring).map_err(Failure::Refused)?;
             let row = statement("INSERT IGNORE INTO schema_version VALUES (1, 0, ?, 0)", &[check[..].into()]);
             connection.query_drop(row).await?;
             version(connection).await?.unwrap_or_default()
@@ -106,8 +117,20 @@ pub(super) async fn prepare(connection: &mut Conn, keyring: &Keyring, make: bool
     if version < known && !make {
         return Err(not_made());
     }
-    let check: Option<Vec<u8>> = connection.query_first("SELECT key_check FROM schema_version").await?;
-    Row::KeyCheck.open(keyring, "", &check.unwrap_or_default()).map_err(Failure::Refused)?;
+    let id = match stored_id(connection, keyring).await? {
+        (_, Some(id)) if make && !keyring.fits(Some(&id)) => {
+            return Err(Failure::Refused(StoreError::not_ours(Some(&id))));
+        }
+        (_, Some(id)) => id,
+        (former, None) => {
+            // Of two daemons, one's id stands.
+            let check = new_key_check(keyring).map_err(Failure::Refused)?;
+            let update = "UPDATE schema_version SET key_check = ? WHERE key_check = ?";
+            connection.query_drop(statement(update, &[check[..].into(), former[..].into()])).await?;
+            let missing = || StoreError::Corrupt("its id is missing; restore it from a backup".to_owned());
+            stored_id(connection, keyring).await?.1.ok_or_else(|| Failure::Refused(missing()))?
+        }
+    };
     for step in &STEPS[version..] {
         for sql in *step {
             connection.query_drop(*sql).await?;
@@ -116,7 +139,15 @@ pub(super) async fn prepare(connection: &mut Conn, keyring: &Keyring, make: bool
         connection.query_drop(format!("UPDATE schema_version SET version = {next} WHERE version = {version}")).await?;
         version = next;
     }
-    Ok(())
+    Ok(id)
+}
+
+/// The key check and the id that it seals.
+async fn stored_id(connection: &mut Conn, keyring: &Keyring) -> Result<(Vec<u8>, Option<String>), Failure> {
+    let check: Option<Vec<u8>> = connection.query_first("SELECT key_check FROM schema_version").await?;
+    let check = check.unwrap_or_default();
+    let id = database_id(keyring, &check).map_err(Failure::Refused)?;
+    Ok((check, id))
 }
 
 async fn version(connection: &mut Conn) -> Result<Option<usize>, Failure> {

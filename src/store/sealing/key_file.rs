@@ -2,9 +2,9 @@
 
 use super::{KEY_LENGTH, KeyError, derive, newest_of};
 use std::{
-    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -15,6 +15,8 @@ pub(super) type MainKey = [u8; KEY_LENGTH];
 const OWNERS: &str = "owners=";
 /// Start of the word of a key that opens only: the next rotation puts it in front.
 const NEXT: &str = "next=";
+/// Start of the word that names a database which the keys belong to.
+const DATABASE: &str = "database=";
 
 /// What the file, or the variable, says: words, the main keys among them, the newest first.
 #[derive(Clone)]
@@ -23,22 +25,27 @@ pub(super) struct KeyText {
     pub(super) older: Vec<MainKey>,
     pub(super) next: Option<MainKey>,
     owners: Option<[u8; KEY_LENGTH]>,
+    /// Ids of the databases that were sealed with these keys; none when none was seen yet.
+    pub(super) databases: Vec<String>,
 }
 
 impl KeyText {
     pub(super) fn of(newest: MainKey, older: &[MainKey]) -> Self {
-        Self { newest, older: older.to_vec(), next: None, owners: None }
+        Self { newest, older: older.to_vec(), next: None, owners: None, databases: Vec::new() }
     }
 
     pub(super) fn parse(text: &str, origin: &str) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed { origin: origin.to_owned() };
         let key = |word: &str| decode(word).ok_or_else(malformed);
-        let (mut keys, mut next, mut owners) = (Vec::new(), None, None);
+        let (mut keys, mut next, mut owners, mut databases) = (Vec::new(), None, None, Vec::new());
         for word in text.split_whitespace() {
             let twice = if let Some(word) = word.strip_prefix(NEXT) {
                 next.replace(key(word)?).is_some()
             } else if let Some(word) = word.strip_prefix(OWNERS) {
                 owners.replace(key(word)?).is_some()
+            } else if let Some(id) = word.strip_prefix(DATABASE) {
+                databases.push(id.to_owned());
+                false
             } else {
                 keys.push(key(word)?);
                 false
@@ -48,7 +55,7 @@ impl KeyText {
             }
         }
         let (newest, older) = keys.split_first().ok_or_else(malformed)?;
-        Ok(Self { newest: *newest, older: older.to_vec(), next, owners })
+        Ok(Self { newest: *newest, older: older.to_vec(), next, owners, databases })
     }
 
     /// The key of the hashes of owners: written down, or derived from the oldest key, which is the first one ever.
@@ -76,7 +83,8 @@ impl KeyText {
         let line = |start: &str, key: &[u8; KEY_LENGTH]| format!("{start}{}\n", openssl::base64::encode_block(key));
         let keys = std::iter::once(&self.newest).chain(&self.older).map(|key| line("", key));
         let next = self.next.iter().map(|key| line(NEXT, key));
-        keys.chain(next).chain(self.owners.iter().map(|key| line(OWNERS, key))).collect()
+        let databases = self.databases.iter().map(|id| format!("{DATABASE}{id}\n"));
+        keys.chain(next).chain(self.owners.iter().map(|key| line(OWNERS, key))).chain(databases).collect()
     }
 }
 
@@ -100,12 +108,19 @@ pub(super) fn read(path: &Path) -> Result<KeyText, KeyError> {
     KeyText::parse(&text, &format!("the data key file {}", path.display()))
 }
 
-/// Reads the file, which is made with a random key when it does not exist.
-pub(super) fn read_or_make(path: &Path) -> Result<KeyText, KeyError> {
-    if !path.try_exists().map_err(failed(path, "read"))? {
+/// Reads the file, which is made with a random key when it does not exist, and its directory with it; whether it was made.
+pub(super) fn read_or_make(path: &Path) -> Result<(KeyText, bool), KeyError> {
+    let is_missing = !path.try_exists().map_err(failed(path, "read"))?;
+    if is_missing {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory_of(path)).map_err(failed(path, "made"))?;
         create(path, &KeyText::of(random()?, &[]).lines()).map_err(failed(path, "made"))?;
     }
-    read(path)
+    Ok((read(path)?, is_missing))
+}
+
+/// Takes back a file that was just made.
+pub(super) fn remove(path: &Path) -> Result<(), KeyError> {
+    fs::remove_file(path).map_err(failed(path, "removed"))
 }
 
 fn failed(path: &Path, doing: &'static str) -> impl Fn(io::Error) -> KeyError + Copy {
@@ -209,6 +224,19 @@ impl KeyChange {
     pub fn rotate(&mut self) -> Result<(), KeyError> {
         let key = self.text.next.map_or_else(random, Ok)?;
         self.replace(self.text.clone().rotated(key))
+    }
+
+    /// Notes that a database belongs to these keys.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn add_database(&mut self, id: &str) -> Result<(), KeyError> {
+        let mut text = self.text.clone();
+        if text.databases.iter().any(|known| known == id) {
+            return Ok(());
+        }
+        text.databases.push(id.to_owned());
+        self.replace(text)
     }
 
     /// Removes all keys but the newest one; the key of the owners' hashes stays.

@@ -2,7 +2,8 @@
 //!
 //! The keys are words: main keys of 32 bytes, the newest first, as base64 or hexadecimal; `next=KEY`, which opens values
 //! and seals none yet; `owners=KEY`, which keys the hashes of owners. Without it that key is derived from the last main
-//! key. It can never be exchanged: of owners there is nothing but their hashes.
+//! key. It can never be exchanged: of owners there is nothing but their hashes. `database=ID` names a database that was
+//! sealed with these keys, so that an empty one in its place is noticed.
 //!
 //! A sealed value is `format (1 byte, 1) | key id (4) | nonce (12) | ciphertext | tag (16)`. The associated data says
 //! which row the value belongs to, so that a value moved to another row does not open. Nonces are random: a key is good
@@ -44,7 +45,7 @@ pub enum KeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// "read", "made" or "changed".
+        /// "read", "made", "changed" or "removed".
         doing: &'static str,
         /// What the system said.
         source: io::Error,
@@ -135,6 +136,10 @@ pub struct Keyring {
     keys: RwLock<Arc<Keys>>,
     /// Key of the hashes of owners, which stays whatever becomes of the others.
     owners: [u8; KEY_LENGTH],
+    /// Databases that were sealed with these keys.
+    databases: Vec<String>,
+    /// Whether a database that is none of those may be used.
+    accepts_new: bool,
     file: Option<Watched>,
 }
 
@@ -142,6 +147,8 @@ pub struct Keyring {
 struct Watched {
     path: PathBuf,
     seen: Mutex<(Instant, Option<Stamp>)>,
+    /// Whether it did not exist before.
+    made: bool,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -160,9 +167,9 @@ impl Keyring {
         if let Some(text) = text {
             return Ok(Self::of(&KeyText::parse(text, "IM_DATA_KEY")?, None));
         }
-        let text = key_file::read_or_make(file)?;
+        let (text, made) = key_file::read_or_make(file)?;
         // Unseen: whatever has changed since is read with the first value.
-        Ok(Self::of(&text, Some(Watched { path: file.to_owned(), seen: Mutex::new((Instant::now(), None)) })))
+        Ok(Self::of(&text, Some(Watched { path: file.to_owned(), seen: Mutex::new((Instant::now(), None)), made })))
     }
 
     /// A keyring of the main keys given, the newest first.
@@ -172,7 +179,48 @@ impl Keyring {
     }
 
     fn of(text: &KeyText, file: Option<Watched>) -> Self {
-        Self { keys: RwLock::new(Arc::new(Keys::new(text))), owners: text.owners(), file }
+        Self {
+            keys: RwLock::new(Arc::new(Keys::new(text))),
+            owners: text.owners(),
+            databases: text.databases.clone(),
+            accepts_new: false,
+            file,
+        }
+    }
+
+    /// The same keys, for a database that they did not seal before as well.
+    #[must_use]
+    pub fn accepting_new_database(self) -> Self {
+        Self { accepts_new: true, ..self }
+    }
+
+    /// Whether a database may be used with these keys: one they belong to, any one when none is known yet. `id` is none for
+    /// an empty database.
+    #[must_use]
+    pub fn fits(&self, id: Option<&str>) -> bool {
+        self.accepts_new || self.databases.is_empty() || id.is_some_and(|id| self.databases.iter().any(|own| own == id))
+    }
+
+    /// Notes in the key file that the keys belong to this database from now on.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn belong_to(&self, id: &str) -> Result<(), KeyError> {
+        match &self.file {
+            Some(file) if !self.databases.iter().any(|own| own == id) => KeyChange::begin(&file.path)?.add_database(id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the key file if it was made for this keyring: its key opens nothing. Where it was; none when it stays.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn take_back(&self) -> Result<Option<&Path>, KeyError> {
+        match &self.file {
+            Some(Watched { path, made: true, .. }) => key_file::remove(path).map(|()| Some(path.as_path())),
+            _ => Ok(None),
+        }
     }
 
     fn known(&self) -> Arc<Keys> {

@@ -3,13 +3,19 @@
 
 mod error;
 mod leases;
+mod place;
 mod read;
 mod reseal;
 mod schema;
 mod write;
 mod writer;
 
-use self::{read::Readers, write::Task, writer::Writer};
+use self::{
+    place::{Place, Watch},
+    read::Readers,
+    write::Task,
+    writer::Writer,
+};
 use super::{
     Changes, IndexRow, Keyring, Leases, Store, StoreError, StoredEvent, StoredInfrastructure, Version, change::Change,
     rows::SealedChanges, sealing::directory_of,
@@ -17,7 +23,7 @@ use super::{
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -37,9 +43,17 @@ pub(super) struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
     keyring: Arc<Keyring>,
+    id: String,
     /// Whether other daemons may use the file as well.
     shared: bool,
-    _lock: Option<File>,
+    _file: Option<Owned>,
+}
+
+/// A file that this daemon has for itself, or shares with those that say so.
+struct Owned {
+    place: Arc<Place>,
+    /// The lock of its name.
+    _name: File,
 }
 
 impl SqliteStore {
@@ -50,16 +64,26 @@ impl SqliteStore {
 
     fn open_file(path: &Path, shared: bool, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
         let path = resolve(path).map_err(|error| StoreError::Unavailable(format!("it cannot be reached: {error}")))?;
-        let lock = lock(&path, shared)?;
-        // SQLite gives its WAL and its shared memory the mode of the file.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Unavailable(format!("it cannot be made: {error}")));
-            }
-            _ => {}
-        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let name = lock(Path::new(&name), shared)?;
+        let made = !path.exists();
+        // The file has a lock as well, whatever other names lead to it and whatever becomes of the lock beside it. SQLite gives
+        // its WAL and its shared memory the mode of the file.
+        let file = lock(&path, shared)?;
+        let place = Place::new(path.clone(), file);
+        let place =
+            Arc::new(place.map_err(|error| StoreError::Unavailable(format!("it cannot be looked at: {error}")))?);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::start(path.into_os_string().into(), flags, shared, keyring, Some(lock))
+        // Locked until it is certain that it stays.
+        let held = place.clone();
+        let started = Self::start(path.clone(), flags, shared, keyring, Some(Owned { place, _name: name }));
+        if let (true, Err(StoreError::Corrupt(_))) = (made, &started) {
+            // Nothing is in it. If it stays all the same, it is refused again.
+            let _ = fs::remove_file(&path);
+        }
+        drop(held);
+        started
     }
 
     /// Opens a file that exists, also while a daemon has it: SQLite keeps their transactions apart.
@@ -89,7 +113,7 @@ impl SqliteStore {
         flags: OpenFlags,
         shared: bool,
         keyring: Arc<Keyring>,
-        lock: Option<File>,
+        file: Option<Owned>,
     ) -> Result<Self, StoreError> {
         let connect_writer = {
             let path = path.clone();
@@ -110,19 +134,22 @@ impl SqliteStore {
             }
         };
         let mut first = connect_writer()?;
-        schema::prepare(&mut first, &keyring)?;
+        let id = schema::prepare(&mut first, &keyring, file.is_some())?;
         if shared {
             schema::prepare_leases(&mut first)?;
         }
-        let readers = Readers::new(Box::new(move || {
+        let connect_reader: read::Connect = Box::new(move || {
             connect(&path, flags, |connection| {
                 connection.pragma_update(None, "cache_size", -256)?;
                 connection.pragma_update(None, "query_only", true)
             })
-        }));
-        let writer = Writer::start(first, Box::new(connect_writer))
+        });
+        let place = || file.as_ref().map(|file| file.place.clone());
+        let readers = Readers::new(connect_reader, place());
+        let watch = place().map(|place| Watch::new(place, shared));
+        let writer = Writer::start(first, Box::new(connect_writer), watch)
             .map_err(|error| StoreError::Unavailable(format!("no thread for writing: {error}")))?;
-        Ok(Self { writer, readers: Arc::new(readers), keyring, shared, _lock: lock })
+        Ok(Self { writer, readers: Arc::new(readers), keyring, id, shared, _file: file })
     }
 
     async fn read<T: Send + 'static>(
@@ -160,26 +187,26 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Keeps other daemons out for as long as the file returned lives; the system lets go of it when the process dies.
+/// Keeps other daemons out for as long as the file returned lives; the system lets go of it when the process dies. The file
+/// is made with mode 0600 when it is not there.
 fn lock(path: &Path, shared: bool) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let failed = |doing: &str, error: io::Error| {
+        StoreError::Unavailable(format!("the file {} cannot be {doing}: {error}", path.display()))
+    };
     let file = OpenOptions::new()
+        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(&name)
-        .map_err(|error| StoreError::Unavailable(format!("its lock {} cannot be made: {error}", name.display())))?;
+        .open(path)
+        .map_err(|error| failed("opened", error))?;
     match if shared { file.try_lock_shared() } else { file.try_lock() } {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(
             "another imd uses this SQLite database; stop it, or give this one another DATA_DB".to_owned(),
         )),
-        Err(TryLockError::Error(error)) => {
-            Err(StoreError::Unavailable(format!("its lock {} cannot be taken: {error}", name.display())))
-        }
+        Err(TryLockError::Error(error)) => Err(failed("locked", error)),
     }
 }
 
@@ -195,6 +222,14 @@ impl Store for SqliteStore {
     async fn commit(&self, id: &str, expected: Version, changes: Changes) -> Result<Version, StoreError> {
         let changes = SealedChanges::seal(&self.keyring, id, changes)?;
         self.writer.write(Task::Change(Change::Commit { id: id.to_owned(), expected, changes })).await
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    async fn version(&self, id: &str) -> Result<Option<Version>, StoreError> {
+        self.read(id, |connection, _, id| read::version(connection, id)).await
     }
 
     async fn load(&self, id: &str) -> Result<Option<StoredInfrastructure>, StoreError> {

@@ -1,6 +1,6 @@
 //! The queries, and the few connections they run on. Reads never wait for the writer.
 
-use super::error::store_error;
+use super::{error::store_error, place::Place};
 use crate::store::{
     IndexRow, Keyring, StoreError, StoredEvent, StoredInfrastructure,
     rows::{Row, SealedEvent, kind_of},
@@ -23,12 +23,21 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
     connect: Connect,
+    place: Option<Arc<Place>>,
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        let Some(place) = &self.place else { return };
+        let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        idle.iter().for_each(|connection| place.leave(connection));
+    }
 }
 
 impl Readers {
-    /// A pool of connections made by `connect`.
-    pub(super) fn new(connect: Connect) -> Self {
-        Self { idle: Mutex::default(), turns: Arc::new(Semaphore::new(CONNECTIONS)), connect }
+    /// A pool of connections made by `connect`, to the file that is at this place.
+    pub(super) fn new(connect: Connect, place: Option<Arc<Place>>) -> Self {
+        Self { idle: Mutex::default(), turns: Arc::new(Semaphore::new(CONNECTIONS)), connect, place }
     }
 
     /// Runs a query on a blocking thread. It sees one state of the database, however many statements it has.
@@ -41,6 +50,7 @@ impl Readers {
         let readers = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
+            readers.place.as_ref().map_or(Ok(()), |place| place.check())?;
             let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = idle.map_or_else(&readers.connect, Ok)?;
             let result = connection.unchecked_transaction().map_err(|error| store_error(&error)).and_then(|snapshot| {
@@ -73,21 +83,25 @@ pub(super) fn load(
     let Some((number, version, sealed)) = row else {
         return Ok(None);
     };
-    let vms: Vec<(u32, Vec<u8>)> =
+    // Opened row by row: the sealed values of a large infrastructure are never in memory together.
+    let vms =
         rows(connection, "SELECT number, data FROM vms WHERE infrastructure = ? ORDER BY number", [number], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            let (number, sealed): (u32, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            Ok(Row::Vm(number).open(keyring, id, &sealed).map(|plain| (number, plain)))
         })?;
     let progress: Option<Vec<u8>> =
         rows(connection, "SELECT data FROM progress WHERE infrastructure = ?", [number], |row| row.get(0))?.pop();
     Ok(Some(StoredInfrastructure {
         version,
         infrastructure: Row::Infrastructure.open(keyring, id, &sealed)?,
-        vms: vms
-            .into_iter()
-            .map(|(number, sealed)| Ok((number, Row::Vm(number).open(keyring, id, &sealed)?)))
-            .collect::<Result<_, StoreError>>()?,
+        vms: vms.into_iter().collect::<Result<_, StoreError>>()?,
         progress: progress.map(|sealed| Row::Progress.open(keyring, id, &sealed)).transpose()?,
     }))
+}
+
+/// See [`Store::version`](crate::store::Store::version).
+pub(super) fn version(connection: &Connection, id: &str) -> Result<Option<u64>, StoreError> {
+    Ok(rows(connection, "SELECT version FROM infrastructures WHERE id = ?", [id], |row| row.get(0))?.pop())
 }
 
 /// See [`Store::index`](crate::store::Store::index).
@@ -128,15 +142,13 @@ pub(super) fn events(
         return Ok(Vec::new());
     };
     let largest = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    sealed_events(
+    let found = sealed_events(
         connection,
         "SELECT sequence, vm, kind, at, text FROM events WHERE infrastructure = ? AND sequence > ?
          ORDER BY sequence LIMIT ?",
         params![number, largest(after), largest(limit as u64)],
-    )?
-    .iter()
-    .map(|event| event.open(keyring, id))
-    .collect()
+    )?;
+    Ok(found.iter().map(|event| event.open(keyring, id)).collect())
 }
 
 /// See [`Store::last_sequence`](crate::store::Store::last_sequence).
@@ -150,15 +162,13 @@ pub(super) fn log(connection: &Connection, keyring: &Keyring, id: &str, vm: Opti
     let Some(number) = number(connection, id)? else {
         return Ok(String::new());
     };
-    sealed_events(
+    let found = sealed_events(
         connection,
         "SELECT sequence, vm, kind, at, text FROM events INDEXED BY logs WHERE infrastructure = ? AND vm IS ? AND kind = 1
          ORDER BY sequence",
         params![number, vm],
-    )?
-    .iter()
-    .map(|event| event.text(keyring, id))
-    .collect()
+    )?;
+    Ok(found.iter().map(|event| event.text(keyring, id)).collect())
 }
 
 /// See [`Store::vm_logs`](crate::store::Store::vm_logs).
@@ -174,7 +184,7 @@ pub(super) fn vm_logs(connection: &Connection, keyring: &Keyring, id: &str) -> R
         [number],
     )? {
         if let Some(vm) = event.vm {
-            logs.entry(vm).or_default().push_str(&event.text(keyring, id)?);
+            logs.entry(vm).or_default().push_str(&event.text(keyring, id));
         }
     }
     Ok(logs.into_iter().collect())

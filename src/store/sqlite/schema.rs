@@ -1,12 +1,15 @@
 //! The tables: made when the database is new, verified when it is not.
 
 use super::{PATIENCE, error::store_error};
-use crate::store::{Keyring, StoreError, rows::Row};
+use crate::store::{
+    Keyring, StoreError,
+    rows::{database_id, new_key_check},
+};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 use std::time::{Duration, Instant};
 
 /// Version of the tables below. A change of them increases it and comes with a migration.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Events need no row id: they are found by infrastructure and sequence. Machines have one: a B-tree without row ids
 /// keeps little of a large row in the page. The index of the logs leaves the state events out;
@@ -79,29 +82,40 @@ pub(super) fn prepare_leases(connection: &mut Connection) -> Result<(), StoreErr
     make(connection).map_err(|error| store_error(&error))
 }
 
-/// Makes the tables in an empty database; in another one proves that they are ours, of this version, and sealed with a
-/// key of the keyring. Nothing is written to a database that is not ours.
-pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring) -> Result<(), StoreError> {
+/// Makes the tables in an empty database; in another one proves that they are ours and sealed with a key of the keyring, and
+/// brings them to this version. Nothing is written to a database that is not ours, nor, where it `must_fit`, to one that
+/// the keys do not belong to. Tells the id of the database.
+pub(super) fn prepare(connection: &mut Connection, keyring: &Keyring, must_fit: bool) -> Result<String, StoreError> {
     let failed = |error| store_error(&error);
-    let empty = is_empty(connection)?;
-    if !empty {
-        verify(connection, keyring)?;
+    let fits = |id: Option<&str>| match must_fit && !keyring.fits(id) {
+        true => Err(StoreError::not_ours(id)),
+        false => Ok(()),
+    };
+    if is_empty(connection)? {
+        fits(None)?;
+    } else if let (VERSION, Some(id)) = verify(connection, keyring)? {
+        fits(Some(&id))?;
+        // Also for an existing database: a restored backup may have lost it.
+        use_wal(connection).map_err(failed)?;
+        return Ok(id);
     }
-    // Also for an existing database: a restored backup may have lost it.
     use_wal(connection).map_err(failed)?;
-    if !empty {
-        return Ok(());
-    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    if !is_empty(&transaction)? {
-        // Another daemon made them meanwhile.
-        drop(transaction);
-        return verify(connection, keyring);
+    // Another daemon may have been faster.
+    if is_empty(&transaction)? {
+        transaction.execute_batch(TABLES).map_err(failed)?;
+        let check = new_key_check(keyring)?;
+        transaction.execute("INSERT INTO schema_version VALUES (?, ?)", params![VERSION, check]).map_err(failed)?;
+    } else if let (1, None) = verify(&transaction, keyring)? {
+        // Rows of machines say from now on what they share, which an older daemon cannot read; it reads older rows as they are.
+        let check = new_key_check(keyring)?;
+        transaction
+            .execute("UPDATE schema_version SET version = ?, key_check = ?", params![VERSION, check])
+            .map_err(failed)?;
     }
-    transaction.execute_batch(TABLES).map_err(failed)?;
-    let check = Row::KeyCheck.seal(keyring, "", &[])?;
-    transaction.execute("INSERT INTO schema_version VALUES (?, ?)", params![VERSION, check]).map_err(failed)?;
-    transaction.commit().map_err(failed)
+    let (_, id) = verify(&transaction, keyring)?;
+    transaction.commit().map_err(failed)?;
+    id.ok_or_else(|| StoreError::Corrupt("its id is missing; restore it from a backup".to_owned()))
 }
 
 /// SQLite does not wait by itself for another daemon that does the same.
@@ -119,7 +133,8 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-fn verify(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> {
+/// The version of the tables and the id of the database, none before it has one.
+fn verify(connection: &Connection, keyring: &Keyring) -> Result<(i64, Option<String>), StoreError> {
     let failed = |error| store_error(&error);
     if !has_table(connection, "schema_version")? {
         return Err(StoreError::foreign(has_table(connection, "inf_list")?, "file"));
@@ -127,16 +142,14 @@ fn verify(connection: &Connection, keyring: &Keyring) -> Result<(), StoreError> 
     // The version first: a newer one may hold the key check elsewhere.
     let version: Option<i64> =
         connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0)).optional().map_err(failed)?;
-    match version {
-        Some(VERSION) => {}
-        Some(newer) if newer > VERSION => {
-            return Err(StoreError::newer_schema(newer, VERSION, "file"));
-        }
+    let version = match version {
+        Some(newer) if newer > VERSION => return Err(StoreError::newer_schema(newer, VERSION, "file")),
+        Some(version) if version > 0 => version,
         _ => return Err(StoreError::Corrupt("its schema version is missing; restore it from a backup".to_owned())),
-    }
+    };
     let check: Vec<u8> =
         connection.query_row("SELECT key_check FROM schema_version", [], |row| row.get(0)).map_err(failed)?;
-    Row::KeyCheck.open(keyring, "", &check).map(drop)
+    Ok((version, database_id(keyring, &check)?))
 }
 
 fn is_empty(connection: &Connection) -> Result<bool, StoreError> {

@@ -1,6 +1,6 @@
 //! The one thread that writes. Commits that wait together go into one transaction, and so share one flush of the disk.
 
-use super::{error::store_error, write::Task};
+use super::{error::store_error, place::Watch, write::Task};
 use crate::store::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 use std::{io, sync::mpsc, thread};
@@ -27,11 +27,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread with its first connection; `connect` makes another one when that one has failed.
-    pub(super) fn start(connection: Connection, connect: Connect) -> io::Result<Self> {
+    /// Starts the thread with its first connection; `connect` makes another one when that one has failed. `watch` is for the
+    /// file of the daemon's own database.
+    pub(super) fn start(connection: Connection, connect: Connect, watch: Option<Watch>) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
-        let thread =
-            thread::Builder::new().name("store-writer".to_owned()).spawn(move || serve(&jobs, connection, &connect))?;
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || serve(&jobs, connection, &connect, watch))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -55,16 +57,22 @@ impl Drop for Writer {
     }
 }
 
-fn serve(jobs: &mpsc::Receiver<Job>, first: Connection, connect: &Connect) {
+fn serve(jobs: &mpsc::Receiver<Job>, first: Connection, connect: &Connect, mut watch: Option<Watch>) {
+    if let Some(watch) = &mut watch {
+        watch.checkpoint(&first);
+    }
+    let check = |watch: &mut Option<Watch>| watch.as_mut().map_or(Ok(()), Watch::check);
     let mut connection = Some(first);
     let mut copied = 0;
     while let Ok(job) = jobs.recv() {
         let group: Vec<Job> = std::iter::once(job).chain(jobs.try_iter().take(GROUP - 1)).collect();
-        let results = match connection.take().map_or_else(connect, Ok) {
+        let ready = check(&mut watch).and_then(|()| connection.take().map_or_else(connect, Ok));
+        let results = match ready {
             Ok(mut ready) => {
                 let (results, healthy) = write_group(&mut ready, &group);
                 connection = healthy.then_some(ready);
-                results
+                // Written to a file that was lost meanwhile: it may come back.
+                results.and_then(|results| check(&mut watch).map(|()| results).map_err(StoreError::in_doubt))
             }
             Err(error) => Err(error),
         };
@@ -86,12 +94,17 @@ fn serve(jobs: &mpsc::Receiver<Job>, first: Connection, connect: &Connect) {
             // A new connection counts from zero.
             if changed < copied || changed - copied >= CHECKPOINT {
                 copied = changed;
-                // What is not copied now, for want of room or because of a reader, stays in the WAL and is copied next time.
-                let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+                match &mut watch {
+                    Some(watch) => watch.checkpoint(connection),
+                    None => drop(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))),
+                }
                 // So many changes do not come one after the other: the system's page cache has the pages as well.
                 let _ = connection.execute_batch("PRAGMA shrink_memory");
             }
         }
+    }
+    if let (Some(watch), Some(connection)) = (&mut watch, &connection) {
+        watch.leave(connection);
     }
 }
 
