@@ -21,6 +21,8 @@ pub(super) const FLOODED: &str = "flooded";
 const UNEXPECTED: i64 = 250;
 /// Lines of Ansible's own output that are kept: as many as the runner sends.
 const TAIL: usize = 60;
+/// Bytes of them, more than the runner sends: machines without a failure of their own keep them all.
+const TAIL_BYTES: usize = 32 << 10;
 /// Bytes of a journal that are read: so many, and more for each machine. Whoever writes more than that has no recipe in mind.
 const JOURNAL: (u64, u64) = (64 << 20, 8 << 20);
 /// Bytes that a run may add to the log of the infrastructure.
@@ -255,7 +257,8 @@ impl Demux {
                 let lines: Vec<&str> = event.tail.lines().collect();
                 let last = lines.iter().skip(lines.len().saturating_sub(TAIL));
                 let tail: Vec<String> = last.map(|line| self.cleaner.name(line)).collect();
-                self.position.end = Some(End { rc: event.rc, state: event.state.clone(), tail: tail.join("\n") });
+                let tail = text::shortened(&tail.join("\n"), TAIL_BYTES).into_owned();
+                self.position.end = Some(End { rc: event.rc, state: event.state.clone(), tail });
             }
             kind => {
                 let Some(vm) = self.vm(event.host.as_ref()) else { return };
