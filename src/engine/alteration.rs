@@ -132,7 +132,7 @@ fn check_networks(document: &Radl, vm: &Vm, stored: &Radl) -> Result<(), String>
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::engine::model::{CloudRef, Lifecycle};
+    use crate::engine::model::{CloudRef, Prototype};
     use connectors::{Endpoint, VmUid};
     use std::sync::Arc;
 
@@ -143,31 +143,11 @@ mod tests {
     /// A machine of [`ASKED`] with `more` features, as its cloud shows it.
     fn vm(more: &str) -> Vm {
         let info = ASKED.replace("node-#N#", "node-0").replace(">=", "=").replace("'hdb'\n", &format!("'vdb'{more}\n"));
-        Vm {
-            number: 0,
-            uid: VmUid("uid".to_owned()),
-            system: "node".to_owned(),
-            prototype: None,
-            cloud: Arc::new(CloudRef {
-                id: "c".to_owned(),
-                kind: "C".to_owned(),
-                endpoint: Endpoint::default(),
-                account: None,
-            }),
-            lifecycle: Lifecycle::Planned,
-            observed: None,
-            info: Arc::new(Radl::parse(&info).unwrap()),
-            requested: Arc::new(Radl::parse(ASKED).unwrap()),
-            configured: None,
-            failure: None,
-            host_key: None,
-            proxy_host_key: None,
-            tunnel_key: None,
-            former_secrets: Vec::new(),
-            created: 0,
-            foreign: None,
-            text: Default::default(),
-        }
+        let (id, kind) = ("c".to_owned(), "C".to_owned());
+        let cloud = CloudRef { id, kind, endpoint: Endpoint::default(), account: None };
+        let document = |text: &str| Arc::new(Radl::parse(text).unwrap());
+        let documents = Prototype { info: document(&info), requested: document(ASKED) };
+        Vm::planned(0, VmUid("uid".to_owned()), Arc::new(cloud), documents, 0)
     }
 
     fn of(document: &str, vm: &Vm) -> Result<Alteration, String> {

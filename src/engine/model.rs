@@ -342,6 +342,32 @@ pub struct Infrastructure {
 }
 
 impl Vm {
+    /// A machine that is wanted, as its document has it; nothing was asked of its cloud.
+    #[must_use]
+    pub fn planned(number: u32, uid: VmUid, cloud: Arc<CloudRef>, documents: Prototype, created: i64) -> Self {
+        let Prototype { info, requested } = documents;
+        Self {
+            number,
+            uid,
+            system: info.systems.first().map(|system| system.name.clone()).unwrap_or_default(),
+            cloud,
+            lifecycle: Lifecycle::Planned,
+            observed: None,
+            prototype: None,
+            info,
+            requested,
+            configured: None,
+            failure: None,
+            host_key: None,
+            proxy_host_key: None,
+            tunnel_key: None,
+            former_secrets: Vec::new(),
+            created,
+            foreign: None,
+            text: Memo::default(),
+        }
+    }
+
     /// Whether it is neither deleted nor being deleted.
     #[must_use]
     pub fn is_live(&self) -> bool {

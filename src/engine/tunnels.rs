@@ -148,7 +148,7 @@ fn boot_command(tunnels: &TunnelSettings, model: &Infrastructure, vm: &Vm, token
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::engine::model::{CloudRef, Lifecycle};
+    use crate::engine::model::{CloudRef, Prototype};
     use radl::Radl;
 
     fn machine(number: u32, networks: &[(&str, bool)]) -> Arc<Vm> {
@@ -165,26 +165,8 @@ mod tests {
         let info = Arc::new(Radl::parse(&text).unwrap());
         let endpoint = connectors::Endpoint::default();
         let cloud = CloudRef { id: "c".into(), kind: "Dummy".into(), endpoint, account: None };
-        Arc::new(Vm {
-            number,
-            uid: connectors::VmUid(format!("u{number}")),
-            system: "s".into(),
-            cloud: Arc::new(cloud),
-            lifecycle: Lifecycle::Planned,
-            observed: None,
-            info: info.clone(),
-            prototype: None,
-            requested: info,
-            configured: None,
-            failure: None,
-            host_key: None,
-            proxy_host_key: None,
-            tunnel_key: None,
-            former_secrets: Vec::new(),
-            created: 0,
-            foreign: None,
-            text: Default::default(),
-        })
+        let documents = Prototype { info: info.clone(), requested: info };
+        Arc::new(Vm::planned(number, connectors::VmUid(format!("u{number}")), Arc::new(cloud), documents, 0))
     }
 
     #[test]

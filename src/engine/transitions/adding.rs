@@ -111,7 +111,7 @@ pub fn add(
             Some(alike) if alike.is_of(&planned) => alike.with_another(draft),
             _ => Alike::new(&planned, number, &networks, draft),
         };
-        let (prototype, Prototype { info, requested }) = (alike.number, alike.documents.clone());
+        let (prototype, documents) = (alike.number, alike.documents.clone());
         last = Some(alike);
         if planned.failure.is_none() {
             // They are made before the first machine is: whoever deletes the infrastructure must know of them.
@@ -120,26 +120,8 @@ pub fn add(
         let failed = |why| Lifecycle::Failed { why, leftover: false };
         let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
         numbers.push(number);
-        draft.push_vm(Vm {
-            number,
-            uid: planned.uid,
-            system: planned.system.name,
-            cloud: planned.cloud,
-            lifecycle,
-            observed: None,
-            prototype,
-            info,
-            requested,
-            configured: None,
-            failure: None,
-            host_key: None,
-            proxy_host_key: None,
-            tunnel_key: None,
-            former_secrets: Vec::new(),
-            created: now,
-            foreign: None,
-            text: Default::default(),
-        });
+        let vm = Vm::planned(number, planned.uid, planned.cloud, documents, now);
+        draft.push_vm(Vm { lifecycle, prototype, ..vm });
     }
     let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail });
     draft.effects.push(Effect::Launch(work));
