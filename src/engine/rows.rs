@@ -239,7 +239,7 @@ mod tests {
         let mut second = draft(read);
         let provider = Radl::parse("network n (provider_id = 'p')").unwrap().networks.remove(0).features;
         let networks = [("n".to_owned(), provider)].into();
-        let shared = SharedResources { networks, ..SharedResources::default() };
+        let shared = SharedResources { networks };
         transitions::apply(&mut second, Event::SharedReady { cloud: "c".to_owned(), shared, vms: (0..20).collect() });
         assert!(Arc::ptr_eq(&second.model.vms[0].info, &second.model.vms[19].info));
         Arc::make_mut(&mut second.vm(3).unwrap().info).systems[0].features.set_text("net_interface.0.ip", "10.0.0.3");

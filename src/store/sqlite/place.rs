@@ -47,10 +47,10 @@ impl Place {
 
     /// Before a connection is closed: the last one copies the WAL into the file, which is not to happen to another content.
     pub(super) fn leave(&self, connection: &Connection) {
-        if self.is_foreign.load(Ordering::Relaxed) {
-            if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-                tracing::error!(%error, "the WAL may be copied into the file");
-            }
+        if self.is_foreign.load(Ordering::Relaxed)
+            && let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::error!(%error, "the WAL may be copied into the file");
         }
     }
 
