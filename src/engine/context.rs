@@ -9,7 +9,10 @@ use super::{
 };
 use async_trait::async_trait;
 use connectors::PowerState;
-use contextualization::{Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower, plan::decide::decide};
+use contextualization::{
+    Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts, VmPower,
+    plan::decide::{decide, runs_ansible},
+};
 use keypair::KeyType;
 use radl::Configure;
 use std::{
@@ -108,18 +111,19 @@ async fn run(
         tracing::warn!("the former contextualization does not end; going on without waiting for it");
     }
     let ended = |outcome| Event::ContextEnded { generation, outcome };
+    let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
+    // Decided before a key pair is made, which takes a tenth of a second of a processor.
+    if nobody_can_log_in(&handle.snapshot()) {
+        let skipped = journal.record(skip_simulated(&handle.snapshot())).await;
+        let outcome = skipped.map_or(contextualization::Outcome::Cancelled, |()| contextualization::Outcome::Done);
+        return handle.report(ended(outcome));
+    }
     let job = match job(&inner, &handle, generation, vms).await {
         Ok(Some(job)) => job,
         Ok(None) => return,
         Err(why) => return handle.report(ended(contextualization::Outcome::Failed(why))),
     };
     let owner = handle.snapshot().owners.first().map(|owner| owner.key.clone()).unwrap_or_default();
-    let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
-    if nobody_can_log_in(&handle.snapshot()) {
-        let skipped = journal.record(skip_simulated(&handle.snapshot())).await;
-        let outcome = skipped.map_or(contextualization::Outcome::Cancelled, |()| contextualization::Outcome::Done);
-        return handle.report(ended(outcome));
-    }
     let outcome = contextualization::run(job, journal, inner.ssh.of(&owner), cancel).await;
     tracing::info!(?outcome, "contextualization ended");
     handle.report(ended(outcome));
@@ -132,7 +136,6 @@ async fn job(
     number: u64,
     vms: watch::Receiver<Arc<Vec<VmFacts>>>,
 ) -> Result<Option<Job>, String> {
-    let ansible_key = ansible_key(handle, inner.settings.ssh_key_type).await?;
     let stored = inner.store.load(&handle.snapshot().id).await.map_err(|error| error.to_string())?;
     let progress = match stored {
         Some(stored) => super::rows::progress(&stored).map_err(|error| error.to_string())?,
@@ -141,6 +144,12 @@ async fn job(
     let model = handle.snapshot();
     let Some(generation) = model.generation.as_ref().filter(|g| g.open && g.number == number) else {
         return Ok(None);
+    };
+    // A pair takes a tenth of a second of a processor: it is made where something may use it.
+    let ansible_key = if runs_ansible(&model.radl) {
+        ansible_key(handle, inner.settings.ssh_key_type).await?
+    } else {
+        KeyPair { private: String::new(), public: String::new() }
     };
     Ok(Some(Job {
         infrastructure: model.id.clone(),

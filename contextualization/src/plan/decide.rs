@@ -76,6 +76,13 @@ pub fn option<'a>(radl: &'a Radl, name: &str) -> Option<&'a str> {
     }
 }
 
+/// Whether the contextualize section lets Ansible run at all, whatever machines there are.
+#[must_use]
+pub fn runs_ansible(radl: &Radl) -> bool {
+    let Some(section) = &radl.contextualize else { return true };
+    if section.items.is_empty() { !section.options.is_empty() } else { section.items.iter().any(is_ansible) }
+}
+
 /// Decides; `selected` are the machines whose user steps run (none: all).
 #[must_use]
 pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) -> Decision {
@@ -88,16 +95,14 @@ pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) ->
         side.insert(vm.id);
     }
     let mut explicit = None;
+    if !runs_ansible(radl) {
+        return decision;
+    }
     if let Some(section) = &radl.contextualize {
-        if section.items.is_empty() && section.options.is_empty() {
-            return decision;
-        }
         if section.items.is_empty() {
             decision.notes.push("The contextualize section has options only: the default items are used.".to_owned());
-        } else if section.items.iter().any(is_ansible) {
-            explicit = Some(section.items.iter().filter(|i| is_ansible(i)));
         } else {
-            return decision;
+            explicit = Some(section.items.iter().filter(|i| is_ansible(i)));
         }
     }
     decision.enabled = !decision.participants.is_empty();
