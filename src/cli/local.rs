@@ -5,7 +5,7 @@ use super::{
     database::{CommandError, beside, configuration, finish, keyring},
 };
 use crate::{
-    engine::records::{Standing, standing},
+    engine::operations::records::{Standing, standing},
     store::{self, Store},
 };
 use clap::{Args, Subcommand};

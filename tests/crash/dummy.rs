@@ -6,7 +6,7 @@ use crate::support::{Answer, Daemon, Setup, path_of};
 use connectors::dummy::{Inventory, Kind};
 use futures::{FutureExt, StreamExt, future::join_all, stream};
 use imd::{
-    engine::{
+    engine::state::{
         model::{Infrastructure, Lifecycle},
         rows,
     },

@@ -12,7 +12,7 @@ use crate::{
 };
 use connectors::dummy::{Kind, Moment};
 use futures::{FutureExt, StreamExt, stream};
-use imd::engine::model::{Infrastructure, Lifecycle, Vm};
+use imd::engine::state::model::{Infrastructure, Lifecycle, Vm};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use reqwest::{Method, StatusCode};
 use std::{

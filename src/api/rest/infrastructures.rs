@@ -14,9 +14,11 @@ use crate::{
     engine::{
         Engine, apart,
         error::OperationError,
-        memo,
-        model::{Infrastructure, State},
-        outputs,
+        operations::outputs,
+        state::{
+            memo,
+            model::{Infrastructure, State},
+        },
     },
 };
 use connectors::PowerOperation;

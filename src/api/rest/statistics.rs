@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::parameters::{self, IncorrectParameter},
-    engine::statistics::StatisticsRow,
+    engine::operations::statistics::StatisticsRow,
 };
 use chrono::NaiveDate;
 

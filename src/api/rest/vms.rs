@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::parameters::IncorrectParameter,
-    engine::{apart, error::OperationError, render, tunnels::Tunnel},
+    engine::{apart, error::OperationError, operations::tunnels::Tunnel, state::render},
 };
 use connectors::PowerOperation;
 use radl::Radl;

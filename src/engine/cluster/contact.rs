@@ -1,8 +1,10 @@
 //! Whether the database answers. Who finds out that it does not has waited a moment; until a look in the background succeeds,
 //! nobody waits for it again: reads are answered from what is in memory, and changes are refused.
 
-use super::Cluster;
-use crate::store::StoreError;
+use crate::{
+    engine::cluster::Cluster,
+    store::{IndexRow, StoreError},
+};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -35,7 +37,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Why it is.
-    pub(in crate::engine) fn reachable(&self) -> Result<(), StoreError> {
+    pub fn reachable(&self) -> Result<(), StoreError> {
         match &*self.contact.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some((at, error)) if at.elapsed() < FRESH => Err(error.clone()),
             _ => Ok(()),
@@ -46,10 +48,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Its own; [`StoreError::Unavailable`] soon where it is away.
-    pub(in crate::engine) async fn ask<T, Q>(
-        self: &Arc<Self>,
-        question: impl Fn(Arc<Self>) -> Q,
-    ) -> Result<T, StoreError>
+    pub async fn ask<T, Q>(self: &Arc<Self>, question: impl Fn(Arc<Self>) -> Q) -> Result<T, StoreError>
     where
         T: Send + 'static,
         Q: Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -76,7 +75,7 @@ impl Cluster {
     }
 
     /// Looks whether the database answers.
-    pub(super) async fn look(self: &Arc<Self>) {
+    pub async fn look(self: &Arc<Self>) {
         // What was found is remembered.
         let _ = self.ask(|cluster| async move { cluster.leases()?.head("").await }).await;
     }
@@ -130,4 +129,15 @@ impl Cluster {
 
 fn silence() -> StoreError {
     StoreError::Unavailable("the database server does not answer".to_owned())
+}
+
+impl Cluster {
+    /// The index of the infrastructures of these owners, of all without any.
+    pub async fn owned(self: &Arc<Self>, owners: Option<Vec<String>>) -> Result<Vec<IndexRow>, StoreError> {
+        self.ask(|cluster| owned(cluster, owners.clone())).await
+    }
+}
+
+async fn owned(cluster: Arc<Cluster>, owners: Option<Vec<String>>) -> Result<Vec<IndexRow>, StoreError> {
+    cluster.leases()?.owned(owners.as_deref()).await
 }

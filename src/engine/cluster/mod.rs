@@ -3,27 +3,21 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `membership` | the session of this daemon: begun, renewed, lost, ended; taking over what others left |
+//! | `membership` | the session of this daemon: begun, renewed, lost, ended |
 //! | `contact` | whether the database answers |
 //! | `calls` | calls that change something in a cloud wait until this daemon may make them |
-//! | `views` | reading what another daemon keeps |
-//! | `routing` | where a change is to be made |
 //! | [`wire`] | what daemons say to each other, and how it is sealed |
 //! | `peer` | asking another daemon |
-//! | `answering` | answering another daemon |
+//! | `tickets` | one for each question of another daemon |
 
-mod answering;
 mod calls;
 mod contact;
 mod membership;
-mod peer;
-mod routing;
-mod views;
+pub(in crate::engine) mod peer;
+mod tickets;
 pub mod wire;
 
 pub use calls::CloudCall;
-pub use membership::keep;
-pub use routing::Held;
 
 use crate::store::{
     Keyring, Lease, Store, StoreError,
@@ -59,35 +53,36 @@ pub struct ClusterSettings {
 
 /// This daemon as one of several.
 pub struct Cluster {
-    settings: ClusterSettings,
-    store: Arc<dyn Store>,
+    pub(in crate::engine) settings: ClusterSettings,
+    pub(in crate::engine) store: Arc<dyn Store>,
     /// The current session.
     session: RwLock<Arc<str>>,
     /// Until when the session is good, by this host's clock: never later than by that of the database.
-    tenure: watch::Sender<Instant>,
+    pub(in crate::engine) tenure: watch::Sender<Instant>,
     /// The store refused a lease: something has to be found out at once.
-    doubt: Notify,
+    pub(in crate::engine) doubt: Notify,
     /// Keepers may have lost their leases and not know it.
-    unsure: AtomicBool,
+    pub(in crate::engine) unsure: AtomicBool,
     /// Infrastructures whose lease is ours and that have no keeper: it could not be started.
-    unattended: Mutex<BTreeSet<String>>,
+    pub(in crate::engine) unattended: Mutex<BTreeSet<String>>,
     /// Calls under way that change something in a cloud.
-    calls: AtomicUsize,
+    pub(in crate::engine) calls: AtomicUsize,
     /// This daemon is about to end.
-    leaving: CancellationToken,
-    views: views::Views,
+    pub(in crate::engine) leaving: CancellationToken,
     contact: contact::Contact,
-    tickets: answering::Tickets,
+    pub(in crate::engine) tickets: tickets::Tickets,
     /// Who starts a keeper waits for a turn, so that an infrastructure has one.
     turns: [tokio::sync::Mutex<()>; 64],
 }
 
 impl Cluster {
-    fn leases(&self) -> Result<&dyn Leases, StoreError> {
+    /// The leases of the store.
+    pub fn leases(&self) -> Result<&dyn Leases, StoreError> {
         self.store.leases().ok_or_else(|| StoreError::Unavailable("this database keeps no leases".to_owned()))
     }
 
-    fn session(&self) -> Arc<str> {
+    /// The current session.
+    pub fn session(&self) -> Arc<str> {
         self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -112,7 +107,7 @@ impl Cluster {
     }
 
     /// Takes the lease of an infrastructure unless another daemon has it.
-    pub(super) async fn acquire(&self, id: &str) -> Result<Acquired, StoreError> {
+    pub async fn acquire(&self, id: &str) -> Result<Acquired, StoreError> {
         self.leases()?.acquire(id, &self.session()).await.inspect_err(|error| {
             if *error == StoreError::Fenced {
                 self.doubt();
@@ -121,7 +116,7 @@ impl Cluster {
     }
 
     /// Waits until nobody else starts the keeper of this infrastructure.
-    pub(super) async fn turn(&self, id: &str) -> MutexGuard<'_, ()> {
+    pub async fn turn(&self, id: &str) -> MutexGuard<'_, ()> {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         let place = usize::try_from(hasher.finish() % self.turns.len() as u64).unwrap_or_default();

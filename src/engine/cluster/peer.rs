@@ -1,12 +1,15 @@
 //! Asking another daemon.
 
-use super::{
-    Cluster,
-    wire::{self, ASK, HELLO, Hello, Kind, Question, Request, Welcome},
-};
 use crate::{
     auth::Caller,
-    engine::{error::OperationError, misfit::Misfit},
+    engine::{
+        cluster::{
+            Cluster,
+            wire::{self, ASK, HELLO, Hello, Kind, Question, Request, Welcome},
+        },
+        error::OperationError,
+        misfit::Misfit,
+    },
     store::leases::Holder,
 };
 use bytes::Bytes;
@@ -38,7 +41,7 @@ pub struct Peer {
 
 /// Why a daemon was not asked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PeerError {
+pub enum PeerError {
     #[error("{0}")]
     Connection(#[from] std::io::Error),
     #[error("{0}")]
@@ -55,7 +58,7 @@ pub(super) enum PeerError {
 
 impl Peer {
     /// Asks a daemon whether it keeps the infrastructure; none if it does not.
-    pub(super) async fn greet(cluster: &Arc<Cluster>, holder: &Holder, id: &str) -> Result<Option<Self>, PeerError> {
+    pub async fn greet(cluster: &Arc<Cluster>, holder: &Holder, id: &str) -> Result<Option<Self>, PeerError> {
         tokio::time::timeout(GREETING, Self::connect(cluster, holder, id)).await.unwrap_or(Err(PeerError::Silent))
     }
 

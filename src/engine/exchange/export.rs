@@ -1,15 +1,18 @@
 //! From the model to the document of an export.
 
-use super::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord};
 use crate::{
     auth::Caller,
     engine::{
-        Engine, OperationError,
-        cluster::{Held, wire::Request},
-        model::{CloudRef, Infrastructure, Lifecycle, Vm},
-        render,
+        cluster::wire::Request,
+        error::OperationError,
+        exchange::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord},
+        operations::{engine::Engine, routing::Held},
         settings::Access,
-        state::{self, Clock},
+        state::{
+            model::{CloudRef, Infrastructure, Lifecycle, Vm},
+            render,
+            states::{self, Clock},
+        },
         transitions,
     },
 };
@@ -29,9 +32,9 @@ impl Engine {
     /// Boot mode and running work with `delete`; not the caller's; the store.
     pub async fn export(&self, caller: &Caller, id: &str, delete: bool) -> Result<String, OperationError> {
         if delete {
-            self.inner.allow(Access::Destroy)?;
+            self.services.allow(Access::Destroy)?;
         }
-        let mut model = self.inner.view(caller, id).await?.1;
+        let mut model = self.keepers.view(caller, id).await?.1;
         if size(&model) > LARGEST {
             return Err(OperationError::Invalid(format!(
                 "The document of this infrastructure has more than {LARGEST} bytes, and no request could bring it back; `imd \
@@ -51,9 +54,9 @@ impl Engine {
             model = handle.change(transitions::give_away).await?;
             tracing::info!(inf = id, "exported and given away");
         }
-        let header = self.read(self.inner.store.log(id, None)).await?;
-        let logs: HashMap<u32, String> = self.read(self.inner.store.vm_logs(id)).await?.into_iter().collect();
-        let clock = self.inner.clock();
+        let header = self.read(self.services.store.log(id, None)).await?;
+        let logs: HashMap<u32, String> = self.read(self.services.store.vm_logs(id)).await?.into_iter().collect();
+        let clock = self.services.clock();
         let write = move || {
             let record = record(&model, header, &logs, clock)?;
             serde_json::to_string(&record).map_err(|error| OperationError::Invalid(error.to_string()))
@@ -82,7 +85,7 @@ pub(super) fn record(
 ) -> Result<InfrastructureRecord, OperationError> {
     let text = |radl: &Radl| radl.to_parsable_text().map_err(|error| OperationError::Invalid(error.to_string()));
     let vms = model.vms.iter().map(|vm| {
-        let state = state::vm_state(model, vm, clock);
+        let state = states::vm_state(model, vm, clock);
         let failure = match &vm.lifecycle {
             Lifecycle::Failed { why, .. } => Some(why.clone()),
             _ => None,

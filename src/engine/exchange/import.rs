@@ -1,18 +1,21 @@
 //! From the document of an export to an infrastructure of the caller.
 
-use super::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord};
 use crate::{
     auth::Caller,
     engine::{
-        Engine, OperationError,
-        accounts::{Accounts, is_unclaimed},
-        apart::SHORT,
-        children::by_cloud,
-        draft::{Draft, Terms},
-        keepers::user_only,
-        model::{CloudRef, Infrastructure, Lifecycle, Observed, Prototype, Vm},
-        rows,
+        error::OperationError,
+        exchange::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord},
+        keeper::keepers::user_only,
+        operations::engine::Engine,
+        services::apart::SHORT,
         settings::Access,
+        state::{
+            accounts::{Accounts, is_unclaimed},
+            draft::{Draft, Terms},
+            model::{CloudRef, Infrastructure, Lifecycle, Observed, Prototype, Vm},
+            rows,
+        },
+        work::children::by_cloud,
     },
     store::{EventKind, NewEvent, StoreError},
 };
@@ -38,9 +41,9 @@ impl Engine {
     /// Boot mode; a document that is none; an id that is in use, or was somebody else's; machines of another
     /// infrastructure; the store.
     pub async fn import(&self, caller: &Caller, text: &str) -> Result<String, OperationError> {
-        self.inner.allow(Access::Change)?;
+        self.services.allow(Access::Change)?;
         user_only(caller)?;
-        let now = self.inner.now() / 1_000_000;
+        let now = self.services.now() / 1_000_000;
         let (mut model, logs) = if text.len() < SHORT {
             read(text, now)?
         } else {
@@ -50,23 +53,23 @@ impl Engine {
         model.owners = caller.owners();
         model.deleted = false;
         let id = model.id.clone();
-        if self.inner.directory.get(&id).is_some() {
+        if self.keepers.directory.get(&id).is_some() {
             return Err(existing());
         }
-        let shown = self.inner.shown(caller)?;
+        let shown = self.services.shown(caller)?;
         model.login = shown.login_for(&model.owners).cloned();
         self.ask_clouds(&mut model, &shown.accounts).await?;
-        let draft = whole(model, logs, self.inner.terms());
+        let draft = whole(model, logs, self.services.terms());
         let owners = draft.model.owners.iter().map(|owner| owner.key.clone()).collect();
-        let created = self.inner.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await;
-        self.inner.note_write(&created);
+        let created = self.services.store.create(rows::index_row(&draft), rows::changes(&draft, 1)?).await;
+        self.services.note_write(&created);
         match created {
             Ok(()) => {}
             Err(StoreError::AlreadyExists) => self.revive(caller, draft).await?,
             Err(error) => return Err(error.into()),
         }
         // Its keeper starts with the first request.
-        self.inner.directory.insert(id.clone(), owners, Arc::default());
+        self.keepers.directory.insert(id.clone(), owners, Arc::default());
         Ok(id)
     }
 
@@ -80,7 +83,7 @@ impl Engine {
             let vms = || numbers.iter().filter_map(|number| model.vm(*number));
             let Some(cloud) = vms().next().map(|vm| vm.cloud.clone()) else { continue };
             let Ok(account) = accounts.of(&cloud) else { continue };
-            let Ok(connector) = self.inner.registry.connector(account) else { continue };
+            let Ok(connector) = self.services.registry.connector(account) else { continue };
             let ids: Vec<ProviderId> = vms().filter_map(|vm| vm.provider_id().cloned()).collect();
             let answers = async { tokio::try_join!(connector.observe(&ids), connector.find(&model.id)) };
             let (seen, marked) = match tokio::time::timeout(PATIENCE, answers).await {
@@ -117,7 +120,7 @@ impl Engine {
     /// Stores an infrastructure over its own deleted row: one that was given away comes back.
     async fn revive(&self, caller: &Caller, mut draft: Draft) -> Result<(), OperationError> {
         let id = draft.model.id.clone();
-        let stored = self.inner.store.load(&id).await?.ok_or_else(existing)?;
+        let stored = self.services.store.load(&id).await?.ok_or_else(existing)?;
         let version = stored.version;
         let former = rows::model(stored)?;
         // Whose it was is asked, so that nobody takes the place of somebody else's (docs/spec/api.md 9, D-04).
@@ -127,9 +130,9 @@ impl Engine {
         }
         draft.clear_logs = true;
         draft.progress = Some(None);
-        let first = self.inner.store.last_sequence(&id).await? + 1;
+        let first = self.services.store.last_sequence(&id).await? + 1;
         let changes = rows::changes(&draft, first)?;
-        match self.inner.store.commit(&id, version, changes).await {
+        match self.services.store.commit(&id, version, changes).await {
             Ok(_) => Ok(()),
             Err(StoreError::Stale { .. }) => Err(existing()),
             Err(error) => Err(error.into()),

@@ -1,9 +1,12 @@
 //! Between the document of an export and the rows of the store, for whole databases and without an engine.
 
-use super::{export, import, record::InfrastructureRecord};
 use crate::{
     auth::Identity,
-    engine::{OperationError, draft::Terms, rows, state::Clock},
+    engine::{
+        error::OperationError,
+        exchange::{export, import, record::InfrastructureRecord},
+        state::{draft::Terms, rows, states::Clock},
+    },
     store::{Changes, IndexRow, Store},
 };
 use std::{collections::HashMap, time::Duration};

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::read;
-use crate::engine::model::Lifecycle;
+use crate::engine::{exchange::read, state::model::Lifecycle};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,16 +1,18 @@
 //! Machines that come: placed, planned, launched.
 
-use super::{
-    super::{
+use crate::engine::{
+    error::OperationError,
+    secrets,
+    state::{
         accounts::Accounts,
-        context::facts,
         draft::{Done, Draft, Effect},
-        error::OperationError,
+        facts::facts,
         model::{CloudRef, IfAllFail, Infrastructure, Lifecycle, Prototype, Vm, Work, WorkKind},
-        secrets,
     },
-    contextualizing::change_system,
-    deleting::{settle, start_deleting, start_destroying},
+    transitions::{
+        contextualizing::change_system,
+        deleting::{settle, start_deleting, start_destroying},
+    },
 };
 use connectors::{ProviderId, SharedResources, VmUid};
 use contextualization::{Cause, plan::decide::decide};

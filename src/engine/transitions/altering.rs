@@ -1,13 +1,12 @@
 //! Machines that change: sizes and disks. A disk is made like a machine, so that it is written down before.
 
-use super::{
-    super::{
-        alteration::Alteration,
+use crate::engine::{
+    error::OperationError,
+    state::{
         draft::{Done, Draft, Effect},
-        error::OperationError,
         model::{Lifecycle, Work, WorkKind},
     },
-    contextualizing::change_system,
+    transitions::{alteration::Alteration, contextualizing::change_system},
 };
 use std::collections::BTreeSet;
 

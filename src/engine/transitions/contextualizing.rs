@@ -1,9 +1,11 @@
 //! Contextualizations: asked for, going on, ended.
 
-use super::super::{
-    draft::{Draft, Effect as DraftEffect},
+use crate::engine::{
     error::OperationError,
-    model::Lifecycle,
+    state::{
+        draft::{Draft, Effect as DraftEffect},
+        model::Lifecycle,
+    },
 };
 use contextualization::{Cause, Effect as ContextEffect, Entry, ErrorCode, Outcome, VmError};
 use radl::{Radl, System};

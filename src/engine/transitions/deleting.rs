@@ -1,13 +1,13 @@
 //! Machines and infrastructures that go.
 
-use super::{
-    super::{
+use crate::engine::{
+    error::OperationError,
+    state::{
         accounts::{Accounts, is_in_cloud, is_unclaimed},
         draft::{Done, Draft, Effect},
-        error::OperationError,
         model::{CloudRef, Infrastructure, Lifecycle, Vm, Work, WorkKind},
     },
-    altering,
+    transitions::altering,
 };
 use contextualization::Cause;
 use std::{collections::BTreeSet, sync::Arc};

@@ -2,6 +2,7 @@
 //! Requests are refused before anything is changed.
 
 mod adding;
+pub mod alteration;
 mod altering;
 mod contextualizing;
 mod deleting;
@@ -17,7 +18,7 @@ pub use deleting::{destroy, remove};
 pub use owners::{change_owners, give_away};
 pub use snapshotting::{SnapshotFailure, snapshot};
 
-use super::{
+use crate::engine::state::{
     accounts::is_unclaimed,
     draft::{Draft, Effect},
     model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm, WorkKind},

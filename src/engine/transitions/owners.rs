@@ -1,11 +1,15 @@
 //! Owners that change, and infrastructures that are given away.
 
-use super::super::{
-    draft::{Draft, Effect},
-    error::OperationError,
-    model::Infrastructure,
+use crate::{
+    auth::Identity,
+    engine::{
+        error::OperationError,
+        state::{
+            draft::{Draft, Effect},
+            model::Infrastructure,
+        },
+    },
 };
-use crate::auth::Identity;
 use std::sync::Arc;
 
 /// Owners that an infrastructure may have: all of them are written whenever it changes, and looked through by every request.

@@ -1,6 +1,6 @@
 //! Images of disks. One is made like a machine, so that it is written down before; its machine goes after it is made.
 
-use super::super::{
+use crate::engine::state::{
     draft::{Done, Draft, Effect},
     model::{Lifecycle, Work, WorkKind},
 };

@@ -2,16 +2,19 @@
 //! any time, daemons that die between any two commits.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::super::{
-    accounts::{Accounts, Shown},
-    alteration::Alteration,
-    draft::{Done, Draft, Effect, Terms},
-    error::OperationError,
-    model::*,
-    state::{Clock, vm_state},
-    transitions::{self, Event, LaunchFailure, Placement, PlannedVm, SnapshotFailure},
+use crate::{
+    auth::{Caller, Credentials, Identity, Item},
+    engine::{
+        error::OperationError,
+        state::{
+            accounts::{Accounts, Shown},
+            draft::{Done, Draft, Effect, Terms},
+            model::*,
+            states::{Clock, vm_state},
+        },
+        transitions::{self, Event, LaunchFailure, Placement, PlannedVm, SnapshotFailure, alteration::Alteration},
+    },
 };
-use crate::auth::{Caller, Credentials, Identity, Item};
 use connectors::{
     CloudAccount, Endpoint, ImageIntent, ImageUid, NewDisk, Observation, PowerState, ProviderId, Resize,
     SharedResources, VmUid,

@@ -1,0 +1,485 @@
+//! The state of an infrastructure as plain data. Only its keeper changes it; everybody else reads snapshots.
+
+use crate::{
+    auth::{Identity, Item},
+    engine::state::{accounts::Accounts, memo::Memo},
+};
+use connectors::{
+    AccountName, CloudAccount, Endpoint, ImageIntent, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid,
+    account_name,
+};
+use contextualization::{Cause, KeyPair, VmError};
+use radl::{Features, Radl};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// State of a machine or an infrastructure, with the names of the wire (docs/spec/api.md 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum State {
+    Pending,
+    Running,
+    Configured,
+    Unconfigured,
+    Stopped,
+    Off,
+    Failed,
+    Unknown,
+    Deleting,
+}
+
+impl State {
+    /// The name of the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Configured => "configured",
+            Self::Unconfigured => "unconfigured",
+            Self::Stopped => "stopped",
+            Self::Off => "off",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which cloud a machine lives in; credentials for it come with each request or from the kept ones.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CloudRef {
+    /// Label of the cloud in the caller's credentials.
+    pub id: String,
+    /// Connector type.
+    pub kind: String,
+    /// Where it answers.
+    pub endpoint: Endpoint,
+    /// The account that makes its machines, whatever it is called; none while nobody who may have made an imported one was
+    /// seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
+}
+
+impl From<&CloudAccount> for CloudRef {
+    fn from(account: &CloudAccount) -> Self {
+        let name = account_name(account);
+        Self { id: account.id.clone(), kind: account.kind.clone(), endpoint: account.endpoint.clone(), account: name }
+    }
+}
+
+impl CloudRef {
+    /// What tells it from every other cloud and account of the infrastructure: labels are the caller's, and may be the
+    /// same for different accounts.
+    #[must_use]
+    pub fn key(&self) -> String {
+        // No label holds a blank.
+        self.account.as_ref().map_or_else(|| self.id.clone(), |account| format!("{} {account}", self.kind))
+    }
+
+    /// Whether something was noted under this key of it. Where the account was not known yet the label stood for it.
+    #[must_use]
+    pub fn is_keyed(&self, key: &str) -> bool {
+        key == self.id || key == self.key()
+    }
+}
+
+/// Life of a machine; every arrow is a commit, made before the cloud is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifecycle {
+    /// Wanted; nothing was asked of the cloud.
+    Planned,
+    /// The cloud was or is being asked: look it up by its uid.
+    Launching,
+    /// The cloud has it.
+    Present(ProviderId),
+    /// It could not be launched.
+    Failed {
+        /// Why.
+        why: String,
+        /// Something of it may be left in the cloud, which did not let us look or delete: its deletion looks again.
+        leftover: bool,
+    },
+    /// It is to be deleted. Without an id it may still be found by its uid.
+    Deleting(Option<ProviderId>),
+    /// Deleted. Numbers are never used again.
+    Gone,
+}
+
+/// What the cloud last said of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Its state.
+    pub state: PowerState,
+    /// Since when the cloud could not be asked, seconds since the epoch; none while it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<i64>,
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Vm {
+    /// Number inside the infrastructure, from 0.
+    pub number: u32,
+    /// Our own id, the mark in the cloud.
+    pub uid: VmUid,
+    /// Name of its system.
+    pub system: String,
+    /// Where it lives.
+    pub cloud: Arc<CloudRef>,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// What the cloud last said, none before the first answer.
+    pub observed: Option<Observed>,
+    /// What it has in common with others: number of one of [`Infrastructure::prototypes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prototype: Option<u32>,
+    /// Its networks and its one concrete system, as `GetVMInfo` shows them. Stored as far as they differ from the prototype.
+    #[serde(skip)]
+    pub info: Arc<Radl>,
+    /// The same as the user asked for it. Stored with the prototype where there is one.
+    #[serde(skip)]
+    pub requested: Arc<Radl>,
+    /// Result of the contextualization: none while undecided.
+    pub configured: Option<bool>,
+    /// Why it is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<VmError>,
+    /// Host key seen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+    /// Host key of its proxy host seen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_host_key: Option<String>,
+    /// Public key of its reverse tunnel, the first one that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel_key: Option<String>,
+    /// Passwords and private keys that others took the place of: no log shows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_secrets: Vec<String>,
+    /// Creation, seconds since the epoch.
+    pub created: i64,
+    /// What a connector of the reference kept of an imported machine (volumes, addresses, keys), as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Arc<serde_json::Map<String, serde_json::Value>>>,
+    /// Its document as text, for the state it was made in.
+    #[serde(skip)]
+    pub text: Memo<State>,
+}
+
+/// What machines of one deploy have in common, kept once for all of them. It never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prototype {
+    /// Networks and system as they were planned.
+    pub info: Arc<Radl>,
+    /// The same as the user asked for it.
+    pub requested: Arc<Radl>,
+}
+
+/// Why a new contextualization started and what of it is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its number, increasing within the infrastructure.
+    pub number: u64,
+    /// Why it was started.
+    pub cause: Cause,
+    /// VMs whose user steps run; none: all.
+    pub selected: Option<BTreeSet<u32>>,
+    /// When time is over, seconds since the epoch.
+    pub deadline: i64,
+    /// Whether it is still to be worked on.
+    pub open: bool,
+}
+
+/// Work that was accepted and must end, whatever happens to the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Its number, increasing within the infrastructure.
+    pub id: u64,
+    /// What it is.
+    pub kind: WorkKind,
+    /// What went wrong so far, for the answer at its end.
+    #[serde(default)]
+    pub errors: Vec<String>,
+}
+
+/// Kinds of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkKind {
+    /// A document was accepted; the clouds for its machines are being chosen.
+    Placing {
+        /// The document, parsed and checked.
+        document: Arc<Radl>,
+        /// Whether the contextualization follows.
+        context: bool,
+        /// The clouds to choose from, in the order of preference.
+        #[serde(default)]
+        accounts: Arc<Accounts>,
+    },
+    /// Machines are being launched.
+    Adding {
+        /// The new machines.
+        vms: Vec<u32>,
+        /// Whether the contextualization follows.
+        context: bool,
+        /// What becomes of the infrastructure if all of them fail.
+        if_all_fail: IfAllFail,
+    },
+    /// Machines are being deleted.
+    Removing {
+        /// The machines.
+        vms: Vec<u32>,
+        /// Whether the contextualization follows.
+        context: bool,
+    },
+    /// Sizes of a machine are being changed, or disks added.
+    Altering {
+        /// The machine.
+        vm: u32,
+        /// What it gets.
+        resize: Resize,
+        /// What its document says of its disks then.
+        #[serde(default)]
+        features: Features,
+    },
+    /// An image of a disk is being made.
+    Snapshotting {
+        /// The machine.
+        vm: u32,
+        /// The image.
+        image: ImageIntent,
+        /// Whether it goes with the infrastructure.
+        auto_delete: bool,
+    },
+    /// Everything is being deleted.
+    Destroying {
+        /// Errors of the cloud do not keep the infrastructure.
+        force: bool,
+    },
+}
+
+/// What becomes of the infrastructure when every new machine failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfAllFail {
+    /// It goes: nobody was told its id yet.
+    Destroy,
+    /// It stays without the new machines.
+    Keep,
+}
+
+/// An infrastructure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Infrastructure {
+    /// Its id, a UUID.
+    pub id: String,
+    /// Creation, seconds since the epoch.
+    pub created: i64,
+    /// Who may use it.
+    pub owners: Vec<Identity>,
+    /// The stored document.
+    pub radl: Arc<Radl>,
+    /// Cloud that each private network is bound to.
+    pub private_networks: BTreeMap<String, String>,
+    /// Shared resources by the key of their cloud; none while nobody knows whether they were made.
+    #[serde(default)]
+    pub shared: BTreeMap<String, Option<SharedResources>>,
+    /// Machines by number, deleted ones too. Stored in rows of their own.
+    #[serde(skip)]
+    pub vms: Vec<Arc<Vm>>,
+    /// What machines have in common, by number. Stored in rows of their own.
+    #[serde(skip)]
+    pub prototypes: Vec<Arc<Prototype>>,
+    /// The infrastructure's own result: none while undecided.
+    pub configured: Option<bool>,
+    /// The last contextualization, none before the first.
+    pub generation: Option<Generation>,
+    /// The machine that Ansible runs on.
+    pub master: Option<u32>,
+    /// Work that is not finished, in the order it was accepted.
+    pub work: Vec<Work>,
+    /// Number of the last work accepted.
+    pub last_work: u64,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// Accounts of its clouds, kept while work is pending.
+    #[serde(default, alias = "credentials")]
+    pub accounts: Option<Arc<Accounts>>,
+    /// The only owner's credentials for this daemon, kept where recipes see them (CTXT_EXPOSE_AUTH = full).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Item>,
+    /// The infrastructure's own key pair, made with the first contextualization.
+    pub ansible_key: Option<KeyPair>,
+    /// Host keys of external Ansible hosts, by id of their sections.
+    #[serde(default)]
+    pub ansible_host_keys: BTreeMap<String, String>,
+    /// Images to delete with the infrastructure, with the key of their cloud.
+    #[serde(default)]
+    pub snapshots: Vec<(String, String)>,
+    /// Images that could not be made, and of which something may be left, with the key of their cloud: they are looked for and
+    /// deleted with the infrastructure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmade_images: Vec<(String, ImageIntent)>,
+    /// What came with it besides RADL: `TOSCA`, the document it was made from.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub extra_info: serde_json::Map<String, serde_json::Value>,
+    /// The states of all machines as the API tells them.
+    #[serde(skip)]
+    pub states: Memo<()>,
+    /// The list of its machines as the API tells it, for a form and an address of the service.
+    #[serde(skip)]
+    pub listing: Memo<String>,
+}
+
+impl Vm {
+    /// A machine that is wanted, as its document has it; nothing was asked of its cloud.
+    #[must_use]
+    pub fn planned(number: u32, uid: VmUid, cloud: Arc<CloudRef>, documents: Prototype, created: i64) -> Self {
+        let Prototype { info, requested } = documents;
+        Self {
+            number,
+            uid,
+            system: info.systems.first().map(|system| system.name.clone()).unwrap_or_default(),
+            cloud,
+            lifecycle: Lifecycle::Planned,
+            observed: None,
+            prototype: None,
+            info,
+            requested,
+            configured: None,
+            failure: None,
+            host_key: None,
+            proxy_host_key: None,
+            tunnel_key: None,
+            former_secrets: Vec::new(),
+            created,
+            foreign: None,
+            text: Memo::default(),
+        }
+    }
+
+    /// Whether it is neither deleted nor being deleted.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !matches!(self.lifecycle, Lifecycle::Gone | Lifecycle::Deleting(_))
+    }
+
+    /// Whether the cloud has it and did not say yet that it is up.
+    #[must_use]
+    pub fn is_coming_up(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Present(_))
+            && matches!(self.observed.map(|observed| observed.state), None | Some(PowerState::Pending))
+    }
+
+    /// Lets two machines share what is equal in them, so that it takes its room once. Neither changes by it.
+    pub fn share(&mut self, with: &Self) {
+        if self.cloud == with.cloud {
+            self.cloud = with.cloud.clone();
+        }
+        if self.requested == with.requested {
+            self.requested = with.requested.clone();
+        }
+        if self.info == with.info {
+            self.info = with.info.clone();
+        } else {
+            Arc::make_mut(&mut self.info).share(&with.info);
+        }
+    }
+
+    /// The cloud's id, once there is one.
+    #[must_use]
+    pub fn provider_id(&self) -> Option<&ProviderId> {
+        match &self.lifecycle {
+            Lifecycle::Present(id) | Lifecycle::Deleting(Some(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// What it and all that belongs to it is found by in its cloud.
+    #[must_use]
+    pub fn mark(&self, infrastructure: &str) -> VmMark {
+        let (infrastructure, id) = (infrastructure.to_owned(), self.provider_id().cloned());
+        VmMark { infrastructure, uid: self.uid.clone(), id }
+    }
+}
+
+impl Infrastructure {
+    /// An empty one, just created.
+    #[must_use]
+    pub fn new(id: String, created: i64, owners: Vec<Identity>) -> Self {
+        Self {
+            id,
+            created,
+            owners,
+            radl: Arc::default(),
+            private_networks: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            vms: Vec::new(),
+            prototypes: Vec::new(),
+            configured: None,
+            generation: None,
+            master: None,
+            work: Vec::new(),
+            last_work: 0,
+            deleted: false,
+            accounts: None,
+            login: None,
+            ansible_key: None,
+            ansible_host_keys: BTreeMap::new(),
+            snapshots: Vec::new(),
+            unmade_images: Vec::new(),
+            extra_info: serde_json::Map::new(),
+            states: Memo::default(),
+            listing: Memo::default(),
+        }
+    }
+
+    /// Machines that were not deleted, in order.
+    pub fn live_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
+        self.vms.iter().filter(|vm| vm.lifecycle != Lifecycle::Gone)
+    }
+
+    /// The machine of this number.
+    #[must_use]
+    pub fn vm(&self, number: u32) -> Option<&Arc<Vm>> {
+        self.vms.get(usize::try_from(number).ok()?)
+    }
+
+    /// Whether everything is being deleted.
+    #[must_use]
+    pub fn is_deleting(&self) -> bool {
+        self.work.iter().any(|work| matches!(work.kind, WorkKind::Destroying { .. }))
+    }
+
+    /// Whether something is still to be done that needs the clouds, and that a starting daemon must go on with. Machines
+    /// that all failed to launch are deleted after their work has ended. One that comes up after everything else has
+    /// ended is looked at until it is up, unless it was made before `awaited_since` (seconds since the epoch).
+    #[must_use]
+    pub fn is_pending(&self, awaited_since: i64) -> bool {
+        let deleting = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Deleting(_));
+        let awaited = |vm: &Arc<Vm>| vm.is_coming_up() && vm.created > awaited_since;
+        !self.deleted
+            && (!self.work.is_empty()
+                || self.generation.as_ref().is_some_and(|generation| generation.open)
+                || self.vms.iter().any(deleting)
+                || self.accounts.is_some() && self.vms.iter().any(awaited))
+    }
+
+    /// Whether machines are being launched.
+    #[must_use]
+    pub fn is_adding(&self) -> bool {
+        self.work.iter().any(|work| matches!(work.kind, WorkKind::Placing { .. } | WorkKind::Adding { .. }))
+    }
+}
