@@ -1,0 +1,63 @@
+"""Whether every room of the house imports only from rooms below it (docs/architecture.md, 2): no circle crosses folders."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# For each folder, its rooms (files and folders) from the ground up; rooms of one floor do not know each other.
+HOUSES = {
+    "src/engine": [
+        ["error", "misfit", "secrets", "settings"],
+        ["state", "cluster"],
+        ["transitions", "services"],
+        ["keeper"],
+        ["work"],
+        ["operations"],
+        ["exchange"],
+    ],
+}
+
+
+def paths(tree, prefix=()):
+    """The paths of a use tree: `a::{b, c::d}` has `a::b` and `a::c::d`."""
+    head, _, rest = tree.partition("{")
+    prefix += tuple(part.strip() for part in head.split("::") if part.strip())
+    if not rest:
+        yield prefix
+        return
+    depth, start, inner = 0, 0, rest.rsplit("}", 1)[0] + ","
+    for place, character in enumerate(inner):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            if inner[start:place].strip():
+                yield from paths(inner[start:place], prefix)
+            start = place + 1
+
+
+def imports(text):
+    """All that a file takes from its crate, tests left out."""
+    text = re.sub(r"//.*", "", text.split("\nmod tests {")[0])
+    for tree in re.findall(r"\buse (crate::[^;]*);", text):
+        yield from paths(tree)
+    for path in re.findall(r"\bcrate(?:::\w+)+", text):
+        yield tuple(path.split("::"))
+
+
+wrong = []
+for house, floors in HOUSES.items():
+    floor_of = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    crate, _, inside = (house + "/").partition("src/")
+    prefix = ("crate", *[part for part in inside.split("/") if part])
+    for file in sorted((ROOT / house).rglob("*.rs")):
+        room = file.relative_to(ROOT / house).parts[0].removesuffix(".rs")
+        if room in ("mod", "lib", "main") or file.name == "tests.rs":
+            continue
+        if room not in floor_of:
+            wrong.append(f"{file.relative_to(ROOT)}: the room {room} has no floor in scripts/lib/floors.py")
+            continue
+        used = {path[len(prefix)] for path in imports(file.read_text()) if path[: len(prefix)] == prefix and len(path) > len(prefix)}
+        above = [other for other in sorted(used) if other != room and floor_of.get(other, -1) >= floor_of[room]]
+        wrong += [f"{file.relative_to(ROOT)}: {room} imports from {other}, which is not below it" for other in above]
+print("\n".join(wrong), end="\n" if wrong else "")
+sys.exit(bool(wrong))
