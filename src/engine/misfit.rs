@@ -36,7 +36,7 @@ impl From<serde_json::Error> for Misfit {
 }
 
 impl Misfit {
-    /// The same for a text or a value at `path`.
+    /// This misfit, found in a text or a value at `path`.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         Self { path: path.to_owned(), ..self }

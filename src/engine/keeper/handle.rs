@@ -118,10 +118,10 @@ impl Handle {
         answer.await.map_err(|_| self.ended())?
     }
 
-    /// As [`Handle::change`] for a change that accepts a work; waits for the end of the work as well.
+    /// Accepts a piece of work by a change of the infrastructure, and waits for its end.
     ///
     /// # Errors
-    /// As there.
+    /// What `change` refused, with nothing changed; the store; a keeper that ended, or cannot tell the end of the work.
     pub async fn change_and_wait(
         &self,
         change: impl FnOnce(&mut Draft) -> Result<u64, OperationError> + Send + 'static,
@@ -143,7 +143,7 @@ impl Handle {
         let _ = self.mailbox.send(Message::Report(event, None));
     }
 
-    /// As [`Handle::report`]; returns when it is durable, and whether it was still of use.
+    /// Reports what happened and waits until it is durable; whether it was still of use.
     pub async fn report_and_wait(&self, event: Event) -> bool {
         let (reply, answer) = oneshot::channel();
         self.mailbox.send(Message::Report(event, Some(reply))).is_ok() && answer.await.unwrap_or(false)

@@ -122,7 +122,7 @@ impl Keepers {
         self.view_if(id, |model| may_use(caller, id, model)).await
     }
 
-    /// The same of one that `may` be used.
+    /// An infrastructure that `may` be used as it is now, and its keeper if it is here.
     pub async fn view_if(
         &self,
         id: &str,

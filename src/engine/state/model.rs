@@ -148,7 +148,7 @@ pub struct Vm {
     /// Its networks and its one concrete system, as `GetVMInfo` shows them. Stored as far as they differ from the prototype.
     #[serde(skip)]
     pub info: Arc<Radl>,
-    /// The same as the user asked for it. Stored with the prototype where there is one.
+    /// Its networks and system as the user asked for them. Stored with the prototype where there is one.
     #[serde(skip)]
     pub requested: Arc<Radl>,
     /// Result of the contextualization: none while undecided.
@@ -183,7 +183,7 @@ pub struct Vm {
 pub struct Prototype {
     /// Networks and system as they were planned.
     pub info: Arc<Radl>,
-    /// The same as the user asked for it.
+    /// Networks and system as the user asked for them.
     pub requested: Arc<Radl>,
 }
 

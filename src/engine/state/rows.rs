@@ -27,7 +27,7 @@ struct VmRow<'a> {
     difference: Option<Difference>,
 }
 
-/// The same as it is read.
+/// The row of a machine as it is read.
 #[derive(Deserialize)]
 struct StoredVm {
     #[serde(flatten)]

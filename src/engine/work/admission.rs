@@ -17,10 +17,10 @@ pub fn admit(settings: &EngineSettings, model: &Infrastructure, document: &Radl)
     admit_added(settings, &added?)
 }
 
-/// As [`admit`] for a document that was merged with the stored one.
+/// Admits a document that was merged with the stored one.
 ///
 /// # Errors
-/// As there.
+/// More machines or a greater size than one request may ask for.
 pub fn admit_added(settings: &EngineSettings, added: &Added) -> Result<(), OperationError> {
     let Added { completed, stored } = added;
     let machines = machines(completed);
