@@ -237,7 +237,7 @@ pub async fn open(
         None => (None, None),
     };
     let identity_key: KeyedHash = Arc::new(move |user, password| keyring.owner_key(user, password));
-    let authenticator = Arc::new(Authenticator::new(config, identity_key.clone()));
+    let authenticator = Arc::new(Authenticator::new(config, identity_key.clone(), now.clone()));
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
     let mut settings = engine_settings(config);
     settings.tunnels = tunnel_settings(config)?;

@@ -9,8 +9,9 @@ use crate::{
 ///
 /// # Errors
 /// Items that are no valid credentials.
-pub fn identities(authenticator: &Authenticator, items: Vec<Item>) -> Result<Vec<Identity>, OperationError> {
+pub async fn identities(authenticator: &Authenticator, items: Vec<Item>) -> Result<Vec<Identity>, OperationError> {
     authenticator
         .new_owners(items)
+        .await
         .map_err(|error| OperationError::Invalid(format!("Invalid new infrastructure data provided: {error}")))
 }

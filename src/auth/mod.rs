@@ -1,26 +1,32 @@
-//! Who is calling: credential items, identities derived from them, ownership of infrastructures.
+//! Who is calling: credential items, what they prove, ownership of infrastructures.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`header`] | the `Authorization` header as credential items |
 //! | `clouds` | the clouds among them: [`Credentials::clouds`] |
 //! | [`authenticator`] | whether they are valid, and whose they are |
+//! | [`caller`] | who is calling then, and what such a caller may do |
+//! | `known_callers` | those found valid a short time ago |
+//! | [`scoped`] | tokens of infrastructures and machines |
 //! | `failures` | logins that were refused: told, counted and slowed down |
 //! | `users` | the file of users (`USER_DB`) |
 
 pub mod authenticator;
+pub mod caller;
 mod clouds;
 mod failures;
 pub mod header;
+mod known_callers;
 pub mod scoped;
 mod users;
 
 pub use authenticator::{Authenticator, KeyedHash};
+pub use caller::{Caller, Principal};
 pub use header::parse_header;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Refused logins that are answered at once.
 const FREE_TRIES: u32 = 3;
@@ -67,60 +73,6 @@ pub struct Identity {
     pub key: String,
     /// Whether it was proven by a token; an owner with a token is only matched by a caller with one.
     pub token: bool,
-}
-
-/// A request whose credentials are valid.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Caller {
-    /// Everything the request brought.
-    pub credentials: Arc<Credentials>,
-    /// Its valid identities; all of them become owners of what it creates.
-    pub identities: Vec<Identity>,
-    /// Whether one of them is an administrator.
-    pub admin: bool,
-}
-
-impl Caller {
-    /// What tells this user from others.
-    #[must_use]
-    pub fn user(&self) -> &str {
-        self.identities.first().map_or("", |identity| &identity.key)
-    }
-
-    /// Whether the caller shows the token of this infrastructure.
-    #[must_use]
-    pub fn is_infrastructure(&self, id: &str) -> bool {
-        self.identities.iter().any(|who| who.username.strip_prefix(scoped::USER_PREFIX) == Some(id))
-    }
-
-    /// Whether the caller shows the token of this machine.
-    #[must_use]
-    pub fn is_machine(&self, infrastructure: &str, vm: u32) -> bool {
-        let name = scoped::machine_user(infrastructure, vm);
-        self.identities.iter().any(|who| who.username == name)
-    }
-
-    /// Those of the identities that are users: they own what the caller makes.
-    #[must_use]
-    pub fn owners(&self) -> Vec<Identity> {
-        self.identities.iter().filter(|who| !who.username.starts_with(scoped::USER_PREFIX)).cloned().collect()
-    }
-
-    /// Whether one of the identities is a user, not just the token of an infrastructure.
-    #[must_use]
-    pub fn is_user(&self) -> bool {
-        self.identities.iter().any(|who| !who.username.starts_with(scoped::USER_PREFIX))
-    }
-
-    /// Whether the caller may use something owned by `owners` (docs/spec/api.md 1.10).
-    #[must_use]
-    pub fn may_access(&self, owners: &[Identity]) -> bool {
-        self.admin
-            || self
-                .identities
-                .iter()
-                .any(|caller| owners.iter().any(|owner| owner.key == caller.key && (!owner.token || caller.token)))
-    }
 }
 
 /// Why a request is not served. All of them are 401 over REST.

@@ -2,7 +2,8 @@
 //!
 //! Each event has its sequence number as `id`, `state` or `log` as `event`, and one line of JSON as `data`. Stored events
 //! after `Last-Event-ID` (or `?after=`) come first, then new ones as they are stored. The last event, `end`, says that
-//! the infrastructure is gone. A task reads the store in portions and waits while the client does not read, so that a
+//! the infrastructure is gone. A stream ends without it when the credentials of its caller have expired: who still may comes
+//! again with others. A task reads the store in portions and waits while the client does not read, so that a
 //! slow client costs a fixed amount of memory.
 
 use super::{
@@ -59,10 +60,14 @@ pub(super) async fn events(request: Request) -> Result<Response, Failure> {
     let (sender, receiver) = mpsc::channel(WAITING);
     let mut follower = Follower { shared, caller, id, after, watcher, sender };
     tokio::spawn(async move {
-        follower.shared.metrics.streams.inc();
-        // An error says that the client went away.
-        let _ = follower.follow().await;
-        follower.shared.metrics.streams.dec();
+        let (shared, caller) = (follower.shared.clone(), follower.caller.clone());
+        shared.metrics.streams.inc();
+        tokio::select! {
+            // An error says that the client went away.
+            _ = follower.follow() => {}
+            () = shared.state.authenticator.expired(&caller) => {}
+        }
+        shared.metrics.streams.dec();
         drop(place);
     });
     let stream = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);

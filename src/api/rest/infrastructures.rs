@@ -228,7 +228,7 @@ pub(super) async fn change_owners(mut request: Request) -> Result<Response, Fail
         let text = format!("expected one JSON object with texts as values (line {line}, column {column})");
         OperationError::Invalid(format!("Invalid new infrastructure data provided: {text}"))
     })?;
-    let owners = owners::identities(&request.shared.state.authenticator, vec![item])?;
+    let owners = owners::identities(&request.shared.state.authenticator, vec![item]).await?;
     request.engine().change_owners(&caller, request.infrastructure(), owners, overwrite).await?;
     Ok(reply::empty())
 }

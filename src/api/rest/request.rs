@@ -62,7 +62,7 @@ impl Request {
     /// No, malformed or invalid credentials.
     pub(super) async fn caller(&self) -> Result<Arc<Caller>, Failure> {
         let header = self.header(&header::AUTHORIZATION);
-        Ok(self.shared.state.authenticator.authenticate_header(header.as_deref())?)
+        Ok(self.shared.state.authenticator.authenticate_header(header.as_deref()).await?)
     }
 
     /// Value of a header.

@@ -11,7 +11,7 @@ use dxr::Value;
 /// `GetCloudImageList(cloudId, auth, [filters])`
 pub(super) async fn images(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [cloud, auth, filters] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (cloud, filters) = (arguments::text(&cloud, "cloud_id")?, arguments::filters(&filters)?);
     values::of(&shared.engine().cloud_images(&caller, &cloud, &filters).await?)
 }
@@ -19,7 +19,7 @@ pub(super) async fn images(shared: &Shared, arguments: Vec<Value>) -> Result<Val
 /// `GetCloudQuotas(cloudId, auth)`
 pub(super) async fn quotas(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [cloud, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let cloud = arguments::text(&cloud, "cloud_id")?;
     Ok(values::json(shared.engine().cloud_quotas(&caller, &cloud).await?))
 }

@@ -17,7 +17,7 @@ use dxr::Value;
 /// `GetInfrastructureList(auth, [filter])`
 pub(super) async fn list(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [auth, pattern] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let filter = Some(arguments::text(&pattern, "filter")?).filter(|filter| !filter.is_empty());
     let ids = shared.engine().list(&caller, filter.as_deref()).await?;
     Ok(values::list(ids.into_iter().map(values::text)))
@@ -26,7 +26,7 @@ pub(super) async fn list(shared: &Shared, arguments: Vec<Value>) -> Result<Value
 /// `CreateInfrastructure(radl, auth, [async])`
 pub(super) async fn create(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [radl, auth, asynchronous] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let asynchronous = flag(&asynchronous, "async", false)?;
     let document = shared.document(&caller, radl, held).await?;
     let id = shared.engine().create(&caller, document, asynchronous).await?;
@@ -36,7 +36,7 @@ pub(super) async fn create(shared: &Shared, arguments: Vec<Value>, held: Held) -
 /// `GetInfrastructureInfo(inf, auth)`
 pub(super) async fn machines(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
     Ok(values::list(infrastructure.live_vms().map(|vm| values::text(vm.number.to_string()))))
 }
@@ -44,7 +44,7 @@ pub(super) async fn machines(shared: &Shared, arguments: Vec<Value>) -> Result<V
 /// `GetInfrastructureContMsg(inf, auth, [headeronly])`
 pub(super) async fn log(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, auth, header_only] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, header_only) = (arguments::infrastructure(&id)?, flag(&header_only, "headeronly", false)?);
     Ok(values::text(shared.engine().contextualization_log(&caller, &id, header_only).await?))
 }
@@ -52,7 +52,7 @@ pub(super) async fn log(shared: &Shared, arguments: Vec<Value>) -> Result<Value,
 /// `GetInfrastructureState(inf, auth)`
 pub(super) async fn state(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let engine = shared.engine();
     let infrastructure = engine.infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
     let vm_state = |vm| values::text(engine.vm_state(&infrastructure, vm).name());
@@ -64,7 +64,7 @@ pub(super) async fn state(shared: &Shared, arguments: Vec<Value>) -> Result<Valu
 /// `GetInfrastructureRADL(inf, auth)`
 pub(super) async fn document(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
     let (engine, is_long) = (shared.engine().clone(), apart::is_long(&infrastructure.radl));
     let write = move || engine.document(&infrastructure).to_text();
@@ -74,7 +74,7 @@ pub(super) async fn document(shared: &Shared, arguments: Vec<Value>) -> Result<V
 /// `GetInfrastructureOwners(inf, auth)`
 pub(super) async fn owners(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let infrastructure = shared.engine().infrastructure(&caller, &arguments::infrastructure(&id)?).await?;
     Ok(values::list(infrastructure.owners.iter().map(|owner| values::text(owner.username.as_str()))))
 }
@@ -82,11 +82,11 @@ pub(super) async fn owners(shared: &Shared, arguments: Vec<Value>) -> Result<Val
 /// `ChangeInfrastructureAuth(inf, newAuth, overwrite, auth)`
 pub(super) async fn change_owners(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, new_auth, overwrite, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, overwrite) = (arguments::infrastructure(&id)?, flag(&overwrite, "overwrite", false)?);
     let unreadable = |error: AuthError| Failure::Refused(format!("Invalid new infrastructure data provided: {error}"));
     let items = arguments::items(new_auth).map_err(unreadable)?;
-    let owners = identities(&shared.state.authenticator, items)?;
+    let owners = identities(&shared.state.authenticator, items).await?;
     shared.engine().change_owners(&caller, &id, owners, overwrite).await?;
     Ok(values::nothing())
 }
@@ -94,7 +94,7 @@ pub(super) async fn change_owners(shared: &Shared, arguments: Vec<Value>) -> Res
 /// `DestroyInfrastructure(inf, auth, [force], [async])`; what a forced one left in the clouds, one a line.
 pub(super) async fn destroy(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, auth, force, asynchronous] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (force, asynchronous) = (flag(&force, "force", false)?, flag(&asynchronous, "async", false)?);
     let left = shared.engine().destroy(&caller, &arguments::infrastructure(&id)?, force, asynchronous).await?;
     Ok(values::text(left.join("\n")))
@@ -103,7 +103,7 @@ pub(super) async fn destroy(shared: &Shared, arguments: Vec<Value>) -> Result<Va
 /// `AddResource(inf, radl, auth, [context])`
 pub(super) async fn add(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [id, radl, auth, context] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, context) = (arguments::infrastructure(&id)?, flag(&context, "context", true)?);
     let document = shared.document(&caller, radl, held).await?;
     let numbers = shared.engine().add(&caller, &id, document, context).await?;
@@ -113,7 +113,7 @@ pub(super) async fn add(shared: &Shared, arguments: Vec<Value>, held: Held) -> R
 /// `RemoveResource(inf, vms, auth, [context])`
 pub(super) async fn remove(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, vms, auth, context] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, context) = (arguments::infrastructure(&id)?, flag(&context, "context", true)?);
     let gone = shared.engine().remove(&caller, &id, &arguments::machines(&vms)?, context).await?;
     Ok(values::integer(i64::try_from(gone).unwrap_or(i64::MAX)))
@@ -122,7 +122,7 @@ pub(super) async fn remove(shared: &Shared, arguments: Vec<Value>) -> Result<Val
 /// `StartInfrastructure(inf, auth)` and `StopInfrastructure`
 pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: PowerOperation) -> Result<Value, Failure> {
     let [id, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     shared.engine().power(&caller, &arguments::infrastructure(&id)?, None, operation).await?;
     Ok(values::nothing())
 }
@@ -130,7 +130,7 @@ pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: Pow
 /// `Reconfigure(inf, radl, auth, [vmList])`
 pub(super) async fn reconfigure(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [id, radl, auth, vms] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, vms) = (arguments::infrastructure(&id)?, arguments::machine_list(&vms)?);
     let document = match arguments::is_blank(&radl) {
         true => None,
@@ -143,7 +143,7 @@ pub(super) async fn reconfigure(shared: &Shared, arguments: Vec<Value>, held: He
 /// `ExportInfrastructure(inf, delete, auth)`
 pub(super) async fn export(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, delete, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, delete) = (arguments::infrastructure(&id)?, flag(&delete, "delete", false)?);
     Ok(values::text(shared.engine().export(&caller, &id, delete).await?))
 }
@@ -151,14 +151,14 @@ pub(super) async fn export(shared: &Shared, arguments: Vec<Value>) -> Result<Val
 /// `ImportInfrastructure(data, auth)`
 pub(super) async fn import(shared: &Shared, arguments: Vec<Value>, _held: Held) -> Result<Value, Failure> {
     let [data, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     Ok(values::text(shared.engine().import(&caller, &arguments::text(&data, "data")?).await?))
 }
 
 /// `EstimateResources(radl, auth)`
 pub(super) async fn estimate(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [radl, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let document = shared.document(&caller, radl, held).await?;
     Ok(values::json(shared.engine().estimate(&caller, document).await?))
 }

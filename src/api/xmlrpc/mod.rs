@@ -136,7 +136,7 @@ impl Shared {
     ///
     /// # Errors
     /// No, unreadable or invalid credentials.
-    fn caller(&self, credentials: Value) -> Result<Caller, fault::Failure> {
-        Ok(self.state.authenticator.authenticate(arguments::credentials(credentials)?)?)
+    async fn caller(&self, credentials: Value) -> Result<Caller, fault::Failure> {
+        Ok(self.state.authenticator.authenticate(arguments::credentials(credentials)?).await?)
     }
 }

@@ -13,7 +13,7 @@ use dxr::Value;
 /// `GetVMInfo(inf, vm, auth)`: RADL, or with VMINFO_JSON its JSON form, indented and with sorted keys.
 pub(super) async fn info(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, number, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let engine = shared.engine();
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     let (infrastructure, vm) = engine.vm(&caller, &id, number).await?;
@@ -29,7 +29,7 @@ pub(super) async fn info(shared: &Shared, arguments: Vec<Value>) -> Result<Value
 /// `GetVMProperty(inf, vm, property, auth)`: numbers in base units; `contains` properties as in RADL's JSON form.
 pub(super) async fn property(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, number, name, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let engine = shared.engine();
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     let name = arguments::text(&name, "property")?;
@@ -42,7 +42,7 @@ pub(super) async fn property(shared: &Shared, arguments: Vec<Value>) -> Result<V
 /// `GetVMContMsg(inf, vm, auth)`
 pub(super) async fn log(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, number, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     Ok(values::text(shared.engine().vm_log(&caller, &id, number).await?))
 }
@@ -50,7 +50,7 @@ pub(super) async fn log(shared: &Shared, arguments: Vec<Value>) -> Result<Value,
 /// `AlterVM(inf, vm, radl, auth)`
 pub(super) async fn alter(shared: &Shared, arguments: Vec<Value>, held: Held) -> Result<Value, Failure> {
     let [id, number, radl, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     let document = shared.document(&caller, radl, held).await?;
     let altered = shared.engine().alter(&caller, &id, number, document).await?;
@@ -60,7 +60,7 @@ pub(super) async fn alter(shared: &Shared, arguments: Vec<Value>, held: Held) ->
 /// `StartVM(inf, vm, auth)`, `StopVM` and `RebootVM`
 pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: PowerOperation) -> Result<Value, Failure> {
     let [id, number, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     shared.engine().power(&caller, &id, Some(number), operation).await?;
     Ok(values::nothing())
@@ -69,7 +69,7 @@ pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: Pow
 /// `CreateDiskSnapshot(inf, vm, disk, imageName, autoDelete, auth)`
 pub(super) async fn snapshot(shared: &Shared, arguments: Vec<Value>) -> Result<Value, Failure> {
     let [id, number, disk, name, auto_delete, auth] = places(arguments);
-    let caller = shared.caller(auth)?;
+    let caller = shared.caller(auth).await?;
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     let (disk, name) = (arguments::disk(&disk)?, arguments::required(&name, "image_name")?);
     let auto_delete = flag(&auto_delete, "auto_delete", false)?;
