@@ -10,11 +10,10 @@ HOUSES = {
     "src/engine": [
         ["error", "misfit", "secrets", "settings"],
         ["state", "cluster"],
-        ["transitions", "services"],
+        ["exchange", "transitions", "services"],
         ["keeper"],
         ["work"],
         ["operations"],
-        ["exchange"],
     ],
 }
 

@@ -1,6 +1,6 @@
 //! From the text of a request to a document.
 
-use crate::engine::error::OperationError;
+use crate::engine::{error::OperationError, operations::document::Document};
 use radl::Radl;
 
 /// Languages a document can be written in.
@@ -17,16 +17,14 @@ pub enum DocumentKind {
 /// Reads a document. An empty text is an empty document, whatever its kind. Nothing is opened or fetched.
 ///
 /// # Errors
-/// A document with errors, or TOSCA.
-pub fn parse(kind: DocumentKind, text: &str) -> Result<Radl, OperationError> {
+/// A document of RADL with errors.
+pub fn parse(kind: DocumentKind, text: &str) -> Result<Document, OperationError> {
     if text.trim().is_empty() {
-        return Ok(Radl::default());
+        return Ok(Document::Radl(Radl::default()));
     }
-    match kind {
-        DocumentKind::Radl => Ok(Radl::parse(text)?),
-        DocumentKind::RadlJson => Ok(Radl::from_json(text)?),
-        DocumentKind::Tosca => {
-            Err(OperationError::Invalid("TOSCA is not available in this version, send RADL.".to_owned()))
-        }
-    }
+    Ok(match kind {
+        DocumentKind::Radl => Document::Radl(Radl::parse(text)?),
+        DocumentKind::RadlJson => Document::Radl(Radl::from_json(text)?),
+        DocumentKind::Tosca => Document::Tosca(text.to_owned()),
+    })
 }

@@ -42,11 +42,7 @@ struct Proof {
 impl Authenticator {
     /// Takes `USER_DB`, `ADMIN_USER` and `FORCE_OIDC_AUTH` from the configuration.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        identity_key: KeyedHash,
-        now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
-    ) -> Self {
+    pub fn new(config: &Config, identity_key: KeyedHash, now: Arc<dyn Fn() -> SystemTime + Send + Sync>) -> Self {
         Self {
             users: config.user_db.clone().map(UserFile::new),
             admins: config.admin_user.clone(),
@@ -114,7 +110,7 @@ impl Authenticator {
     /// `InfrastructureManager`.
     ///
     /// # Errors
-    /// As [`Authenticator::authenticate`], and the token of an infrastructure, which can own nothing.
+    /// Those of [`Authenticator::authenticate`]; the token of an infrastructure, which can own nothing.
     pub async fn new_owners(&self, mut items: Vec<Item>) -> Result<Vec<Identity>, AuthError> {
         for item in &mut items {
             item.0.entry("type".to_owned()).or_insert_with(|| "InfrastructureManager".to_owned());

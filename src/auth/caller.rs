@@ -174,7 +174,9 @@ mod tests {
         assert_eq!(opens(&administrator), (true, false, false, true));
         assert_eq!(opens(&infrastructure), (false, true, false, false));
         assert_eq!(opens(&machine), (false, false, true, false));
-        assert!(!infrastructure.is_infrastructure("8a") && !machine.is_machine("7f", 4) && !machine.is_machine("8a", 3));
+        assert!(
+            !infrastructure.is_infrastructure("8a") && !machine.is_machine("7f", 4) && !machine.is_machine("8a", 3)
+        );
         // What was proven with a token is not opened by a password of the same key.
         let proven = [who("u", true)];
         assert!(!user.may_access(&proven) && caller(vec![Principal::User(who("u", true))]).may_access(&proven));

@@ -41,6 +41,12 @@ pub enum OperationError {
     /// Another daemon keeps the infrastructure now: nothing was changed, try again.
     #[error("The infrastructure moved to another daemon of the service, nothing was done: try again.")]
     Moved,
+    /// The daemon that keeps the infrastructure does not know the change of this name: nothing was changed.
+    #[error(
+        "The daemon that keeps the infrastructure is of another version and does not know what it is asked for ({0}), nothing \
+         was done: try again when all daemons of the service are of the same version."
+    )]
+    OtherVersion(String),
     /// The store is away: nothing was changed, try again later.
     #[error("The service cannot store changes now, nothing was done: {0}")]
     Unavailable(String),

@@ -4,12 +4,12 @@
 //! |---|---|
 //! | [`state`] | the state of an infrastructure as plain data |
 //! | [`transitions`] | the rules that move it: pure |
+//! | [`exchange`] | infrastructures as documents of JSON: pure |
 //! | [`cluster`] | several daemons over one store |
 //! | `services` | what the engine works with: store, clouds, clock, settings |
 //! | `keeper` | the one task that changes an infrastructure, and how it is found |
 //! | [`work`] | the slow work that keepers start |
 //! | [`operations`] | what the APIs can ask for |
-//! | [`exchange`] | infrastructures as documents of JSON |
 
 pub mod cluster;
 pub mod error;
@@ -25,10 +25,7 @@ pub mod transitions;
 pub mod work;
 
 pub use error::OperationError;
-pub use operations::{
-    engine::{Engine, Figures},
-    reading::Snapshot,
-};
+pub use operations::engine::{Engine, Figures};
 pub use services::{Now, apart};
 pub use settings::EngineSettings;
 pub use state::memo::Rendering;

@@ -88,6 +88,8 @@ pub enum Access {
     Change,
     /// Deletes an infrastructure.
     Destroy,
+    /// Keeps going what is there already, in every mode.
+    Upkeep,
 }
 
 impl BootMode {
@@ -96,8 +98,8 @@ impl BootMode {
     pub const fn allows(self, access: Access) -> bool {
         match self {
             Self::Normal => true,
-            Self::ReadOnly => false,
-            Self::ReadDelete => matches!(access, Access::Destroy),
+            Self::ReadOnly => matches!(access, Access::Upkeep),
+            Self::ReadDelete => matches!(access, Access::Destroy | Access::Upkeep),
         }
     }
 }

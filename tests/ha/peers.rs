@@ -2,8 +2,12 @@
 
 use crate::cluster::{Cluster, document};
 use imd::{
-    auth::{Caller, Credentials, Identity},
-    engine::cluster::wire::{self, Hello, Kind, Question, Request, Welcome},
+    auth::{Caller, Credentials, Identity, Principal},
+    engine::{
+        OperationError,
+        cluster::wire::{self, Hello, Kind, Question, Welcome},
+        operations::{change::Change, destroy::Destroy},
+    },
     store::Keyring,
 };
 use std::sync::Arc;
@@ -35,20 +39,32 @@ async fn only_daemons_with_the_key_are_answered_and_once() {
     let ticket = welcome.ticket.unwrap();
 
     // Whose request it is was found out where it came in: a stranger stays one.
-    let question = |name: &str, ticket: &str| {
-        let identities = vec![Identity { username: name.to_owned(), key: ours.owner_key(name, "pass"), token: false }];
-        let caller = Caller { credentials: Arc::new(Credentials::default()), identities, admin: false };
-        let request = Request::Destroy { force: false, asynchronous: true };
-        wire::seal(&ours, Kind::Question(ticket), &Question { infrastructure: id.clone(), caller, request }).unwrap()
+    let sealed_question = |name: &str, ticket: &str, change: &str, parameters: serde_json::Value| {
+        let identity = Identity { username: name.to_owned(), key: ours.owner_key(name, "pass"), token: false };
+        let credentials = Arc::new(Credentials::default());
+        let caller = Caller { credentials, principals: vec![Principal::User(identity)], expires: None };
+        let question = Question::new(id.clone(), caller, change, &parameters).unwrap();
+        wire::seal(&ours, Kind::Question(ticket), &question).unwrap()
     };
+    let destroy = || serde_json::to_value(Destroy { force: false, asynchronous: true }).unwrap();
+    let question = |name: &str, ticket: &str| sealed_question(name, ticket, Destroy::NAME, destroy());
     let ask = async |ticket: &str, body: Vec<u8>| post(&format!("/ask/{ticket}"), body).await;
     assert_eq!(ask("made-up", question("user", "made-up")).await.0, 403);
     let (status, answer) = ask(&ticket, question("stranger", &ticket)).await;
     assert_eq!(status, 200);
-    let answer: Result<serde_json::Value, imd::engine::OperationError> =
-        wire::open(&ours, Kind::Answer(&ticket), &answer).unwrap();
-    assert_eq!(answer, Err(imd::engine::OperationError::NotOwner));
+    let opened = |ticket: &str, answer: &[u8]| -> Result<serde_json::Value, OperationError> {
+        wire::open(&ours, Kind::Answer(ticket), answer).unwrap()
+    };
+    assert_eq!(opened(&ticket, &answer), Err(OperationError::NotOwner));
     // A ticket is good for one question, even a recorded one.
     assert_eq!(ask(&ticket, question("user", &ticket)).await.0, 403);
+
+    // A daemon of a later version may ask for what this one does not know, or knows with other parameters.
+    for (change, parameters) in [("unheard_of", destroy()), (Destroy::NAME, serde_json::json!({"gently": true}))] {
+        let (_, answer) = post("/hello", sealed(&ours, &session)).await;
+        let ticket = wire::open::<Welcome>(&ours, Kind::Welcome("1"), &answer).unwrap().ticket.unwrap();
+        let (status, answer) = ask(&ticket, sealed_question("user", &ticket, change, parameters)).await;
+        assert_eq!((status, opened(&ticket, &answer)), (200, Err(OperationError::OtherVersion(change.to_owned()))));
+    }
     assert_eq!(daemon.text(reqwest::Method::GET, &path, "").await.lines().count(), 1);
 }

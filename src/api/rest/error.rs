@@ -121,6 +121,7 @@ fn status(operation: Operation, error: &OperationError) -> StatusCode {
         | OperationError::Unreadable(_)
         | OperationError::InDoubt(_)
         | OperationError::Moved
+        | OperationError::OtherVersion(_)
         | OperationError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         OperationError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -14,7 +14,10 @@ use crate::{
     engine::{
         Engine, apart,
         error::OperationError,
-        operations::outputs,
+        operations::{
+            add::Add, change_owners::ChangeOwners, destroy::Destroy, give_away::GiveAway, outputs, power::Power,
+            reconfigure::Reconfigure,
+        },
         state::{
             memo,
             model::{Infrastructure, State},
@@ -96,7 +99,7 @@ pub(super) async fn add(mut request: Request) -> Result<Response, Failure> {
     let document = request.document(&caller, kind).await?;
     let warnings = document.warnings();
     let id = request.infrastructure();
-    let numbers = request.engine().add(&caller, id, document, context).await?;
+    let numbers = request.engine().make(&caller, id, Add { document, context }).await?;
     let base = infrastructure_uri(&request.base_url(), id);
     let response = reply::uris(form, &machine_uris(&base, numbers.into_iter()))?;
     let response = reply::with_warnings(response, &warnings);
@@ -107,7 +110,7 @@ pub(super) async fn add(mut request: Request) -> Result<Response, Failure> {
 pub(super) async fn destroy(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let (force, asynchronous) = (request.flag("force", false)?, request.flag("async", false)?);
-    let left = request.engine().destroy(&caller, request.infrastructure(), force, asynchronous).await?;
+    let left = request.engine().make(&caller, request.infrastructure(), Destroy { force, asynchronous }).await?;
     Ok(reply::with_warnings(reply::empty(), &left))
 }
 
@@ -181,7 +184,7 @@ pub(super) async fn tosca(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
     let form = request.form(Media::Text);
-    match infrastructure.extra_info.get("TOSCA").and_then(serde_json::Value::as_str) {
+    match infrastructure.extra_info.tosca() {
         Some(text) => Ok(reply::named_text(form?, "tosca", text.to_owned())?),
         None => Err(not_tosca("tosca")),
     }
@@ -212,7 +215,11 @@ pub(super) async fn export(request: Request) -> Result<Response, Failure> {
     request.named_infrastructure(&caller).await?;
     let delete = request.flag("delete", false)?;
     request.json_only()?;
-    let document = request.engine().export(&caller, request.infrastructure(), delete).await?;
+    let (engine, id) = (request.engine(), request.infrastructure());
+    let document = match delete {
+        true => engine.make(&caller, id, GiveAway {}).await?,
+        false => engine.export(&caller, id).await?,
+    };
     Ok(reply::value(&Named("data", &document))?)
 }
 
@@ -229,7 +236,7 @@ pub(super) async fn change_owners(mut request: Request) -> Result<Response, Fail
         OperationError::Invalid(format!("Invalid new infrastructure data provided: {text}"))
     })?;
     let owners = owners::identities(&request.shared.state.authenticator, vec![item]).await?;
-    request.engine().change_owners(&caller, request.infrastructure(), owners, overwrite).await?;
+    request.engine().make(&caller, request.infrastructure(), ChangeOwners { owners, overwrite }).await?;
     Ok(reply::empty())
 }
 
@@ -242,7 +249,7 @@ pub(super) async fn other_property(request: Request) -> Result<Response, Failure
 /// `PUT /infrastructures/<inf>/start` and `stop`
 pub(super) async fn power(request: Request, operation: PowerOperation) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    request.engine().power(&caller, request.infrastructure(), None, operation).await?;
+    request.engine().make(&caller, request.infrastructure(), Power { number: None, operation }).await?;
     Ok(reply::empty())
 }
 
@@ -253,7 +260,7 @@ pub(super) async fn reconfigure(mut request: Request) -> Result<Response, Failur
     let vms = request.machine_list()?;
     let document = request.optional_document(&caller).await?;
     let id = request.infrastructure();
-    request.engine().reconfigure(&caller, id, document, vms).await?;
+    request.engine().make(&caller, id, Reconfigure { document, vms }).await?;
     Ok(reply::about(reply::empty(), id))
 }
 

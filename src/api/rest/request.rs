@@ -15,11 +15,10 @@ use crate::{
     },
     auth::Caller,
     charset::{self, utf8_or_latin1},
-    engine::{Engine, apart::SHORT, error::OperationError},
+    engine::{Engine, apart::SHORT, error::OperationError, operations::document::Document},
 };
 use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt};
-use radl::Radl;
 use std::{borrow::Cow, collections::BTreeSet, net::IpAddr, pin::Pin, sync::Arc};
 use warp::http::{HeaderMap, HeaderName, StatusCode, header};
 
@@ -173,12 +172,12 @@ impl Request {
     ///
     /// # Errors
     /// As [`Request::text`], too much of the caller at once, or a document with errors.
-    pub(super) async fn document(&mut self, caller: &Caller, kind: DocumentKind) -> Result<Radl, Failure> {
+    pub(super) async fn document(&mut self, caller: &Caller, kind: DocumentKind) -> Result<Document, Failure> {
         let (body, held) = self.read().await?;
         self.parse(caller, kind, body, held).await
     }
 
-    async fn parse(&self, caller: &Caller, kind: DocumentKind, body: Bytes, held: Held) -> Result<Radl, Failure> {
+    async fn parse(&self, caller: &Caller, kind: DocumentKind, body: Bytes, held: Held) -> Result<Document, Failure> {
         let (charset, limit) = (body::charset(&self.headers), self.shared.state.settings.max_body);
         let is_short = body.len() < SHORT;
         let parse = move || {
@@ -193,7 +192,7 @@ impl Request {
     ///
     /// # Errors
     /// As [`Request::document`], and an unknown type.
-    pub(super) async fn optional_document(&mut self, caller: &Caller) -> Result<Option<Radl>, Failure> {
+    pub(super) async fn optional_document(&mut self, caller: &Caller) -> Result<Option<Document>, Failure> {
         let (body, held) = self.read().await?;
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);

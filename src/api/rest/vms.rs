@@ -9,7 +9,18 @@ use super::{
 };
 use crate::{
     api::parameters::IncorrectParameter,
-    engine::{apart, error::OperationError, operations::tunnels::Tunnel, state::render},
+    engine::{
+        apart,
+        error::OperationError,
+        operations::{
+            alter::Alter,
+            power::Power,
+            remove::Remove,
+            snapshot::SnapshotDisk,
+            tunnel::{OpenTunnel, Tunnel},
+        },
+        state::render,
+    },
 };
 use connectors::PowerOperation;
 use radl::Radl;
@@ -47,7 +58,7 @@ pub(super) async fn alter(mut request: Request) -> Result<Response, Failure> {
     let kind = request.document_kind()?;
     let document = request.document(&caller, kind).await?;
     let warnings = document.warnings();
-    let altered = request.engine().alter(&caller, request.infrastructure(), number, document).await?;
+    let altered = request.engine().make(&caller, request.infrastructure(), Alter { number, document }).await?;
     Ok(reply::with_warnings(radl(form, &altered)?, &warnings))
 }
 
@@ -55,7 +66,8 @@ pub(super) async fn alter(mut request: Request) -> Result<Response, Failure> {
 pub(super) async fn remove(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let context = request.flag("context", true)?;
-    request.engine().remove(&caller, request.infrastructure(), &request.machines()?, context).await?;
+    let remove = Remove { vms: request.machines()?, context };
+    request.engine().make(&caller, request.infrastructure(), remove).await?;
     Ok(reply::empty())
 }
 
@@ -99,7 +111,8 @@ pub(super) async fn property(request: Request) -> Result<Response, Failure> {
 pub(super) async fn power(request: Request, operation: PowerOperation) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let number = request.machine()?;
-    request.engine().power(&caller, request.infrastructure(), Some(number), operation).await?;
+    let power = Power { number: Some(number), operation };
+    request.engine().make(&caller, request.infrastructure(), power).await?;
     Ok(reply::empty())
 }
 
@@ -119,8 +132,8 @@ pub(super) async fn snapshot(request: Request) -> Result<Response, Failure> {
     let disk = &request.parameters[2];
     let disk = disk.trim().parse().map_err(|_| OperationError::Invalid(format!("Incorrect disk number: {disk}")))?;
     let number = request.machine()?;
-    let url = request.engine().snapshot(&caller, request.infrastructure(), number, disk, &name, auto_delete).await?;
-    Ok(reply::text(url))
+    let snapshot = SnapshotDisk { number, disk, name, auto_delete };
+    Ok(reply::text(request.engine().make(&caller, request.infrastructure(), snapshot).await?))
 }
 
 /// `GET /infrastructures/<inf>/vms/<vm>/command`: the script that opens the machine's reverse tunnel, or with `step=2` what
@@ -143,8 +156,8 @@ pub(super) async fn command(request: Request) -> Result<Response, Failure> {
     let text = match step {
         1 => engine.tunnel_script(&caller, id, request.machine()?, &request.base_url()).await?,
         2 => {
-            let key = query::first(&request.query, "key");
-            match engine.tunnel(&caller, id, request.machine()?, key.as_deref()).await? {
+            let tunnel = OpenTunnel { vm: request.machine()?, key: query::first(&request.query, "key") };
+            match engine.make(&caller, id, tunnel).await? {
                 Tunnel::Wait => "wait".to_owned(),
                 Tunnel::NotNeeded => "true".to_owned(),
                 // Who has no key yet is a script of an older daemon: it runs what it gets.

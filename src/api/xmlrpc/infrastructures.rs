@@ -9,7 +9,13 @@ use super::{
 use crate::{
     api::{http::body::Held, owners::identities},
     auth::AuthError,
-    engine::apart,
+    engine::{
+        apart,
+        operations::{
+            add::Add, change_owners::ChangeOwners, destroy::Destroy, give_away::GiveAway, power::Power,
+            reconfigure::Reconfigure, remove::Remove,
+        },
+    },
 };
 use connectors::PowerOperation;
 use dxr::Value;
@@ -87,7 +93,7 @@ pub(super) async fn change_owners(shared: &Shared, arguments: Vec<Value>) -> Res
     let unreadable = |error: AuthError| Failure::Refused(format!("Invalid new infrastructure data provided: {error}"));
     let items = arguments::items(new_auth).map_err(unreadable)?;
     let owners = identities(&shared.state.authenticator, items).await?;
-    shared.engine().change_owners(&caller, &id, owners, overwrite).await?;
+    shared.engine().make(&caller, &id, ChangeOwners { owners, overwrite }).await?;
     Ok(values::nothing())
 }
 
@@ -96,7 +102,7 @@ pub(super) async fn destroy(shared: &Shared, arguments: Vec<Value>) -> Result<Va
     let [id, auth, force, asynchronous] = places(arguments);
     let caller = shared.caller(auth).await?;
     let (force, asynchronous) = (flag(&force, "force", false)?, flag(&asynchronous, "async", false)?);
-    let left = shared.engine().destroy(&caller, &arguments::infrastructure(&id)?, force, asynchronous).await?;
+    let left = shared.engine().make(&caller, &arguments::infrastructure(&id)?, Destroy { force, asynchronous }).await?;
     Ok(values::text(left.join("\n")))
 }
 
@@ -106,7 +112,7 @@ pub(super) async fn add(shared: &Shared, arguments: Vec<Value>, held: Held) -> R
     let caller = shared.caller(auth).await?;
     let (id, context) = (arguments::infrastructure(&id)?, flag(&context, "context", true)?);
     let document = shared.document(&caller, radl, held).await?;
-    let numbers = shared.engine().add(&caller, &id, document, context).await?;
+    let numbers = shared.engine().make(&caller, &id, Add { document, context }).await?;
     Ok(values::list(numbers.into_iter().map(|number| values::integer(number.into()))))
 }
 
@@ -115,7 +121,7 @@ pub(super) async fn remove(shared: &Shared, arguments: Vec<Value>) -> Result<Val
     let [id, vms, auth, context] = places(arguments);
     let caller = shared.caller(auth).await?;
     let (id, context) = (arguments::infrastructure(&id)?, flag(&context, "context", true)?);
-    let gone = shared.engine().remove(&caller, &id, &arguments::machines(&vms)?, context).await?;
+    let gone = shared.engine().make(&caller, &id, Remove { vms: arguments::machines(&vms)?, context }).await?;
     Ok(values::integer(i64::try_from(gone).unwrap_or(i64::MAX)))
 }
 
@@ -123,7 +129,7 @@ pub(super) async fn remove(shared: &Shared, arguments: Vec<Value>) -> Result<Val
 pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: PowerOperation) -> Result<Value, Failure> {
     let [id, auth] = places(arguments);
     let caller = shared.caller(auth).await?;
-    shared.engine().power(&caller, &arguments::infrastructure(&id)?, None, operation).await?;
+    shared.engine().make(&caller, &arguments::infrastructure(&id)?, Power { number: None, operation }).await?;
     Ok(values::nothing())
 }
 
@@ -136,7 +142,7 @@ pub(super) async fn reconfigure(shared: &Shared, arguments: Vec<Value>, held: He
         true => None,
         false => Some(shared.document(&caller, radl, held).await?),
     };
-    shared.engine().reconfigure(&caller, &id, document, vms).await?;
+    shared.engine().make(&caller, &id, Reconfigure { document, vms }).await?;
     Ok(values::nothing())
 }
 
@@ -145,7 +151,11 @@ pub(super) async fn export(shared: &Shared, arguments: Vec<Value>) -> Result<Val
     let [id, delete, auth] = places(arguments);
     let caller = shared.caller(auth).await?;
     let (id, delete) = (arguments::infrastructure(&id)?, flag(&delete, "delete", false)?);
-    Ok(values::text(shared.engine().export(&caller, &id, delete).await?))
+    let engine = shared.engine();
+    Ok(values::text(match delete {
+        true => engine.make(&caller, &id, GiveAway {}).await?,
+        false => engine.export(&caller, &id).await?,
+    }))
 }
 
 /// `ImportInfrastructure(data, auth)`

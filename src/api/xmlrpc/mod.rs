@@ -39,12 +39,11 @@ use super::{
 use crate::{
     auth::{Authenticator, Caller},
     bounds::Shares,
-    engine::{Engine, OperationError, apart::SHORT},
+    engine::{Engine, OperationError, apart::SHORT, operations::document::Document},
 };
 use dxr::Value;
 use metrics::Metrics;
 use prometheus::Registry;
-use radl::Radl;
 use std::{sync::Arc, time::Duration};
 
 /// What the API is made of.
@@ -120,7 +119,7 @@ impl Shared {
     ///
     /// # Errors
     /// Another type of argument, too much of the caller at once, or a document with errors.
-    async fn document(&self, caller: &Caller, argument: Value, held: Held) -> Result<Radl, OperationError> {
+    async fn document(&self, caller: &Caller, argument: Value, held: Held) -> Result<Document, OperationError> {
         let text = arguments::document(argument)?;
         if text.len() < SHORT {
             return document::parse(DocumentKind::Radl, &text);

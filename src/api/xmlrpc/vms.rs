@@ -6,7 +6,10 @@ use super::{
     fault::{self, Failure},
     values,
 };
-use crate::api::http::body::Held;
+use crate::{
+    api::http::body::Held,
+    engine::operations::{alter::Alter, power::Power, snapshot::SnapshotDisk},
+};
 use connectors::PowerOperation;
 use dxr::Value;
 
@@ -53,7 +56,7 @@ pub(super) async fn alter(shared: &Shared, arguments: Vec<Value>, held: Held) ->
     let caller = shared.caller(auth).await?;
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     let document = shared.document(&caller, radl, held).await?;
-    let altered = shared.engine().alter(&caller, &id, number, document).await?;
+    let altered = shared.engine().make(&caller, &id, Alter { number, document }).await?;
     Ok(values::text(altered.to_text()))
 }
 
@@ -62,7 +65,7 @@ pub(super) async fn power(shared: &Shared, arguments: Vec<Value>, operation: Pow
     let [id, number, auth] = places(arguments);
     let caller = shared.caller(auth).await?;
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
-    shared.engine().power(&caller, &id, Some(number), operation).await?;
+    shared.engine().make(&caller, &id, Power { number: Some(number), operation }).await?;
     Ok(values::nothing())
 }
 
@@ -73,5 +76,6 @@ pub(super) async fn snapshot(shared: &Shared, arguments: Vec<Value>) -> Result<V
     let (id, number) = (arguments::infrastructure(&id)?, arguments::machine(&number)?);
     let (disk, name) = (arguments::disk(&disk)?, arguments::required(&name, "image_name")?);
     let auto_delete = flag(&auto_delete, "auto_delete", false)?;
-    Ok(values::text(shared.engine().snapshot(&caller, &id, number, disk, &name, auto_delete).await?))
+    let snapshot = SnapshotDisk { number, disk, name, auto_delete };
+    Ok(values::text(shared.engine().make(&caller, &id, snapshot).await?))
 }

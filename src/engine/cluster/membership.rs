@@ -18,7 +18,7 @@ impl Cluster {
             store,
             session: RwLock::new("".into()),
             tenure: watch::Sender::new(Instant::now()),
-            doubt: Default::default(),
+            refusal: Default::default(),
             unattended: Default::default(),
             calls: Default::default(),
             leaving: Default::default(),

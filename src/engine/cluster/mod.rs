@@ -60,7 +60,7 @@ pub struct Cluster {
     /// Until when the session is good, by this host's clock: never later than by that of the database.
     pub(in crate::engine) tenure: watch::Sender<Instant>,
     /// The store refused a lease: something has to be found out at once.
-    pub(in crate::engine) doubt: Notify,
+    pub(in crate::engine) refusal: Notify,
     /// Keepers may have lost their leases and not know it.
     pub(in crate::engine) unsure: AtomicBool,
     /// Infrastructures whose lease is ours and that have no keeper: it could not be started.
@@ -97,8 +97,8 @@ impl Cluster {
     }
 
     /// The store refused a lease.
-    pub fn doubt(&self) {
-        self.doubt.notify_one();
+    pub fn note_refusal(&self) {
+        self.refusal.notify_one();
     }
 
     /// The lease of this infrastructure is ours and its keeper is gone: it is to be started again.
@@ -110,7 +110,7 @@ impl Cluster {
     pub async fn acquire(&self, id: &str) -> Result<Acquired, StoreError> {
         self.leases()?.acquire(id, &self.session()).await.inspect_err(|error| {
             if *error == StoreError::Fenced {
-                self.doubt();
+                self.note_refusal();
             }
         })
     }

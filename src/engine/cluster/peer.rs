@@ -5,7 +5,7 @@ use crate::{
     engine::{
         cluster::{
             Cluster,
-            wire::{self, ASK, HELLO, Hello, Kind, Question, Request, Welcome},
+            wire::{self, ASK, HELLO, Hello, Kind, Question, Welcome},
         },
         error::OperationError,
         misfit::Misfit,
@@ -20,7 +20,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
@@ -48,7 +48,7 @@ pub enum PeerError {
     Http(#[from] hyper::Error),
     #[error("it does not answer")]
     Silent,
-    #[error("it answered {0}")]
+    #[error("it answered {0}: it has another data key, or is of another version")]
     Refused(StatusCode),
     #[error("{0}")]
     Sealing(#[from] crate::store::sealing::SealError),
@@ -81,17 +81,23 @@ impl Peer {
         Ok(welcome.ticket.map(|ticket| Self { cluster, holder, infrastructure, host, sender, ticket }))
     }
 
-    /// Has it do something.
+    /// Has it make a change with these parameters.
     ///
     /// # Errors
     /// Its own; [`OperationError::Unavailable`] when it went away: the request may have been accepted.
-    pub async fn ask<T: DeserializeOwned>(mut self, caller: &Caller, request: Request) -> Result<T, OperationError> {
+    pub async fn ask<T: DeserializeOwned>(
+        mut self,
+        caller: &Caller,
+        change: &str,
+        parameters: &impl Serialize,
+    ) -> Result<T, OperationError> {
         let lost = |why: &dyn std::fmt::Display| {
             OperationError::Unavailable(format!(
                 "the daemon that keeps the infrastructure went away ({why}); look at its state before trying again"
             ))
         };
-        let question = Question { infrastructure: self.infrastructure.clone(), caller: caller.clone(), request };
+        let question = Question::new(self.infrastructure.clone(), caller.clone(), change, parameters);
+        let question = question.map_err(|error| lost(&error))?;
         let keyring = &self.cluster.settings.keyring;
         let sealed = wire::seal(keyring, Kind::Question(&self.ticket), &question).map_err(|error| lost(&error))?;
         let path = format!("{ASK}{}", self.ticket);

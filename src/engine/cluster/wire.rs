@@ -3,15 +3,16 @@
 //!
 //! A daemon first asks whether the other one keeps the infrastructure (`/hello`). The answer carries a ticket, good for one
 //! question (`/ask/<ticket>`), so that an exchange that was recorded cannot be played again.
+//!
+//! Daemons of two versions may share a store while one after the other is exchanged. A change that the one who is asked does not
+//! know is answered with an error that says so; a message that it cannot read at all is not answered.
 
 use crate::{
-    auth::{Caller, Identity},
+    auth::Caller,
     store::{Keyring, sealing::SealError},
 };
-use connectors::PowerOperation;
-use radl::Radl;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::BTreeSet;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// Path of the first question.
 pub const HELLO: &str = "/hello";
@@ -67,25 +68,26 @@ pub struct Question {
     pub infrastructure: String,
     /// Who asked.
     pub caller: Caller,
-    /// What for.
-    pub request: Request,
+    /// Name of the change that is to be made.
+    pub change: String,
+    /// Its parameters, which are read by the one who knows the change.
+    pub parameters: Box<RawValue>,
 }
 
-/// A change, with the arguments of the operation of that name of [`Engine`](crate::engine::Engine).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum Request {
-    Add { document: Radl, context: bool },
-    Remove { vms: Vec<u32>, context: bool },
-    Reconfigure { document: Option<Radl>, vms: Option<BTreeSet<u32>> },
-    Destroy { force: bool, asynchronous: bool },
-    Power { number: Option<u32>, operation: PowerOperation },
-    Alter { number: u32, document: Radl },
-    Snapshot { number: u32, disk: usize, name: String, auto_delete: bool },
-    ChangeOwners { owners: Vec<Identity>, overwrite: bool },
-    GiveAway,
-    Refresh,
-    Tunnel { vm: u32, key: Option<String> },
+impl Question {
+    /// Asks for a change.
+    ///
+    /// # Errors
+    /// Parameters that cannot be written as JSON.
+    pub fn new(
+        infrastructure: String,
+        caller: Caller,
+        change: &str,
+        parameters: &impl Serialize,
+    ) -> Result<Self, SealError> {
+        let parameters = to_raw_value(parameters).map_err(|error| SealError::Failed(error.to_string()))?;
+        Ok(Self { infrastructure, caller, change: change.to_owned(), parameters })
+    }
 }
 
 /// Seals a message.

@@ -1,73 +1,21 @@
 //! From the model to the document of an export.
 
-use crate::{
-    auth::Caller,
-    engine::{
-        cluster::wire::Request,
-        error::OperationError,
-        exchange::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord},
-        operations::{engine::Engine, routing::Held},
-        settings::Access,
-        state::{
-            model::{CloudRef, Infrastructure, Lifecycle, Vm},
-            render,
-            states::{self, Clock},
-        },
-        transitions,
+use crate::engine::{
+    error::OperationError,
+    exchange::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord},
+    state::{
+        model::{CloudRef, Infrastructure, Lifecycle, Vm},
+        render,
+        states::{self, Clock},
     },
 };
 use radl::Radl;
 use serde_json::{Map, Value};
 use std::{collections::HashMap, sync::Arc};
 
-/// Longer documents are made by the command line alone, bytes.
-const LARGEST: usize = 64 << 20;
-
-impl Engine {
-    /// The infrastructure as the document that the reference exports (docs/spec/api.md 5.6), with everything its owner may see,
-    /// secrets of machines among it; owners are named without their passwords, which are not kept. With `delete` the
-    /// infrastructure is given away: it is forgotten here, its machines go on.
-    ///
-    /// # Errors
-    /// Boot mode and running work with `delete`; not the caller's; the store.
-    pub async fn export(&self, caller: &Caller, id: &str, delete: bool) -> Result<String, OperationError> {
-        if delete {
-            self.services.allow(Access::Destroy)?;
-        }
-        let mut model = self.keepers.view(caller, id).await?.1;
-        if size(&model) > LARGEST {
-            return Err(OperationError::Invalid(format!(
-                "The document of this infrastructure has more than {LARGEST} bytes, and no request could bring it back; `imd \
-                 export-db` exports it."
-            )));
-        }
-        if delete {
-            if !caller.may_access(&model.owners) {
-                // The token that recipes hold must not make the service forget machines that go on.
-                return Err(OperationError::NotOwner);
-            }
-            let handle = match self.hold(caller, id).await? {
-                Held::Here(handle, _) => handle,
-                Held::Elsewhere(peer) => return peer.ask(caller, Request::GiveAway).await,
-            };
-            // What is exported is what was given away, whatever changed in between.
-            model = handle.change(transitions::give_away).await?;
-            tracing::info!(inf = id, "exported and given away");
-        }
-        let header = self.read(self.services.store.log(id, None)).await?;
-        let logs: HashMap<u32, String> = self.read(self.services.store.vm_logs(id)).await?.into_iter().collect();
-        let clock = self.services.clock();
-        let write = move || {
-            let record = record(&model, header, &logs, clock)?;
-            serde_json::to_string(&record).map_err(|error| OperationError::Invalid(error.to_string()))
-        };
-        // What was given away is nowhere else any more: it waits for nobody.
-        if delete { write() } else { self.apart(caller.user(), write).await? }
-    }
-}
-
 /// Bytes of the documents of all machines, which an export tells for each.
-fn size(model: &Infrastructure) -> usize {
+#[must_use]
+pub fn size(model: &Infrastructure) -> usize {
     let mut last: Option<(Arc<Radl>, usize)> = None;
     let mut requested = |vm: &Vm| match &last {
         Some((known, size)) if Arc::ptr_eq(known, &vm.requested) => *size,
@@ -77,7 +25,10 @@ fn size(model: &Infrastructure) -> usize {
 }
 
 /// The document of an infrastructure with its log and those of its machines.
-pub(super) fn record(
+///
+/// # Errors
+/// A text that could not be read again.
+pub fn record(
     model: &Infrastructure,
     header: String,
     logs: &HashMap<u32, String>,

@@ -3,16 +3,14 @@
 //! | module | subject |
 //! |---|---|
 //! | [`record`] | the document, and what older writers made of it |
-//! | `export` | from the model to the document |
-//! | `import` | from the document to the model |
+//! | [`export`] | from the model to the document |
+//! | [`import`] | from the document to the model |
 //! | [`stored`] | between the document and the rows of the store |
 
-mod export;
-mod import;
+pub mod export;
+pub mod import;
 pub mod record;
 pub mod stored;
-
-pub use import::read;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! The document of an exported infrastructure, which is also what the reference stores (docs/spec/api.md 5.6 and 7.3). Older
 //! writers kept parts of it as JSON texts inside; missing fields have their defaults, unknown ones of machines are kept.
 
-use crate::engine::misfit::{self, Misfit};
+use crate::engine::{
+    misfit::{self, Misfit},
+    state::extra_info::ExtraInfo,
+};
 use connectors::{ImageIntent, SharedResources, VmUid};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -47,9 +50,9 @@ pub struct InfrastructureRecord {
     /// Result of the contextualization.
     #[serde(default)]
     pub configured: Option<bool>,
-    /// `TOSCA`: the TOSCA document it was made from.
+    /// What it carries besides: the TOSCA document it was made from.
     #[serde(default)]
-    pub extra_info: Map<String, Value>,
+    pub extra_info: ExtraInfo,
     /// URLs of images to delete with it.
     #[serde(default)]
     pub snapshots: Vec<String>,

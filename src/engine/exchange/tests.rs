@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use crate::engine::{exchange::read, state::model::Lifecycle};
+use crate::engine::{exchange::import::read, state::model::Lifecycle};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Which infrastructures there are, and the keepers of those in memory.
 
 use crate::{
-    engine::keeper::handle::{Handle, Identity},
+    engine::{keeper::handle::Handle, state::model::Infrastructure},
     store::IndexRow,
 };
 use std::{
@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 /// One known infrastructure.
 #[derive(Clone)]
@@ -82,9 +82,9 @@ impl Directory {
     }
 
     /// Forgets one unless it has another keeper meanwhile.
-    pub fn remove_kept_by(&self, id: &str, keeper: &Identity) {
+    pub fn remove_kept_by(&self, id: &str, snapshots: &watch::Receiver<Arc<Infrastructure>>) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let is_kept = |slot: &Slot| slot.handle.get().is_none_or(|handle| handle.is_of(keeper));
+        let is_kept = |slot: &Slot| slot.handle.get().is_none_or(|handle| handle.is_of(snapshots));
         if slots.by_id.get(id).is_some_and(is_kept)
             && let Some(slot) = slots.by_id.remove(id)
         {

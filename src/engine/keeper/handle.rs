@@ -44,14 +44,11 @@ pub struct Handle {
     pub(super) left: CancellationToken,
 }
 
-/// What tells one keeper from another.
-pub type Identity = Arc<AtomicI64>;
-
 impl Handle {
-    /// Whether this is the way to that keeper.
+    /// Whether this is the way to the keeper that publishes these snapshots.
     #[must_use]
-    pub fn is_of(&self, keeper: &Identity) -> bool {
-        Arc::ptr_eq(&self.asked, keeper)
+    pub fn is_of(&self, snapshots: &watch::Receiver<Arc<Infrastructure>>) -> bool {
+        self.snapshot.same_channel(snapshots)
     }
 
     /// Ends the keeper, without ending what runs on machines: another daemon goes on with it.

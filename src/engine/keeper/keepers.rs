@@ -17,6 +17,7 @@ use crate::{
         state::{
             draft::{Draft, Effect, WorkResult},
             model::Infrastructure,
+            rights::Right,
             rows,
         },
         transitions,
@@ -113,52 +114,45 @@ impl Keepers {
         Ok(Seized::Here(handle))
     }
 
-    /// An infrastructure of the caller as it is now, and its keeper if it is here.
+    /// An infrastructure as it is now, for a caller who has this right to it, and its keeper if it is here.
     pub async fn view(
         &self,
         caller: &Caller,
         id: &str,
-    ) -> Result<(Option<Handle>, Arc<Infrastructure>), OperationError> {
-        self.view_if(id, |model| may_use(caller, id, model)).await
-    }
-
-    /// An infrastructure that `may` be used as it is now, and its keeper if it is here.
-    pub async fn view_if(
-        &self,
-        id: &str,
-        may: impl FnOnce(&Infrastructure) -> bool,
+        right: Right,
     ) -> Result<(Option<Handle>, Arc<Infrastructure>), OperationError> {
         let Some(cluster) = &self.services.cluster else {
-            let kept = self.keeper_if(id, may).await.map_err(OperationError::of_reading);
+            let kept = self.keeper(caller, id, right).await.map_err(OperationError::of_reading);
             return kept.map(|(handle, model)| (Some(handle), model));
         };
         let kept = self.directory.handle(id).filter(|handle| !handle.is_over());
         match kept {
             Some(handle) if cluster.is_member() => {
-                let model = admit_if(handle.snapshot(), may)?;
+                let model = right.admit(caller, handle.snapshot())?;
                 Ok((Some(handle), model))
             }
             // Without a session the snapshot may be out of date.
             kept => {
                 let model =
                     self.view_elsewhere(cluster, id, kept.as_ref()).await.map_err(OperationError::of_reading)?;
-                Ok((None, admit_if(model, may)?))
+                Ok((None, right.admit(caller, model)?))
             }
         }
     }
 
-    /// The keeper of an infrastructure that `may` be used.
-    pub async fn keeper_if(
+    /// The keeper of an infrastructure, for a caller who has this right to it.
+    pub async fn keeper(
         &self,
+        caller: &Caller,
         id: &str,
-        may: impl FnOnce(&Infrastructure) -> bool,
+        right: Right,
     ) -> Result<(Handle, Arc<Infrastructure>), OperationError> {
         let handle = match self.seize(id).await? {
             Seized::Here(handle) => handle,
             // Who asks again may come to the daemon that keeps it.
             Seized::By(_) => return Err(OperationError::Moved),
         };
-        let model = admit_if(handle.snapshot(), may)?;
+        let model = right.admit(caller, handle.snapshot())?;
         Ok((handle, model))
     }
 
@@ -195,28 +189,4 @@ pub enum Seized {
     Here(Handle),
     /// Another one.
     By(Holder),
-}
-
-/// Whether the caller may use it.
-pub fn may_use(caller: &Caller, id: &str, model: &Infrastructure) -> bool {
-    caller.may_access(&model.owners) || caller.is_infrastructure(id)
-}
-
-/// The model, if it `may` be used.
-pub fn admit_if(
-    model: Arc<Infrastructure>,
-    may: impl FnOnce(&Infrastructure) -> bool,
-) -> Result<Arc<Infrastructure>, OperationError> {
-    if !may(&model) {
-        return Err(OperationError::NotOwner);
-    }
-    if model.deleted { Err(OperationError::DeletedInfrastructure) } else { Ok(model) }
-}
-
-/// Refuses callers that only show the token of an infrastructure.
-pub fn user_only(caller: &Caller) -> Result<(), OperationError> {
-    if caller.is_user() {
-        return Ok(());
-    }
-    Err(OperationError::Invalid("These credentials are for one infrastructure only.".to_owned()))
 }

@@ -10,7 +10,7 @@ use crate::{
             crew::{Crew, Hire},
             directory::Directory,
             doubt::{self, Doubt, Outcome},
-            handle::{Acknowledge, Handle, Identity, Message},
+            handle::{Acknowledge, Handle, Message},
             told::Told,
         },
         services::Services,
@@ -48,7 +48,6 @@ pub type Waiters = HashMap<u64, Vec<oneshot::Sender<WorkResult>>>;
 pub struct Keeper {
     services: Arc<Services>,
     directory: Arc<Directory>,
-    identity: Identity,
     left: CancellationToken,
     /// Of its lease, where several daemons share the store.
     token: Option<u64>,
@@ -109,14 +108,13 @@ pub fn spawn(
     let (snapshot, snapshots) = watch::channel(model.clone());
     let (events, sequences) = watch::channel(last_sequence);
     let asked = Arc::new(AtomicI64::new(services.uptime()));
-    let (identity, left) = (asked.clone(), CancellationToken::new());
+    let left = CancellationToken::new();
     let handle = Handle { mailbox: sender, snapshot: snapshots, events: sequences, asked, left: left.clone() };
     let told = Told::of(&model, services.clock());
     let crew = hire(services.clone(), handle.clone(), left.clone());
     let mut keeper = Keeper {
         services,
         directory,
-        identity,
         left,
         token,
         model,
@@ -182,7 +180,7 @@ impl Keeper {
             self.crew.stop();
         }
         self.services.unsaved().remove(&self.model.id);
-        self.directory.remove_kept_by(&self.model.id, &self.identity);
+        self.directory.remove_kept_by(&self.model.id, &self.snapshot.subscribe());
     }
 
     /// Whether something waits for the store.
@@ -263,7 +261,7 @@ impl Keeper {
         };
         if let (StoreError::Fenced, Some(cluster)) = (&error, &self.services.cluster) {
             // Whether another daemon has it now is found out; then this keeper ends.
-            cluster.doubt();
+            cluster.note_refusal();
         }
         if self.away_since.is_none() {
             tracing::warn!(%error, "the store is away: reads go on, changes are refused");

@@ -44,8 +44,8 @@ pub async fn keep(keepers: Arc<Keepers>, cluster: Arc<Cluster>) {
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = cluster.doubt.notified() => {
-                // Doubts come in swarms.
+            () = cluster.refusal.notified() => {
+                // Refusals come in swarms.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 cluster.unsure.store(true, Ordering::SeqCst);
             }

@@ -3,16 +3,13 @@
 use crate::engine::{
     cluster::{
         Cluster,
-        wire::{self, Hello, Kind, Question, Request, Welcome},
+        wire::{self, Hello, Kind, Question, Welcome},
     },
-    error::OperationError,
     keeper::keepers::Seized,
     operations::engine::Engine,
     services::apart::SHORT,
 };
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::Value;
 use std::sync::Arc;
 
 impl Engine {
@@ -48,33 +45,8 @@ impl Engine {
     pub async fn answer(&self, ticket: &str, question: Question) -> Option<Vec<u8>> {
         let keyring = &self.cluster()?.settings.keyring;
         let here = Self { forwards: false, ..self.clone() };
-        // Boxed: few requests come this way.
-        let answer = Box::pin(here.perform(question)).await;
+        let Question { infrastructure, caller, change, parameters } = question;
+        let answer = here.make_named(&caller, &infrastructure, &change, &parameters).await;
         wire::seal(keyring, Kind::Answer(ticket), &answer).ok()
     }
-
-    async fn perform(&self, question: Question) -> Result<Value, OperationError> {
-        use Request as R;
-        let Question { infrastructure: id, caller, request } = question;
-        let caller = &caller;
-        match request {
-            R::Add { document, context } => value(self.add(caller, &id, document, context).await),
-            R::Remove { vms, context } => value(self.remove(caller, &id, &vms, context).await),
-            R::Reconfigure { document, vms } => value(self.reconfigure(caller, &id, document, vms).await),
-            R::Destroy { force, asynchronous } => value(self.destroy(caller, &id, force, asynchronous).await),
-            R::Power { number, operation } => value(self.power(caller, &id, number, operation).await),
-            R::Alter { number, document } => value(self.alter(caller, &id, number, document).await),
-            R::Snapshot { number, disk, name, auto_delete } => {
-                value(self.snapshot(caller, &id, number, disk, &name, auto_delete).await)
-            }
-            R::ChangeOwners { owners, overwrite } => value(self.change_owners(caller, &id, owners, overwrite).await),
-            R::GiveAway => value(self.export(caller, &id, true).await),
-            R::Tunnel { vm, key } => value(self.tunnel(caller, &id, vm, key.as_deref()).await),
-            R::Refresh => value(self.refresh(caller, &id).await),
-        }
-    }
-}
-
-fn value(answer: Result<impl Serialize, OperationError>) -> Result<Value, OperationError> {
-    serde_json::to_value(answer?).map_err(|error| OperationError::Unavailable(error.to_string()))
 }

@@ -141,7 +141,7 @@ impl Engine {
     /// [`OperationError::Busy`]: too much of the user waits already.
     ///
     /// # Panics
-    /// As `job`.
+    /// When `job` does.
     pub async fn apart<T: Send + 'static>(
         &self,
         user: &str,
@@ -150,13 +150,13 @@ impl Engine {
         self.services.capacity.apart(user, job).await
     }
 
-    /// As [`Engine::apart`], for the address of somebody who is not known yet.
+    /// Does what [`Engine::apart`] does, for the address of somebody who is not known yet.
     ///
     /// # Errors
-    /// As there.
+    /// [`OperationError::Busy`]: too much from the address waits already.
     ///
     /// # Panics
-    /// As `job`.
+    /// When `job` does.
     pub async fn apart_for<T: Send + 'static>(
         &self,
         address: IpAddr,

@@ -4,12 +4,12 @@ use crate::{
     auth::Caller,
     engine::{
         error::OperationError,
-        operations::engine::Engine,
+        operations::{document::Document, engine::Engine},
         state::model::{CloudRef, Infrastructure},
         work::placement,
     },
 };
-use radl::{Amount, Features, Radl, System};
+use radl::{Amount, Features, System};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -19,8 +19,9 @@ impl Engine {
     ///
     /// # Errors
     /// As for a creation.
-    pub async fn estimate(&self, caller: &Caller, document: Radl) -> Result<Value, OperationError> {
+    pub async fn estimate(&self, caller: &Caller, document: Document) -> Result<Value, OperationError> {
         let empty = Infrastructure::new(String::new(), self.services.now() / 1_000_000, Vec::new());
+        let document = document.resolve(&empty)?;
         let placement =
             placement::choose(&self.services, &empty, &document, &self.services.shown(caller)?.accounts).await?;
         let public: HashSet<&str> =

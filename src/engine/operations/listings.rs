@@ -30,7 +30,7 @@ impl Engine {
     /// tells renderings apart.
     ///
     /// # Errors
-    /// As [`Engine::list`], and those of `render`.
+    /// Those of [`Engine::list`], and of `render`.
     pub async fn listing<E: From<OperationError>>(
         &self,
         caller: &Caller,
@@ -43,8 +43,8 @@ impl Engine {
         }
         let Listings(kept) = &*self.listings;
         let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = format!("{} {form}", caller.admin);
-        for identity in &caller.identities {
+        let mut key = format!("{} {form}", caller.is_administrator());
+        for identity in caller.users() {
             key.extend([" ", if identity.token { "token " } else { "" }, &identity.key]);
         }
         // Read before the list is made: what changes meanwhile makes it old at once.

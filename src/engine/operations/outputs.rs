@@ -22,7 +22,7 @@ const FUNCTIONS: [&str; 8] = [
 /// # Errors
 /// One that has to be evaluated.
 pub fn outputs(infrastructure: &Infrastructure) -> Result<Option<Map<String, Value>>, OperationError> {
-    let Some(text) = infrastructure.extra_info.get("TOSCA").and_then(Value::as_str) else { return Ok(None) };
+    let Some(text) = infrastructure.extra_info.tosca() else { return Ok(None) };
     // The parser gives up by panicking on a few malformed texts.
     let Ok(Ok(Some(document))) = std::panic::catch_unwind(|| yaml::parse(text)) else { return Ok(None) };
     let Kind::Mapping(_) = &document.kind else { return Ok(None) };

@@ -47,3 +47,60 @@ pub async fn standing(store: &dyn Store, infrastructure: &str, uid: Option<&VmUi
         _ => Standing::Deleted,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        engine::{exchange::stored::to_rows, misfit},
+        store::{self, Changes, Keyring},
+    };
+    use serde_json::json;
+    use std::sync::Arc;
+
+    /// The rows of an infrastructure with a machine that is kept (0), and one that is gone (1).
+    fn rows_of(id: &str, damage: impl FnOnce(&mut Changes)) -> (crate::store::IndexRow, Changes) {
+        let machine = |number: u32, is_gone: bool| {
+            json!({
+                "id": format!("node-{number}"), "im_id": number, "uid": format!("uid-{number}"), "destroy": is_gone,
+                "cloud": {"type": "Local"}, "info": "system s ()",
+            })
+        };
+        let vms = [machine(0, false), machine(1, true)];
+        let record = misfit::typed(json!({"id": id, "radl": "", "cont_out": "", "vm_list": vms})).unwrap();
+        let (index, mut changes) = to_rows(record, Vec::new(), 0).unwrap();
+        damage(&mut changes);
+        (index, changes)
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_a_damaged_row_is_taken_for_live() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("im.dat").display());
+        let store = store::open(&url, Arc::new(Keyring::new([7; 32], &[]))).await.unwrap();
+        let ids = ["whole", "machine", "infrastructure"];
+        for (index, changes) in [
+            rows_of(ids[0], |_| {}),
+            rows_of(ids[1], |changes| changes.vms[1].1 = b"{}".to_vec()),
+            rows_of(ids[2], |changes| changes.infrastructure = Some(b"damaged".to_vec())),
+        ] {
+            store.create(index, changes).await.unwrap();
+        }
+        let of = async |id: &str, uid: Option<&str>| {
+            let uid = uid.map(|uid| VmUid(uid.to_owned()));
+            standing(&*store, id, uid.as_ref()).await.unwrap()
+        };
+        let known = [of(ids[0], None).await, of(ids[0], Some("uid-0")).await, of(ids[0], Some("node-0")).await];
+        assert_eq!(known, [Standing::Live; 3]);
+        let gone = [of(ids[0], Some("uid-1")).await, of(ids[0], Some("another")).await];
+        assert_eq!(gone, [Standing::Deleted; 2]);
+        assert_eq!(of("nowhere", Some("uid-0")).await, Standing::Unknown);
+        // What cannot be read may name anything: `imd local clean` must not touch it.
+        for id in &ids[1..] {
+            for uid in [None, Some("uid-0"), Some("uid-1"), Some("another")] {
+                assert_eq!(of(id, uid).await, Standing::Live, "{id}, {uid:?}");
+            }
+        }
+    }
+}

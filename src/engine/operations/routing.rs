@@ -5,13 +5,9 @@ use crate::{
     engine::{
         cluster::peer::Peer,
         error::OperationError,
-        keeper::{
-            handle::Handle,
-            keepers::{Seized, admit_if, may_use},
-        },
+        keeper::{handle::Handle, keepers::Seized},
         operations::engine::Engine,
-        state::model::Infrastructure,
-        work::refresh,
+        state::{model::Infrastructure, rights::Right},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -29,20 +25,11 @@ pub enum Held {
 }
 
 impl Engine {
-    /// The keeper of an infrastructure of the caller, here or elsewhere. The infrastructure of a daemon that does not answer
-    /// is taken over once its session lapses.
-    pub(in crate::engine) async fn hold(&self, caller: &Caller, id: &str) -> Result<Held, OperationError> {
-        self.hold_if(id, |model| may_use(caller, id, model)).await
-    }
-
-    /// The same of one that `may` be used.
-    pub(in crate::engine) async fn hold_if(
-        &self,
-        id: &str,
-        may: impl FnOnce(&Infrastructure) -> bool,
-    ) -> Result<Held, OperationError> {
+    /// The keeper of an infrastructure, here or elsewhere, for a caller who has this right to it. The infrastructure of a
+    /// daemon that does not answer is taken over once its session lapses.
+    pub(super) async fn hold(&self, caller: &Caller, id: &str, right: Right) -> Result<Held, OperationError> {
         let Some(cluster) = &self.services.cluster else {
-            let (handle, model) = self.keepers.keeper_if(id, may).await?;
+            let (handle, model) = self.keepers.keeper(caller, id, right).await?;
             return Ok(Held::Here(handle, model));
         };
         cluster.reachable()?;
@@ -50,7 +37,7 @@ impl Engine {
         loop {
             let holder = match self.keepers.seize(id).await? {
                 Seized::Here(handle) => {
-                    let model = admit_if(handle.snapshot(), may)?;
+                    let model = right.admit(caller, handle.snapshot())?;
                     return Ok(Held::Here(handle, model));
                 }
                 Seized::By(holder) => holder,
@@ -70,36 +57,5 @@ impl Engine {
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    /// Asks the clouds for news of an infrastructure, where it is kept.
-    ///
-    /// # Errors
-    /// As [`Engine::infrastructure`]; the store.
-    pub async fn refresh(&self, caller: &Caller, id: &str) -> Result<(), OperationError> {
-        match self.hold(caller, id).await? {
-            Held::Here(handle, model) => {
-                if handle.is_due(self.services.uptime(), self.services.settings.vm_info_update_frequency) {
-                    let numbers: Vec<u32> = model.vms.iter().map(|vm| vm.number).collect();
-                    let accounts = self.services.shown(caller)?.accounts;
-                    refresh::observe(&self.services, &handle, &model, numbers, Some(&accounts)).await;
-                }
-                Ok(())
-            }
-            Held::Elsewhere(peer) => peer.ask(caller, crate::engine::cluster::wire::Request::Refresh).await,
-        }
-    }
-
-    /// Has the keeper ask the clouds for news of an infrastructure that was read here, if they are due.
-    pub(super) fn refresh_elsewhere(&self, caller: &Caller, id: &str) {
-        if !self.keepers.is_due_elsewhere(id, self.services.uptime(), self.services.settings.vm_info_update_frequency) {
-            return;
-        }
-        let (engine, caller, id) = (self.clone(), caller.clone(), id.to_owned());
-        tokio::spawn(async move {
-            if let Err(error) = engine.refresh(&caller, &id).await {
-                tracing::debug!(inf = %id, %error, "no news from the clouds");
-            }
-        });
     }
 }

@@ -61,8 +61,9 @@ impl Engine {
         let (from, to) = (from.map(midnight), to.map(midnight));
         let wanted = |row: &IndexRow| {
             let created = local(row.created);
-            let is_owned = caller.admin || caller.identities.iter().any(|who| row.owners.contains(&who.key));
-            is_owned && from.is_none_or(|from| created >= from) && to.is_none_or(|to| created <= to)
+            caller.may_access_keys(&row.owners)
+                && from.is_none_or(|from| created >= from)
+                && to.is_none_or(|to| created <= to)
         };
         let mut statistics = Vec::new();
         let index = self.services.store.index().await.map_err(|error| OperationError::from(error).of_reading())?;

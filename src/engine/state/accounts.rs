@@ -157,7 +157,7 @@ pub fn is_unclaimed(vm: &Vm) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::auth::parse_header;
+    use crate::auth::{Principal, parse_header};
 
     fn accounts(lines: &str) -> Accounts {
         Accounts::try_from(&parse_header(lines).unwrap()).unwrap()
@@ -209,8 +209,8 @@ mod tests {
         let who = |name: &str| Identity { username: name.to_owned(), key: format!("key-{name}"), token: false };
         let caller = |name: &str| Caller {
             credentials: Arc::new(parse_header(&format!("type = InfrastructureManager; username = {name}")).unwrap()),
-            identities: vec![who(name)],
-            admin: name == "root",
+            principals: vec![if name == "root" { Principal::Administrator } else { Principal::User }(who(name))],
+            expires: None,
         };
         let login = |name: &str, owners: &[&str], exposed: bool| {
             let owners: Vec<Identity> = owners.iter().map(|name| who(name)).collect();

@@ -2,7 +2,7 @@
 
 use crate::{
     auth::{Identity, Item},
-    engine::state::{accounts::Accounts, memo::Memo},
+    engine::state::{accounts::Accounts, extra_info::ExtraInfo, memo::Memo},
 };
 use connectors::{
     AccountName, CloudAccount, Endpoint, ImageIntent, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid,
@@ -332,9 +332,9 @@ pub struct Infrastructure {
     /// deleted with the infrastructure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmade_images: Vec<(String, ImageIntent)>,
-    /// What came with it besides RADL: `TOSCA`, the document it was made from.
-    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
-    pub extra_info: serde_json::Map<String, serde_json::Value>,
+    /// What came with it besides RADL.
+    #[serde(default, skip_serializing_if = "ExtraInfo::is_empty")]
+    pub extra_info: ExtraInfo,
     /// The states of all machines as the API tells them.
     #[serde(skip)]
     pub states: Memo<()>,
@@ -440,7 +440,7 @@ impl Infrastructure {
             ansible_host_keys: BTreeMap::new(),
             snapshots: Vec::new(),
             unmade_images: Vec::new(),
-            extra_info: serde_json::Map::new(),
+            extra_info: ExtraInfo::default(),
             states: Memo::default(),
             listing: Memo::default(),
         }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use crate::{
-    auth::{Caller, Credentials, Identity, Item},
+    auth::{Caller, Credentials, Identity, Item, Principal},
     engine::{
         error::OperationError,
         state::{
@@ -599,7 +599,8 @@ fn recipes_see_their_only_owner() {
             [("type", "InfrastructureManager"), ("username", name)].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         );
         let credentials = Arc::new(Credentials { items: vec![item] });
-        Shown::of(&Caller { credentials, identities: vec![who(name)], admin: name == "root" }, true).unwrap()
+        let principal = if name == "root" { Principal::Administrator } else { Principal::User };
+        Shown::of(&Caller { credentials, principals: vec![principal(who(name))], expires: None }, true).unwrap()
     };
     let mut world = World::new();
     world.model.owners = vec![who("owner")];

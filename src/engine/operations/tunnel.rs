@@ -3,14 +3,23 @@
 //! At its first boot the machine fetches a script with a token that is good for nothing else. The script makes a key pair
 //! and shows its public half: the first one that comes with the token is the machine's, another one is refused. Then it
 //! is told where the master is and how the master proves itself, and the master is told the key.
+//!
+//! Races: of two keys that are shown with the machine's token the one that the keeper takes first stays. What a machine is told
+//! is what was known when it asked; it asks again.
 
 use crate::{
     auth::Caller,
     engine::{
-        cluster::wire::Request,
         error::OperationError,
-        operations::{engine::Engine, routing::Held},
-        state::model::{Infrastructure, Lifecycle, Vm},
+        operations::{
+            change::{Change, Here},
+            engine::Engine,
+        },
+        settings::Access,
+        state::{
+            model::{Infrastructure, Lifecycle, Vm},
+            rights::Right,
+        },
         work::tunnel,
     },
 };
@@ -42,30 +51,38 @@ impl Engine {
         vm: u32,
         base: &str,
     ) -> Result<String, OperationError> {
-        let (_, model) = self.keepers.view_if(id, |model| may_connect(caller, model, vm)).await?;
+        let (_, model) = self.keepers.view(caller, id, Right::Connect(vm)).await?;
         not_gone(&model, vm)?;
         Ok(tunnel::script(&self.services, id, vm, base))
     }
+}
 
-    /// What the machine is to do next. The first `key` shown with the machine's own token is its key from then on; a user
-    /// may replace it.
-    ///
-    /// # Errors
-    /// As there; a key that is none, or another one than before; the store.
-    pub async fn tunnel(
-        &self,
-        caller: &Caller,
-        id: &str,
-        vm: u32,
-        key: Option<&str>,
-    ) -> Result<Tunnel, OperationError> {
-        let (handle, model) = match self.hold_if(id, |model| may_connect(caller, model, vm)).await? {
-            Held::Here(handle, model) => (handle, model),
-            Held::Elsewhere(peer) => {
-                return peer.ask(caller, Request::Tunnel { vm, key: key.map(str::to_owned) }).await;
-            }
-        };
-        not_gone(&model, vm)?;
+/// Asks what a machine is to do for its tunnel.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenTunnel {
+    /// The machine.
+    pub vm: u32,
+    /// The public key of its tunnel. The first one shown with the machine's own token is its key from then on; a user may
+    /// replace it.
+    pub key: Option<String>,
+}
+
+impl Change for OpenTunnel {
+    const NAME: &'static str = "open_tunnel";
+    /// A machine finishes its boot in any mode.
+    const ACCESS: Access = Access::Upkeep;
+    /// What it is to do next.
+    type Answer = Tunnel;
+
+    fn right(&self) -> Right {
+        Right::Connect(self.vm)
+    }
+
+    /// Refused for a key that is none, or another one than before; by the store.
+    async fn perform(self, here: Here<'_>) -> Result<Tunnel, OperationError> {
+        let (vm, model) = (self.vm, &here.model);
+        not_gone(model, vm)?;
         let Some(machine) = model.vm(vm) else { return Ok(Tunnel::Wait) };
         let Some(master) = model.master.and_then(|master| model.vm(master)).filter(|master| master.is_live()) else {
             return Ok(Tunnel::Wait);
@@ -77,12 +94,12 @@ impl Engine {
         }
         let known = |host_key: &String| access::tunnel_command(&master.info, host_key, vm);
         let Some(command) = master.host_key.as_ref().and_then(known) else { return Ok(Tunnel::Wait) };
-        let Some(key) = key else { return Ok(Tunnel::KeyNeeded) };
+        let Some(key) = self.key else { return Ok(Tunnel::KeyNeeded) };
         let invalid = || OperationError::Invalid("Incorrect value in key parameter".to_owned());
-        let key = access::tunnel_key(key).ok_or_else(invalid)?;
+        let key = access::tunnel_key(&key).ok_or_else(invalid)?;
         if machine.tunnel_key.as_ref() != Some(&key) {
-            let may_replace = caller.is_user();
-            handle.change(move |draft| enrol(draft.vm(vm), key, may_replace)).await?;
+            let may_replace = here.caller.is_user();
+            here.handle.change(move |draft| enrol(draft.vm(vm), key, may_replace)).await?;
         }
         // Without a contextualization nobody tells the master.
         let open = model.generation.as_ref().is_some_and(|generation| generation.open);
@@ -97,11 +114,6 @@ fn enrol(vm: Option<&mut Vm>, key: String, may_replace: bool) -> Result<(), Oper
     }
     vm.tunnel_key = Some(key);
     Ok(())
-}
-
-/// Tunnels are for the users of an infrastructure and for the machine itself.
-fn may_connect(caller: &Caller, model: &Infrastructure, vm: u32) -> bool {
-    caller.may_access(&model.owners) || caller.is_machine(&model.id, vm)
 }
 
 fn not_gone(model: &Infrastructure, vm: u32) -> Result<(), OperationError> {

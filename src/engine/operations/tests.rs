@@ -1,0 +1,144 @@
+//! What all changes have in common: who may make them, and in which mode of the daemon.
+#![allow(clippy::unwrap_used)]
+
+use crate::{
+    auth::{Caller, parse_header, scoped},
+    config, daemon,
+    engine::{
+        Engine,
+        error::OperationError::{self, Disabled, NotOwner, OtherVersion, UnknownInfrastructure},
+        operations::{add::Add, document::Document},
+    },
+};
+use radl::Radl;
+use serde_json::{Value, value::to_raw_value};
+use std::{sync::Arc, time::SystemTime};
+
+/// Each change by its name on the wire, with parameters; whether boot modes 1 and 2 refuse it; whether the token of the
+/// infrastructure may not ask for it.
+const CHANGES: [(&str, &str, [bool; 2], bool); 12] = [
+    ("add", r#"{"document": {"radl": RADL}, "context": false}"#, [true, true], false),
+    ("alter", r#"{"number": 0, "document": {"tosca": "a: b"}}"#, [true, true], false),
+    ("change_owners", r#"{"owners": [], "overwrite": false}"#, [true, true], true),
+    ("destroy", r#"{"force": true, "asynchronous": true}"#, [true, false], true),
+    ("destroy", r#"{"force": false, "asynchronous": true}"#, [true, false], false),
+    ("give_away", "{}", [true, false], true),
+    ("open_tunnel", r#"{"vm": 0, "key": null}"#, [false, false], true),
+    ("power", r#"{"number": 0, "operation": "stop"}"#, [true, true], false),
+    ("reconfigure", r#"{"document": null, "vms": [0]}"#, [true, true], false),
+    ("refresh", "{}", [false, false], false),
+    ("remove", r#"{"vms": [0], "context": true}"#, [true, true], false),
+    ("snapshot", r#"{"number": 0, "disk": 0, "name": "n", "auto_delete": true}"#, [true, true], false),
+];
+
+struct Subject {
+    engine: Engine,
+    authenticator: Arc<crate::auth::Authenticator>,
+    _files: tempfile::TempDir,
+}
+
+impl Subject {
+    async fn new(boot_mode: u8) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let place = files.path().display();
+        let text = format!(
+            "[im]\nDATA_DB = sqlite://{place}/im.dat\nDATA_KEY_FILE = {place}/key\nBOOT_MODE = {boot_mode}\n\
+             ADMIN_USER = {{\"username\": \"root\", \"password\": \"p\"}}\n"
+        );
+        let config = config::read(&[(files.path().join("im.cfg"), text)], &[]).into_config().unwrap();
+        let clock = Arc::new(SystemTime::now);
+        let (engine, authenticator) =
+            daemon::open(&config, false, &prometheus::Registry::new(), clock).await.unwrap();
+        Self { engine, authenticator, _files: files }
+    }
+
+    async fn caller(&self, item: &str) -> Caller {
+        let header = format!("type = InfrastructureManager; {item}");
+        self.authenticator.authenticate(parse_header(&header).unwrap()).await.unwrap()
+    }
+
+    /// Makes a change as another daemon asks for it.
+    async fn ask(&self, caller: &Caller, id: &str, change: &str, parameters: &str) -> Result<Value, OperationError> {
+        let radl = serde_json::to_string(&Radl::default()).unwrap();
+        let parameters: Value = serde_json::from_str(&parameters.replace("RADL", &radl)).unwrap();
+        self.engine.make_named(caller, id, change, &to_raw_value(&parameters).unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn the_boot_mode_is_asked_before_anything_else() {
+    for (place, mode) in [1_u8, 2].into_iter().enumerate() {
+        let subject = Subject::new(mode).await;
+        let root = subject.caller("username = root; password = p").await;
+        for (change, parameters, refused, _) in CHANGES {
+            let expected = if refused[place] { Disabled } else { UnknownInfrastructure };
+            let answer = subject.ask(&root, "nowhere", change, parameters).await;
+            assert_eq!(answer, Err(expected), "{change} in mode {mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_change_nothing_and_the_token_of_an_infrastructure_less_than_its_owner() {
+    let subject = Subject::new(0).await;
+    let owner = subject.caller("username = u; password = p").await;
+    let stranger = subject.caller("username = v; password = p").await;
+    let id = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
+    let another = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
+    let token = |of: &str| format!("token = {}", scoped::token(&subject.engine.services.identity_key, of));
+    let (own, foreign) = (subject.caller(&token(&id)).await, subject.caller(&token(&another)).await);
+    for (change, parameters, _, is_for_owners) in CHANGES {
+        for caller in [&stranger, &foreign] {
+            let answer = subject.ask(caller, &id, change, parameters).await;
+            assert_eq!(answer, Err(NotOwner), "{change} by {:?}", caller.principals);
+        }
+        // Its last change deletes nothing that the next one needs: what it may not do is asked alone.
+        if is_for_owners {
+            assert_eq!(subject.ask(&own, &id, change, parameters).await, Err(NotOwner), "{change}");
+        }
+    }
+    let machine = scoped::machine_token(&subject.engine.services.identity_key, &id, 0);
+    let machine = subject.caller(&format!("token = {machine}")).await;
+    for (change, parameters, ..) in CHANGES {
+        let answer = subject.ask(&machine, &id, change, parameters).await;
+        assert_eq!(answer == Err(NotOwner), change != "open_tunnel", "{change}: {answer:?}");
+    }
+    let add = Add { document: Document::Radl(Radl::default()), context: false };
+    assert_eq!(subject.engine.make(&own, &id, add).await, Ok(Vec::new()), "recipes may add machines");
+    assert_eq!(
+        subject.engine.create(&own, Document::Radl(Radl::default()), false).await,
+        Err(OperationError::Invalid("These credentials are for one infrastructure only.".to_owned()))
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_known_with_these_parameters_is_refused_and_nothing_is_done() {
+    let subject = Subject::new(0).await;
+    let owner = subject.caller("username = u; password = p").await;
+    let id = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
+    for (change, parameters) in [
+        ("unheard_of", "{}"),
+        ("destroy", r#"{"force": true}"#),
+        // What a later version means by it would not be done.
+        ("destroy", r#"{"force": true, "asynchronous": false, "keep_images": true}"#),
+        ("remove", r#"{"vms": "all", "context": false}"#),
+    ] {
+        let answer = subject.ask(&owner, &id, change, parameters).await;
+        assert_eq!(answer, Err(OtherVersion(change.to_owned())), "{parameters}");
+    }
+    assert!(!subject.engine.infrastructure(&owner, &id).await.unwrap().deleted);
+}
+
+#[tokio::test]
+async fn tosca_is_refused_where_it_would_be_resolved() {
+    let subject = Subject::new(0).await;
+    let owner = subject.caller("username = u; password = p").await;
+    let tosca = || Document::Tosca("tosca_definitions_version: x".to_owned());
+    let refused = OperationError::Invalid("TOSCA is not available in this version, send RADL.".to_owned());
+    assert_eq!(subject.engine.create(&owner, tosca(), true).await, Err(refused.clone()));
+    assert_eq!(subject.engine.estimate(&owner, tosca()).await, Err(refused.clone()));
+    assert_eq!(subject.engine.list(&owner, None).await, Ok(Vec::new()));
+    let id = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
+    let add = Add { document: tosca(), context: true };
+    assert_eq!(subject.engine.make(&owner, &id, add).await, Err(refused));
+}
