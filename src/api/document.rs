@@ -20,11 +20,11 @@ pub enum DocumentKind {
 /// A document of RADL with errors.
 pub fn parse(kind: DocumentKind, text: &str) -> Result<Document, OperationError> {
     if text.trim().is_empty() {
-        return Ok(Document::Radl(Radl::default()));
+        return Ok(Radl::default().into());
     }
     Ok(match kind {
-        DocumentKind::Radl => Document::Radl(Radl::parse(text)?),
-        DocumentKind::RadlJson => Document::Radl(Radl::from_json(text)?),
+        DocumentKind::Radl => Radl::parse(text)?.into(),
+        DocumentKind::RadlJson => Radl::from_json(text)?.into(),
         DocumentKind::Tosca => Document::Tosca(text.to_owned()),
     })
 }

@@ -10,9 +10,15 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Document {
     /// RADL, checked by itself.
-    Radl(Radl),
+    Radl(Box<Radl>),
     /// The text of a TOSCA document.
     Tosca(String),
+}
+
+impl From<Radl> for Document {
+    fn from(radl: Radl) -> Self {
+        Self::Radl(Box::new(radl))
+    }
 }
 
 impl Document {
@@ -22,7 +28,7 @@ impl Document {
     /// TOSCA, which this version does not understand.
     pub fn resolve(self, _infrastructure: &Infrastructure) -> Result<Radl, OperationError> {
         match self {
-            Self::Radl(radl) => Ok(radl),
+            Self::Radl(radl) => Ok(*radl),
             Self::Tosca(_) => {
                 Err(OperationError::Invalid("TOSCA is not available in this version, send RADL.".to_owned()))
             }

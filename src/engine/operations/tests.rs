@@ -47,8 +47,7 @@ impl Subject {
         );
         let config = config::read(&[(files.path().join("im.cfg"), text)], &[]).into_config().unwrap();
         let clock = Arc::new(SystemTime::now);
-        let (engine, authenticator) =
-            daemon::open(&config, false, &prometheus::Registry::new(), clock).await.unwrap();
+        let (engine, authenticator) = daemon::open(&config, false, &prometheus::Registry::new(), clock).await.unwrap();
         Self { engine, authenticator, _files: files }
     }
 
@@ -83,8 +82,8 @@ async fn strangers_change_nothing_and_the_token_of_an_infrastructure_less_than_i
     let subject = Subject::new(0).await;
     let owner = subject.caller("username = u; password = p").await;
     let stranger = subject.caller("username = v; password = p").await;
-    let id = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
-    let another = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
+    let id = subject.engine.create(&owner, Radl::default().into(), false).await.unwrap();
+    let another = subject.engine.create(&owner, Radl::default().into(), false).await.unwrap();
     let token = |of: &str| format!("token = {}", scoped::token(&subject.engine.services.identity_key, of));
     let (own, foreign) = (subject.caller(&token(&id)).await, subject.caller(&token(&another)).await);
     for (change, parameters, _, is_for_owners) in CHANGES {
@@ -103,10 +102,10 @@ async fn strangers_change_nothing_and_the_token_of_an_infrastructure_less_than_i
         let answer = subject.ask(&machine, &id, change, parameters).await;
         assert_eq!(answer == Err(NotOwner), change != "open_tunnel", "{change}: {answer:?}");
     }
-    let add = Add { document: Document::Radl(Radl::default()), context: false };
+    let add = Add { document: Radl::default().into(), context: false };
     assert_eq!(subject.engine.make(&own, &id, add).await, Ok(Vec::new()), "recipes may add machines");
     assert_eq!(
-        subject.engine.create(&own, Document::Radl(Radl::default()), false).await,
+        subject.engine.create(&own, Radl::default().into(), false).await,
         Err(OperationError::Invalid("These credentials are for one infrastructure only.".to_owned()))
     );
 }
@@ -115,7 +114,7 @@ async fn strangers_change_nothing_and_the_token_of_an_infrastructure_less_than_i
 async fn what_is_not_known_with_these_parameters_is_refused_and_nothing_is_done() {
     let subject = Subject::new(0).await;
     let owner = subject.caller("username = u; password = p").await;
-    let id = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
+    let id = subject.engine.create(&owner, Radl::default().into(), false).await.unwrap();
     for (change, parameters) in [
         ("unheard_of", "{}"),
         ("destroy", r#"{"force": true}"#),
@@ -138,7 +137,7 @@ async fn tosca_is_refused_where_it_would_be_resolved() {
     assert_eq!(subject.engine.create(&owner, tosca(), true).await, Err(refused.clone()));
     assert_eq!(subject.engine.estimate(&owner, tosca()).await, Err(refused.clone()));
     assert_eq!(subject.engine.list(&owner, None).await, Ok(Vec::new()));
-    let id = subject.engine.create(&owner, Document::Radl(Radl::default()), false).await.unwrap();
+    let id = subject.engine.create(&owner, Radl::default().into(), false).await.unwrap();
     let add = Add { document: tosca(), context: true };
     assert_eq!(subject.engine.make(&owner, &id, add).await, Err(refused));
 }
