@@ -46,7 +46,12 @@ impl Site for Greeter {
         allow.and_then(|allow| allow.to_str().ok()).unwrap_or("nothing").to_owned().into_response()
     }
 
-    async fn failed(&self, Regret(status, why, allow): Regret, metadata: Option<&&'static str>, _: &HeaderMap) -> Response {
+    async fn failed(
+        &self,
+        Regret(status, why, allow): Regret,
+        metadata: Option<&&'static str>,
+        _: &HeaderMap,
+    ) -> Response {
         let text = format!("<regret to=\"{}\">{why}</regret>", metadata.unwrap_or(&"stranger"));
         let mut response = warp::reply::with_header(text, "content-type", "text/xml").into_response();
         *response.status_mut() = status;

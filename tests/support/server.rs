@@ -60,6 +60,9 @@ deploy node {number}
     )
 }
 
+/// Mounts sites beside those of the daemon.
+pub type MountBeside = fn(&mut Sites) -> Result<(), MountError>;
+
 /// What the APIs of a server are like.
 #[derive(Default)]
 pub struct Apis {
@@ -68,7 +71,7 @@ pub struct Apis {
     pub rest: RestSettings,
     pub xmlrpc: XmlRpcSettings,
     /// Mounts further sites beside REST.
-    pub beside: Option<fn(&mut Sites) -> Result<(), MountError>>,
+    pub beside: Option<MountBeside>,
     /// Encryption of both.
     pub tls: Option<Tls>,
 }

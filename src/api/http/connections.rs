@@ -99,7 +99,10 @@ pub(crate) trait ResponseBody:
 {
 }
 
-impl<B> ResponseBody for B where B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static {}
+impl<B> ResponseBody for B where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static
+{
+}
 
 /// Serves connections until `shutdown` completes; then accepts no more, cancels `stopping`, and gives running requests
 /// the time of [`Bounds::drain`]. `open` shows how many connections there are.

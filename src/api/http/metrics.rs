@@ -58,7 +58,13 @@ impl RequestMetrics {
     }
 
     /// Counts a request to a resource, or to none.
-    pub(super) fn count(&self, resource: Option<&ResourceMetrics>, method: &Method, status: StatusCode, time: Duration) {
+    pub(super) fn count(
+        &self,
+        resource: Option<&ResourceMetrics>,
+        method: &Method,
+        status: StatusCode,
+        time: Duration,
+    ) {
         if let Some(ResourceMetrics { reads: Some((successes, seconds)), .. }) = resource
             && (method, status) == (&Method::GET, StatusCode::OK)
         {

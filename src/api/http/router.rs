@@ -31,7 +31,9 @@ pub enum RouteError {
     #[error("the route {0} has two parameters {1}: rename one of them")]
     SameParameter(&'static str, &'static str),
     /// A row that no request leads to.
-    #[error("no request reaches {0} {1}: a path begins with / and has no empty segment, HEAD is GET, OPTIONS has no route")]
+    #[error(
+        "no request reaches {0} {1}: a path begins with / and has no empty segment, HEAD is GET, OPTIONS has no route"
+    )]
     Unreachable(Method, &'static str),
 }
 
@@ -130,7 +132,8 @@ impl<R: Row> Router<R> {
     pub fn find(&self, path: &str) -> Option<(usize, PathParameters)> {
         let found = self.tree.at(path).ok()?;
         let place = *found.value;
-        let decoded = |(_, value): (_, &str)| if value.contains('%') { percent_decoded(value) } else { value.to_owned() };
+        let decoded =
+            |(_, value): (_, &str)| if value.contains('%') { percent_decoded(value) } else { value.to_owned() };
         let names = parameter_names(self.resources[place].template);
         Some((place, PathParameters(names.zip(found.params.iter().map(decoded)).collect())))
     }
@@ -219,7 +222,8 @@ mod tests {
     #[test]
     fn paths_lead_to_templates() {
         let long = "/things/{id}/parts/{part}/of/{a}/very/{long}/path/{indeed}";
-        let cases: &[(&str, Option<(&str, &[&str])>)] = &[
+        type Expected = Option<(&'static str, &'static [&'static str])>;
+        let cases: &[(&str, Expected)] = &[
             ("/", Some(("/", &[]))),
             ("//", Some(("/", &[]))),
             ("/%74hings", Some(("/things", &[]))),
@@ -253,7 +257,7 @@ mod tests {
     #[test]
     fn contradictions_are_told() {
         let told = |rows: &[(Method, &'static str)]| {
-            let rows = rows.iter().map(|(method, template)| Line(method.clone(), *template));
+            let rows = rows.iter().map(|(method, template)| Line(method.clone(), template));
             Router::new(rows).unwrap_err().to_string()
         };
         let (get, put) = (Method::GET, Method::PUT);

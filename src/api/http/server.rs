@@ -1,8 +1,7 @@
 //! One port with the sites that are mounted on it.
 
 use super::{
-    Listener,
-    body,
+    Listener, body,
     connections::{self, Bounds, ClientAddress},
     external_url::ExternalUrl,
     metrics::RequestMetrics,
@@ -189,15 +188,8 @@ pub async fn serve(
     settings: ServerSettings,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let ServerSettings {
-        public_url,
-        max_head,
-        max_connections,
-        max_from_address,
-        head_timeout,
-        write_timeout,
-        drain,
-    } = settings;
+    let ServerSettings { public_url, max_head, max_connections, max_from_address, head_timeout, write_timeout, drain } =
+        settings;
     let bounds = Bounds { max_head, max_connections, max_from_address, head_timeout, write_timeout, drain };
     let local = listener.local_addr()?.to_string();
     let server = Arc::new(Server {
@@ -225,21 +217,31 @@ fn filter(
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .and(warp::ext::optional())
-        .then(|(server, sites): (_, Arc<Sites>), method: Method, path: FullPath, query, headers: HeaderMap, body, address| {
-            let body = has_body(&method).then(|| body::chunks(body));
-            let path = normalized(path.as_str());
-            let found = sites.find(&path).map(|(_, site, rest)| (site.clone(), rest.to_owned()));
-            let address = ClientAddress::of(address);
-            let headers = Arc::new(headers);
-            async move {
-                match found {
-                    Some((site, path)) => {
-                        site.answer(Incoming { server, method, path, query, headers, body, address }).await
+        .then(
+            |(server, sites): (_, Arc<Sites>),
+             method: Method,
+             path: FullPath,
+             query,
+             headers: HeaderMap,
+             body,
+             address| {
+                let body = has_body(&method).then(|| body::chunks(body));
+                let path = normalized(path.as_str());
+                let found = sites.find(&path).map(|(_, site, rest)| (site.clone(), rest.to_owned()));
+                let address = ClientAddress::of(address);
+                let headers = Arc::new(headers);
+                async move {
+                    match found {
+                        Some((site, path)) => {
+                            site.answer(Incoming { server, method, path, query, headers, body, address }).await
+                        }
+                        None => {
+                            warp::reply::with_status("There is nothing here.", StatusCode::NOT_FOUND).into_response()
+                        }
                     }
-                    None => warp::reply::with_status("There is nothing here.", StatusCode::NOT_FOUND).into_response(),
                 }
-            }
-        })
+            },
+        )
 }
 
 /// Whether the body of a request has a meaning (RFC 9110, 9.3; RFC 5789).
@@ -314,7 +316,9 @@ mod tests {
         assert_eq!(told(&[("/", &["/x/y/z"]), ("/x/y", &["/"])]), hidden);
         assert_eq!(told(&[("/x/y", &["/"]), ("/", &["/x/y/z"])]), hidden);
         assert!(told(&[("/x", &["/"]), ("/x", &["/y"])]).starts_with("two sites are mounted at /x"));
-        assert!(told(&[("/x", &["/{a}", "/{b}"])]).starts_with("the site at /x cannot be served: the routes /{b} and /{a}"));
+        assert!(
+            told(&[("/x", &["/{a}", "/{b}"])]).starts_with("the site at /x cannot be served: the routes /{b} and /{a}")
+        );
         for prefix in ["", "x", "/x/", "//x", "/{x}", "/a b"] {
             assert!(told(&[(prefix, &["/"])]).contains("cannot be mounted at"), "{prefix}");
         }

@@ -303,13 +303,7 @@ mod tests {
             (Method::POST, add, E::UnknownVm, 400, "Error Adding resources: Invalid VM ID"),
             (Method::GET, machine, E::UnknownVm, 404, "Error Getting VM. info: Invalid VM ID"),
             (Method::GET, machine, E::Cloud("x".into()), 400, "Error Getting VM info: x"),
-            (
-                Method::POST,
-                infrastructures,
-                E::Disabled,
-                403,
-                "Error Creating Inf, info: Function currently disabled.",
-            ),
+            (Method::POST, infrastructures, E::Disabled, 403, "Error Creating Inf, info: Function currently disabled."),
             (Method::POST, infrastructures, E::Invalid("x".into()), 400, "Error Creating Inf.: x"),
             (
                 Method::GET,

@@ -67,9 +67,11 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .errors_of(Class::Disabled, "Error Impporting Inf: ")
             .described("Importfrastructure", "Take in an exported infrastructure", Body::Uri)
             .takes(TakenBody::Json("Export")),
-        row(GET, "/infrastructures/{id}", infrastructures::machines)
-            .errors("Error Getting Inf. info: ")
-            .described("GetVMList", "Machines of an infrastructure", Body::Uris),
+        row(GET, "/infrastructures/{id}", infrastructures::machines).errors("Error Getting Inf. info: ").described(
+            "GetVMList",
+            "Machines of an infrastructure",
+            Body::Uris,
+        ),
         row(POST, "/infrastructures/{id}", infrastructures::add)
             .errors("Error Adding resources: ")
             .missing_vm(StatusCode::BAD_REQUEST)
@@ -90,22 +92,30 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .errors(PROPERTY)
             .described("GetInfrastructureContmsg", "Log of the contextualization", Body::Named("contmsg"))
             .query(flag("headeronly", false, "Without the logs of machines")),
-        row(GET, "/infrastructures/{id}/radl", infrastructures::document)
-            .errors(PROPERTY)
-            .described("GetInfrastructureRADL", "The stored document", Body::Named("radl")),
-        row(GET, "/infrastructures/{id}/tosca", infrastructures::tosca)
-            .errors(PROPERTY)
-            .described("GetInfrastructureTOSCA", "The TOSCA document it was made from", Body::Named("tosca")),
-        row(GET, "/infrastructures/{id}/outputs", infrastructures::outputs)
-            .errors(PROPERTY)
-            .described("GetInfrastructureOutpus", "Outputs of the TOSCA document", Body::Json("Outputs")),
+        row(GET, "/infrastructures/{id}/radl", infrastructures::document).errors(PROPERTY).described(
+            "GetInfrastructureRADL",
+            "The stored document",
+            Body::Named("radl"),
+        ),
+        row(GET, "/infrastructures/{id}/tosca", infrastructures::tosca).errors(PROPERTY).described(
+            "GetInfrastructureTOSCA",
+            "The TOSCA document it was made from",
+            Body::Named("tosca"),
+        ),
+        row(GET, "/infrastructures/{id}/outputs", infrastructures::outputs).errors(PROPERTY).described(
+            "GetInfrastructureOutpus",
+            "Outputs of the TOSCA document",
+            Body::Json("Outputs"),
+        ),
         row(GET, "/infrastructures/{id}/data", infrastructures::export)
             .errors(PROPERTY)
             .described("GetInfrastructureData", "The whole infrastructure as a document for import", Body::Json("Data"))
             .query(flag("delete", false, "Forget it here; its machines go on")),
-        row(GET, "/infrastructures/{id}/authorization", infrastructures::owners)
-            .errors(PROPERTY)
-            .described("GetInfrastructureOwners", "Names of the owners", Body::TextOr("Owners")),
+        row(GET, "/infrastructures/{id}/authorization", infrastructures::owners).errors(PROPERTY).described(
+            "GetInfrastructureOwners",
+            "Names of the owners",
+            Body::TextOr("Owners"),
+        ),
         row(POST, "/infrastructures/{id}/authorization", infrastructures::change_owners)
             .errors("Error modifying infrastructure owner: ")
             .errors_of(Class::Named, "Error modifying infrastructure owners: ")
@@ -147,18 +157,12 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .query(CONTEXT),
         row(GET, "/infrastructures/{id}/vms/{vm}/contmsg", vms::log)
             .errors(VM_PROPERTY)
-            .errors_of(Class::Other, VM_PROPERTY_OTHER).described(
-            "GetVMContMsg",
-            "Log of a machine",
-            Body::Named("contmsg"),
-        ),
+            .errors_of(Class::Other, VM_PROPERTY_OTHER)
+            .described("GetVMContMsg", "Log of a machine", Body::Named("contmsg")),
         row(GET, "/infrastructures/{id}/vms/{vm}/error", vms::error)
             .errors(VM_PROPERTY)
-            .errors_of(Class::Other, VM_PROPERTY_OTHER).described(
-            "GetVMError",
-            "Why a machine failed, null when it did not",
-            Body::Json("MachineError"),
-        ),
+            .errors_of(Class::Other, VM_PROPERTY_OTHER)
+            .described("GetVMError", "Why a machine failed, null when it did not", Body::Json("MachineError")),
         row(GET, "/infrastructures/{id}/vms/{vm}/command", vms::command)
             .errors(VM_PROPERTY)
             .errors_of(Class::Other, VM_PROPERTY_OTHER),
@@ -173,11 +177,8 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .described("RebootVM", "Reboot a machine", Body::Text),
         row(GET, "/infrastructures/{id}/vms/{vm}/{name}", vms::property)
             .errors(VM_PROPERTY)
-            .errors_of(Class::Other, VM_PROPERTY_OTHER).described(
-            "GetVMProperty",
-            "One value of the machine's system",
-            Body::TextOr("Property"),
-        ),
+            .errors_of(Class::Other, VM_PROPERTY_OTHER)
+            .described("GetVMProperty", "One value of the machine's system", Body::TextOr("Property")),
         row(PUT, "/infrastructures/{id}/vms/{vm}/{name}", vms::other_action).errors("Error in op in VM: "),
         row(PUT, "/infrastructures/{id}/vms/{vm}/disks/{disk}/snapshot", vms::snapshot)
             .errors("Error creating snapshot: ")
@@ -188,9 +189,11 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .errors(CLOUD)
             .described("GetCloudImages", "Images of a cloud of yours", Body::Json("Images"))
             .query(text("filters", "key=value with commas")),
-        row(GET, "/clouds/{cloud}/quotas", clouds::quotas)
-            .errors(CLOUD)
-            .described("GetCloudQuotas", "Limits of your account in a cloud", Body::Json("Quotas")),
+        row(GET, "/clouds/{cloud}/quotas", clouds::quotas).errors(CLOUD).described(
+            "GetCloudQuotas",
+            "Limits of your account in a cloud",
+            Body::Json("Quotas"),
+        ),
         row(GET, "/clouds/{cloud}/{name}", clouds::other).errors(CLOUD),
         row(GET, "/stats", statistics::statistics)
             .errors("Error getting stats: ")

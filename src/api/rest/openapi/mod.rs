@@ -10,8 +10,8 @@ mod page;
 use super::{
     Rest,
     error::Failure,
-    negotiation::mentions,
     metadata::{Metadata, ParameterValues, QueryParameter, SuccessBody, TakenBody},
+    negotiation::mentions,
     reply::{self, Response},
     request::{Request, accept},
     routes::routes,
