@@ -28,6 +28,7 @@ const PUT: Method = Method::PUT;
 const DELETE: Method = Method::DELETE;
 
 /// Every route. Where several templates fit a path, literal segments win over parameters.
+#[rustfmt::skip]
 pub(super) fn routes() -> Vec<Route<Rest>> {
     vec![
         row(GET, "/", openapi::description_or_page)
@@ -39,7 +40,9 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
         row(GET, "/version", version::version)
             .described("GetVersion", "Version of the contract", Body::Named("version"))
             .open(),
-        row(GET, "/healthz", health::health).described("GetHealth", "Whether the process serves", Body::Text).open(),
+        row(GET, "/healthz", health::health)
+            .described("GetHealth", "Whether the process serves", Body::Text)
+            .open(),
         row(GET, "/readyz", health::readiness)
             .described("GetReadiness", "Whether the daemon can do its work", Body::Text)
             .open(),
@@ -67,11 +70,9 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .errors_of(Class::Disabled, "Error Impporting Inf: ")
             .described("Importfrastructure", "Take in an exported infrastructure", Body::Uri)
             .takes(TakenBody::Json("Export")),
-        row(GET, "/infrastructures/{id}", infrastructures::machines).errors("Error Getting Inf. info: ").described(
-            "GetVMList",
-            "Machines of an infrastructure",
-            Body::Uris,
-        ),
+        row(GET, "/infrastructures/{id}", infrastructures::machines)
+            .errors("Error Getting Inf. info: ")
+            .described("GetVMList", "Machines of an infrastructure", Body::Uris),
         row(POST, "/infrastructures/{id}", infrastructures::add)
             .errors("Error Adding resources: ")
             .missing_vm(StatusCode::BAD_REQUEST)
@@ -83,39 +84,33 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .described("DestroyInfrastructure", "Delete an infrastructure with all machines", Body::Text)
             .query(flag("force", false, "Although a cloud fails or machines are being launched"))
             .query(ASYNC),
-        row(GET, "/infrastructures/{id}/state", infrastructures::state).errors(PROPERTY).described(
-            "GetInfrastructureState",
-            "State of the infrastructure and its machines",
-            Body::Json("InfrastructureState"),
-        ),
+        row(GET, "/infrastructures/{id}/state", infrastructures::state)
+            .errors(PROPERTY)
+            .described(
+                "GetInfrastructureState",
+                "State of the infrastructure and its machines",
+                Body::Json("InfrastructureState"),
+            ),
         row(GET, "/infrastructures/{id}/contmsg", infrastructures::log)
             .errors(PROPERTY)
             .described("GetInfrastructureContmsg", "Log of the contextualization", Body::Named("contmsg"))
             .query(flag("headeronly", false, "Without the logs of machines")),
-        row(GET, "/infrastructures/{id}/radl", infrastructures::document).errors(PROPERTY).described(
-            "GetInfrastructureRADL",
-            "The stored document",
-            Body::Named("radl"),
-        ),
-        row(GET, "/infrastructures/{id}/tosca", infrastructures::tosca).errors(PROPERTY).described(
-            "GetInfrastructureTOSCA",
-            "The TOSCA document it was made from",
-            Body::Named("tosca"),
-        ),
-        row(GET, "/infrastructures/{id}/outputs", infrastructures::outputs).errors(PROPERTY).described(
-            "GetInfrastructureOutpus",
-            "Outputs of the TOSCA document",
-            Body::Json("Outputs"),
-        ),
+        row(GET, "/infrastructures/{id}/radl", infrastructures::document)
+            .errors(PROPERTY)
+            .described("GetInfrastructureRADL", "The stored document", Body::Named("radl")),
+        row(GET, "/infrastructures/{id}/tosca", infrastructures::tosca)
+            .errors(PROPERTY)
+            .described("GetInfrastructureTOSCA", "The TOSCA document it was made from", Body::Named("tosca")),
+        row(GET, "/infrastructures/{id}/outputs", infrastructures::outputs)
+            .errors(PROPERTY)
+            .described("GetInfrastructureOutpus", "Outputs of the TOSCA document", Body::Json("Outputs")),
         row(GET, "/infrastructures/{id}/data", infrastructures::export)
             .errors(PROPERTY)
             .described("GetInfrastructureData", "The whole infrastructure as a document for import", Body::Json("Data"))
             .query(flag("delete", false, "Forget it here; its machines go on")),
-        row(GET, "/infrastructures/{id}/authorization", infrastructures::owners).errors(PROPERTY).described(
-            "GetInfrastructureOwners",
-            "Names of the owners",
-            Body::TextOr("Owners"),
-        ),
+        row(GET, "/infrastructures/{id}/authorization", infrastructures::owners)
+            .errors(PROPERTY)
+            .described("GetInfrastructureOwners", "Names of the owners", Body::TextOr("Owners")),
         row(POST, "/infrastructures/{id}/authorization", infrastructures::change_owners)
             .errors("Error modifying infrastructure owner: ")
             .errors_of(Class::Named, "Error modifying infrastructure owners: ")
@@ -142,7 +137,8 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .query(text("vm_list", "Numbers of the machines that run the user's recipes, with commas"))
             .takes(TakenBody::Document),
         row(GET, "/infrastructures/{id}/{name}", infrastructures::other_property).errors(PROPERTY),
-        row(PUT, "/infrastructures/{id}/{name}", infrastructures::other_action).errors("Error in operation: "),
+        row(PUT, "/infrastructures/{id}/{name}", infrastructures::other_action)
+            .errors("Error in operation: "),
         row(GET, "/infrastructures/{id}/vms/{vm}", vms::info)
             .errors("Error Getting VM. info: ")
             .errors_of(Class::Other, "Error Getting VM info: ")
@@ -179,7 +175,8 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .errors(VM_PROPERTY)
             .errors_of(Class::Other, VM_PROPERTY_OTHER)
             .described("GetVMProperty", "One value of the machine's system", Body::TextOr("Property")),
-        row(PUT, "/infrastructures/{id}/vms/{vm}/{name}", vms::other_action).errors("Error in op in VM: "),
+        row(PUT, "/infrastructures/{id}/vms/{vm}/{name}", vms::other_action)
+            .errors("Error in op in VM: "),
         row(PUT, "/infrastructures/{id}/vms/{vm}/disks/{disk}/snapshot", vms::snapshot)
             .errors("Error creating snapshot: ")
             .described("CreateSnapShot", "Make an image of a disk; answers its URL", Body::Text)
@@ -189,11 +186,9 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .errors(CLOUD)
             .described("GetCloudImages", "Images of a cloud of yours", Body::Json("Images"))
             .query(text("filters", "key=value with commas")),
-        row(GET, "/clouds/{cloud}/quotas", clouds::quotas).errors(CLOUD).described(
-            "GetCloudQuotas",
-            "Limits of your account in a cloud",
-            Body::Json("Quotas"),
-        ),
+        row(GET, "/clouds/{cloud}/quotas", clouds::quotas)
+            .errors(CLOUD)
+            .described("GetCloudQuotas", "Limits of your account in a cloud", Body::Json("Quotas")),
         row(GET, "/clouds/{cloud}/{name}", clouds::other).errors(CLOUD),
         row(GET, "/stats", statistics::statistics)
             .errors("Error getting stats: ")
