@@ -2,9 +2,11 @@
 
 use crate::{
     api::{
-        http::{Listener, Tls, TlsError, tls},
+        SitesError,
+        http::{self, Listener, ServerSettings, Tls, TlsError, tls},
         peers,
-        rest::{self, RestSettings, RestState},
+        rest::{RestSettings, RestState},
+        sites,
         xmlrpc::{self, XmlRpcSettings, XmlRpcState},
     },
     auth::{Authenticator, KeyedHash},
@@ -37,8 +39,6 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Version of the contract that `/version` and GetVersion tell: clients compare it with that of the reference.
-const CONTRACT_VERSION: &str = "1.19.1";
 /// Time that running requests get after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(3);
 /// New SSH connections per second and machine; more are refused by sshd's MaxStartups.
@@ -79,9 +79,9 @@ pub enum StartError {
         /// What is wrong.
         source: TlsError,
     },
-    /// The REST API.
+    /// REST and what else is served on its port.
     #[error(transparent)]
-    Rest(#[from] rest::ServeError),
+    Sites(#[from] SitesError),
     /// The XML-RPC API.
     #[error(transparent)]
     XmlRpc(#[from] xmlrpc::ServeError),
@@ -126,7 +126,7 @@ pub async fn run(config: Config, new_database: bool, pages: FilePages) -> Result
         tracing::info!(address = %listener.local_addr()?, encrypted = listener.is_encrypted(), "serving the REST API");
         let (engine, authenticator, registry) = (engine.clone(), authenticator.clone(), registry.clone());
         let state = RestState { engine, authenticator, registry, settings: rest_settings(&config) };
-        rest::serve(state, listener, stop.cancelled()).await.map_err(StartError::from)
+        http::serve(sites(state)?, listener, server_settings(&config), stop.cancelled()).await.map_err(StartError::from)
     };
     let serve_xmlrpc = async {
         let Some(listener) = xmlrpc else { return Ok(()) };
@@ -263,25 +263,29 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn rest_settings(config: &Config) -> RestSettings {
-    RestSettings {
-        version: CONTRACT_VERSION.to_owned(),
-        cors_origin: config.enable_cors.then(|| config.cors_origin.clone()),
+fn server_settings(config: &Config) -> ServerSettings {
+    ServerSettings {
         public_url: config.public_url.clone(),
-        max_body: usize::try_from(config.rest_max_body_size).unwrap_or(usize::MAX),
         max_head: config.rest_max_header_size,
         max_connections: config.rest_max_connections,
         max_from_address: config.rest_max_connections_per_address,
+        drain: DRAIN,
+        ..ServerSettings::default()
+    }
+}
+
+fn rest_settings(config: &Config) -> RestSettings {
+    RestSettings {
+        cors_origin: config.enable_cors.then(|| config.cors_origin.clone()),
+        max_body: usize::try_from(config.rest_max_body_size).unwrap_or(usize::MAX),
         max_streams: config.rest_max_event_streams,
         max_streams_of_user: config.rest_max_event_streams_per_user,
-        drain: DRAIN,
         ..RestSettings::default()
     }
 }
 
 fn xmlrpc_settings(config: &Config) -> XmlRpcSettings {
     XmlRpcSettings {
-        version: CONTRACT_VERSION.to_owned(),
         vminfo_json: config.vminfo_json,
         max_body: usize::try_from(config.xmlrcp_max_body_size).unwrap_or(usize::MAX),
         max_head: config.xmlrcp_max_header_size,

@@ -7,7 +7,8 @@
 //! | `parameters` | parameters that both read the same way |
 //! | [`http`] | connections, encryption and bodies of both |
 //! | [`peers`] | what the daemons of a cluster ask each other |
-//! | [`rest`] | REST, port 8800 |
+//! | [`sites`](sites()) | the HTTP contracts of port 8800: one line each |
+//! | [`rest`] | REST |
 //! | [`xmlrpc`] | XML-RPC, port 8899 |
 
 pub mod document;
@@ -16,4 +17,11 @@ pub mod owners;
 mod parameters;
 pub mod peers;
 pub mod rest;
+mod sites;
 pub mod xmlrpc;
+
+pub use sites::{SitesError, sites};
+
+/// The version of the contract that `/version` and `GetVersion` tell, for clients compare it: that of the released Python IM
+/// whose answers are ours (docs/spec/api.md 0).
+pub const CONTRACT_VERSION: &str = "1.19.1";

@@ -16,6 +16,7 @@ mod launches;
 mod misuse;
 mod owners;
 mod probes;
+mod sites;
 mod statistics;
 mod strict;
 #[path = "../support/server.rs"]

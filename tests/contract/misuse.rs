@@ -4,7 +4,7 @@ use crate::{
     support::{Answer, Apis, STRANGER, Server, USER, document},
     xmlrpc::{PATH, auth, string, xml},
 };
-use imd::api::{rest::RestSettings, xmlrpc::XmlRpcSettings};
+use imd::api::{http::ServerSettings, rest::RestSettings, xmlrpc::XmlRpcSettings};
 use reqwest::{Method, header};
 use std::time::{Duration, Instant};
 use tokio::{
@@ -40,9 +40,9 @@ async fn is_answered(server: &Server) {
 fn few_connections() -> Apis {
     let (max_connections, max_from_address) = (CONNECTIONS, CONNECTIONS);
     Apis {
-        rest: RestSettings { max_connections, max_from_address, ..RestSettings::default() },
+        http: ServerSettings { max_connections, max_from_address, ..ServerSettings::default() },
         xmlrpc: XmlRpcSettings { max_connections, max_from_address, ..XmlRpcSettings::default() },
-        tls: None,
+        ..Apis::default()
     }
 }
 
@@ -68,7 +68,7 @@ async fn who_sends_nothing_more_makes_room_for_others() {
 #[tokio::test]
 async fn who_does_not_read_makes_room_and_is_cut() {
     let mut apis = few_connections();
-    apis.rest.write_timeout = Duration::from_secs(2);
+    apis.http.write_timeout = Duration::from_secs(2);
     let server = Server::serving(apis).await;
     let requests = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
     let mut deaf = Vec::new();

@@ -7,9 +7,9 @@ use reqwest::header;
 async fn version_and_description() {
     let server = Server::start().await;
     let get = |path: &str| server.client.get(server.url(path));
-    assert_eq!(Answer::of(get("/version")).await.parts(), (200, TEXT, "1.19.2"));
+    assert_eq!(Answer::of(get("/version")).await.parts(), (200, TEXT, "1.19.1"));
     let version = Answer::of(get("/version").header(header::ACCEPT, "application/json")).await;
-    assert_eq!(version.parts(), (200, "application/json", r#"{"version": "1.19.2"}"#));
+    assert_eq!(version.parts(), (200, "application/json", r#"{"version": "1.19.1"}"#));
     let description = Answer::of(get("/").header(header::ACCEPT, "text/plain")).await;
     assert_eq!((description.status.as_u16(), description.header("content-type")), (200, "application/json"));
     assert_eq!(Answer::of(get("/openapi.json")).await.text, description.text);

@@ -1,7 +1,7 @@
 //! HTTP itself: methods, paths, limits, addresses behind proxies, CORS, shutdown (docs/spec/api.md 2.1, 2.6).
 
-use crate::support::{Answer, Server, TEXT, USER, document};
-use imd::api::rest::RestSettings;
+use crate::support::{Answer, Apis, Server, TEXT, USER, document};
+use imd::api::{http::ServerSettings, rest::RestSettings};
 use reqwest::{Method, header};
 use std::time::Duration;
 use tokio::{
@@ -37,7 +37,7 @@ async fn methods_and_paths() {
 
     // Machines booted by older daemons call with a double slash; balancers may speak HTTP 1.0 without a host.
     let slashes = server.raw(b"GET //version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-    assert!(slashes.starts_with("HTTP/1.1 200 ") && slashes.ends_with("1.19.2"), "{slashes}");
+    assert!(slashes.starts_with("HTTP/1.1 200 ") && slashes.ends_with("1.19.1"), "{slashes}");
     let old = server.raw(format!("GET /infrastructures HTTP/1.0\r\nAuthorization: {USER}\r\n\r\n").as_bytes()).await;
     assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
 }
@@ -69,22 +69,21 @@ async fn uris_name_the_address_the_client_used() {
         }
         assert_eq!(Answer::of(request).await.text, format!("{base}{path}"), "{headers:?}");
     }
-    let fixed = RestSettings { public_url: Some("https://im.org/x".to_owned()), ..RestSettings::default() };
-    let server = Server::with(fixed).await;
+    let http = ServerSettings { public_url: Some("https://im.org/x".to_owned()), ..ServerSettings::default() };
+    let server = Server::serving(Apis { http, ..Apis::default() }).await;
     let created = server.post("/infrastructures", document(1)).await;
     assert!(created.text.starts_with("https://im.org/x/infrastructures/"), "{}", created.text);
 }
 
 #[tokio::test]
 async fn what_is_too_large_or_too_slow_is_cut() {
-    let settings = RestSettings {
-        max_body: 1000,
-        max_head: 8192,
-        head_timeout: Duration::from_millis(300),
-        body_timeout: Duration::from_millis(300),
-        ..RestSettings::default()
-    };
-    let server = Server::with(settings).await;
+    let (head_timeout, body_timeout) = (Duration::from_millis(300), Duration::from_millis(300));
+    let server = Server::serving(Apis {
+        http: ServerSettings { max_head: 8192, head_timeout, ..ServerSettings::default() },
+        rest: RestSettings { max_body: 1000, body_timeout, ..RestSettings::default() },
+        ..Apis::default()
+    })
+    .await;
     let fits = Answer::of(server.request(Method::POST, "/infrastructures").body("\n".repeat(1000))).await;
     assert_eq!(fits.status, 200, "{}", fits.text);
     let announced = Answer::of(server.request(Method::POST, "/infrastructures").body("\n".repeat(1001))).await;
@@ -106,8 +105,8 @@ async fn what_is_too_large_or_too_slow_is_cut() {
 
 #[tokio::test]
 async fn connections_over_the_limit_wait() {
-    let settings = RestSettings { max_connections: 2, ..RestSettings::default() };
-    let server = Server::with(settings).await;
+    let http = ServerSettings { max_connections: 2, ..ServerSettings::default() };
+    let server = Server::serving(Apis { http, ..Apis::default() }).await;
     // The daemon works for both, so that none of them has to make room.
     let mut busy = Vec::new();
     for _ in 0..2 {
@@ -121,7 +120,7 @@ async fn connections_over_the_limit_wait() {
     for busy in busy {
         assert_eq!(busy.await.unwrap().status, 200);
     }
-    assert!(server.raw(request).await.ends_with("1.19.2"));
+    assert!(server.raw(request).await.ends_with("1.19.1"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ const UNKNOWN: &str = "Invalid infrastructure ID or access not granted.";
 #[tokio::test]
 async fn an_infrastructure_from_its_creation_to_its_end() {
     let server = Server::start().await;
-    assert_eq!(server.call("GetVersion", &[]).await, string("1.19.2"));
+    assert_eq!(server.call("GetVersion", &[]).await, string("1.19.1"));
     assert_eq!(server.call("GetInfrastructureList", &[auth()]).await, array([]));
     let id = server.create_by_call(2).await;
     let inf = string(&id);

@@ -69,7 +69,7 @@ async fn paths_methods_and_versions_of_http() {
     let server = Server::start().await;
     let body = xml("GetVersion", &[]);
     let version = "<?xml version='1.0'?>\n<methodResponse><params><param><value><array><data><value><boolean>1</boolean>\
-                   </value><value><string>1.19.2</string></value></data></array></value></param></params></methodResponse>";
+                   </value><value><string>1.19.1</string></value></data></array></value></param></params></methodResponse>";
     for path in ["/", "/RPC2", "/RPC2?x=y"] {
         let answer = Answer::of(server.client.post(server.rpc_url(path)).body(body.clone())).await;
         assert_eq!(answer.parts(), (200, "text/xml", version), "{path}");
@@ -106,13 +106,13 @@ async fn calls_in_other_character_sets() {
         [b"\xfe\xff", &utf16[..]].concat(),
     ] {
         let answer = server.post_xml(body.clone()).await;
-        assert!(answer.text.contains("<string>1.19.2</string>"), "{body:?}: {}", answer.text);
+        assert!(answer.text.contains("<string>1.19.1</string>"), "{body:?}: {}", answer.text);
     }
     // What the request says counts before what the XML says.
     let send = |kind: &'static str, body: String| {
         Answer::of(server.client.post(server.rpc_url(PATH)).header("content-type", kind).body(body))
     };
-    assert!(send("text/xml; charset=\"utf-8\"", call("x-unknown")).await.text.contains("<string>1.19.2</string>"));
+    assert!(send("text/xml; charset=\"utf-8\"", call("x-unknown")).await.text.contains("<string>1.19.1</string>"));
     for body in [call("x-unknown"), call("UTF-32")] {
         let fault = server.fault(body).await;
         assert!(fault.contains("The character set '") && fault.ends_with("' is not known, send UTF-8."), "{fault}");
@@ -141,7 +141,7 @@ async fn bodies_may_be_compressed() {
     let version = xml("GetVersion", &[]);
     for encoding in ["gzip", "x-gzip", "GZIP"] {
         let answer = send(encoding, compressed(version.as_bytes())).await;
-        assert!(answer.text.contains("<string>1.19.2</string>"), "{}", answer.text);
+        assert!(answer.text.contains("<string>1.19.1</string>"), "{}", answer.text);
     }
     let text = "text/plain; charset=utf-8";
     assert_eq!(send("gzip", b"plain".to_vec()).await.parts(), (400, text, "error decoding gzip content"));
@@ -186,7 +186,7 @@ async fn what_is_too_large_or_too_slow_is_cut() {
     let server = Server::serving(Apis { xmlrpc, ..Apis::default() }).await;
     let body = xml("GetVersion", &[]);
     let padded = |length: usize| format!("{body}{}", " ".repeat(length - body.len()));
-    assert!(server.post_xml(padded(1000)).await.text.contains("1.19.2"));
+    assert!(server.post_xml(padded(1000)).await.text.contains("1.19.1"));
     let large = server.post_xml(padded(1001)).await;
     assert_eq!((large.status.as_u16(), large.text.as_str()), (413, "The request body is larger than 1000 bytes."));
     let slow = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n<", body.len());
@@ -197,7 +197,7 @@ async fn what_is_too_large_or_too_slow_is_cut() {
     assert_eq!(exchange(&server.xmlrpc, b"").await, "");
     // Connections over the limit wait until there is room, here for the ends of two that say nothing.
     let idle = (TcpStream::connect(&server.xmlrpc).await.unwrap(), TcpStream::connect(&server.xmlrpc).await.unwrap());
-    assert!(server.post_xml(padded(1000)).await.text.contains("1.19.2"));
+    assert!(server.post_xml(padded(1000)).await.text.contains("1.19.1"));
     drop(idle);
 }
 
@@ -244,7 +244,7 @@ async fn both_apis_over_tls() {
     };
     let version = async |options: &str| {
         let answer = ask(&format!("{options} --data-binary @call.xml {url}")).await;
-        answer.is_some_and(|answer| answer.contains("1.19.2"))
+        answer.is_some_and(|answer| answer.contains("1.19.1"))
     };
     assert!(version("--cacert server.pem").await);
     assert!(!version("--cacert other.pem").await, "a certificate of somebody else was shown");

@@ -4,8 +4,9 @@
 
 use imd::{
     api::{
-        http::{Listener, Tls},
-        rest::{self, RestSettings, RestState},
+        http::{self, Listener, MountError, ServerSettings, Sites, Tls},
+        rest::{RestSettings, RestState},
+        sites,
         xmlrpc::{self, XmlRpcSettings, XmlRpcState},
     },
     auth::{KeyedHash, scoped},
@@ -59,11 +60,18 @@ deploy node {number}
     )
 }
 
+/// Mounts sites beside those of the daemon.
+pub type MountBeside = fn(&mut Sites) -> Result<(), MountError>;
+
 /// What the APIs of a server are like.
 #[derive(Default)]
 pub struct Apis {
+    /// The port of REST.
+    pub http: ServerSettings,
     pub rest: RestSettings,
     pub xmlrpc: XmlRpcSettings,
+    /// Mounts further sites beside REST.
+    pub beside: Option<MountBeside>,
     /// Encryption of both.
     pub tls: Option<Tls>,
 }
@@ -152,8 +160,12 @@ impl Server {
                 },
                 XmlRpcState { engine, authenticator, registry, settings: apis.xmlrpc },
             );
+            let mut sites = sites(rest_state).unwrap();
+            if let Some(mount) = apis.beside {
+                mount(&mut sites).unwrap();
+            }
             let (rest, xmlrpc) = tokio::join!(
-                rest::serve(rest_state, rest, stopped.cancelled()),
+                http::serve(sites, rest, apis.http, stopped.cancelled()),
                 xmlrpc::serve(xmlrpc_state, xmlrpc, stopped.cancelled()),
             );
             rest.unwrap();

@@ -5,9 +5,9 @@ use crate::{
     bounds::{Budget, Full, Holder},
     charset::utf8_or_latin1,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use std::{fmt::Display, net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt::Display, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use warp::http::{HeaderMap, StatusCode, header};
 
 /// Bytes of a body that nobody counts.
@@ -48,6 +48,14 @@ impl From<Full> for BodyError {
     fn from(_: Full) -> Self {
         Self::Busy
     }
+}
+
+/// The chunks of a body.
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
+
+/// The chunks of a body as warp gives them.
+pub(crate) fn chunks<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Chunks {
+    Box::pin(stream.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))))
 }
 
 /// Bounds of a body.

@@ -55,7 +55,7 @@ pub(crate) struct Bounds {
     pub(crate) max_head: usize,
     /// Connections at the same time. A further one takes the place of the one whose client keeps us waiting for longest.
     pub(crate) max_connections: usize,
-    /// Those from one address.
+    /// Connections from one address at the same time.
     pub(crate) max_from_address: usize,
     /// How long a connection may take for the head of a request, waiting for it included; and for its encryption.
     pub(crate) head_timeout: Duration,
@@ -94,16 +94,19 @@ where
 }
 
 /// What an answer holds.
-pub(crate) trait Answer:
+pub(crate) trait ResponseBody:
     Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static
 {
 }
 
-impl<B> Answer for B where B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static {}
+impl<B> ResponseBody for B where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static
+{
+}
 
 /// Serves connections until `shutdown` completes; then accepts no more, cancels `stopping`, and gives running requests
 /// the time of [`Bounds::drain`]. `open` shows how many connections there are.
-pub(crate) async fn serve<B: Answer>(
+pub(crate) async fn serve<B: ResponseBody>(
     listener: Listener,
     bounds: Bounds,
     open: &IntGauge,
@@ -186,7 +189,7 @@ struct Connection<S> {
 impl<S> Connection<S> {
     /// Serves it to its end, or until it has to make room. One that has no place waits for it first, and has a place among
     /// those who wait.
-    async fn run<B: Answer>(self, stream: TcpStream, tls: Option<Tls>, mut place: Holder, wait: Option<Share>)
+    async fn run<B: ResponseBody>(self, stream: TcpStream, tls: Option<Tls>, mut place: Holder, wait: Option<Share>)
     where
         S: Serve<B>,
     {
@@ -214,7 +217,7 @@ impl<S> Connection<S> {
     }
 
     /// Agrees on its encryption, then serves it.
-    async fn encrypted<B: Answer>(self, tls: Tls, stream: TcpStream, claim: &Arc<Claim>)
+    async fn encrypted<B: ResponseBody>(self, tls: Tls, stream: TcpStream, claim: &Arc<Claim>)
     where
         S: Serve<B>,
     {
@@ -230,7 +233,7 @@ impl<S> Connection<S> {
     }
 
     /// Serves it to its end.
-    async fn serve<B: Answer>(self, stream: impl AsyncRead + AsyncWrite + Unpin, claim: &Arc<Claim>)
+    async fn serve<B: ResponseBody>(self, stream: impl AsyncRead + AsyncWrite + Unpin, claim: &Arc<Claim>)
     where
         S: Serve<B>,
     {
@@ -252,7 +255,7 @@ impl<S> Connection<S> {
 }
 
 /// Has a request answered by the service. What never comes that far, or ends in a panic, is answered here.
-async fn answer<B: Answer, S: Serve<B>>(
+async fn answer<B: ResponseBody, S: Serve<B>>(
     service: S,
     request: Request<Incoming>,
     address: IpAddr,

@@ -14,7 +14,7 @@ use warp::http::StatusCode;
 pub(super) async fn images(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let filters = filters(query::first(&request.query, "filters").as_deref())?;
-    let images = request.engine().cloud_images(&caller, &request.parameters[0], &filters).await?;
+    let images = request.engine().cloud_images(&caller, request.parameters.get("cloud"), &filters).await?;
     request.form(Media::Json)?;
     Ok(reply::value(&Named("images", &images))?)
 }
@@ -22,7 +22,7 @@ pub(super) async fn images(request: Request) -> Result<Response, Failure> {
 /// `GET /clouds/<id>/quotas`
 pub(super) async fn quotas(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let quotas = request.engine().cloud_quotas(&caller, &request.parameters[0]).await?;
+    let quotas = request.engine().cloud_quotas(&caller, request.parameters.get("cloud")).await?;
     request.form(Media::Json)?;
     Ok(reply::value(&Named("quotas", &quotas))?)
 }

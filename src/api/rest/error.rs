@@ -3,10 +3,12 @@
 use super::{
     negotiation::{UnsupportedMedia, mentions},
     reply::{self, Response},
-    routes::Operation,
 };
 use crate::{
-    api::{http::body::BodyError, parameters::IncorrectParameter},
+    api::{
+        http::{Refusal, body::BodyError},
+        parameters::IncorrectParameter,
+    },
     auth::AuthError,
     charset::CharsetError,
     engine::error::OperationError,
@@ -19,21 +21,32 @@ const RETRY_AFTER: &str = "5";
 
 /// Why a request is not answered with a success.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The caller did not prove who they are.
     Credentials(AuthError),
     /// The engine refused or failed.
     Operation(OperationError),
     /// The request itself; the text is shown without a prefix.
     Request(StatusCode, String),
-    /// The method is not offered; the text is the value of `Allow`.
-    Method(String),
+    /// The method is not offered; with the value of `Allow`.
+    Method(HeaderValue),
 }
 
-impl Failure {
-    /// Something of the contract that this version does not offer; `what` begins the sentence.
-    pub(super) fn unavailable(what: &str) -> Self {
-        Self::Operation(OperationError::Invalid(format!("{what} is not available in this version.")))
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => {
+                Self::Request(StatusCode::NOT_FOUND, "The requested URL was not found on the server.".to_owned())
+            }
+            Refusal::MethodNotAllowed(allow) => Self::Method(allow),
+            Refusal::TooManyChanges => {
+                OperationError::Busy("Too many changes are under way, try again later.".to_owned()).into()
+            }
+            Refusal::Defect => Self::Request(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Internal error, see the log of the service.".to_owned(),
+            ),
+        }
     }
 }
 
@@ -84,9 +97,9 @@ impl From<serde_json::Error> for Failure {
     }
 }
 
-/// What decides about the prefix.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+/// What decides about the words before an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
     /// Invalid credentials.
     User,
     /// Forbidden by the boot mode.
@@ -97,85 +110,79 @@ enum Class {
     Other,
 }
 
-fn class(error: &OperationError) -> Class {
-    match error {
-        OperationError::Disabled => Class::Disabled,
-        OperationError::UnknownInfrastructure
-        | OperationError::NotOwner
-        | OperationError::DeletedInfrastructure
-        | OperationError::UnknownVm
-        | OperationError::DeletedVm => Class::Named,
-        _ => Class::Other,
+impl Class {
+    fn of(error: &OperationError) -> Self {
+        match error {
+            OperationError::Disabled => Self::Disabled,
+            OperationError::UnknownInfrastructure
+            | OperationError::NotOwner
+            | OperationError::DeletedInfrastructure
+            | OperationError::UnknownVm
+            | OperationError::DeletedVm => Self::Named,
+            _ => Self::Other,
+        }
     }
 }
 
-fn status(operation: Operation, error: &OperationError) -> StatusCode {
-    match error {
-        OperationError::UnknownInfrastructure | OperationError::DeletedInfrastructure => StatusCode::NOT_FOUND,
-        OperationError::NotOwner | OperationError::Disabled => StatusCode::FORBIDDEN,
-        OperationError::UnknownVm | OperationError::DeletedVm if operation == Operation::Add => StatusCode::BAD_REQUEST,
-        OperationError::UnknownVm | OperationError::DeletedVm => StatusCode::NOT_FOUND,
-        OperationError::Conflict(_) => StatusCode::CONFLICT,
-        OperationError::Invalid(_) | OperationError::Cloud(_) => StatusCode::BAD_REQUEST,
-        OperationError::Unavailable(_)
-        | OperationError::Unreadable(_)
-        | OperationError::InDoubt(_)
-        | OperationError::Moved
-        | OperationError::OtherVersion(_)
-        | OperationError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-        OperationError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
+/// What differs between the errors of routes (docs/spec/api.md 2.5).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ErrorWords {
+    user: &'static str,
+    disabled: &'static str,
+    named: &'static str,
+    other: &'static str,
+    /// The status where a machine is unknown or deleted.
+    pub(super) missing_vm: StatusCode,
+}
+
+impl Default for ErrorWords {
+    /// No words, and 404.
+    fn default() -> Self {
+        Self::all("")
     }
 }
 
-/// The words before the text of an error. The odd spellings are those of the contract.
-fn prefix(operation: Operation, class: Class) -> &'static str {
-    use Operation as O;
-    match (operation, class) {
-        (
-            O::Describe
-            | O::DescribeForPrograms
-            | O::Version
-            | O::Health
-            | O::Readiness
-            | O::Metrics
-            | O::Catalogue
-            | O::StaticFile,
-            _,
-        ) => "",
-        (O::List, _) => "Error Getting Inf. List: ",
-        (O::Create, Class::User) => "Error Creating Inf. info: ",
-        (O::Create, Class::Disabled) => "Error Creating Inf, info: ",
-        (O::Create, _) => "Error Creating Inf.: ",
-        (O::Import, Class::Disabled) => "Error Impporting Inf: ",
-        (O::Import, _) => "Error Impporting Inf.: ",
-        (O::Machines, _) => "Error Getting Inf. info: ",
-        (O::State | O::Log | O::Document | O::Tosca | O::Outputs | O::Export | O::Owners | O::OtherProperty, _) => {
-            "Error Getting Inf. prop: "
+impl ErrorWords {
+    /// These words before all errors.
+    pub(super) const fn all(words: &'static str) -> Self {
+        Self { user: words, disabled: words, named: words, other: words, missing_vm: StatusCode::NOT_FOUND }
+    }
+
+    /// Puts other words before the errors of a class.
+    pub(super) const fn set(&mut self, class: Class, words: &'static str) {
+        match class {
+            Class::User => self.user = words,
+            Class::Disabled => self.disabled = words,
+            Class::Named => self.named = words,
+            Class::Other => self.other = words,
         }
-        (O::Events, _) => "Error Getting Inf. events: ",
-        (O::Add, _) => "Error Adding resources: ",
-        (O::Destroy, _) => "Error Destroying Inf: ",
-        (O::StartAll, _) => "Error in start operation: ",
-        (O::StopAll, _) => "Error in stop operation: ",
-        (O::OtherAction, _) => "Error in operation: ",
-        (O::Reconfigure, _) => "Error reconfiguring infrastructure: ",
-        (O::ChangeOwners, Class::Named) => "Error modifying infrastructure owners: ",
-        (O::ChangeOwners, _) => "Error modifying infrastructure owner: ",
-        (O::Machine, Class::Other) => "Error Getting VM info: ",
-        (O::Machine, _) => "Error Getting VM. info: ",
-        (O::MachineProperty | O::MachineLog | O::MachineError | O::MachineCommand, Class::Other) => {
-            "Error Getting VM property: "
+    }
+
+    /// The words before the errors of a class.
+    pub(super) const fn before(&self, class: Class) -> &'static str {
+        match class {
+            Class::User => self.user,
+            Class::Disabled => self.disabled,
+            Class::Named => self.named,
+            Class::Other => self.other,
         }
-        (O::MachineProperty | O::MachineLog | O::MachineError | O::MachineCommand, _) => "Error Getting VM. property: ",
-        (O::Alter, _) => "Error modifying resources: ",
-        (O::Remove, _) => "Error Removing resources: ",
-        (O::Start, _) => "Error in start op in VM: ",
-        (O::Stop, _) => "Error in stop op in VM: ",
-        (O::Reboot, _) => "Error in reboot op in VM: ",
-        (O::OtherMachineAction, _) => "Error in op in VM: ",
-        (O::Snapshot, _) => "Error creating snapshot: ",
-        (O::CloudImages | O::CloudQuotas | O::OtherCloudProperty, _) => "Error getting cloud info: ",
-        (O::Statistics, _) => "Error getting stats: ",
+    }
+
+    fn status(&self, error: &OperationError) -> StatusCode {
+        match error {
+            OperationError::UnknownInfrastructure | OperationError::DeletedInfrastructure => StatusCode::NOT_FOUND,
+            OperationError::NotOwner | OperationError::Disabled => StatusCode::FORBIDDEN,
+            OperationError::UnknownVm | OperationError::DeletedVm => self.missing_vm,
+            OperationError::Conflict(_) => StatusCode::CONFLICT,
+            OperationError::Invalid(_) | OperationError::Cloud(_) => StatusCode::BAD_REQUEST,
+            OperationError::Unavailable(_)
+            | OperationError::Unreadable(_)
+            | OperationError::InDoubt(_)
+            | OperationError::Moved
+            | OperationError::OtherVersion(_)
+            | OperationError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            OperationError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
     }
 }
 
@@ -200,22 +207,19 @@ impl ErrorBody {
     }
 }
 
-/// The answer of a failed request; `operation` is none where no route was found.
-pub(super) fn response(failure: Failure, operation: Option<Operation>, form: ErrorBody) -> Response {
-    let with_prefix = |class, text: &dyn std::fmt::Display| {
-        let prefix = operation.map_or("", |operation| prefix(operation, class));
-        format!("{prefix}{text}")
-    };
+/// The answer of a failed request; `words` are those of its route.
+pub(super) fn response(failure: Failure, words: ErrorWords, form: ErrorBody) -> Response {
     let (status, message, header) = match failure {
         Failure::Credentials(error) => {
-            let text = if error.is_unreadable() { error.to_string() } else { with_prefix(Class::User, &error) };
+            let before = if error.is_unreadable() { "" } else { words.before(Class::User) };
+            let text = format!("{before}{error}");
             (StatusCode::UNAUTHORIZED, text, Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
         }
         Failure::Operation(error) => {
-            let status = operation.map_or(StatusCode::BAD_REQUEST, |operation| status(operation, &error));
+            let status = words.status(&error);
             let wait = (status == StatusCode::SERVICE_UNAVAILABLE)
                 .then(|| (header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER)));
-            (status, with_prefix(class(&error), &error), wait)
+            (status, format!("{}{error}", words.before(Class::of(&error))), wait)
         }
         Failure::Request(status, text) => {
             let header = match status {
@@ -231,7 +235,7 @@ pub(super) fn response(failure: Failure, operation: Option<Operation>, form: Err
         Failure::Method(allow) => (
             StatusCode::METHOD_NOT_ALLOWED,
             "The method is not allowed for the requested URL.".to_owned(),
-            HeaderValue::from_str(&allow).ok().map(|allow| (header::ALLOW, allow)),
+            Some((header::ALLOW, allow)),
         ),
     };
     let mut response = body(status, &message, form);
@@ -286,33 +290,47 @@ pub(super) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use Operation as O;
+    use super::{super::routes::routes, *};
+    use crate::api::http::router::Row;
     use OperationError as E;
+    use warp::http::Method;
 
-    /// The statuses of table 2.5 that differ between operations, and the prefixes that differ between classes.
+    /// The statuses of table 2.5 that differ between operations, and the words that differ between classes.
     #[test]
     fn the_table_of_errors() {
+        let (add, machine, infrastructures) =
+            ("/infrastructures/{id}", "/infrastructures/{id}/vms/{vm}", "/infrastructures");
         let cases = [
-            (O::Add, E::UnknownVm, 400, "Error Adding resources: Invalid VM ID"),
-            (O::Machine, E::UnknownVm, 404, "Error Getting VM. info: Invalid VM ID"),
-            (O::Machine, E::Cloud("x".into()), 400, "Error Getting VM info: x"),
-            (O::Create, E::Disabled, 403, "Error Creating Inf, info: Function currently disabled."),
-            (O::Create, E::Invalid("x".into()), 400, "Error Creating Inf.: x"),
-            (O::Log, E::NotOwner, 403, "Error Getting Inf. prop: Access to this infrastructure not granted."),
+            (Method::POST, add, E::UnknownVm, 400, "Error Adding resources: Invalid VM ID"),
+            (Method::GET, machine, E::UnknownVm, 404, "Error Getting VM. info: Invalid VM ID"),
+            (Method::GET, machine, E::Cloud("x".into()), 400, "Error Getting VM info: x"),
+            (Method::POST, infrastructures, E::Disabled, 403, "Error Creating Inf, info: Function currently disabled."),
+            (Method::POST, infrastructures, E::Invalid("x".into()), 400, "Error Creating Inf.: x"),
             (
-                O::Destroy,
+                Method::GET,
+                "/infrastructures/{id}/contmsg",
+                E::NotOwner,
+                403,
+                "Error Getting Inf. prop: Access to this infrastructure not granted.",
+            ),
+            (
+                Method::DELETE,
+                add,
                 E::Conflict(String::new()),
                 409,
                 "Error Destroying Inf: Invalid State to perform this operation.",
             ),
         ];
-        for (operation, error, expected, message) in cases {
-            let text = format!("{}{error}", prefix(operation, class(&error)));
-            assert_eq!((status(operation, &error).as_u16(), text.as_str()), (expected, message));
+        let rows = routes();
+        for (method, template, error, expected, message) in cases {
+            let row = rows.iter().find(|row| (row.method(), row.template()) == (&method, template)).unwrap();
+            let words = row.metadata.errors;
+            let text = format!("{}{error}", words.before(Class::of(&error)));
+            assert_eq!((words.status(&error).as_u16(), text.as_str()), (expected, message));
         }
-        assert_eq!(status(O::State, &E::Damaged("machine 3".into())), 500);
-        let busy = response(Failure::Operation(E::Unreadable("locked".into())), Some(O::State), ErrorBody::Text);
+        assert_eq!(ErrorWords::default().status(&E::Damaged("machine 3".into())), 500);
+        let unreadable = Failure::Operation(E::Unreadable("locked".into()));
+        let busy = response(unreadable, ErrorWords::default(), ErrorBody::Text);
         assert_eq!(busy.status(), 503);
         assert_eq!(busy.headers()[header::RETRY_AFTER], RETRY_AFTER);
     }

@@ -7,7 +7,7 @@
 //! slow client costs a fixed amount of memory.
 
 use super::{
-    Shared,
+    Rest,
     error::Failure,
     json, negotiation, query,
     reply::Response,
@@ -24,6 +24,7 @@ use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
 use warp::{
     Reply,
     http::{HeaderName, HeaderValue, StatusCode},
@@ -52,22 +53,22 @@ pub(super) async fn events(request: Request) -> Result<Response, Failure> {
     let id = request.infrastructure().to_owned();
     let watcher = request.engine().watch_events(&caller, &id).await?;
     negotiation::event_stream(accept(&request.headers).as_deref())?;
-    let shared = request.shared;
-    let place = shared.streams.try_take(caller.user()).map_err(|_| {
+    let (site, stopping) = (request.site, request.server.stopping().clone());
+    let place = site.streams.try_take(caller.user()).map_err(|_| {
         let text = "Too many event streams are open, close some or poll the state instead.";
         Failure::Request(StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
     })?;
     let (sender, receiver) = mpsc::channel(WAITING);
-    let mut follower = Follower { shared, caller, id, after, watcher, sender };
+    let mut follower = Follower { site, stopping, caller, id, after, watcher, sender };
     tokio::spawn(async move {
-        let (shared, caller) = (follower.shared.clone(), follower.caller.clone());
-        shared.metrics.streams.inc();
+        let (site, caller) = (follower.site.clone(), follower.caller.clone());
+        site.metrics.streams.inc();
         tokio::select! {
             // An error says that the client went away.
             _ = follower.follow() => {}
-            () = shared.state.authenticator.expired(&caller) => {}
+            () = site.state.authenticator.expired(&caller) => {}
         }
-        shared.metrics.streams.dec();
+        site.metrics.streams.dec();
         drop(place);
     });
     let stream = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
@@ -87,7 +88,8 @@ fn after(request: &Request) -> Result<u64, IncorrectParameter> {
 struct Gone;
 
 struct Follower {
-    shared: Arc<Shared>,
+    site: Arc<Rest>,
+    stopping: CancellationToken,
     caller: Arc<Caller>,
     id: String,
     after: u64,
@@ -97,7 +99,7 @@ struct Follower {
 
 impl Follower {
     async fn follow(&mut self) -> Result<(), Gone> {
-        let heartbeat = self.shared.state.settings.heartbeat;
+        let heartbeat = self.site.state.settings.heartbeat;
         let mut watching = true;
         loop {
             self.watcher.borrow_and_update();
@@ -117,7 +119,7 @@ impl Follower {
                     changed = self.watcher.changed() => break changed.is_ok(),
                     () = tokio::time::sleep(heartbeat) => self.send(Event::default().comment(" alive")).await?,
                     () = self.sender.closed() => return Err(Gone),
-                    () = self.shared.stopping.cancelled() => return Ok(()),
+                    () = self.stopping.cancelled() => return Ok(()),
                 }
             };
         }
@@ -126,7 +128,7 @@ impl Follower {
     /// Sends everything stored after the last event sent.
     async fn replay(&mut self) -> Result<Replay, Gone> {
         use OperationError::{DeletedInfrastructure, UnknownInfrastructure, Unreadable};
-        let (engine, mut is_over) = (self.shared.state.engine.clone(), false);
+        let (engine, mut is_over) = (self.site.state.engine.clone(), false);
         loop {
             let events = match is_over {
                 false => engine.events(&self.caller, &self.id, self.after, PORTION).await,
@@ -157,7 +159,7 @@ impl Follower {
     async fn send(&self, event: Event) -> Result<(), Gone> {
         tokio::select! {
             sent = self.sender.send(event) => sent.map_err(|_| Gone),
-            () = self.shared.stopping.cancelled() => Err(Gone),
+            () = self.stopping.cancelled() => Err(Gone),
         }
     }
 }

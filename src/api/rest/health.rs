@@ -7,8 +7,8 @@ use super::{
 };
 
 /// `GET /healthz`: the process serves.
-pub(super) fn health() -> Response {
-    reply::text("ok")
+pub(super) async fn health(_: Request) -> Result<Response, Failure> {
+    Ok(reply::text("ok"))
 }
 
 /// `GET /readyz`: the process can do its work.
@@ -18,10 +18,8 @@ pub(super) async fn readiness(request: Request) -> Result<Response, Failure> {
 }
 
 /// `GET /metrics`: the text format of Prometheus, version 0.0.4.
-pub(super) fn metrics(request: &Request) -> Response {
+pub(super) async fn metrics(request: Request) -> Result<Response, Failure> {
     let figures = request.engine().figures();
-    reply::with_type(
-        "text/plain; version=0.0.4; charset=utf-8",
-        request.shared.metrics.page(&request.shared.state.registry, figures),
-    )
+    let page = request.site.metrics.page(&request.site.state.registry, figures);
+    Ok(reply::with_type("text/plain; version=0.0.4; charset=utf-8", page))
 }

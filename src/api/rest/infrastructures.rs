@@ -235,7 +235,7 @@ pub(super) async fn change_owners(mut request: Request) -> Result<Response, Fail
         let text = format!("expected one JSON object with texts as values (line {line}, column {column})");
         OperationError::Invalid(format!("Invalid new infrastructure data provided: {text}"))
     })?;
-    let owners = owners::identities(&request.shared.state.authenticator, vec![item]).await?;
+    let owners = owners::identities(&request.site.state.authenticator, vec![item]).await?;
     request.engine().make(&caller, request.infrastructure(), ChangeOwners { owners, overwrite }).await?;
     Ok(reply::empty())
 }
@@ -267,7 +267,7 @@ pub(super) async fn reconfigure(mut request: Request) -> Result<Response, Failur
 /// An operation that does not exist.
 pub(super) async fn other_action(request: Request) -> Result<Response, Failure> {
     request.caller().await?;
-    let text = format!("Error in {} operation: there is no such operation.", request.parameters[1]);
+    let text = format!("Error in {} operation: there is no such operation.", request.parameters.get("name"));
     Err(Failure::Request(StatusCode::NOT_FOUND, text))
 }
 

@@ -1,25 +1,25 @@
-//! The REST API.
+//! The REST API: the site at `/`.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`server`] | from connections to requests |
-//! | `routes` | the table from method and path to an operation |
-//! | `dispatch` | the way every request goes |
-//! | `request`, `query`, `negotiation`, `base_url` | reading a request |
+//! | `routes` | the table of routes: one row for each |
+//! | `metadata` | what a row says besides where it is and who answers |
+//! | `request`, `query`, `negotiation` | reading a request |
 //! | `reply`, `json`, `error`, `validators` | writing an answer |
 //! | `openapi` | the description of the API |
-//! | `infrastructures`, `vms`, `clouds`, `statistics`, `events`, `version`, `health`, `metrics` | one resource each |
+//! | `infrastructures`, `vms`, `clouds`, `statistics`, `events`, `version`, `health` | one resource each |
+//! | `unavailable` | what the contract has and this version does not |
+//! | `metrics` | what the metrics page shows |
 //!
 //! The wire is described in docs/spec/api.md; where a resource departs from it, its module says so.
 
-mod base_url;
 mod clouds;
-mod dispatch;
 mod error;
 mod events;
 mod health;
 mod infrastructures;
 mod json;
+mod metadata;
 mod metrics;
 mod negotiation;
 mod openapi;
@@ -27,20 +27,25 @@ mod query;
 mod reply;
 mod request;
 mod routes;
-pub mod server;
 mod statistics;
+mod unavailable;
 mod validators;
 mod version;
 mod vms;
 
-pub use server::{ServeError, serve};
-
+use super::http::{Response, Route, Site};
 use crate::{auth::Authenticator, bounds::Shares, engine::Engine};
+use bytes::Bytes;
+use error::{ErrorBody, Failure};
+use metadata::Metadata;
 use metrics::Metrics;
 use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
-use warp::http::HeaderValue;
+use validators::validated;
+use warp::{
+    Reply,
+    http::{self, HeaderMap, HeaderValue, Method, header},
+};
 
 /// What the API is made of.
 #[derive(Clone)]
@@ -58,32 +63,16 @@ pub struct RestState {
 /// Options of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestSettings {
-    /// The version that `/version` tells: that of the contract, since clients compare it.
-    pub version: String,
     /// CORS_ORIGIN if ENABLE_CORS, else none.
     pub cors_origin: Option<String>,
-    /// The address clients use; none takes it from each request.
-    pub public_url: Option<String>,
     /// Largest body of a request, bytes.
     pub max_body: usize,
-    /// Largest head of a request (line and headers), bytes; at least 8192.
-    pub max_head: usize,
-    /// Connections at the same time; a further one takes the place of the one that keeps the daemon waiting longest.
-    pub max_connections: usize,
-    /// Those from one address.
-    pub max_from_address: usize,
     /// Event streams at the same time; further ones are refused.
     pub max_streams: usize,
-    /// Those of one user.
+    /// Event streams of one user at the same time.
     pub max_streams_of_user: usize,
-    /// How long a connection may take for the head of a request, waiting for it included.
-    pub head_timeout: Duration,
     /// How long a request may take for its body.
     pub body_timeout: Duration,
-    /// How long a client may leave an answer where it is.
-    pub write_timeout: Duration,
-    /// How long running requests may take once the server is to stop.
-    pub drain: Duration,
     /// Time between signs of life in event streams.
     pub heartbeat: Duration,
 }
@@ -91,36 +80,92 @@ pub struct RestSettings {
 impl Default for RestSettings {
     fn default() -> Self {
         Self {
-            version: "1.19.2".to_owned(),
             cors_origin: None,
-            public_url: None,
             max_body: 16 << 20,
-            max_head: 128 << 10,
-            max_connections: 1000,
-            max_from_address: 500,
             max_streams: 250,
             max_streams_of_user: 50,
-            head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
-            write_timeout: Duration::from_secs(30),
-            drain: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
         }
     }
 }
 
-/// What all requests share.
-struct Shared {
+/// Why the API cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// The registry has metrics of the same names: one REST API per registry.
+    #[error("the metrics of the REST API cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// CORS_ORIGIN cannot stand in a header.
+    #[error("CORS_ORIGIN is not a valid header value: {0:?}")]
+    Origin(String),
+}
+
+/// The REST API.
+pub struct Rest {
     state: RestState,
     metrics: Metrics,
-    /// Host and port that the server listens on.
-    local: String,
-    /// Whether connections are encrypted, so that answers name `https`.
-    https: bool,
     cors_origin: Option<HeaderValue>,
+    /// Event streams that are open, by their users.
     streams: Shares,
-    /// Changes under way by the address that asked for them, which go on when the client hangs up.
-    changes: Shares,
-    /// Cancelled when the server is to stop: streams end.
-    stopping: CancellationToken,
+}
+
+impl Rest {
+    /// The API over an engine.
+    ///
+    /// # Errors
+    /// Metrics or options that cannot be used.
+    pub fn new(state: RestState) -> Result<Self, RestError> {
+        let settings = &state.settings;
+        let origin = |text: &String| HeaderValue::from_str(text).map_err(|_| RestError::Origin(text.clone()));
+        Ok(Self {
+            metrics: Metrics::register(&state.registry)?,
+            cors_origin: settings.cors_origin.as_ref().map(origin).transpose()?,
+            streams: Shares::new(settings.max_streams, settings.max_streams_of_user, 0, Duration::ZERO),
+            state,
+        })
+    }
+}
+
+impl Site for Rest {
+    type Failure = Failure;
+    type Metadata = Metadata;
+
+    fn routes(&self) -> Vec<Route<Self>> {
+        routes::routes()
+    }
+
+    /// The methods of a resource, or an empty object for any other path.
+    fn options(&self, allow: Option<&HeaderValue>) -> Response {
+        let Some(allow) = allow else {
+            return reply::with_type("application/json", "{}");
+        };
+        let mut response = http::Response::new(Bytes::new()).into_response();
+        response.headers_mut().insert(header::ALLOW, allow.clone());
+        response
+    }
+
+    async fn failed(&self, failure: Failure, metadata: Option<&Metadata>, headers: &HeaderMap) -> Response {
+        if let Failure::Credentials(error) = &failure {
+            tokio::time::sleep(error.pause()).await;
+        }
+        let words = metadata.map_or_else(Default::default, |metadata| metadata.errors);
+        error::response(failure, words, ErrorBody::wanted(request::accept(headers).as_deref()))
+    }
+
+    fn finish(&self, response: Response, method: &Method, headers: &HeaderMap) -> Response {
+        let mut response = validated(response, headers.get(header::IF_NONE_MATCH), method == Method::GET);
+        if let Some(origin) = &self.cors_origin {
+            allow_origin(response.headers_mut(), origin);
+        }
+        response
+    }
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    let methods = HeaderValue::from_static("PUT, GET, POST, DELETE, OPTIONS");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let names = HeaderValue::from_static("Origin, Accept, Content-Type, Authorization");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
 }

@@ -110,7 +110,7 @@ fn one_of(accept: Option<&str>, names: &[&str]) -> Result<(), UnsupportedMedia> 
 /// The kind of document that a `Content-Type` announces; plain RADL without one.
 ///
 /// # Errors
-/// None of the kinds.
+/// It names no language of documents.
 pub(super) fn document_kind(content_type: Option<&str>) -> Result<DocumentKind, UnsupportedMedia> {
     let Some(header) = content_type.filter(|header| !is_blank(Some(header))) else {
         return Ok(DocumentKind::Radl);
@@ -133,7 +133,7 @@ pub(super) fn document_kind(content_type: Option<&str>) -> Result<DocumentKind, 
 /// The check of a body that must be JSON; without a type it is.
 ///
 /// # Errors
-/// Another type.
+/// A type that is not JSON.
 pub(super) fn json_body(content_type: Option<&str>) -> Result<(), UnsupportedMedia> {
     let Some(header) = content_type.filter(|header| !is_blank(Some(header))) else { return Ok(()) };
     if entries(header).any(|entry| entry.eq_ignore_ascii_case("application/json")) {

@@ -1,17 +1,9 @@
-//! What is percent-encoded in addresses, and query parameters: the first value of a name counts; truth values are words
-//! (docs/spec/api.md 0 and 10.1).
+//! Query parameters: the first value of a name counts; truth values are words (docs/spec/api.md 0 and 10.1).
 
-use crate::{
-    api::parameters::{IncorrectParameter, truth},
-    charset::utf8_or_latin1,
+use crate::api::{
+    http::router::percent_decoded,
+    parameters::{IncorrectParameter, truth},
 };
-use percent_encoding::percent_decode_str;
-
-/// A part of an address as it was before it was percent-encoded.
-pub(super) fn percent_decoded(part: &str) -> String {
-    let bytes: Vec<u8> = percent_decode_str(part).collect();
-    utf8_or_latin1(&bytes).into_owned()
-}
 
 /// The first value of `name`, decoded.
 #[must_use]

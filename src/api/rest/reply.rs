@@ -2,6 +2,7 @@
 //! (docs/spec/api.md 2.2).
 
 use super::{json, negotiation::Form, validators::entity_tag};
+pub(super) use crate::api::http::Response;
 use crate::engine::Rendering;
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -9,9 +10,6 @@ use warp::{
     Reply,
     http::{self, HeaderName, HeaderValue, header},
 };
-
-/// An answer.
-pub(super) type Response = warp::reply::Response;
 
 /// Header that tells a balancer which infrastructure an answer is about.
 const INFRASTRUCTURE_ID: HeaderName = HeaderName::from_static("infid");

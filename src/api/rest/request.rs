@@ -1,45 +1,30 @@
 //! A request on its way to its operation: who sends it, what it accepts, its parameters and its body.
 
 use super::{
-    RestState, Shared, base_url,
+    Rest, RestState,
     error::Failure,
     negotiation::{self, Form, Media},
     query,
-    routes::Parameters,
 };
 use crate::{
     api::{
         document::{self, DocumentKind},
-        http::body::{self, Held, Intake},
+        http::{
+            SiteRequest,
+            body::{self, Held, Intake},
+        },
         parameters::{IncorrectParameter, machine_number},
     },
     auth::Caller,
     charset::{self, utf8_or_latin1},
     engine::{Engine, apart::SHORT, error::OperationError, operations::document::Document},
 };
-use bytes::{Buf, Bytes};
-use futures::{Stream, StreamExt};
-use std::{borrow::Cow, collections::BTreeSet, net::IpAddr, pin::Pin, sync::Arc};
+use bytes::Bytes;
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use warp::http::{HeaderMap, HeaderName, StatusCode, header};
 
-/// The chunks of a body.
-pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send + Sync>>;
-
-/// The chunks of a body as warp gives them.
-pub(super) fn chunks<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>> + Send + Sync + 'static) -> Body {
-    Box::pin(stream.map(|chunk| chunk.map(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))))
-}
-
 /// A routed request.
-pub(super) struct Request {
-    pub(super) shared: Arc<Shared>,
-    pub(super) parameters: Parameters,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<Body>,
-    /// Where the body comes from.
-    pub(super) address: IpAddr,
-}
+pub(super) type Request = SiteRequest<Rest>;
 
 /// The whole `Accept` header, several lines joined.
 pub(super) fn accept(headers: &HeaderMap) -> Option<Cow<'_, str>> {
@@ -52,7 +37,7 @@ pub(super) fn accept(headers: &HeaderMap) -> Option<Cow<'_, str>> {
 impl Request {
     /// The engine.
     pub(super) fn engine(&self) -> &Engine {
-        &self.shared.state.engine
+        &self.site.state.engine
     }
 
     /// Who sends it.
@@ -61,7 +46,7 @@ impl Request {
     /// No, malformed or invalid credentials.
     pub(super) async fn caller(&self) -> Result<Arc<Caller>, Failure> {
         let header = self.header(&header::AUTHORIZATION);
-        Ok(self.shared.state.authenticator.authenticate_header(header.as_deref()).await?)
+        Ok(self.site.state.authenticator.authenticate_header(header.as_deref()).await?)
     }
 
     /// Value of a header.
@@ -95,7 +80,7 @@ impl Request {
 
     /// The infrastructure named in the path.
     pub(super) fn infrastructure(&self) -> &str {
-        &self.parameters[0]
+        self.parameters.get("id")
     }
 
     /// The check that the infrastructure named in the path is there, and the caller's: for changes, which must not begin
@@ -112,7 +97,7 @@ impl Request {
     /// # Errors
     /// Not a number.
     pub(super) fn machine(&self) -> Result<u32, OperationError> {
-        machine_number(&self.parameters[1])
+        machine_number(self.parameters.get("vm"))
     }
 
     /// The machines named in the path, separated by commas.
@@ -120,7 +105,7 @@ impl Request {
     /// # Errors
     /// One of them is not a number.
     pub(super) fn machines(&self) -> Result<Vec<u32>, OperationError> {
-        self.parameters[1].split(',').map(machine_number).collect()
+        self.parameters.get("vm").split(',').map(machine_number).collect()
     }
 
     /// The machines of `vm_list`, none when absent; numbers that no machine can have are left out.
@@ -134,17 +119,10 @@ impl Request {
         Ok(Some(numbers.map_err(incorrect)?.into_iter().filter_map(|number| u32::try_from(number).ok()).collect()))
     }
 
-    /// The address that URIs of the answer start with.
-    pub(super) fn base_url(&self) -> String {
-        let shared = &self.shared;
-        let public_url = shared.state.settings.public_url.as_deref();
-        base_url::base_url(public_url, shared.https, &self.headers, &shared.local)
-    }
-
     /// The kind of document that the body is said to be.
     ///
     /// # Errors
-    /// None of them.
+    /// It names no language of documents.
     pub(super) fn document_kind(&self) -> Result<DocumentKind, Failure> {
         Ok(negotiation::document_kind(self.header(&header::CONTENT_TYPE).as_deref())?)
     }
@@ -152,7 +130,7 @@ impl Request {
     /// The check of the type of a body that must be JSON: none counts as JSON.
     ///
     /// # Errors
-    /// Another type.
+    /// A type that is not JSON.
     pub(super) fn json_body(&self) -> Result<(), Failure> {
         Ok(negotiation::json_body(self.header(&header::CONTENT_TYPE).as_deref())?)
     }
@@ -163,7 +141,7 @@ impl Request {
     /// Too large, too slow, or no text in the character set that its type names.
     pub(super) async fn text(&mut self) -> Result<(String, Held), Failure> {
         let (body, held) = self.read().await?;
-        let limit = self.shared.state.settings.max_body;
+        let limit = self.site.state.settings.max_body;
         let text = charset::decode(&body, body::charset(&self.headers).as_deref(), limit)?;
         Ok((text.into_owned(), held))
     }
@@ -171,14 +149,14 @@ impl Request {
     /// The document in the body, read for the caller.
     ///
     /// # Errors
-    /// As [`Request::text`], too much of the caller at once, or a document with errors.
+    /// A body that [`Request::text`] refuses, too much of the caller at once, or a document with errors.
     pub(super) async fn document(&mut self, caller: &Caller, kind: DocumentKind) -> Result<Document, Failure> {
         let (body, held) = self.read().await?;
         self.parse(caller, kind, body, held).await
     }
 
     async fn parse(&self, caller: &Caller, kind: DocumentKind, body: Bytes, held: Held) -> Result<Document, Failure> {
-        let (charset, limit) = (body::charset(&self.headers), self.shared.state.settings.max_body);
+        let (charset, limit) = (body::charset(&self.headers), self.site.state.settings.max_body);
         let is_short = body.len() < SHORT;
         let parse = move || {
             let _held = held;
@@ -191,7 +169,7 @@ impl Request {
     /// The document in the body, none without a body; its type only counts if there is one.
     ///
     /// # Errors
-    /// As [`Request::document`], and an unknown type.
+    /// A body that [`Request::document`] refuses, or one of an unknown type.
     pub(super) async fn optional_document(&mut self, caller: &Caller) -> Result<Option<Document>, Failure> {
         let (body, held) = self.read().await?;
         if body.iter().all(u8::is_ascii_whitespace) {
@@ -202,7 +180,7 @@ impl Request {
 
     /// The whole body.
     async fn read(&mut self) -> Result<(Bytes, Held), Failure> {
-        let RestState { settings, engine, .. } = &self.shared.state;
+        let RestState { settings, engine, .. } = &self.site.state;
         let Some(chunks) = &mut self.body else { return Ok(Default::default()) };
         let (limit, time, memory) = (settings.max_body, settings.body_timeout, engine.bodies());
         Ok(body::collect(&self.headers, chunks, &Intake { limit, time, memory, address: self.address }).await?)

@@ -1,309 +1,264 @@
-//! From method and path to the operation: one table, whose templates also name the routes in the metrics.
+//! The table of routes: one row for each, which the router, the description of the API and the tests read.
 
-use super::query::percent_decoded;
-use std::{borrow::Cow, sync::LazyLock};
-use warp::http::Method;
-
-/// What a request asks for. Operations that this version does not offer have their names too, so that they are refused
-/// in the contract's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Operation {
-    Describe,
-    DescribeForPrograms,
-    Version,
-    Health,
-    Readiness,
-    Metrics,
-    List,
-    Create,
-    Import,
-    Machines,
-    Add,
-    Destroy,
-    Log,
-    Document,
-    State,
-    Tosca,
-    Outputs,
-    Export,
-    Owners,
-    ChangeOwners,
-    OtherProperty,
-    Events,
-    StartAll,
-    StopAll,
-    Reconfigure,
-    OtherAction,
-    Machine,
-    Alter,
-    Remove,
-    MachineLog,
-    MachineError,
-    MachineCommand,
-    MachineProperty,
-    Start,
-    Stop,
-    Reboot,
-    OtherMachineAction,
-    Snapshot,
-    CloudImages,
-    CloudQuotas,
-    OtherCloudProperty,
-    Statistics,
-    Catalogue,
-    StaticFile,
-}
-
-impl Operation {
-    /// The operation id in the description of the API, the contract's where it has one; none for what is not offered.
-    pub(super) fn published_name(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Describe => "GetDescription",
-            Self::DescribeForPrograms => "GetOpenAPI",
-            Self::Version => "GetVersion",
-            Self::Health => "GetHealth",
-            Self::Readiness => "GetReadiness",
-            Self::Metrics => "GetMetrics",
-            Self::List => "GetInfrastructures",
-            Self::Create => "CreateInfrastructure",
-            Self::Machines => "GetVMList",
-            Self::Add => "AddResources",
-            Self::Destroy => "DestroyInfrastructure",
-            Self::Log => "GetInfrastructureContmsg",
-            Self::Document => "GetInfrastructureRADL",
-            Self::State => "GetInfrastructureState",
-            Self::Owners => "GetInfrastructureOwners",
-            Self::Events => "GetInfrastructureEvents",
-            Self::StartAll => "StartInfrastructure",
-            Self::StopAll => "StopInfrastructure",
-            Self::Reconfigure => "ReconfigureInfrastructure",
-            Self::Machine => "GetVMInfo",
-            Self::Alter => "AlterVM",
-            Self::Remove => "DestroyVM",
-            Self::MachineLog => "GetVMContMsg",
-            Self::MachineError => "GetVMError",
-            Self::MachineProperty => "GetVMProperty",
-            Self::Start => "StartVM",
-            Self::Stop => "StopVM",
-            Self::Reboot => "RebootVM",
-            Self::Snapshot => "CreateSnapShot",
-            Self::Import => "Importfrastructure",
-            Self::Tosca => "GetInfrastructureTOSCA",
-            Self::Outputs => "GetInfrastructureOutpus",
-            Self::Export => "GetInfrastructureData",
-            Self::ChangeOwners => "ChangeInfrastructureAuth",
-            Self::CloudImages => "GetCloudImages",
-            Self::CloudQuotas => "GetCloudQuotas",
-            Self::Statistics => "GetStats",
-            Self::OtherProperty
-            | Self::OtherAction
-            | Self::MachineCommand
-            | Self::OtherMachineAction
-            | Self::OtherCloudProperty
-            | Self::Catalogue
-            | Self::StaticFile => return None,
-        })
-    }
-}
-
-/// The methods of the contract; HEAD is served as GET.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
-    Get,
-    Post,
-    Put,
-    Delete,
-}
-
-impl Verb {
-    pub(super) fn of(method: &Method) -> Option<Self> {
-        match *method {
-            Method::GET | Method::HEAD => Some(Self::Get),
-            Method::POST => Some(Self::Post),
-            Method::PUT => Some(Self::Put),
-            Method::DELETE => Some(Self::Delete),
-            _ => None,
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Delete => "DELETE",
-        }
-    }
-}
-
-/// A resource: its path and what its methods do.
-pub(super) struct Resource {
-    /// The path, parameters in braces.
-    pub(super) template: &'static str,
-    /// Its methods.
-    pub(super) methods: &'static [(Verb, Operation)],
-}
-
-/// All resources. Of two that fit a path the first one counts, so literal names stand before parameters.
-#[rustfmt::skip]
-pub(super) static RESOURCES: &[Resource] = {
-    use Operation as O;
-    use Verb::{Delete, Get, Post, Put};
-    const fn at(template: &'static str, methods: &'static [(Verb, Operation)]) -> Resource {
-        Resource { template, methods }
-    }
-    &[
-        at("/", &[(Get, O::Describe)]),
-        at("/openapi.json", &[(Get, O::DescribeForPrograms)]),
-        at("/version", &[(Get, O::Version)]),
-        at("/healthz", &[(Get, O::Health)]),
-        at("/readyz", &[(Get, O::Readiness)]),
-        at("/metrics", &[(Get, O::Metrics)]),
-        at("/infrastructures", &[(Get, O::List), (Post, O::Create), (Put, O::Import)]),
-        at("/infrastructures/{id}", &[(Get, O::Machines), (Post, O::Add), (Delete, O::Destroy)]),
-        at("/infrastructures/{id}/state", &[(Get, O::State)]),
-        at("/infrastructures/{id}/contmsg", &[(Get, O::Log)]),
-        at("/infrastructures/{id}/radl", &[(Get, O::Document)]),
-        at("/infrastructures/{id}/tosca", &[(Get, O::Tosca)]),
-        at("/infrastructures/{id}/outputs", &[(Get, O::Outputs)]),
-        at("/infrastructures/{id}/data", &[(Get, O::Export)]),
-        at("/infrastructures/{id}/authorization", &[(Get, O::Owners), (Post, O::ChangeOwners)]),
-        at("/infrastructures/{id}/events", &[(Get, O::Events)]),
-        at("/infrastructures/{id}/start", &[(Put, O::StartAll)]),
-        at("/infrastructures/{id}/stop", &[(Put, O::StopAll)]),
-        at("/infrastructures/{id}/reconfigure", &[(Put, O::Reconfigure)]),
-        at("/infrastructures/{id}/{name}", &[(Get, O::OtherProperty), (Put, O::OtherAction)]),
-        at("/infrastructures/{id}/vms/{vm}", &[(Get, O::Machine), (Put, O::Alter), (Delete, O::Remove)]),
-        at("/infrastructures/{id}/vms/{vm}/contmsg", &[(Get, O::MachineLog)]),
-        at("/infrastructures/{id}/vms/{vm}/error", &[(Get, O::MachineError)]),
-        at("/infrastructures/{id}/vms/{vm}/command", &[(Get, O::MachineCommand)]),
-        at("/infrastructures/{id}/vms/{vm}/start", &[(Put, O::Start)]),
-        at("/infrastructures/{id}/vms/{vm}/stop", &[(Put, O::Stop)]),
-        at("/infrastructures/{id}/vms/{vm}/reboot", &[(Put, O::Reboot)]),
-        at("/infrastructures/{id}/vms/{vm}/{name}", &[(Get, O::MachineProperty), (Put, O::OtherMachineAction)]),
-        at("/infrastructures/{id}/vms/{vm}/disks/{disk}/snapshot", &[(Put, O::Snapshot)]),
-        at("/clouds/{cloud}/images", &[(Get, O::CloudImages)]),
-        at("/clouds/{cloud}/quotas", &[(Get, O::CloudQuotas)]),
-        at("/clouds/{cloud}/{name}", &[(Get, O::OtherCloudProperty)]),
-        at("/stats", &[(Get, O::Statistics)]),
-        at("/oai", &[(Get, O::Catalogue), (Post, O::Catalogue)]),
-        at("/static/{file}", &[(Get, O::StaticFile)]),
-    ]
+use super::{
+    Rest, clouds,
+    error::{Class, Failure},
+    events, health, infrastructures,
+    metadata::{Metadata, QueryParameter, SuccessBody as Body, TakenBody, flag, number, text},
+    openapi,
+    request::Request,
+    statistics, unavailable, version, vms,
 };
+use crate::api::http::{Response, Route};
+use connectors::PowerOperation::{Reboot, Start, Stop};
+use warp::http::{Method, StatusCode};
 
-impl Resource {
-    /// The value of an `Allow` header.
-    pub(super) fn allow(&self) -> String {
-        let mut names: Vec<&str> = self.methods.iter().map(|(verb, _)| verb.name()).collect();
-        if names.contains(&"GET") {
-            names.push("HEAD");
-        }
-        names.push("OPTIONS");
-        names.sort_unstable();
-        names.join(", ")
-    }
+const ASYNC: QueryParameter = flag("async", false, "Answer once the work is safely stored");
+const CONTEXT: QueryParameter = flag("context", true, "Contextualize afterwards");
 
-    /// The operation of a method.
-    pub(super) fn operation(&self, verb: Verb) -> Option<Operation> {
-        self.methods.iter().find(|(own, _)| *own == verb).map(|(_, operation)| *operation)
-    }
+/// Words before the errors of several routes. The odd spellings are those of the contract (docs/spec/api.md 2.5).
+const PROPERTY: &str = "Error Getting Inf. prop: ";
+const VM_PROPERTY: &str = "Error Getting VM. property: ";
+const VM_PROPERTY_OTHER: &str = "Error Getting VM property: ";
+const CLOUD: &str = "Error getting cloud info: ";
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const DELETE: Method = Method::DELETE;
+
+/// Every route. Where several templates fit a path, literal segments win over parameters.
+#[rustfmt::skip]
+pub(super) fn routes() -> Vec<Route<Rest>> {
+    vec![
+        row(GET, "/", openapi::description_or_page)
+            .described("GetDescription", "This description, or a page for browsers", Body::Description)
+            .open(),
+        row(GET, "/openapi.json", openapi::description)
+            .described("GetOpenAPI", "This description", Body::Json("Description"))
+            .open(),
+        row(GET, "/version", version::version)
+            .described("GetVersion", "Version of the contract", Body::Named("version"))
+            .open(),
+        row(GET, "/healthz", health::health)
+            .described("GetHealth", "Whether the process serves", Body::Text)
+            .open(),
+        row(GET, "/readyz", health::readiness)
+            .described("GetReadiness", "Whether the daemon can do its work", Body::Text)
+            .open(),
+        row(GET, "/metrics", health::metrics)
+            .described("GetMetrics", "Metrics in the text format of Prometheus", Body::Text)
+            .open(),
+        row(GET, "/infrastructures", infrastructures::list)
+            .errors("Error Getting Inf. List: ")
+            .described("GetInfrastructures", "Your infrastructures, newest first", Body::Uris)
+            .query(text("filter", "Regular expression searched in the documents")),
+        row(POST, "/infrastructures", infrastructures::create)
+            .errors("Error Creating Inf.: ")
+            .errors_of(Class::User, "Error Creating Inf. info: ")
+            .errors_of(Class::Disabled, "Error Creating Inf, info: ")
+            .described(
+                "CreateInfrastructure",
+                "Create an infrastructure, or estimate what it would use (dry_run)",
+                Body::UriOr("Estimate"),
+            )
+            .query(ASYNC)
+            .query(flag("dry_run", false, "Make nothing: answer what would be used"))
+            .takes(TakenBody::Document),
+        row(PUT, "/infrastructures", infrastructures::import)
+            .errors("Error Impporting Inf.: ")
+            .errors_of(Class::Disabled, "Error Impporting Inf: ")
+            .described("Importfrastructure", "Take in an exported infrastructure", Body::Uri)
+            .takes(TakenBody::Json("Export")),
+        row(GET, "/infrastructures/{id}", infrastructures::machines)
+            .errors("Error Getting Inf. info: ")
+            .described("GetVMList", "Machines of an infrastructure", Body::Uris),
+        row(POST, "/infrastructures/{id}", infrastructures::add)
+            .errors("Error Adding resources: ")
+            .missing_vm(StatusCode::BAD_REQUEST)
+            .described("AddResources", "Add machines", Body::Uris)
+            .query(CONTEXT)
+            .takes(TakenBody::Document),
+        row(DELETE, "/infrastructures/{id}", infrastructures::destroy)
+            .errors("Error Destroying Inf: ")
+            .described("DestroyInfrastructure", "Delete an infrastructure with all machines", Body::Text)
+            .query(flag("force", false, "Although a cloud fails or machines are being launched"))
+            .query(ASYNC),
+        row(GET, "/infrastructures/{id}/state", infrastructures::state)
+            .errors(PROPERTY)
+            .described(
+                "GetInfrastructureState",
+                "State of the infrastructure and its machines",
+                Body::Json("InfrastructureState"),
+            ),
+        row(GET, "/infrastructures/{id}/contmsg", infrastructures::log)
+            .errors(PROPERTY)
+            .described("GetInfrastructureContmsg", "Log of the contextualization", Body::Named("contmsg"))
+            .query(flag("headeronly", false, "Without the logs of machines")),
+        row(GET, "/infrastructures/{id}/radl", infrastructures::document)
+            .errors(PROPERTY)
+            .described("GetInfrastructureRADL", "The stored document", Body::Named("radl")),
+        row(GET, "/infrastructures/{id}/tosca", infrastructures::tosca)
+            .errors(PROPERTY)
+            .described("GetInfrastructureTOSCA", "The TOSCA document it was made from", Body::Named("tosca")),
+        row(GET, "/infrastructures/{id}/outputs", infrastructures::outputs)
+            .errors(PROPERTY)
+            .described("GetInfrastructureOutpus", "Outputs of the TOSCA document", Body::Json("Outputs")),
+        row(GET, "/infrastructures/{id}/data", infrastructures::export)
+            .errors(PROPERTY)
+            .described("GetInfrastructureData", "The whole infrastructure as a document for import", Body::Json("Data"))
+            .query(flag("delete", false, "Forget it here; its machines go on")),
+        row(GET, "/infrastructures/{id}/authorization", infrastructures::owners)
+            .errors(PROPERTY)
+            .described("GetInfrastructureOwners", "Names of the owners", Body::TextOr("Owners")),
+        row(POST, "/infrastructures/{id}/authorization", infrastructures::change_owners)
+            .errors("Error modifying infrastructure owner: ")
+            .errors_of(Class::Named, "Error modifying infrastructure owners: ")
+            .described("ChangeInfrastructureAuth", "Add an owner", Body::Text)
+            .query(flag("overwrite", false, "The only one from now on"))
+            .takes(TakenBody::Json("Credentials")),
+        row(GET, "/infrastructures/{id}/events", events::events)
+            .errors("Error Getting Inf. events: ")
+            .described("GetInfrastructureEvents", "States and log lines as they happen", Body::Events)
+            .query(number("after", "Number of the last event seen; Last-Event-ID counts before it")),
+        row(PUT, "/infrastructures/{id}/start", |request| infrastructures::power(request, Start))
+            .errors("Error in start operation: ")
+            .described("StartInfrastructure", "Start all machines", Body::Text),
+        row(PUT, "/infrastructures/{id}/stop", |request| infrastructures::power(request, Stop))
+            .errors("Error in stop operation: ")
+            .described("StopInfrastructure", "Stop all machines", Body::Text),
+        row(PUT, "/infrastructures/{id}/reconfigure", infrastructures::reconfigure)
+            .errors("Error reconfiguring infrastructure: ")
+            .described(
+                "ReconfigureInfrastructure",
+                "Contextualize again, with new recipes or credentials if a document is given",
+                Body::Text,
+            )
+            .query(text("vm_list", "Numbers of the machines that run the user's recipes, with commas"))
+            .takes(TakenBody::Document),
+        row(GET, "/infrastructures/{id}/{name}", infrastructures::other_property).errors(PROPERTY),
+        row(PUT, "/infrastructures/{id}/{name}", infrastructures::other_action)
+            .errors("Error in operation: "),
+        row(GET, "/infrastructures/{id}/vms/{vm}", vms::info)
+            .errors("Error Getting VM. info: ")
+            .errors_of(Class::Other, "Error Getting VM info: ")
+            .described("GetVMInfo", "Document of a machine", Body::TextOr("RADL")),
+        row(PUT, "/infrastructures/{id}/vms/{vm}", vms::alter)
+            .errors("Error modifying resources: ")
+            .described("AlterVM", "Change sizes of a machine or add disks", Body::TextOr("RADL"))
+            .takes(TakenBody::Document),
+        row(DELETE, "/infrastructures/{id}/vms/{vm}", vms::remove)
+            .errors("Error Removing resources: ")
+            .described("DestroyVM", "Delete machines: numbers with commas", Body::Text)
+            .query(CONTEXT),
+        row(GET, "/infrastructures/{id}/vms/{vm}/contmsg", vms::log)
+            .errors(VM_PROPERTY)
+            .errors_of(Class::Other, VM_PROPERTY_OTHER)
+            .described("GetVMContMsg", "Log of a machine", Body::Named("contmsg")),
+        row(GET, "/infrastructures/{id}/vms/{vm}/error", vms::error)
+            .errors(VM_PROPERTY)
+            .errors_of(Class::Other, VM_PROPERTY_OTHER)
+            .described("GetVMError", "Why a machine failed, null when it did not", Body::Json("MachineError")),
+        row(GET, "/infrastructures/{id}/vms/{vm}/command", vms::command)
+            .errors(VM_PROPERTY)
+            .errors_of(Class::Other, VM_PROPERTY_OTHER),
+        row(PUT, "/infrastructures/{id}/vms/{vm}/start", |request| vms::power(request, Start))
+            .errors("Error in start op in VM: ")
+            .described("StartVM", "Start a machine", Body::Text),
+        row(PUT, "/infrastructures/{id}/vms/{vm}/stop", |request| vms::power(request, Stop))
+            .errors("Error in stop op in VM: ")
+            .described("StopVM", "Stop a machine", Body::Text),
+        row(PUT, "/infrastructures/{id}/vms/{vm}/reboot", |request| vms::power(request, Reboot))
+            .errors("Error in reboot op in VM: ")
+            .described("RebootVM", "Reboot a machine", Body::Text),
+        row(GET, "/infrastructures/{id}/vms/{vm}/{name}", vms::property)
+            .errors(VM_PROPERTY)
+            .errors_of(Class::Other, VM_PROPERTY_OTHER)
+            .described("GetVMProperty", "One value of the machine's system", Body::TextOr("Property")),
+        row(PUT, "/infrastructures/{id}/vms/{vm}/{name}", vms::other_action)
+            .errors("Error in op in VM: "),
+        row(PUT, "/infrastructures/{id}/vms/{vm}/disks/{disk}/snapshot", vms::snapshot)
+            .errors("Error creating snapshot: ")
+            .described("CreateSnapShot", "Make an image of a disk; answers its URL", Body::Text)
+            .query(text("image_name", "Name of the new image").required())
+            .query(flag("auto_delete", false, "The image goes with the infrastructure")),
+        row(GET, "/clouds/{cloud}/images", clouds::images)
+            .errors(CLOUD)
+            .described("GetCloudImages", "Images of a cloud of yours", Body::Json("Images"))
+            .query(text("filters", "key=value with commas")),
+        row(GET, "/clouds/{cloud}/quotas", clouds::quotas)
+            .errors(CLOUD)
+            .described("GetCloudQuotas", "Limits of your account in a cloud", Body::Json("Quotas")),
+        row(GET, "/clouds/{cloud}/{name}", clouds::other).errors(CLOUD),
+        row(GET, "/stats", statistics::statistics)
+            .errors("Error getting stats: ")
+            .described(
+                "GetStats",
+                "Statistics of your infrastructures, deleted ones too",
+                Body::JsonOrCsv("Statistics"),
+            )
+            .query(text("init_date", "First day of creation, YYYY-MM-DD"))
+            .query(text("end_date", "Day after the last one")),
+        row(GET, "/oai", unavailable::catalogue).open(),
+        row(POST, "/oai", unavailable::catalogue).open(),
+        row(GET, "/static/{file}", unavailable::static_file).open(),
+    ]
 }
 
-/// Segments of a path that can be matched: the longest template has this many.
-const MOST_SEGMENTS: usize = 7;
-
-/// Most parameters a template has.
-const MOST_PARAMETERS: usize = 3;
-
-/// The decoded parameters of a path, in order.
-pub(super) type Parameters = [String; MOST_PARAMETERS];
-
-static PATTERNS: LazyLock<Vec<Vec<&'static str>>> =
-    LazyLock::new(|| RESOURCES.iter().map(|resource| resource.template.split('/').skip(1).collect()).collect());
-
-/// The resource of a path, its place in [`RESOURCES`], and the parameters. Empty segments inside are skipped, since
-/// machines booted by older daemons call paths with a double slash; an empty one at the end is not.
-pub(super) fn find(path: &str) -> Option<(usize, Parameters)> {
-    let mut segments: [Cow<'_, str>; MOST_SEGMENTS] = Default::default();
-    let mut count = 0;
-    let (inside, end) = path.rsplit_once('/').filter(|_| path.starts_with('/'))?;
-    for segment in inside.split('/').filter(|segment| !segment.is_empty()).chain([end]) {
-        *segments.get_mut(count)? =
-            if segment.contains('%') { percent_decoded(segment).into() } else { Cow::Borrowed(segment) };
-        count += 1;
-    }
-    let segments = &segments[..count];
-    let fits = |pattern: &Vec<&str>| {
-        pattern.len() == count
-            && pattern.iter().zip(segments).all(|(wanted, segment)| {
-                if wanted.starts_with('{') { !segment.is_empty() } else { *wanted == segment.as_ref() }
-            })
-    };
-    let place = PATTERNS.iter().position(fits)?;
-    let mut parameters = Parameters::default();
-    let given = PATTERNS[place].iter().zip(segments).filter(|(wanted, _)| wanted.starts_with('{'));
-    for (parameter, (_, segment)) in parameters.iter_mut().zip(given) {
-        *parameter = segment.as_ref().to_owned();
-    }
-    Some((place, parameters))
+/// A row of which nothing is said yet.
+fn row<F, A>(method: Method, template: &'static str, handler: F) -> Route<Rest>
+where
+    F: Fn(Request) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<Response, Failure>> + Send + 'static,
+{
+    Route::new(method, template, handler, Metadata::default())
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use proptest::prelude::*;
+    use crate::api::http::router::{PathParameters, Router, normalized};
 
-    fn route(verb: Verb, path: &str) -> Option<(Operation, Vec<String>)> {
-        let (place, parameters) = find(path)?;
-        let given = parameters.into_iter().filter(|parameter| !parameter.is_empty()).collect();
-        Some((RESOURCES[place].operation(verb)?, given))
+    fn find(method: &Method, path: &str) -> Option<(&'static str, PathParameters)> {
+        let router = Router::new(routes()).unwrap();
+        let (place, parameters) = router.find(&normalized(path))?;
+        let resource = &router.resources()[place];
+        resource.row(method).map(|_| (resource.template, parameters))
     }
 
+    /// That rows do not contradict each other is looked at by making the router, here as at the start.
     #[test]
-    fn paths_lead_to_operations() {
+    fn paths_lead_to_their_routes() {
+        let vm = "/infrastructures/{id}/vms/{vm}";
         let cases = [
-            (Verb::Get, "/", Some((Operation::Describe, vec![]))),
-            (Verb::Get, "/version", Some((Operation::Version, vec![]))),
-            (Verb::Get, "/version/", None),
-            (Verb::Get, "//infrastructures//i/vms//0", Some((Operation::Machine, vec!["i", "0"]))),
-            (Verb::Get, "/infrastructures/i/", None),
-            (Verb::Get, "/infrastructures/i/state", Some((Operation::State, vec!["i"]))),
-            (Verb::Get, "/infrastructures/i/vms", Some((Operation::OtherProperty, vec!["i", "vms"]))),
-            (Verb::Put, "/infrastructures/i/foo", Some((Operation::OtherAction, vec!["i", "foo"]))),
-            (Verb::Get, "/infrastructures/i/vms/%200%20", Some((Operation::Machine, vec!["i", " 0 "]))),
-            (Verb::Get, "/infrastructures/i/vms/0/a%2fb", Some((Operation::MachineProperty, vec!["i", "0", "a/b"]))),
-            (Verb::Put, "/infrastructures/i/vms/0/disks/1/snapshot", Some((Operation::Snapshot, vec!["i", "0", "1"]))),
-            (Verb::Post, "/infrastructures/i/vms/0", None),
-            (Verb::Get, "/infrastructures/i/vms/0/a/b/c/d", None),
-            (Verb::Get, "*", None),
-            (Verb::Get, "", None),
+            (&GET, "//infrastructures//i/vms//0", Some(vm.to_owned())),
+            (&POST, "/infrastructures/i/vms/0", None),
+            (&GET, "/infrastructures/i/state", Some("/infrastructures/{id}/state".to_owned())),
+            (&GET, "/infrastructures/i/start", None),
+            (&GET, "/infrastructures/i/vms", Some("/infrastructures/{id}/{name}".to_owned())),
+            (&PUT, "/infrastructures/i/foo", Some("/infrastructures/{id}/{name}".to_owned())),
+            (&GET, "/infrastructures/i/vms/0/a%2fb", Some(format!("{vm}/{{name}}"))),
+            (&PUT, "/infrastructures/i/vms/0/disks/1/snapshot", Some(format!("{vm}/disks/{{disk}}/snapshot"))),
+            (&GET, "/infrastructures/i/vms/0/a/b/c/d", None),
         ];
-        for (verb, path, expected) in cases {
-            let expected = expected.map(|(o, p): (_, Vec<&str>)| (o, p.into_iter().map(str::to_owned).collect()));
-            assert_eq!(route(verb, path), expected, "{path}");
+        for (method, path, expected) in cases {
+            assert_eq!(find(method, path).map(|(template, _)| template.to_owned()), expected, "{method} {path}");
         }
+        let (_, parameters) = find(&GET, "/infrastructures/i/vms/%200%20/a%2fb").unwrap();
+        assert_eq!((parameters.get("id"), parameters.get("vm"), parameters.get("name")), ("i", " 0 ", "a/b"));
     }
 
-    proptest! {
-        #[test]
-        fn any_path_is_matched_or_refused(path in "[/%a-z0-9.é]{0,40}", free in any::<String>()) {
-            for path in [path, free] {
-                if let Some((place, parameters)) = find(&path) {
-                    let wanted = RESOURCES[place].template.matches('{').count();
-                    prop_assert_eq!(parameters.iter().filter(|parameter| !parameter.is_empty()).count(), wanted);
-                }
-            }
-        }
-    }
-
+    /// What is described has an operation id of its own and a summary; errors of all that needs credentials have words before
+    /// them.
     #[test]
-    fn no_resource_hides_another() {
-        for (place, resource) in RESOURCES.iter().enumerate() {
-            let path = resource.template.replace(['{', '}'], "x");
-            assert_eq!(find(&path).map(|(found, _)| found), Some(place), "{path}");
+    fn rows_say_what_they_must() {
+        let rows = routes();
+        let ids: Vec<_> = rows.iter().filter_map(|row| row.metadata.id).collect();
+        assert!(ids.iter().enumerate().all(|(index, id)| !ids[..index].contains(id)), "{ids:?}");
+        for Metadata { id, summary, errors, is_open, .. } in rows.iter().map(|row| &row.metadata) {
+            assert_eq!(id.is_some(), !summary.is_empty(), "{id:?} {summary}");
+            assert_eq!(*is_open, errors.before(Class::User).is_empty(), "{id:?} {errors:?}");
         }
-        let place = find("/infrastructures").unwrap().0;
-        assert_eq!(RESOURCES[place].allow(), "GET, HEAD, OPTIONS, POST, PUT");
     }
 }

@@ -6,9 +6,10 @@ use super::{
     reply::{self, Response},
     request::Request,
 };
+use crate::api::CONTRACT_VERSION;
 
 /// `GET /version`
-pub(super) fn version(request: &Request) -> Result<Response, Failure> {
+pub(super) async fn version(request: Request) -> Result<Response, Failure> {
     let form = request.form(Media::Text)?;
-    Ok(reply::named_text(form, "version", request.shared.state.settings.version.clone())?)
+    Ok(reply::named_text(form, "version", CONTRACT_VERSION.to_owned())?)
 }

@@ -93,7 +93,7 @@ pub(super) async fn property(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
     let engine = request.engine();
     let (infrastructure, vm) = engine.vm(&caller, request.infrastructure(), request.machine()?).await?;
-    let [_, number, name] = &request.parameters;
+    let (number, name) = (request.parameters.get("vm"), request.parameters.get("name"));
     let incorrect =
         || Failure::Request(StatusCode::NOT_FOUND, format!("Incorrect property {name} for VM ID {}", number.trim()));
     let value = engine.vm_property(&infrastructure, &vm, name).ok_or_else(incorrect)?;
@@ -119,7 +119,7 @@ pub(super) async fn power(request: Request, operation: PowerOperation) -> Result
 /// An operation that does not exist.
 pub(super) async fn other_action(request: Request) -> Result<Response, Failure> {
     request.caller().await?;
-    let text = format!("Error in {} op in VM: there is no such operation.", request.parameters[2]);
+    let text = format!("Error in {} op in VM: there is no such operation.", request.parameters.get("name"));
     Err(Failure::Request(StatusCode::NOT_FOUND, text))
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn snapshot(request: Request) -> Result<Response, Failure> {
     let auto_delete = request.flag("auto_delete", false)?;
     let missing = || Failure::Request(StatusCode::BAD_REQUEST, "Parameter image_name required.".to_owned());
     let name = query::first(&request.query, "image_name").ok_or_else(missing)?;
-    let disk = &request.parameters[2];
+    let disk = request.parameters.get("disk");
     let disk = disk.trim().parse().map_err(|_| OperationError::Invalid(format!("Incorrect disk number: {disk}")))?;
     let number = request.machine()?;
     let snapshot = SnapshotDisk { number, disk, name, auto_delete };
@@ -166,7 +166,7 @@ pub(super) async fn command(request: Request) -> Result<Response, Failure> {
             }
         }
         _ => {
-            let number = request.parameters[1].trim();
+            let number = request.parameters.get("vm").trim();
             let text = format!("Incorrect property command for VM ID {number}");
             return Err(Failure::Request(StatusCode::NOT_FOUND, text));
         }

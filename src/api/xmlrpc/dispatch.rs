@@ -9,7 +9,10 @@ use super::{
     statistics, values, vms,
     wire::{Call, Malformed},
 };
-use crate::{api::http::body::Held, bounds::Share};
+use crate::{
+    api::{CONTRACT_VERSION, http::body::Held},
+    bounds::Share,
+};
 use connectors::PowerOperation;
 use dxr::{Fault, Value};
 use std::{sync::Arc, time::Instant};
@@ -68,7 +71,7 @@ async fn run(shared: &Shared, operation: Operation, arguments: Vec<Value>, held:
     let reads = matches!(operation, O::Create | O::Add | O::Reconfigure | O::Import | O::Estimate | O::Alter);
     let held = if reads { held } else { Held::default() };
     match operation {
-        O::Version => Ok(values::text(shared.state.settings.version.as_str())),
+        O::Version => Ok(values::text(CONTRACT_VERSION)),
         O::List => infrastructures::list(shared, arguments).await,
         O::Create => infrastructures::create(shared, arguments, held).await,
         O::Machines => infrastructures::machines(shared, arguments).await,

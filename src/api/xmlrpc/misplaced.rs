@@ -1,6 +1,6 @@
 //! The place of a value that is none of its type, looked for in a call that could not be read.
 
-use super::wire::Place;
+use super::wire::TextPosition;
 use quick_xml::{Reader, events::Event};
 
 /// A value that is none of its type. The text holds nothing of it.
@@ -12,7 +12,7 @@ pub struct Misplaced {
     /// What its type allows.
     expected: &'static str,
     /// Where it begins.
-    place: Place,
+    place: TextPosition,
 }
 
 /// An element of a value that is open.
@@ -50,7 +50,7 @@ pub(super) fn find(text: &str) -> Option<Misplaced> {
             _ => None,
         };
         if let Some((at, expected)) = wrong {
-            return Some(Misplaced { argument, expected, place: Place::of(text, at) });
+            return Some(Misplaced { argument, expected, place: TextPosition::of(text, at) });
         }
     }
 }

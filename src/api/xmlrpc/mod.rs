@@ -62,8 +62,6 @@ pub struct XmlRpcState {
 /// Options of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XmlRpcSettings {
-    /// The version that GetVersion tells: that of the contract, since clients compare it.
-    pub version: String,
     /// VMINFO_JSON: whether GetVMInfo answers RADL in JSON.
     pub vminfo_json: bool,
     /// Largest body of a request, bytes, compressed or not.
@@ -72,7 +70,7 @@ pub struct XmlRpcSettings {
     pub max_head: usize,
     /// Connections at the same time; a further one takes the place of the one that keeps the daemon waiting longest.
     pub max_connections: usize,
-    /// Those from one address.
+    /// Connections from one address at the same time.
     pub max_from_address: usize,
     /// How long a connection may take for the head of a request, waiting for it included.
     pub head_timeout: Duration,
@@ -87,7 +85,6 @@ pub struct XmlRpcSettings {
 impl Default for XmlRpcSettings {
     fn default() -> Self {
         Self {
-            version: "1.19.2".to_owned(),
             vminfo_json: false,
             max_body: 16 << 20,
             max_head: 128 << 10,

@@ -33,7 +33,7 @@ pub enum Malformed {
     #[error("not well-formed: {reason} ({place})")]
     Xml {
         /// Where.
-        place: Place,
+        place: TextPosition,
         /// What is wrong there; nothing of what stands there.
         reason: &'static str,
     },
@@ -57,15 +57,15 @@ pub enum Malformed {
     Call,
 }
 
-/// A place in a text; both count from 1, columns count characters.
+/// A position in a text; both count from 1, columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct TextPosition {
     line: usize,
     column: usize,
 }
 
-impl Place {
-    /// That of a byte.
+impl TextPosition {
+    /// The position of a byte.
     pub(super) fn of(text: &str, byte: u64) -> Self {
         let before = usize::try_from(byte).ok().and_then(|byte| text.get(..byte)).unwrap_or(text);
         let line = before.rsplit('\n').next().unwrap_or_default();
@@ -73,7 +73,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for TextPosition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
@@ -124,12 +124,12 @@ fn look_through(text: &str) -> Result<(), Malformed> {
             Ok(Event::DocType(_)) => return Err(Malformed::DocumentType),
             Ok(Event::Eof) if depth == 0 => return Ok(()),
             Ok(Event::Eof) => {
-                let place = Place::of(text, reader.buffer_position());
+                let place = TextPosition::of(text, reader.buffer_position());
                 return Err(Malformed::Xml { place, reason: "it ends too early" });
             }
             Ok(_) => {}
             Err(error) => {
-                let place = Place::of(text, reader.error_position());
+                let place = TextPosition::of(text, reader.error_position());
                 return Err(Malformed::Xml { place, reason: reason(&error) });
             }
         }

@@ -3,55 +3,53 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `operations` | what is said of each operation |
 //! | `page` | the page |
 
-mod operations;
 mod page;
 
 use super::{
+    Rest,
     error::Failure,
+    metadata::{Metadata, ParameterValues, QueryParameter, SuccessBody, TakenBody},
     negotiation::mentions,
     reply::{self, Response},
     request::{Request, accept},
-    routes::{Operation, RESOURCES, Resource},
+    routes::routes,
 };
-use operations::{About, Answer, Body, Query, QueryKind, about};
+use crate::api::{
+    CONTRACT_VERSION,
+    http::{
+        Route,
+        router::{Row, parameter_names},
+    },
+};
 use serde_json::{Map, Value, json};
 
-/// `GET /` and `GET /openapi.json`: the document; at `/` a page for who accepts HTML and not JSON.
-pub(super) fn describe(request: &Request, for_programs: bool) -> Result<Response, Failure> {
-    let accept = accept(&request.headers);
-    let is_browser = mentions(accept.as_deref(), "text/html") && !mentions(accept.as_deref(), "application/json");
-    let version = &request.shared.state.settings.version;
-    if is_browser && !for_programs {
-        return Ok(reply::with_type("text/html; charset=utf-8", page::page(version)));
+/// `GET /openapi.json`: the document.
+pub(super) async fn description(request: Request) -> Result<Response, Failure> {
+    Ok(reply::value(&document(&routes(), CONTRACT_VERSION, &request.base_url()))?)
+}
+
+/// `GET /`: the document, or a page for who accepts HTML and not JSON.
+pub(super) async fn description_or_page(request: Request) -> Result<Response, Failure> {
+    let accepted = accept(&request.headers);
+    let is_browser = mentions(accepted.as_deref(), "text/html") && !mentions(accepted.as_deref(), "application/json");
+    if is_browser {
+        return Ok(reply::with_type("text/html; charset=utf-8", page::page(&routes(), CONTRACT_VERSION)));
     }
-    Ok(reply::value(&document(version, &request.base_url()))?)
+    description(request).await
 }
 
-/// Operations of a resource that are offered, with what is said of them.
-fn offered(resource: &Resource) -> impl Iterator<Item = (&'static str, Operation, &'static str, About)> {
-    resource.methods.iter().filter_map(|(verb, operation)| {
-        Some((verb.name(), *operation, operation.published_name()?, about(*operation)?))
-    })
+/// The rows that are offered, with their operation ids.
+fn offered(rows: &[Route<Rest>]) -> impl Iterator<Item = (&Route<Rest>, &'static str)> {
+    rows.iter().filter_map(|row| Some((row, row.metadata.id?)))
 }
 
-fn document(version: &str, base: &str) -> Value {
+fn document(rows: &[Route<Rest>], version: &str, base: &str) -> Value {
     let mut paths = Map::new();
-    for resource in RESOURCES {
-        let mut item = Map::new();
-        for (verb, operation, id, about) in offered(resource) {
-            item.insert(verb.to_ascii_lowercase(), operation_object(operation, id, &about));
-        }
-        if item.is_empty() {
-            continue;
-        }
-        let parameters: Vec<Value> = resource.template.split('/').filter_map(path_parameter).collect();
-        if !parameters.is_empty() {
-            item.insert("parameters".to_owned(), Value::Array(parameters));
-        }
-        paths.insert(resource.template.to_owned(), Value::Object(item));
+    for (row, id) in offered(rows) {
+        let item = paths.entry(row.template()).or_insert_with(|| path_item(row.template()));
+        item[row.method().as_str().to_ascii_lowercase()] = operation_object(id, &row.metadata);
     }
     json!({
         "openapi": "3.0.0",
@@ -71,39 +69,38 @@ fn document(version: &str, base: &str) -> Value {
     })
 }
 
-fn operation_object(operation: Operation, id: &str, about: &About) -> Value {
+/// What is said of a path whatever the method.
+fn path_item(template: &'static str) -> Value {
+    let parameter = |name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}});
+    let parameters: Vec<Value> = parameter_names(template).map(parameter).collect();
+    if parameters.is_empty() { json!({}) } else { json!({"parameters": parameters}) }
+}
+
+fn operation_object(id: &str, metadata: &Metadata) -> Value {
     let mut object = json!({
         "operationId": id,
-        "summary": about.summary,
+        "summary": metadata.summary,
         "responses": {
-            "200": {"description": "Success", "content": content(operation, about.answer)},
+            "200": {"description": "Success", "content": content(metadata.success)},
             "default": {"$ref": "#/components/responses/Error"},
         },
     });
-    if !about.query.is_empty() {
-        object["parameters"] = about.query.iter().map(query_parameter).collect();
+    if !metadata.query.is_empty() {
+        object["parameters"] = metadata.query.iter().map(query_parameter).collect();
     }
-    match about.body {
-        Body::None => {}
-        Body::Document => {
+    match metadata.takes {
+        TakenBody::None => {}
+        TakenBody::Document => {
             let text = json!({"schema": {"type": "string"}});
             let content = json!({"text/plain": text, "application/json": {"schema": reference("Document")}});
             object["requestBody"] = json!({"required": false, "content": content});
         }
-        Body::Json(schema) => {
+        TakenBody::Json(schema) => {
             let content = json!({"application/json": {"schema": reference(schema)}});
             object["requestBody"] = json!({"required": true, "content": content});
         }
     }
-    if matches!(
-        operation,
-        Operation::Describe
-            | Operation::DescribeForPrograms
-            | Operation::Version
-            | Operation::Health
-            | Operation::Readiness
-            | Operation::Metrics
-    ) {
+    if metadata.is_open {
         object["security"] = json!([]);
     }
     object
@@ -113,28 +110,23 @@ fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-fn path_parameter(segment: &str) -> Option<Value> {
-    let name = segment.strip_prefix('{')?.strip_suffix('}')?;
-    Some(json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
-}
-
-fn query_parameter(query: &Query) -> Value {
-    let schema = match query.kind {
-        QueryKind::Flag(default) => {
+fn query_parameter(query: &QueryParameter) -> Value {
+    let schema = match query.values {
+        ParameterValues::Flag(default) => {
             json!({"type": "string", "enum": ["yes", "no", "true", "false", "1", "0"], "default": if default { "yes" } else { "no" }})
         }
-        QueryKind::Text => json!({"type": "string"}),
-        QueryKind::Number => json!({"type": "integer", "minimum": 0}),
+        ParameterValues::Text => json!({"type": "string"}),
+        ParameterValues::Number => json!({"type": "integer", "minimum": 0}),
     };
     json!({"name": query.name, "in": "query", "required": query.required, "description": query.about, "schema": schema})
 }
 
-fn content(operation: Operation, answer: Answer) -> Value {
+fn content(success: SuccessBody) -> Value {
     let text = || json!({"schema": {"type": "string"}});
     let of = |schema: &str| json!({"schema": reference(schema)});
-    match answer {
-        Answer::Text => json!({"text/plain": text()}),
-        Answer::Named(name) => {
+    match success {
+        SuccessBody::Text => json!({"text/plain": text()}),
+        SuccessBody::Named(name) => {
             let object = json!({
                 "type": "object",
                 "required": [name],
@@ -143,17 +135,17 @@ fn content(operation: Operation, answer: Answer) -> Value {
             });
             json!({"text/plain": text(), "application/json": {"schema": object}})
         }
-        Answer::Uri if operation == Operation::Create => {
-            let either = json!({"anyOf": [reference("Uri"), reference("Estimate")]});
+        SuccessBody::UriOr(schema) => {
+            let either = json!({"anyOf": [reference("Uri"), reference(schema)]});
             json!({"text/uri-list": text(), "application/json": {"schema": either}})
         }
-        Answer::Uri => json!({"text/uri-list": text(), "application/json": of("Uri")}),
-        Answer::Uris => json!({"text/uri-list": text(), "application/json": of("UriList")}),
-        Answer::Json(schema) => json!({"application/json": of(schema)}),
-        Answer::TextOr(schema) => json!({"text/plain": text(), "application/json": of(schema)}),
-        Answer::JsonOrCsv(schema) => json!({"application/json": of(schema), "text/csv": text()}),
-        Answer::Events => json!({"text/event-stream": text()}),
-        Answer::Description => json!({"application/json": {"schema": {"type": "object"}}, "text/html": text()}),
+        SuccessBody::Uri => json!({"text/uri-list": text(), "application/json": of("Uri")}),
+        SuccessBody::Uris => json!({"text/uri-list": text(), "application/json": of("UriList")}),
+        SuccessBody::Json(schema) => json!({"application/json": of(schema)}),
+        SuccessBody::TextOr(schema) => json!({"text/plain": text(), "application/json": of(schema)}),
+        SuccessBody::JsonOrCsv(schema) => json!({"application/json": of(schema), "text/csv": text()}),
+        SuccessBody::Events => json!({"text/event-stream": text()}),
+        SuccessBody::Description => json!({"application/json": {"schema": {"type": "object"}}, "text/html": text()}),
     }
 }
 
@@ -236,18 +228,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// What has a name in the contract is described, and the other way round.
-    #[test]
-    fn every_operation_is_described() {
-        for (_, operation) in RESOURCES.iter().flat_map(|resource| resource.methods) {
-            let is_described = about(*operation).is_some();
-            assert_eq!(operation.published_name().is_some(), is_described, "{operation:?}");
-        }
-    }
-
     #[test]
     fn every_reference_leads_somewhere() {
-        let document = document("1", "http://x/");
+        let document = document(&routes(), "1", "http://x/");
         let mut rest = vec![&document];
         let mut followed = 0;
         while let Some(value) = rest.pop() {

@@ -1,6 +1,6 @@
 //! The description as a page that needs nothing from elsewhere.
 
-use super::{super::error::escape, About, Body, RESOURCES, offered};
+use super::{super::error::escape, Metadata, Rest, Route, Row, TakenBody, offered};
 use std::fmt::Write;
 
 const HEAD: &str = "<!DOCTYPE html>
@@ -19,8 +19,8 @@ small { color: #666 }
 </style></head><body>
 ";
 
-/// The page.
-pub(super) fn page(version: &str) -> String {
+/// The page about these rows.
+pub(super) fn page(rows: &[Route<Rest>], version: &str) -> String {
     let mut page = HEAD.to_owned();
     // Writing to a String cannot fail.
     let _ = write!(
@@ -29,31 +29,29 @@ pub(super) fn page(version: &str) -> String {
          <table><tr><th>Request<th>What it does<th>Parameters</tr>\n",
         escape(version)
     );
-    for resource in RESOURCES {
-        for (verb, _, _, about) in offered(resource) {
-            let template = escape(resource.template);
-            let _ = writeln!(
-                page,
-                "<tr><td><code><b class=\"{verb}\">{verb}</b> {template}</code><td>{}<td>{}</tr>",
-                escape(about.summary),
-                parameters(&about)
-            );
-        }
+    for (row, _) in offered(rows) {
+        let (method, template) = (row.method(), escape(row.template()));
+        let _ = writeln!(
+            page,
+            "<tr><td><code><b class=\"{method}\">{method}</b> {template}</code><td>{}<td>{}</tr>",
+            escape(row.metadata.summary),
+            parameters(&row.metadata)
+        );
     }
     page.push_str("</table>\n</body></html>\n");
     page
 }
 
-fn parameters(about: &About) -> String {
-    let mut parts: Vec<String> = about
+fn parameters(metadata: &Metadata) -> String {
+    let mut parts: Vec<String> = metadata
         .query
         .iter()
         .map(|query| format!("<code>{}</code> <small>{}</small>", escape(query.name), escape(query.about)))
         .collect();
-    match about.body {
-        Body::None => {}
-        Body::Document => parts.push("<small>body: RADL, as text or JSON</small>".to_owned()),
-        Body::Json(_) => parts.push("<small>body: JSON</small>".to_owned()),
+    match metadata.takes {
+        TakenBody::None => {}
+        TakenBody::Document => parts.push("<small>body: RADL, as text or JSON</small>".to_owned()),
+        TakenBody::Json(_) => parts.push("<small>body: JSON</small>".to_owned()),
     }
     parts.join("<br>")
 }

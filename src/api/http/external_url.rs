@@ -5,43 +5,56 @@ use warp::http::{HeaderMap, header::HOST};
 /// Longer names are nobody's (RFC 1035, 2.3.4); they would stand in every URI of an answer.
 const LONGEST_NAME: usize = 255 + ":65535".len();
 
-/// The address that URIs of an answer start with, `/` at its end: `public` if configured, else what the request says of
-/// itself, one proxy trusted. `local` is the host and port that the server listens on.
-#[must_use]
-pub(super) fn base_url(public: Option<&str>, https: bool, headers: &HeaderMap, local: &str) -> String {
-    if let Some(public) = public {
-        return format!("{}/", public.trim_end_matches('/'));
-    }
-    let own = if https { "https" } else { "http" };
-    let scheme = match last(headers, "x-forwarded-proto") {
-        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
-        Some(scheme) if scheme.eq_ignore_ascii_case("http") => "http",
-        _ => own,
-    };
-    let requested = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = [last(headers, "x-forwarded-host"), requested].into_iter().flatten().find(|host| is_host(host));
-    let (mut name, mut port) = split(host.unwrap_or(local));
-    if let Some(forwarded) = last(headers, "x-forwarded-port").filter(|port| is_port(port)) {
-        port = Some(forwarded);
-    }
-    if port == Some(if scheme == "https" { "443" } else { "80" }) {
-        port = None;
-    }
-    if name.is_empty() {
-        name = split(local).0;
-    }
-    let prefix = last(headers, "x-forwarded-prefix").map_or("", |prefix| prefix.trim_matches('/'));
-    let mut url = format!("{scheme}://{name}");
-    if let Some(port) = port {
-        url.push(':');
-        url.push_str(port);
-    }
-    url.push('/');
-    if (1..=LONGEST_NAME).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
-        url.push_str(prefix);
+/// What is known of the address of a server without asking its clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalUrl {
+    /// PUBLIC_URL: the address that clients use, whatever their requests say.
+    pub public: Option<String>,
+    /// Whether connections are encrypted here.
+    pub https: bool,
+    /// Host and port that the server listens on.
+    pub local: String,
+}
+
+impl ExternalUrl {
+    /// The address that URIs of an answer start with, `/` at its end: the public one if there is one, else what the request
+    /// says of itself, one proxy trusted.
+    #[must_use]
+    pub fn base(&self, headers: &HeaderMap) -> String {
+        if let Some(public) = &self.public {
+            return format!("{}/", public.trim_end_matches('/'));
+        }
+        let own = if self.https { "https" } else { "http" };
+        let scheme = match last(headers, "x-forwarded-proto") {
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => "http",
+            _ => own,
+        };
+        let requested = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = [last(headers, "x-forwarded-host"), requested].into_iter().flatten().find(|host| is_host(host));
+        let (mut name, mut port) = split(host.unwrap_or(&self.local));
+        if let Some(forwarded) = last(headers, "x-forwarded-port").filter(|port| is_port(port)) {
+            port = Some(forwarded);
+        }
+        if port == Some(if scheme == "https" { "443" } else { "80" }) {
+            port = None;
+        }
+        if name.is_empty() {
+            name = split(&self.local).0;
+        }
+        let prefix = last(headers, "x-forwarded-prefix").map_or("", |prefix| prefix.trim_matches('/'));
+        let mut url = format!("{scheme}://{name}");
+        if let Some(port) = port {
+            url.push(':');
+            url.push_str(port);
+        }
         url.push('/');
+        if (1..=LONGEST_NAME).contains(&prefix.len()) && prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            url.push_str(prefix);
+            url.push('/');
+        }
+        url
     }
-    url
 }
 
 /// The last comma element of a header: what the nearest proxy said.
@@ -74,13 +87,17 @@ mod tests {
     use super::*;
     use warp::http::{HeaderName, HeaderValue};
 
+    fn external(public: Option<&str>, https: bool, local: &str) -> ExternalUrl {
+        ExternalUrl { public: public.map(str::to_owned), https, local: local.to_owned() }
+    }
+
     fn base(headers: &[(&str, &str)]) -> String {
         let mut map = HeaderMap::new();
         map.insert(HOST, HeaderValue::from_static("127.0.0.1:28800"));
         for (name, value) in headers {
             map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        base_url(None, false, &map, "10.0.0.9:8800")
+        external(None, false, "10.0.0.9:8800").base(&map)
     }
 
     #[test]
@@ -114,7 +131,7 @@ mod tests {
         assert_eq!(base(&[("x-forwarded-host", "evil\"host")]), "http://127.0.0.1:28800/");
         assert_eq!(base(&[("x-forwarded-proto", "javascript")]), "http://127.0.0.1:28800/");
         assert_eq!(base(&[("x-forwarded-port", "99999")]), "http://127.0.0.1:28800/");
-        assert_eq!(base_url(Some("https://im.org/x/"), false, &HeaderMap::new(), "l:1"), "https://im.org/x/");
-        assert_eq!(base_url(None, true, &HeaderMap::new(), "l:443"), "https://l/");
+        assert_eq!(external(Some("https://im.org/x/"), false, "l:1").base(&HeaderMap::new()), "https://im.org/x/");
+        assert_eq!(external(None, true, "l:443").base(&HeaderMap::new()), "https://l/");
     }
 }

@@ -1,0 +1,28 @@
+//! The HTTP contracts that the daemon serves on its REST port: one line each.
+
+use super::{
+    http::{MountError, Sites},
+    rest::{Rest, RestError, RestState},
+};
+use std::sync::Arc;
+
+/// Why the HTTP contracts cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SitesError {
+    /// A site that cannot be where it is.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The REST API.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+}
+
+/// The sites, each at its prefix.
+///
+/// # Errors
+/// Options or routes that cannot be used.
+pub fn sites(rest: RestState) -> Result<Sites, SitesError> {
+    let mut sites = Sites::new(&rest.registry)?;
+    sites.mount("/", Arc::new(Rest::new(rest)?))?;
+    Ok(sites)
+}
