@@ -3,7 +3,7 @@
 
 use super::{
     inventory::{Machine, Resource},
-    request::{Reply, Request},
+    request::{CloudReply, CloudRequest},
 };
 use crate::{ConnectorError, ErrorClass};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use tokio::{
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
     /// A request of an account.
-    Request { tenant: String, request: Request },
+    Request { tenant: String, request: CloudRequest },
     /// An order of a test.
     Order(Order),
 }
@@ -66,12 +66,12 @@ pub enum Outcome {
     /// It was done.
     Done,
     /// Everything that the cloud holds, by account.
-    Holds(Vec<Account>),
+    Holds(Vec<AccountHoldings>),
 }
 
 /// What one account holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Account {
+pub struct AccountHoldings {
     /// `<username>@<host>` of its credential line.
     pub name: String,
     /// Machines, in no order.
@@ -97,9 +97,9 @@ impl Remote {
     ///
     /// # Errors
     /// What the cloud says; `Transient` when it cannot be reached or does not answer.
-    pub async fn request(&self, tenant: &str, request: Request) -> Result<Reply, ConnectorError> {
+    pub async fn request(&self, tenant: &str, request: CloudRequest) -> Result<CloudReply, ConnectorError> {
         let answer = self.exchange(&Message::Request { tenant: tenant.to_owned(), request }).await?;
-        serde_json::from_slice::<Result<Reply, ConnectorError>>(&answer).map_err(|error| self.failed(&error.into()))?
+        serde_json::from_slice::<Result<CloudReply, ConnectorError>>(&answer).map_err(|error| self.failed(&error.into()))?
     }
 
     /// Gives an order.
