@@ -10,7 +10,7 @@ use crate::{
     dummy::models,
     support::{Answer, Daemon, PATIENCE, Setup},
 };
-use connectors::dummy::{Kind, Moment};
+use connectors::dummy::{Moment, ResourceKind};
 use futures::{FutureExt, StreamExt, stream};
 use imd::engine::state::model::{Infrastructure, Lifecycle, Vm};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -343,7 +343,7 @@ impl Scenario {
         let (mut held, mut images) = (Vec::new(), Vec::new());
         for account in self.cloud.holds().await {
             held.extend(account.machines.iter().map(|machine| format!("Machine {} of {}", machine.id, machine.uid)));
-            let (made, others): (Vec<_>, Vec<_>) = account.resources.iter().partition(|made| made.kind == Kind::Image);
+            let (made, others): (Vec<_>, Vec<_>) = account.resources.iter().partition(|made| made.kind == ResourceKind::Image);
             images.extend(made.iter().map(|image| image.name.clone()));
             held.extend(others.iter().map(|made| {
                 let owner = made.uid.as_ref().map_or(made.infrastructure.clone(), ToString::to_string);
@@ -376,7 +376,7 @@ fn things(model: &Infrastructure, what: &str) -> Vec<String> {
     assert!(model.work.is_empty() && model.accounts.is_none(), "{what}: there is work: {:?}", model.work);
     assert!(model.unmade_images.is_empty(), "{what}: nobody knows of {:?}", model.unmade_images);
     let mut things = Vec::new();
-    for (kind, name) in [(Kind::Network, "inner"), (Kind::Network, "pub"), (Kind::SecurityGroup, "pub")] {
+    for (kind, name) in [(ResourceKind::Network, "inner"), (ResourceKind::Network, "pub"), (ResourceKind::SecurityGroup, "pub")] {
         things.push(thing(kind, name, &model.id, None));
     }
     for vm in &model.vms {
@@ -386,14 +386,14 @@ fn things(model: &Infrastructure, what: &str) -> Vec<String> {
             other => panic!("{what}: machine {} needs somebody: {other:?}", vm.number),
         };
         things.push(format!("Machine {id} of {uid}"));
-        things.push(thing(Kind::KeyPair, "key", &uid, None));
-        things.push(thing(Kind::Address, "pool", &uid, Some(&id)));
-        things.extend(disks(vm).map(|disk| thing(Kind::Volume, &disk, &uid, Some(&id))));
+        things.push(thing(ResourceKind::KeyPair, "key", &uid, None));
+        things.push(thing(ResourceKind::Address, "pool", &uid, Some(&id)));
+        things.extend(disks(vm).map(|disk| thing(ResourceKind::Volume, &disk, &uid, Some(&id))));
     }
     things
 }
 
-fn thing(kind: Kind, name: &str, owner: &str, machine: Option<&str>) -> String {
+fn thing(kind: ResourceKind, name: &str, owner: &str, machine: Option<&str>) -> String {
     format!("{kind:?} {name} of {owner} at {machine:?}")
 }
 

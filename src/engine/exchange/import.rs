@@ -12,7 +12,7 @@ use crate::{
         state::{
             accounts::{Accounts, is_unclaimed},
             draft::{Draft, Terms},
-            model::{CloudRef, Infrastructure, Lifecycle, Observed, Prototype, Vm},
+            model::{CloudRef, Completion, Infrastructure, Lifecycle, Observed, Prototype, Vm},
             rows,
         },
         work::children::by_cloud,
@@ -85,7 +85,8 @@ impl Engine {
             let Ok(account) = accounts.of(&cloud) else { continue };
             let Ok(connector) = self.services.registry.connector(account) else { continue };
             let ids: Vec<ProviderId> = vms().filter_map(|vm| vm.provider_id().cloned()).collect();
-            let answers = async { tokio::try_join!(connector.observe(&ids), connector.find(&model.id)) };
+            let mark = cloud.mark(&model.id);
+            let answers = async { tokio::try_join!(connector.observe(&cloud.location, &ids), connector.find(&mark)) };
             let (seen, marked) = match tokio::time::timeout(PATIENCE, answers).await {
                 Ok(Ok(answers)) => answers,
                 Ok(Err(error)) => {
@@ -204,8 +205,9 @@ pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastru
     let all_configured = model.live_vms().all(|vm| vm.configured == Some(true));
     model.configured = Some(record.configured.unwrap_or(all_configured));
     match record.in_clouds {
-        Some(InClouds { shared, images, unmade_images }) => {
+        Some(InClouds { shared, images, unmade_images, full_clouds }) => {
             (model.shared, model.snapshots, model.unmade_images) = (shared, images, unmade_images);
+            model.full_clouds = full_clouds;
         }
         None => {
             let first_cloud = model.vms.first().map(|vm| vm.cloud.id.clone()).unwrap_or_default();
@@ -296,6 +298,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         cloud: Arc::new(cloud(place)),
         lifecycle,
         observed: state.map(|state| Observed { state, failing_since: None }),
+        completion: Completion::Complete,
         info,
         prototype: None,
         requested,
@@ -320,5 +323,5 @@ fn cloud(record: CloudRecord) -> CloudRef {
         port: u16::try_from(record.port).ok().filter(|port| *port > 0),
         path: record.path,
     };
-    CloudRef { id: record.id, kind: record.kind, endpoint, account: None }
+    CloudRef { id: record.id, kind: record.kind, endpoint, account: None, location: record.location }
 }

@@ -1,11 +1,14 @@
 //! The document of an exported infrastructure, which is also what the reference stores (docs/spec/api.md 5.6 and 7.3). Older
 //! writers kept parts of it as JSON texts inside; missing fields have their defaults, unknown ones of machines are kept.
 
-use crate::engine::misfit::{self, Misfit};
-use connectors::{ImageIntent, SharedResources, VmUid};
+use crate::engine::{
+    misfit::{self, Misfit},
+    state::model::CloudRef,
+};
+use connectors::{ImageIntent, Location, SharedResources, VmUid};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Where a machine keeps what connectors keep of its cloud, among what they keep of the machine: a name that is taken in
 /// the document.
@@ -72,6 +75,9 @@ pub struct InClouds {
     /// Images that could not be made, and of which something may be left.
     #[serde(default)]
     pub unmade_images: Vec<(String, ImageIntent)>,
+    /// Clouds without a machine of it, where it may share something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full_clouds: Vec<Arc<CloudRef>>,
 }
 
 /// A machine.
@@ -201,6 +207,9 @@ pub struct CloudRecord {
     /// Path.
     #[serde(default)]
     pub path: String,
+    /// The part of the cloud; the reference has none.
+    #[serde(default, skip_serializing_if = "Location::is_whole_cloud")]
+    pub location: Location,
     /// What connectors keep.
     #[serde(default)]
     pub extra: Map<String, Value>,

@@ -1,7 +1,7 @@
 //! Which infrastructures there are, and the keepers of those in memory.
 
 use crate::{
-    engine::keeper::handle::{Handle, Identity},
+    engine::keeper::handle::{Handle, KeeperId},
     store::IndexRow,
 };
 use std::{
@@ -82,7 +82,7 @@ impl Directory {
     }
 
     /// Forgets one unless it has another keeper meanwhile.
-    pub fn remove_kept_by(&self, id: &str, keeper: &Identity) {
+    pub fn remove_kept_by(&self, id: &str, keeper: &KeeperId) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         let is_kept = |slot: &Slot| slot.handle.get().is_none_or(|handle| handle.is_of(keeper));
         if slots.by_id.get(id).is_some_and(is_kept)

@@ -45,13 +45,20 @@ pub struct Handle {
 }
 
 /// What tells one keeper from another.
-pub type Identity = Arc<AtomicI64>;
+#[derive(Debug, Clone)]
+pub struct KeeperId(Arc<AtomicI64>);
 
 impl Handle {
+    /// What tells its keeper from others.
+    #[must_use]
+    pub fn keeper(&self) -> KeeperId {
+        KeeperId(self.asked.clone())
+    }
+
     /// Whether this is the way to that keeper.
     #[must_use]
-    pub fn is_of(&self, keeper: &Identity) -> bool {
-        Arc::ptr_eq(&self.asked, keeper)
+    pub fn is_of(&self, keeper: &KeeperId) -> bool {
+        Arc::ptr_eq(&self.asked, &keeper.0)
     }
 
     /// Ends the keeper, without ending what runs on machines: another daemon goes on with it.

@@ -10,7 +10,7 @@ use crate::{
             crew::{Crew, Hire},
             directory::Directory,
             doubt::{self, Doubt, Outcome},
-            handle::{Acknowledge, Handle, Identity, Message},
+            handle::{Acknowledge, Handle, KeeperId, Message},
             told::Told,
         },
         services::Services,
@@ -48,7 +48,7 @@ pub type Waiters = HashMap<u64, Vec<oneshot::Sender<WorkResult>>>;
 pub struct Keeper {
     services: Arc<Services>,
     directory: Arc<Directory>,
-    identity: Identity,
+    identity: KeeperId,
     left: CancellationToken,
     /// Of its lease, where several daemons share the store.
     token: Option<u64>,
@@ -109,8 +109,9 @@ pub fn spawn(
     let (snapshot, snapshots) = watch::channel(model.clone());
     let (events, sequences) = watch::channel(last_sequence);
     let asked = Arc::new(AtomicI64::new(services.uptime()));
-    let (identity, left) = (asked.clone(), CancellationToken::new());
+    let left = CancellationToken::new();
     let handle = Handle { mailbox: sender, snapshot: snapshots, events: sequences, asked, left: left.clone() };
+    let identity = handle.keeper();
     let told = Told::of(&model, services.clock());
     let crew = hire(services.clone(), handle.clone(), left.clone());
     let mut keeper = Keeper {

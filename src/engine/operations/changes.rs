@@ -330,12 +330,14 @@ impl Engine {
         let shown = self.services.shown(caller)?;
         let model = refresh::claim(&self.services, &handle, model, &shown.accounts).await;
         // What cannot be done at all is no work.
-        let connector = self.services.connector(Some(&shown.accounts), &present(&model, number)?.cloud)?;
+        let cloud = &present(&model, number)?.cloud;
+        let connector = self.services.connector(Some(&shown.accounts), cloud)?;
         if !connector.capabilities().snapshot {
             return Err(ConnectorError::unsupported().into());
         }
         let uid = ImageUid(uuid::Uuid::new_v4().to_string());
-        let image = ImageIntent { infrastructure: id.to_owned(), uid, disk, name: name.to_owned() };
+        let (infrastructure, location) = (id.to_owned(), cloud.location.clone());
+        let image = ImageIntent { infrastructure, location, uid, disk, name: name.to_owned() };
         let snapshot = move |draft: &mut Draft| {
             present(&draft.model, number)?;
             let work = transitions::snapshot(draft, number, image, auto_delete);

@@ -52,6 +52,8 @@ pub enum Effect {
     Launch(u64),
     /// Change the machine of this work.
     Alter(u64),
+    /// Make what is missing of these machines, which run.
+    Complete(BTreeSet<u32>),
     /// Make the image of this work.
     Snapshot(u64),
     /// Delete these machines in their clouds.

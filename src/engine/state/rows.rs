@@ -204,7 +204,7 @@ mod tests {
         let system = document.systems[0].clone();
         let (id, kind) = ("c".to_owned(), "Dummy".to_owned());
         let cloud =
-            Arc::new(crate::engine::state::model::CloudRef { id, kind, endpoint: Endpoint::default(), account: None });
+            Arc::new(crate::engine::state::model::CloudRef { id, kind, endpoint: Endpoint::default(), account: None, location: connectors::Location::default() });
         let planned = PlannedVm { uid: VmUid("u".to_owned()), requested: system.clone(), system, cloud, failure: None };
         let placement = Placement { vms: vec![planned; machines], ..Placement::default() };
         transitions::add(draft, document, placement, false, IfAllFail::Keep).unwrap();

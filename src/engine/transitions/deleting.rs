@@ -77,7 +77,8 @@ fn shared_clouds(model: &Infrastructure) -> impl Iterator<Item = &CloudRef> {
     let images =
         model.snapshots.iter().map(|(cloud, _)| cloud).chain(model.unmade_images.iter().map(|(cloud, _)| cloud));
     let keys: BTreeSet<&String> = model.shared.keys().chain(images).collect();
-    model.vms.iter().map(|vm| &*vm.cloud).filter(move |cloud| keys.iter().any(|key| cloud.is_keyed(key)))
+    let clouds = model.vms.iter().map(|vm| &*vm.cloud).chain(model.full_clouds.iter().map(|cloud| &**cloud));
+    clouds.filter(move |cloud| keys.iter().any(|key| cloud.is_keyed(key)))
 }
 
 /// Why these machines cannot be deleted: no account that was shown knows them, which does not mean that they are gone.
