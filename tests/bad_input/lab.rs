@@ -2,7 +2,7 @@
 
 use crate::support::{Answer, Server};
 use connectors::{
-    CloudAccount, ConnectorSettings,
+    CloudAccount, ConnectorSettings, InfrastructureMark, Location,
     account::Endpoint,
     local::{DiskStorage, LocalSettings},
     registry::Registry,
@@ -224,7 +224,7 @@ impl Drop for Lab {
                     let _ = cloud.delete_shared(&mark).await;
                 }
                 for image in cloud.images(&Default::default()).await.unwrap_or_default() {
-                    let _ = cloud.delete_image(&image.uri, &mark.location).await;
+                    let _ = cloud.delete_image(&image.uri, &Location::default()).await;
                 }
             });
         });

@@ -8,6 +8,7 @@ mod contextualization;
 mod damaged;
 mod database;
 mod dummy;
+mod elsewhere;
 mod journal;
 #[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/lab.rs"]

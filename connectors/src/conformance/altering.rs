@@ -36,10 +36,8 @@ pub async fn adds_disks_as_asked_or_refuses(subject: &Subject) {
     subject.reach(&ids, PowerState::Running).await;
     let (connector, vm) = (&subject.connector, subject.mark("disks", 0, &ids[0]));
     let index = NewDisk::all_of(&subject.system).count() + 1;
-    let disk = |size| Resize {
-        disks: vec![NewDisk { index, size: Some(size), ..NewDisk::default() }],
-        ..Resize::default()
-    };
+    let disk =
+        |size| Resize { disks: vec![NewDisk { index, size: Some(size), ..NewDisk::default() }], ..Resize::default() };
     must("add a disk", connector.resize(&vm, &disk(16_000_000)).await);
     must("add it again", connector.resize(&vm, &disk(16_000_000)).await);
     assert_eq!(class(connector.resize(&vm, &disk(32_000_000)).await), ErrorClass::Invalid);

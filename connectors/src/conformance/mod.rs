@@ -36,8 +36,8 @@ pub use faults::{LoseReplies, Throttle};
 pub use finding::{finds_by_mark_and_keeps_infrastructures_apart, finds_more_than_a_page, observes_what_exists};
 pub use images::{lists_images_that_can_be_used, makes_and_deletes_images, tells_limits};
 pub use launching::{
-    creates_one_machine_per_uid, hands_over_user_data, keeps_the_quota, launches_fifty_machines, launches_five_machines,
-    launches_one_machine, makes_one_machine_when_replies_are_lost, waits_when_throttled,
+    creates_one_machine_per_uid, hands_over_user_data, keeps_the_quota, launches_fifty_machines,
+    launches_five_machines, launches_one_machine, makes_one_machine_when_replies_are_lost, waits_when_throttled,
 };
 pub use networks::makes_another_of_a_document_that_comes_again;
 pub use ownership::{leaves_machines_of_others_alone, leaves_volumes_of_users_alone};

@@ -48,8 +48,7 @@ pub async fn leaves_volumes_of_users_alone(subject: &Subject) {
     intent.system.features.set_text(&format!("disk.{index}.image.url"), &volumes[0]);
     let id = must("create with a volume", subject.connector.create_vm(&intent).await);
     subject.reach(std::slice::from_ref(&id), PowerState::Running).await;
-    let disk =
-        NewDisk { index: index + 1, source: DiskSource::Volume(volumes[1].clone()), ..NewDisk::default() };
+    let disk = NewDisk { index: index + 1, source: DiskSource::Volume(volumes[1].clone()), ..NewDisk::default() };
     let resize = Resize { disks: vec![disk], ..Resize::default() };
     let vm = subject.mark("users", 0, &id);
     for _ in 0..2 {

@@ -4,9 +4,9 @@ use super::faults::Faults;
 use super::inventory::{Machine, Pool, Resource, ResourceKind, Sizes};
 use super::request::Held;
 use crate::{
-    Address, Candidate, CloudAccount, CloudImage, ConnectorError, DiskSource, ErrorClass, FirstLogin, Guest, ImageIntent,
-    InfrastructureIntent, InfrastructureMark, Location, NewDisk, Observation, PowerState, ProviderId, PublicAddress,
-    Quota, Resize, VmIntent, VmMark, VmUid,
+    Address, Candidate, CloudAccount, CloudImage, ConnectorError, DiskSource, ErrorClass, FirstLogin, Guest,
+    ImageIntent, InfrastructureIntent, InfrastructureMark, Location, NewDisk, Observation, PowerState, ProviderId,
+    PublicAddress, Quota, Resize, VmIntent, VmMark, VmUid,
 };
 use radl::{Features, Network, System, Value};
 use std::{

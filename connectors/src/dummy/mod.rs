@@ -343,7 +343,8 @@ impl Connector for Dummy {
     async fn snapshot(&self, vm: &VmMark, image: &ImageIntent) -> Result<String, ConnectorError> {
         self.admit(vm).await?;
         if self.list(image_scope(image)).await?.resources.is_empty() {
-            let request = CloudRequest::CreateImage { machine: vm.existing()?.clone(), image: Box::new(map::image(image)) };
+            let request =
+                CloudRequest::CreateImage { machine: vm.existing()?.clone(), image: Box::new(map::image(image)) };
             match self.make(request).await {
                 // Somebody else made it in the meantime.
                 Err(error) if error.class == ErrorClass::Conflict => {}

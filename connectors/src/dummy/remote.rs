@@ -99,7 +99,8 @@ impl Remote {
     /// What the cloud says; `Transient` when it cannot be reached or does not answer.
     pub async fn request(&self, tenant: &str, request: CloudRequest) -> Result<CloudReply, ConnectorError> {
         let answer = self.exchange(&Message::Request { tenant: tenant.to_owned(), request }).await?;
-        serde_json::from_slice::<Result<CloudReply, ConnectorError>>(&answer).map_err(|error| self.failed(&error.into()))?
+        serde_json::from_slice::<Result<CloudReply, ConnectorError>>(&answer)
+            .map_err(|error| self.failed(&error.into()))?
     }
 
     /// Gives an order.

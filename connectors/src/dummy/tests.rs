@@ -191,7 +191,9 @@ async fn shows_what_clients_know() {
     let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
     let vm = VmMark { id: Some(id.clone()), ..subject.intent("inf", 0).mark() };
     dummy.resize(&vm, &resize).await.unwrap();
-    let [machine] = &dummy.observe(&subject.location, std::slice::from_ref(&id)).await.unwrap()[..] else { panic!("one machine") };
+    let [machine] = &dummy.observe(&subject.location, std::slice::from_ref(&id)).await.unwrap()[..] else {
+        panic!("one machine")
+    };
     let text = |name| machine.features.text(name);
     assert_eq!(text("provider.type"), Some("Dummy"));
     assert_eq!(text("net_interface.0.ip"), Some("10.0.0.1"));
@@ -203,7 +205,13 @@ async fn shows_what_clients_know() {
     assert_eq!((machine.addresses[0].network.as_deref(), machine.addresses[0].public), (Some("net"), true));
 
     let uid = ImageUid("image-1".to_owned());
-    let image = ImageIntent { infrastructure: "inf".to_owned(), location: Location::default(), uid, disk: 0, name: "mine".to_owned() };
+    let image = ImageIntent {
+        infrastructure: "inf".to_owned(),
+        location: Location::default(),
+        uid,
+        disk: 0,
+        name: "mine".to_owned(),
+    };
     for _ in 0..2 {
         assert_eq!(dummy.snapshot(&vm, &image).await.unwrap(), "mock0://linux.for.ev.er/mine");
     }

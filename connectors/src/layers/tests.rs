@@ -160,7 +160,11 @@ impl Connector for Forgetful {
             return Ok(made.id.clone());
         }
         let id = ProviderId(format!("machine-{}", self.made.fetch_add(1, Ordering::Relaxed)));
-        self.machines.lock().unwrap().push(Found { uid: intent.uid.clone(), id: id.clone(), location: Location::default() });
+        self.machines.lock().unwrap().push(Found {
+            uid: intent.uid.clone(),
+            id: id.clone(),
+            location: Location::default(),
+        });
         let reply = self.replies.lock().unwrap().pop_front();
         match reply {
             Some(Some(class)) => Err(ConnectorError::new(class, "scripted")),
@@ -207,7 +211,13 @@ async fn what_is_not_offered_fails_before_any_layer() {
     let disk = Resize { disks: vec![NewDisk { index: 1, size: Some(1), ..NewDisk::default() }], ..Resize::default() };
     let address = Resize { public_address: Some(PublicAddress::Remove), ..Resize::default() };
     let uid = ImageUid("i".to_owned());
-    let image = ImageIntent { infrastructure: "inf".to_owned(), location: Location::default(), uid, disk: 0, name: "n".to_owned() };
+    let image = ImageIntent {
+        infrastructure: "inf".to_owned(),
+        location: Location::default(),
+        uid,
+        disk: 0,
+        name: "n".to_owned(),
+    };
     for error in [
         layered.power(&vm, PowerOperation::Stop).await.unwrap_err(),
         layered.resize(&intent(0).mark(), &disk).await.unwrap_err(),
@@ -268,7 +278,9 @@ async fn attempts_are_counted_by_outcome_and_dropped_calls_end() {
     let script = Script::of([ErrorClass::Transient]);
     let layered = Layered::new(dummy, vec![retry(), Arc::new(Metrics::new(metrics.clone(), "Dummy")), script]);
     layered.create_vm(&intent(0)).await.unwrap();
-    let dropped = tokio::time::timeout(Duration::from_millis(100), layered.find(&InfrastructureMark::in_whole_cloud("inf"))).await;
+    let dropped =
+        tokio::time::timeout(Duration::from_millis(100), layered.find(&InfrastructureMark::in_whole_cloud("inf")))
+            .await;
     assert!(dropped.is_err());
     let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     for line in [

@@ -20,14 +20,7 @@ use crate::{
     error::{ConnectorError, ErrorClass},
 };
 use keypair::KeyType;
-use std::{
-    fs,
-    io::ErrorKind,
-    os::unix::fs::DirBuilderExt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io::ErrorKind, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 /// How long a node may take to end by itself when it is stopped.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
@@ -390,7 +383,15 @@ impl LocalCloud {
         };
         let features = map::features(&mark);
         let (addresses, infrastructure) = (map::addresses(&mark.cards), Some(mark.infrastructure));
-        Ok(Some(Observation { id: id.clone(), state, addresses, features, fault: None, infrastructure, missing: Vec::new() }))
+        Ok(Some(Observation {
+            id: id.clone(),
+            state,
+            addresses,
+            features,
+            fault: None,
+            infrastructure,
+            missing: Vec::new(),
+        }))
     }
 }
 

@@ -154,7 +154,10 @@ pub(super) fn resized(mark: &Mark, resize: &Resize) -> Result<Mark> {
             }
         }
         if let Some(name) = disk_type {
-            return refuse(ErrorClass::Invalid, format!("disk.{index}.type: the local cloud has no kind '{name}' of disks"));
+            return refuse(
+                ErrorClass::Invalid,
+                format!("disk.{index}.type: the local cloud has no kind '{name}' of disks"),
+            );
         }
         let wanted = data_disk(*index, size.unwrap_or(0))?;
         let name = |device: &str| device.strip_prefix("/dev/").unwrap_or(device).to_owned();

@@ -576,7 +576,11 @@ async fn nothing_is_lost_or_made_twice() {
     fs::create_dir_all(half_made.join("upper/etc")).unwrap();
     let found = lab.connector.find(&lab.shared()).await.unwrap();
     assert_eq!(found.len(), 2);
-    let observed = lab.connector.observe(&Location::default(), &[found[0].id.clone(), ProviderId("../lock".to_owned())]).await.unwrap();
+    let observed = lab
+        .connector
+        .observe(&Location::default(), &[found[0].id.clone(), ProviderId("../lock".to_owned())])
+        .await
+        .unwrap();
     assert_eq!(observed.iter().map(|seen| seen.state).collect::<Vec<_>>(), [PowerState::Pending]);
 
     // Created again, three times at once: the same machine.
@@ -667,7 +671,10 @@ async fn conforms_in_namespaces(_name: &str, case: Case) {
 
 /// What the tests of the same names run.
 mod in_namespaces {
-    crate::conformance!(#[ignore = "runs only as a child of the test of its name"] super::conforms_in_namespaces);
+    crate::conformance!(
+        #[ignore = "runs only as a child of the test of its name"]
+        super::conforms_in_namespaces
+    );
 }
 
 /// The daemon that the next test kills: launches what the environment says, in the state that it names.

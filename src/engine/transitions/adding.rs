@@ -149,7 +149,7 @@ pub fn add(
         let failed = |why| Lifecycle::Failed { why, leftover: false };
         let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
         if lifecycle == Lifecycle::Planned && !planned.alternatives.is_empty() {
-            match alternatives.last_mut().filter(|last| last.candidates == planned.alternatives) {
+            match alternatives.last_mut().filter(|last| Arc::ptr_eq(&last.candidates, &planned.alternatives)) {
                 Some(last) => drop(last.vms.insert(number)),
                 None => {
                     let (vms, taken) = (BTreeSet::from([number]), BTreeMap::new());

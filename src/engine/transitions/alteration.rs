@@ -268,7 +268,8 @@ mod tests {
         };
         let asked = |features: &str, vm: &Vm| of(&format!("system node ( {features} )"), vm);
         let private = machine(&["a"]);
-        let change = asked("net_interface.1.connection = 'pub' and net_interface.1.dns_name = 'front'", &private).unwrap();
+        let change =
+            asked("net_interface.1.connection = 'pub' and net_interface.1.dns_name = 'front'", &private).unwrap();
         let pool = Some("pool".to_owned());
         assert_eq!(change.resize.public_address, Some(PublicAddress::Add { network: "pub".to_owned(), pool }));
         assert_eq!(change.features.text("net_interface.1.dns_name"), Some("front"));

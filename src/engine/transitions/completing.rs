@@ -22,9 +22,10 @@ pub enum CompletionOutcome {
 pub(super) fn incomplete(draft: &mut Draft, vms: &[u32], accounts: Option<&Accounts>) {
     let mut wanted = BTreeSet::new();
     for &number in vms {
-        let is_new = draft.model.vm(number).is_some_and(|vm| {
-            vm.is_live() && vm.is_running() && !matches!(vm.completion, Completion::Due { .. })
-        });
+        let is_new = draft
+            .model
+            .vm(number)
+            .is_some_and(|vm| vm.is_live() && vm.is_running() && !matches!(vm.completion, Completion::Due { .. }));
         if is_new && let Some(vm) = draft.vm(number) {
             let told = match std::mem::take(&mut vm.completion) {
                 Completion::GivenUp { told } => Some(told),

@@ -222,8 +222,7 @@ impl World {
             Step::Alter { seed } => {
                 if let Some(number) = self.present(seed) {
                     let disks = vec![NewDisk { index: 1, size: Some(1), ..NewDisk::default() }];
-                    let change =
-                        Alteration { resize: Resize { disks, ..Resize::default() }, ..Alteration::default() };
+                    let change = Alteration { resize: Resize { disks, ..Resize::default() }, ..Alteration::default() };
                     let _ = self.request(|draft| transitions::alter(draft, number, change));
                 }
             }
@@ -487,7 +486,15 @@ impl World {
             let (id, state, features) = (vm.provider_id()?.clone(), PowerState::Running, Features::new());
             Some((
                 vm.number,
-                Observation { id, state, addresses: Vec::new(), features, fault: None, infrastructure: None, missing: Vec::new() },
+                Observation {
+                    id,
+                    state,
+                    addresses: Vec::new(),
+                    features,
+                    fault: None,
+                    infrastructure: None,
+                    missing: Vec::new(),
+                },
             ))
         });
         let (asked, observations): (Vec<u32>, Vec<Observation>) = seen.unzip();
@@ -522,7 +529,15 @@ fn a_silent_cloud_is_waited_for() {
     assert_eq!((waiting(&world, 120), waiting(&world, 121)), (State::Running, State::Unknown));
     let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
     let (state, addresses, features) = (PowerState::Running, Vec::new(), Features::new());
-    let answer = Ok(vec![Observation { id, state, addresses, features, fault: None, infrastructure: None, missing: Vec::new() }]);
+    let answer = Ok(vec![Observation {
+        id,
+        state,
+        addresses,
+        features,
+        fault: None,
+        infrastructure: None,
+        missing: Vec::new(),
+    }]);
     world.report(Event::Observed { asked: vec![0], answer, account: None });
     assert_eq!(waiting(&world, 1000), State::Running);
 }
@@ -628,8 +643,7 @@ fn a_machine_without_room_is_made_elsewhere() {
     let zone = |world: &World, number: u32| world.model.vm(number).unwrap().cloud.location.zone.clone();
     assert_eq!((zone(&world, 0).as_deref(), zone(&world, 1)), (Some("other"), None));
     assert_eq!(world.model.vm(0).unwrap().lifecycle, Lifecycle::Planned);
-    let stored: Infrastructure =
-        serde_json::from_value(serde_json::to_value(&world.model).unwrap()).unwrap();
+    let stored: Infrastructure = serde_json::from_value(serde_json::to_value(&world.model).unwrap()).unwrap();
     assert_eq!((&stored.work, &stored.full_clouds), (&world.model.work, &world.model.full_clouds));
     world.step(Step::Crash);
     world.settle();
@@ -654,7 +668,10 @@ fn a_machine_without_room_is_made_elsewhere() {
             draft.events.iter().map(|event| event.text.clone()).collect::<String>()
         });
         assert!(matches!(world.model.vm(0).unwrap().lifecycle, Lifecycle::Failed { .. }));
-        assert_eq!(logged.contains("VM 0: no room in c, so it is made in c (zone=other) (1 of 1 alternatives). full"), !leftover);
+        assert_eq!(
+            logged.contains("VM 0: no room in c, so it is made in c (zone=other) (1 of 1 alternatives). full"),
+            !leftover
+        );
     }
 }
 

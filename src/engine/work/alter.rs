@@ -12,13 +12,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// Does what a work asks for, looks at the machine, and reports. It has its turn with other changes of the machine.
-pub async fn run(
-    services: Arc<Services>,
-    handle: Handle,
-    model: Arc<Infrastructure>,
-    work: u64,
-    turn: Arc<Mutex<()>>,
-) {
+pub async fn run(services: Arc<Services>, handle: Handle, model: Arc<Infrastructure>, work: u64, turn: Arc<Mutex<()>>) {
     let kind = model.work.iter().find(|candidate| candidate.id == work).map(|work| &work.kind);
     let Some(WorkKind::Altering { vm: number, resize, .. }) = kind else { return };
     let Some(vm) = model.vm(*number) else { return };

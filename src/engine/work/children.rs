@@ -21,7 +21,16 @@ use tokio_util::sync::CancellationToken;
 pub fn hire(services: Arc<Services>, handle: Handle, left: CancellationToken) -> Box<dyn Crew> {
     let observer = refresh::Observer::new(services.clone(), handle.clone());
     let context = context::Running::default();
-    Box::new(Children { services, handle, busy: HashMap::new(), turns: HashMap::new(), launches: Vec::new(), context, observer, left })
+    Box::new(Children {
+        services,
+        handle,
+        busy: HashMap::new(),
+        turns: HashMap::new(),
+        launches: Vec::new(),
+        context,
+        observer,
+        left,
+    })
 }
 
 /// The children of one keeper.

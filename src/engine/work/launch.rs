@@ -2,8 +2,8 @@
 
 use crate::engine::{
     keeper::handle::Handle,
-    services::Services,
     secrets,
+    services::Services,
     state::model::{Infrastructure, Lifecycle, Vm, WorkKind},
     transitions::{Event, LaunchFailure, NewLogin},
     work::{children::by_cloud, intent, refresh},
@@ -78,9 +78,7 @@ async fn launch_in_cloud(
                         let span = crate::telemetry::vm_span(&model.id, number);
                         tracing::Instrument::instrument(attempt(services, handle, connector, &model, vm), span).await
                     }
-                    _ => {
-                        Err(deleted(was_launching(number)))
-                    }
+                    _ => Err(deleted(was_launching(number))),
                 };
                 handle.report(Event::Launched { vm: number, result });
             }
@@ -163,9 +161,9 @@ fn has_alternative(model: &Infrastructure, number: u32) -> bool {
         WorkKind::Adding { alternatives, .. } => Some(alternatives),
         _ => None,
     });
-    lists.flatten().any(|list| {
-        list.vms.contains(&number) && list.taken.get(&number).map_or(0, Vec::len) < list.candidates.len()
-    })
+    lists
+        .flatten()
+        .any(|list| list.vms.contains(&number) && list.taken.get(&number).map_or(0, Vec::len) < list.candidates.len())
 }
 
 /// Up to MAX_VM_FAILS attempts; what can never succeed is not tried again, and what may be had elsewhere not where there is an

@@ -80,7 +80,8 @@ impl Candidates {
         others.sort_by(|one, other| of(other)[0].score.total_cmp(&of(one)[0].score));
         let own = clouds.iter().find(|cloud| cloud.account.id == cloud_id);
         let in_reach = |scored: &&Scored| anywhere || scored.candidate.location == first.candidate.location;
-        let own = own.into_iter().flat_map(|cloud| of(cloud).iter().skip(1).filter(in_reach).map(move |next| (cloud, next)));
+        let own =
+            own.into_iter().flat_map(|cloud| of(cloud).iter().skip(1).filter(in_reach).map(move |next| (cloud, next)));
         let all = own.chain(others.into_iter().flat_map(|cloud| of(cloud).iter().map(move |next| (cloud, next))));
         let can_log_in = |(_, next): &(&Cloud, &Scored)| next.candidate.system.credentials().username.is_some();
         let alternative = |(cloud, next): (&Cloud, &Scored)| Alternative {
