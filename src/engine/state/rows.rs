@@ -181,10 +181,10 @@ mod tests {
     use super::*;
     use crate::engine::{
         state::draft::Terms,
-        state::model::{IfAllFail, Infrastructure},
+        state::model::{CloudRef, IfAllFail, Infrastructure, WorkKind},
         transitions::{self, Event, Placement, PlannedVm},
     };
-    use connectors::{Endpoint, SharedResources, VmUid};
+    use connectors::{DiskSource, Endpoint, Location, SharedResources, VmUid};
     use std::time::Duration;
 
     fn draft(model: Infrastructure) -> Draft {
@@ -210,7 +210,7 @@ mod tests {
             account: None,
             location: connectors::Location::default(),
         });
-        let planned = PlannedVm { uid: VmUid("u".to_owned()), requested: system.clone(), system, cloud, failure: None };
+        let planned = PlannedVm { uid: VmUid("u".to_owned()), requested: system.clone(), system, cloud, failure: None, alternatives: Arc::default() };
         let placement = Placement { vms: vec![planned; machines], ..Placement::default() };
         transitions::add(draft, document, placement, false, IfAllFail::Keep).unwrap();
     }
