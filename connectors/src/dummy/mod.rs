@@ -150,11 +150,14 @@ impl Dummy {
         }
     }
 
-    /// Refuses a machine of another infrastructure.
-    async fn admit(&self, vm: &VmMark) -> Result<(), ConnectorError> {
+    /// Refuses a machine of another infrastructure. Whether there is one of this id.
+    async fn admit(&self, vm: &VmMark) -> Result<bool, ConnectorError> {
         let id = vm.existing()?;
         match self.ask(CloudRequest::Observe(vec![id.clone()])).await? {
-            CloudReply::Machines { machines, .. } => machines.iter().try_for_each(|machine| vm.admit(machine.owner())),
+            CloudReply::Machines { machines, .. } => {
+                machines.iter().try_for_each(|machine| vm.admit(machine.owner()))?;
+                Ok(!machines.is_empty())
+            }
             other => Err(unexpected(&other)),
         }
     }
@@ -319,8 +322,8 @@ impl Connector for Dummy {
         let (scope, held) = (scope(vm), self.list(scope(vm)).await?);
         let found = held.machines.first().map(|machine| &machine.id);
         let id = vm.id.as_ref().or(found).ok_or_else(missing)?;
-        if !held.has(id) {
-            self.admit(vm).await?;
+        if !held.has(id) && !self.admit(vm).await? {
+            return Err(missing());
         }
         for wanted in map::new_volumes(&held, vm, &resize.disks)? {
             let volume = self.obtain(&held, &scope, wanted).await?;

@@ -32,9 +32,9 @@ pub fn alteration(wanted: &System, document: &Radl, vm: &Vm, stored: &Radl) -> R
     check_networks(document, vm, stored)?;
     let of = |radl: &'_ Radl| radl.systems.first().map(|system| system.features.clone());
     let (has, asked) = (of(&vm.info).unwrap_or_default(), of(&vm.requested).unwrap_or_default());
+    let address = address(wanted, document, vm);
     let wanted = &wanted.features;
     let is_known = |name: &str| is_as(wanted, &has, name) || is_as(wanted, &asked, name);
-    let address = address(wanted, document, vm);
     let mut change = Alteration::default();
     let mut disks: BTreeMap<usize, NewDisk> = BTreeMap::new();
     for (name, value) in wanted.iter() {
