@@ -690,7 +690,10 @@ async fn daemon_to_be_killed() {
         ..LocalSettings::default()
     };
     let (connector, infrastructure) = (open(&settings), variable("IMD_TEST_INFRASTRUCTURE"));
-    let intents: Vec<VmIntent> = (0..6).map(|number| intent(&infrastructure, number)).collect();
+    let mut intents: Vec<VmIntent> = (0..6).map(|number| intent(&infrastructure, number)).collect();
+    for intent in &mut intents {
+        intent.system.features.set_text("disk.0.os.credentials.public_key", &variable("IMD_TEST_KEY"));
+    }
     futures::future::try_join_all(intents.iter().map(|intent| connector.create_vm(intent))).await.unwrap();
     println!("made");
     std::future::pending::<()>().await;
@@ -710,6 +713,7 @@ async fn a_killed_daemon_loses_and_leaks_nothing() {
             .env("IMD_TEST_STATE", &lab.settings.state_dir)
             .env("IMD_TEST_POOL", lab.settings.public_pool.to_string())
             .env("IMD_TEST_INFRASTRUCTURE", &lab.infrastructure)
+            .env("IMD_TEST_KEY", &KEY.public)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

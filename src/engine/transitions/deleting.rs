@@ -157,6 +157,10 @@ pub(super) fn deleted(draft: &mut Draft, number: u32, result: Result<(), String>
                 Some(id) => Lifecycle::Present(id),
                 None => Lifecycle::Failed { why: why.clone(), leftover: true },
             };
+            if vm.is_to_be_completed() {
+                // Nobody did that while it was to be deleted.
+                draft.effects.push(Effect::Complete(BTreeSet::from([number])));
+            }
             draft.log_vm(number, format!("{why}\n"));
             let concerned = |work: &&mut Work| match &work.kind {
                 WorkKind::Removing { vms, .. } => vms.contains(&number),
