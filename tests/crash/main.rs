@@ -4,6 +4,7 @@
 
 #[path = "../support/cloud.rs"]
 mod cloud;
+mod completion;
 mod contextualization;
 mod damaged;
 mod database;

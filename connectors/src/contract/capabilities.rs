@@ -93,3 +93,26 @@ impl FirstLogin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_made_where_there_is_none() {
+        let text = || Some("given".to_owned());
+        let nothing = Credentials { username: text(), private_key: text(), ..Credentials::default() };
+        let key = Credentials { public_key: text(), ..Credentials::default() };
+        let password = Credentials { password: text(), ..Credentials::default() };
+        let cases = [
+            (FirstLogin::Image, GuestOs::Linux, &nothing, None),
+            (FirstLogin::Daemon, GuestOs::Linux, &nothing, Some(LoginPart::KeyPair)),
+            (FirstLogin::Daemon, GuestOs::Windows, &nothing, Some(LoginPart::Password)),
+            (FirstLogin::Daemon, GuestOs::Linux, &key, None),
+            (FirstLogin::Daemon, GuestOs::Windows, &password, None),
+        ];
+        for (first_login, os, login, lacking) in cases {
+            assert_eq!(first_login.lacks(login, os), lacking, "{first_login:?} {os:?} {login:?}");
+        }
+    }
+}

@@ -850,6 +850,13 @@ async fn networks_are_shared_by_name_and_documents_make_others() {
         let refused = ensure("g", "ann", wrong).await.unwrap_err();
         assert!(refused.class == ErrorClass::Invalid && refused.message.contains(said), "{refused}");
     }
+    // A subnet that is chosen here is none that the infrastructure has elsewhere.
+    let mut intent = shared(&format!("{}-g", lab.infrastructure), "ann", vec![network("net", &[("outbound", "yes")])]);
+    let chosen = lab.connector.ensure_shared(&intent).await.unwrap().networks["net"].text("cidr").unwrap().to_owned();
+    gone("g").await;
+    intent.used_cidrs = vec![chosen.parse().unwrap()];
+    let other = lab.connector.ensure_shared(&intent).await.unwrap().networks["net"].text("cidr").unwrap().to_owned();
+    assert_ne!(other, chosen);
     for infrastructure in ["a", "b", "c", "d", "e", "f", "g"] {
         gone(infrastructure).await;
     }

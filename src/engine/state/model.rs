@@ -168,6 +168,17 @@ impl Completion {
     pub fn is_complete(&self) -> bool {
         *self == Self::Complete
     }
+
+    /// What the log of the machine says of it.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        let (then, why) = match self {
+            Self::Complete | Self::Due { told: None } => return None,
+            Self::Due { told: Some(why) } => ("tried again", why),
+            Self::GivenUp { told } => ("given up", told),
+        };
+        Some(format!("What follows the boot is not complete, and {then}: {why}\n"))
+    }
 }
 
 /// A virtual machine.

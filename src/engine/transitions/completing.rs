@@ -4,7 +4,7 @@
 use crate::engine::state::{
     accounts::Accounts,
     draft::{Draft, Effect},
-    model::{Completion, Lifecycle},
+    model::{Completion, Lifecycle, Vm},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -46,21 +46,22 @@ pub(super) fn incomplete(draft: &mut Draft, vms: &[u32], accounts: Option<&Accou
     draft.effects.push(Effect::Complete(wanted));
 }
 
-pub(super) fn failed(draft: &mut Draft, number: u32, why: &str) {
-    tell(draft, number, why, "tried again");
+pub(super) fn failed(draft: &mut Draft, number: u32, why: String) {
+    become_and_tell(draft, number, Completion::Due { told: Some(why) });
 }
 
-/// Tells in the log of the machine why something of it is missing, unless it was the last thing told.
-fn tell(draft: &mut Draft, number: u32, why: &str, then: &str) {
-    let Some(vm) = draft.model.vm(number) else { return };
-    let Completion::Due { told } = &vm.completion else { return };
-    if told.as_deref() == Some(why) {
+/// Notes how far the completion of a machine has come, and tells it in the log unless it was the last thing told.
+fn become_and_tell(draft: &mut Draft, number: u32, completion: Completion) {
+    let is_due = |vm: &&Arc<Vm>| matches!(vm.completion, Completion::Due { .. }) && vm.completion != completion;
+    if draft.model.vm(number).filter(is_due).is_none() {
         return;
     }
-    if let Some(vm) = draft.vm(number) {
-        vm.completion = Completion::Due { told: Some(why.to_owned()) };
+    if let Some(line) = completion.line() {
+        draft.log_vm(number, line);
     }
-    draft.log_vm(number, format!("What follows the boot is not complete, and {then}: {why}\n"));
+    if let Some(vm) = draft.vm(number) {
+        vm.completion = completion;
+    }
 }
 
 pub(super) fn ended(draft: &mut Draft, number: u32, outcome: CompletionOutcome) {
@@ -70,18 +71,9 @@ pub(super) fn ended(draft: &mut Draft, number: u32, outcome: CompletionOutcome) 
         draft.effects.push(Effect::Delete(BTreeSet::from([number])));
         return;
     }
-    if !matches!(vm.completion, Completion::Due { .. }) {
-        return;
-    }
-    let completion = match outcome {
-        CompletionOutcome::Interrupted => return,
-        CompletionOutcome::Complete => Completion::Complete,
-        CompletionOutcome::GivenUp(why) => {
-            tell(draft, number, &why, "given up");
-            Completion::GivenUp { told: why }
-        }
-    };
-    if let Some(vm) = draft.vm(number) {
-        vm.completion = completion;
+    match outcome {
+        CompletionOutcome::Interrupted => {}
+        CompletionOutcome::Complete => become_and_tell(draft, number, Completion::Complete),
+        CompletionOutcome::GivenUp(told) => become_and_tell(draft, number, Completion::GivenUp { told }),
     }
 }

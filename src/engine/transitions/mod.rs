@@ -160,7 +160,7 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::Launched { vm, result } => launched(draft, vm, result),
         Event::Prepared { vm, login, is_completed_after_boot } => prepared(draft, vm, login, is_completed_after_boot),
         Event::Incomplete { vms, accounts } => completing::incomplete(draft, &vms, accounts.as_deref()),
-        Event::CompletionFailed { vm, why } => completing::failed(draft, vm, &why),
+        Event::CompletionFailed { vm, why } => completing::failed(draft, vm, why),
         Event::CompletionEnded { vm, outcome } => completing::ended(draft, vm, outcome),
         Event::LaunchEnded(work) => launch_ended(draft, work),
         Event::Observed { asked, answer, account } => observed(draft, &asked, answer, account.as_ref()),

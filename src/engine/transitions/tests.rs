@@ -730,9 +730,15 @@ fn what_follows_a_boot_is_told_once_and_begun_anew() {
     let failed = |why: &str| Event::CompletionFailed { vm: 0, why: why.to_owned() };
     let told = ["busy", "busy", "full"].map(|why| log(&mut world, failed(why)));
     assert_eq!(told, [1, 0, 1]);
+    let again = world.change(|draft| {
+        transitions::reconfigure(draft, None, None).unwrap();
+        draft.events.iter().filter(|event| event.vm == Some(0)).map(|event| event.text.clone()).collect::<String>()
+    });
+    assert_eq!(again, "What follows the boot is not complete, and tried again: full\n", "a new log says so as well");
+    world.report(Event::ContextEnded { generation: 1, outcome: Outcome::Done });
     world.tasks.clear();
     let outcome = CompletionOutcome::GivenUp("full".to_owned());
-    assert_eq!(log(&mut world, Event::CompletionEnded { vm: 0, outcome }), 0);
+    assert_eq!(log(&mut world, Event::CompletionEnded { vm: 0, outcome }), 1, "that nobody tries any more");
     assert!(!world.model.is_pending(world.now) && world.model.accounts.is_none());
     assert_eq!(incomplete(&mut world), (1, true, true));
     world.settle();

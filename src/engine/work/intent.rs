@@ -54,3 +54,32 @@ fn user_data(services: &Services, model: &Infrastructure, vm: &Vm) -> UserData {
         None => UserData { recipe, ..UserData::default() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::engine::state::model::Prototype;
+    use connectors::{Endpoint, Location, VmUid};
+    use radl::Radl;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_is_shared_is_where_the_machines_are_and_knows_what_others_have() {
+        let text = "network front ( outbound = 'yes' and cidr = '10.0.1.0/24' )\nnetwork back ( cidr = '10.0.2.0/24' )\n\
+                    network pattern ( cidr = '10.*.0.0/24' )\nsystem node ( net_interface.0.connection = 'front' )";
+        let document = Arc::new(Radl::parse(text).unwrap());
+        let mut model = Infrastructure::new("inf".to_owned(), 0, Vec::new());
+        model.radl = document.clone();
+        let location = Location { region: Some("north".to_owned()), ..Location::default() };
+        let (id, kind) = ("c".to_owned(), "Dummy".to_owned());
+        let cloud = CloudRef { id, kind, endpoint: Endpoint::default(), account: None, location: location.clone() };
+        let documents = Prototype { info: document.clone(), requested: document };
+        model.vms.push(Arc::new(Vm::planned(0, VmUid("u".to_owned()), Arc::new(cloud), documents, 0)));
+        let intent = shared(&model, &model.vms[0].cloud, &[0]);
+        let networks: Vec<&str> = intent.networks.iter().map(|network| network.id.as_str()).collect();
+        assert_eq!((networks, &intent.location), (vec!["front"], &location));
+        assert_eq!(intent.used_cidrs, ["10.0.2.0/24".parse().unwrap()]);
+        assert_eq!(model.vms[0].mark("inf").location, location);
+    }
+}
