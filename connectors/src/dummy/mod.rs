@@ -15,7 +15,7 @@ mod tests;
 pub use cloud::{Cloud, system_clock};
 pub use faults::{FailingRequest, Faults, RequestFate, Schedule};
 pub use inventory::{Inventory, Machine, Pool, Resource, ResourceKind, Sizes, Tenant};
-pub use remote::{AccountHoldings, Death, Moment, Order, Outcome, Remote};
+pub use remote::{AccountHoldings, Death, Moment, Order, OrderOutcome, Remote};
 pub use request::{CloudReply, CloudRequest, Held, Scope};
 
 use crate::{

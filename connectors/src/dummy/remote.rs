@@ -62,7 +62,7 @@ pub enum Moment {
 /// The answer to an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum OrderOutcome {
     /// It was done.
     Done,
     /// Everything that the cloud holds, by account.
@@ -107,9 +107,9 @@ impl Remote {
     ///
     /// # Errors
     /// `Invalid` for faults that cannot be read; `Transient` when the cloud cannot be reached.
-    pub async fn order(&self, order: Order) -> Result<Outcome, ConnectorError> {
+    pub async fn order(&self, order: Order) -> Result<OrderOutcome, ConnectorError> {
         let answer = self.exchange(&Message::Order(order)).await?;
-        serde_json::from_slice::<Result<Outcome, ConnectorError>>(&answer)
+        serde_json::from_slice::<Result<OrderOutcome, ConnectorError>>(&answer)
             .map_err(|error| self.failed(&error.into()))?
     }
 

@@ -5,7 +5,7 @@ use super::{
     cloud::Cloud,
     faults::{Faults, Simulation},
     inventory::Inventory,
-    remote::{AccountHoldings, Death, Message, Moment, Order, Outcome},
+    remote::{AccountHoldings, Death, Message, Moment, Order, OrderOutcome},
     request::{CloudReply, CloudRequest},
 };
 use crate::{ConnectorError, ErrorClass};
@@ -128,14 +128,14 @@ impl Server {
         if reply_is_lost || is_write && simulation.loses_reply() { None } else { Some(result) }
     }
 
-    async fn order(&self, order: Order) -> Result<Outcome, ConnectorError> {
+    async fn order(&self, order: Order) -> Result<OrderOutcome, ConnectorError> {
         match order {
-            Order::Inspect => return self.cloud.inspect(holds).map(Outcome::Holds),
+            Order::Inspect => return self.cloud.inspect(holds).map(OrderOutcome::Holds),
             Order::Kill(death) => *self.fate() = Fate { death, fell: false },
             Order::Impose(faults) => *self.simulation() = Arc::new(Simulation::new(Faults::parse(&faults)?)),
             Order::Settle => drop(self.under_way.write().await),
         }
-        Ok(Outcome::Done)
+        Ok(OrderOutcome::Done)
     }
 
     fn fate(&self) -> std::sync::MutexGuard<'_, Fate> {
