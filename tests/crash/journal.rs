@@ -375,7 +375,8 @@ impl Scenario {
         let (mut held, mut images) = (Vec::new(), Vec::new());
         for account in self.cloud.holds().await {
             held.extend(account.machines.iter().map(|machine| format!("Machine {} of {}", machine.id, machine.uid)));
-            let (made, others): (Vec<_>, Vec<_>) = account.resources.iter().partition(|made| made.kind == ResourceKind::Image);
+            let (made, others): (Vec<_>, Vec<_>) =
+                account.resources.iter().partition(|made| made.kind == ResourceKind::Image);
             images.extend(made.iter().map(|image| image.name.clone()));
             held.extend(others.iter().map(|made| {
                 let owner = made.uid.as_ref().map_or(made.infrastructure.clone(), ToString::to_string);
@@ -411,7 +412,9 @@ fn things(model: &Infrastructure, what: &str) -> Vec<String> {
     assert!(model.work.is_empty() && model.accounts.is_none(), "{what}: there is work: {:?}", model.work);
     assert!(model.unmade_images.is_empty(), "{what}: nobody knows of {:?}", model.unmade_images);
     let mut things = Vec::new();
-    for (kind, name) in [(ResourceKind::Network, "inner"), (ResourceKind::Network, "pub"), (ResourceKind::SecurityGroup, "pub")] {
+    for (kind, name) in
+        [(ResourceKind::Network, "inner"), (ResourceKind::Network, "pub"), (ResourceKind::SecurityGroup, "pub")]
+    {
         things.push(thing(kind, name, &model.id, None));
     }
     for vm in &model.vms {

@@ -374,7 +374,9 @@ async fn served(directory: &std::path::Path, faults: &str) -> (Registry, Remote)
 
 /// Machines and other resources of all accounts.
 async fn holds(cloud: &Remote) -> Held {
-    let OrderOutcome::Holds(accounts) = cloud.order(Order::Inspect).await.unwrap() else { panic!("not what was asked for") };
+    let OrderOutcome::Holds(accounts) = cloud.order(Order::Inspect).await.unwrap() else {
+        panic!("not what was asked for")
+    };
     let mut held = Held::default();
     for account in accounts {
         held.machines.extend(account.machines);

@@ -210,7 +210,14 @@ mod tests {
             account: None,
             location: connectors::Location::default(),
         });
-        let planned = PlannedVm { uid: VmUid("u".to_owned()), requested: system.clone(), system, cloud, failure: None, alternatives: Arc::default() };
+        let planned = PlannedVm {
+            uid: VmUid("u".to_owned()),
+            requested: system.clone(),
+            system,
+            cloud,
+            failure: None,
+            alternatives: Arc::default(),
+        };
         let placement = Placement { vms: vec![planned; machines], ..Placement::default() };
         transitions::add(draft, document, placement, false, IfAllFail::Keep).unwrap();
     }
