@@ -317,7 +317,6 @@ pub(crate) fn connector_settings(config: &Config) -> ConnectorSettings {
             config::LocalStorage::Disk => DiskStorage::Disk,
             config::LocalStorage::Memory(size) => DiskStorage::Memory(size),
         },
-        key_type: key_type(config),
         database: store::name(config.data_db.as_str()),
     };
     ConnectorSettings {

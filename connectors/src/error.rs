@@ -40,6 +40,12 @@ impl ErrorClass {
         matches!(self, Auth | Denied | Invalid | NotFound | Quota | Unsupported)
     }
 
+    /// Whether the same thing may be had of another size, or elsewhere in this cloud or another one.
+    #[must_use]
+    pub const fn may_fit_elsewhere(self) -> bool {
+        matches!(self, Self::Capacity)
+    }
+
     /// Its name in snake case, as in logs, metric labels and stored events.
     #[must_use]
     pub fn name(self) -> &'static str {

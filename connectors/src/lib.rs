@@ -32,11 +32,12 @@ pub mod user_data;
 
 pub use account::{AccountName, CloudAccount, Endpoint};
 pub use contract::{
-    Address, Capabilities, CloudImage, Connector, Found, ImageIntent, ImageUid, InfrastructureIntent, NewDisk,
-    Observation, PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
+    Address, Candidate, Capabilities, CloudImage, Connector, DiskSource, FirstLogin, Found, GuestKind, GuestOs, Guests,
+    ImageIntent, ImageUid, InfrastructureIntent, InfrastructureMark, Location, LoginPart, NewDisk, Observation,
+    PowerOperation, PowerState, ProviderId, PublicAddress, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
 };
 pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;
-pub use registry::{Registry, account_name, is_cloud, is_served};
+pub use registry::{Registry, account_name, guests, is_cloud, is_served};
 pub use settings::ConnectorSettings;
 pub use user_data::{Guest, UserData};

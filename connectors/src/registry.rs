@@ -1,7 +1,7 @@
 //! From a credential line to a connector: which folder serves which type, with the layers around it.
 
 use crate::{
-    AccountName, CloudAccount, Connector, ConnectorError, ConnectorSettings, ErrorClass,
+    AccountName, CloudAccount, Connector, ConnectorError, ConnectorSettings, ErrorClass, Guests,
     deployed::{self, DeployedNode},
     dummy::{self, Dummy},
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
@@ -21,20 +21,28 @@ struct Served {
     kind: &'static str,
     /// What tells the accounts of its clouds apart, as [`AccountName`] says.
     account_name: fn(&CloudAccount) -> String,
+    guests: Guests,
     connect: Connect,
 }
 
 /// The types that this version serves. A new cloud is a folder and an entry here.
 const CLOUDS: [Served; 3] = [
-    Served { kind: deployed::KIND, account_name: deployed::account_name, connect: |_, _| Ok(Arc::new(DeployedNode)) },
+    Served {
+        kind: deployed::KIND,
+        account_name: deployed::account_name,
+        guests: deployed::GUESTS,
+        connect: |_, _| Ok(Arc::new(DeployedNode)),
+    },
     Served {
         kind: "Dummy",
         account_name: dummy::account_name,
-        connect: |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_place()?, account)?)),
+        guests: dummy::GUESTS,
+        connect: |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_site()?, account)?)),
     },
     Served {
         kind: "Local",
         account_name: local::account_name,
+        guests: local::GUESTS,
         connect: |registry, account| Ok(registry.local_cloud()?.connector(account)),
     },
 ];
@@ -68,10 +76,10 @@ const NOT_CLOUDS: [&str; 4] = ["InfrastructureManager", "VMRC", "AppDBIS", "EGII
 /// Connectors kept while nobody uses them.
 const IDLE_CONNECTORS: usize = 1024;
 
-/// Whether the machines of this type are simulated: nobody can log in to them.
+/// What the machines of clouds of this type are; the usual for a type that is not served.
 #[must_use]
-pub fn is_simulated(kind: &str) -> bool {
-    kind == "Dummy"
+pub fn guests(kind: &str) -> Guests {
+    served(kind).map(|served| served.guests).unwrap_or_default()
 }
 
 /// Whether this version serves clouds of this type.
@@ -183,15 +191,15 @@ impl Registry {
     }
 
     /// Where the simulated cloud is.
-    fn simulated_place(&self) -> Result<dummy::Place, ConnectorError> {
+    fn simulated_site(&self) -> Result<dummy::CloudSite, ConnectorError> {
         let settings = &self.settings.dummy;
         match &settings.socket {
-            None => Ok(dummy::Place::Here(self.simulated_cloud()?)),
+            None => Ok(dummy::CloudSite::InProcess(self.simulated_cloud()?)),
             Some(_) if settings.state_dir.is_some() => {
                 let text = "[Dummy] SOCKET and STATE_DIR exclude each other: the cloud behind the socket keeps its own";
                 Err(ConnectorError::new(ErrorClass::Invalid, text))
             }
-            Some(socket) => Ok(dummy::Place::There(dummy::Remote::new(socket.clone()))),
+            Some(socket) => Ok(dummy::CloudSite::Remote(dummy::Remote::new(socket.clone()))),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{Answer, Server};
 use connectors::{
-    CloudAccount, ConnectorSettings,
+    CloudAccount, ConnectorSettings, InfrastructureMark, Location,
     account::Endpoint,
     local::{DiskStorage, LocalSettings},
     registry::Registry,
@@ -217,13 +217,14 @@ impl Drop for Lab {
             tokio::runtime::Runtime::new().unwrap().block_on(async {
                 let cloud = Registry::new(settings).connector(&account).unwrap();
                 for infrastructure in infrastructures {
-                    for machine in cloud.find(&infrastructure).await.unwrap_or_default() {
+                    let mark = InfrastructureMark::in_whole_cloud(&infrastructure);
+                    for machine in cloud.find(&mark).await.unwrap_or_default() {
                         let _ = cloud.delete_vm(&machine.mark(&infrastructure)).await;
                     }
-                    let _ = cloud.delete_shared(&infrastructure).await;
+                    let _ = cloud.delete_shared(&mark).await;
                 }
                 for image in cloud.images(&Default::default()).await.unwrap_or_default() {
-                    let _ = cloud.delete_image(&image.uri).await;
+                    let _ = cloud.delete_image(&image.uri, &Location::default()).await;
                 }
             });
         });

@@ -3,7 +3,7 @@
 //! not the same moments.
 
 use crate::support::{Answer, Daemon, Setup, path_of};
-use connectors::dummy::{Inventory, Kind};
+use connectors::dummy::{Inventory, ResourceKind};
 use futures::{FutureExt, StreamExt, future::join_all, stream};
 use imd::{
     engine::state::{
@@ -298,7 +298,7 @@ async fn compare(seed: u64, daemon: &Daemon, records: &Records) {
         live().flat_map(|model| model.unmade_images.iter().map(|(_, image)| image.name.as_str())).collect();
     let mut images = daemon.inspect_dummy(|inventory| {
         let resources = inventory.tenants().flat_map(|(_, tenant)| tenant.resources());
-        resources.filter(|made| made.kind == Kind::Image).map(|image| image.name.clone()).collect::<Vec<_>>()
+        resources.filter(|made| made.kind == ResourceKind::Image).map(|image| image.name.clone()).collect::<Vec<_>>()
     });
     images.retain(|name| !unmade.contains(name.as_str()));
     images.sort_unstable();

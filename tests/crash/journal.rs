@@ -10,7 +10,7 @@ use crate::{
     dummy::models,
     support::{Answer, Daemon, PATIENCE, Setup},
 };
-use connectors::dummy::{Kind, Moment};
+use connectors::dummy::{Moment, ResourceKind};
 use futures::{FutureExt, StreamExt, stream};
 use imd::engine::state::model::{Infrastructure, Lifecycle, Vm};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -25,6 +25,9 @@ use std::{
 
 /// Scenarios at the same time: they mostly wait.
 const SIDE_BY_SIDE: usize = 16;
+
+/// What a new machine has.
+const NEW: Belongings = Belongings { disks: 1, address: true };
 
 /// The longest that the work of a dead daemon may take its successor.
 const RECOVERY: Duration = Duration::from_secs(60);
@@ -74,6 +77,11 @@ enum Action {
         vm: u32,
         disk: usize,
     },
+    /// A machine gets its public address, or loses it.
+    Address {
+        vm: u32,
+        wanted: bool,
+    },
     /// An image, which goes with the infrastructure or stays.
     Snapshot {
         vm: u32,
@@ -99,10 +107,19 @@ enum Death {
 /// What there is.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Things {
-    /// How many data disks each machine has, by its number; none when it was deleted.
-    machines: Vec<Option<usize>>,
+    /// What each machine has, by its number; none when it was deleted.
+    machines: Vec<Option<Belongings>>,
     /// Names of images; those that stay begin with `kept`.
     images: Vec<String>,
+}
+
+/// What a machine has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Belongings {
+    /// How many data disks.
+    disks: usize,
+    /// Whether a public address.
+    address: bool,
 }
 
 struct Scenario {
@@ -139,9 +156,9 @@ impl Scenario {
         let mut scenario = Self { seed, chance, daemon, cloud, path, things, images: 0, deaths: 0 };
         let create = Action::Create { vms: 5, asynchronous: scenario.chance.random() };
         scenario.step(create).await;
-        let mut kinds = ["add", "remove", "alter", "snapshot"].to_vec();
+        let mut kinds = ["add", "remove", "alter", "address", "snapshot"].to_vec();
         if scenario.chance.random() {
-            kinds.extend(["alter", "snapshot"]);
+            kinds.extend(["alter", "address", "snapshot"]);
         }
         kinds.shuffle(&mut scenario.chance);
         for kind in kinds {
@@ -155,7 +172,7 @@ impl Scenario {
 
     fn action(&mut self, kind: &str) -> Action {
         let live: Vec<u32> =
-            (0..).zip(&self.things.machines).filter(|(_, disks)| disks.is_some()).map(|(n, _)| n).collect();
+            (0..).zip(&self.things.machines).filter(|(_, machine)| machine.is_some()).map(|(n, _)| n).collect();
         match kind {
             "add" => Action::Add { vms: self.chance.random_range(1..=3) },
             "remove" => {
@@ -169,9 +186,13 @@ impl Scenario {
                 let name = format!("{}-{}", if auto_delete { "goes" } else { "kept" }, self.images);
                 Action::Snapshot { vm, name, auto_delete }
             }
+            "address" => {
+                let vm = live[self.chance.random_range(0..live.len())];
+                Action::Address { vm, wanted: !self.things.machines[vm as usize].unwrap().address }
+            }
             _ => {
                 let vm = live[self.chance.random_range(0..live.len())];
-                Action::Alter { vm, disk: self.things.machines[vm as usize].unwrap() + 1 }
+                Action::Alter { vm, disk: self.things.machines[vm as usize].unwrap().disks + 1 }
             }
         }
     }
@@ -183,7 +204,7 @@ impl Scenario {
             Action::Create { .. } => (36, 20),
             Action::Add { vms } => (7 * vms, 16),
             Action::Remove { vms } => (4 * u32::try_from(vms.len()).unwrap(), 10),
-            Action::Alter { .. } => (3, 8),
+            Action::Alter { .. } | Action::Address { .. } => (3, 8),
             Action::Snapshot { .. } => (2, 5),
             Action::Delete { .. } => (26, 14),
         };
@@ -294,6 +315,10 @@ impl Scenario {
                 let system = format!("system node ( cpu.count = 4 and disk.{disk}.size = {disk} GB )");
                 (Method::PUT, format!("{path}/vms/{vm}"), system)
             }
+            Action::Address { vm, wanted } => {
+                let interface = if *wanted { "1.connection = 'pub'" } else { "0.connection = 'inner'" };
+                (Method::PUT, format!("{path}/vms/{vm}"), format!("system node ( net_interface.{interface} )"))
+            }
             Action::Snapshot { vm, name, auto_delete } => {
                 let auto_delete = if *auto_delete { "yes" } else { "no" };
                 let query = format!("image_name={name}&auto_delete={auto_delete}");
@@ -307,9 +332,16 @@ impl Scenario {
     fn after(&self, action: &Action) -> Things {
         let Things { mut machines, mut images } = self.things.clone();
         match action {
-            Action::Create { vms, .. } | Action::Add { vms } => machines.extend((0..*vms).map(|_| Some(1))),
+            Action::Create { vms, .. } | Action::Add { vms } => machines.extend((0..*vms).map(|_| Some(NEW))),
             Action::Remove { vms } => vms.iter().for_each(|vm| machines[*vm as usize] = None),
-            Action::Alter { vm, disk } => machines[*vm as usize] = Some(*disk),
+            Action::Alter { vm, disk } => {
+                let machine = machines[*vm as usize].as_mut();
+                machine.unwrap().disks = *disk;
+            }
+            Action::Address { vm, wanted } => {
+                let machine = machines[*vm as usize].as_mut();
+                machine.unwrap().address = *wanted;
+            }
             Action::Snapshot { name, .. } => images.push(name.clone()),
             Action::Delete { .. } => {
                 machines.clear();
@@ -343,7 +375,8 @@ impl Scenario {
         let (mut held, mut images) = (Vec::new(), Vec::new());
         for account in self.cloud.holds().await {
             held.extend(account.machines.iter().map(|machine| format!("Machine {} of {}", machine.id, machine.uid)));
-            let (made, others): (Vec<_>, Vec<_>) = account.resources.iter().partition(|made| made.kind == Kind::Image);
+            let (made, others): (Vec<_>, Vec<_>) =
+                account.resources.iter().partition(|made| made.kind == ResourceKind::Image);
             images.extend(made.iter().map(|image| image.name.clone()));
             held.extend(others.iter().map(|made| {
                 let owner = made.uid.as_ref().map_or(made.infrastructure.clone(), ToString::to_string);
@@ -366,8 +399,11 @@ impl Scenario {
         assert_eq!(goes, noted, "{what}: images in the cloud (left), noted (right)\n{}", self.daemon.log());
         let Some(model) = live.first() else { return Things { machines: Vec::new(), images } };
         self.path = format!("/infrastructures/{}", model.id);
-        let disks = |vm: &Arc<Vm>| (vm.lifecycle != Lifecycle::Gone).then(|| disks(vm).count());
-        Things { machines: model.vms.iter().map(disks).collect(), images }
+        let belongings = |vm: &Arc<Vm>| {
+            let is_there = vm.lifecycle != Lifecycle::Gone;
+            is_there.then(|| Belongings { disks: disks(vm).count(), address: has_address(vm) })
+        };
+        Things { machines: model.vms.iter().map(belongings).collect(), images }
     }
 }
 
@@ -376,7 +412,9 @@ fn things(model: &Infrastructure, what: &str) -> Vec<String> {
     assert!(model.work.is_empty() && model.accounts.is_none(), "{what}: there is work: {:?}", model.work);
     assert!(model.unmade_images.is_empty(), "{what}: nobody knows of {:?}", model.unmade_images);
     let mut things = Vec::new();
-    for (kind, name) in [(Kind::Network, "inner"), (Kind::Network, "pub"), (Kind::SecurityGroup, "pub")] {
+    for (kind, name) in
+        [(ResourceKind::Network, "inner"), (ResourceKind::Network, "pub"), (ResourceKind::SecurityGroup, "pub")]
+    {
         things.push(thing(kind, name, &model.id, None));
     }
     for vm in &model.vms {
@@ -386,15 +424,22 @@ fn things(model: &Infrastructure, what: &str) -> Vec<String> {
             other => panic!("{what}: machine {} needs somebody: {other:?}", vm.number),
         };
         things.push(format!("Machine {id} of {uid}"));
-        things.push(thing(Kind::KeyPair, "key", &uid, None));
-        things.push(thing(Kind::Address, "pool", &uid, Some(&id)));
-        things.extend(disks(vm).map(|disk| thing(Kind::Volume, &disk, &uid, Some(&id))));
+        things.push(thing(ResourceKind::KeyPair, "key", &uid, None));
+        if has_address(vm) {
+            things.push(thing(ResourceKind::Address, "pool", &uid, Some(&id)));
+        }
+        things.extend(disks(vm).map(|disk| thing(ResourceKind::Volume, &disk, &uid, Some(&id))));
     }
     things
 }
 
-fn thing(kind: Kind, name: &str, owner: &str, machine: Option<&str>) -> String {
+fn thing(kind: ResourceKind, name: &str, owner: &str, machine: Option<&str>) -> String {
     format!("{kind:?} {name} of {owner} at {machine:?}")
+}
+
+/// Whether a machine is on the public network.
+fn has_address(vm: &Arc<Vm>) -> bool {
+    vm.info.systems[0].interfaces().any(|interface| interface.connection == "pub")
 }
 
 /// Names of the data disks of a machine.

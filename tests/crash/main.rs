@@ -4,10 +4,12 @@
 
 #[path = "../support/cloud.rs"]
 mod cloud;
+mod completion;
 mod contextualization;
 mod damaged;
 mod database;
 mod dummy;
+mod elsewhere;
 mod journal;
 #[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/lab.rs"]

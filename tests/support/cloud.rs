@@ -2,7 +2,7 @@
 //! binaries, each of which uses a part of it.
 #![allow(dead_code)]
 
-use connectors::dummy::{Account, Death, Moment, Order, Outcome, Remote};
+use connectors::dummy::{AccountHoldings, Death, Moment, Order, OrderOutcome, Remote};
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -43,9 +43,9 @@ impl SimulatedCloud {
     }
 
     /// Everything that it holds, by account.
-    pub async fn holds(&self) -> Vec<Account> {
+    pub async fn holds(&self) -> Vec<AccountHoldings> {
         match self.remote.order(Order::Inspect).await.unwrap() {
-            Outcome::Holds(accounts) => accounts,
+            OrderOutcome::Holds(accounts) => accounts,
             other => panic!("{other:?}"),
         }
     }
@@ -67,7 +67,7 @@ impl SimulatedCloud {
     }
 
     async fn order(&self, order: Order) {
-        assert_eq!(self.remote.order(order).await.unwrap(), Outcome::Done);
+        assert_eq!(self.remote.order(order).await.unwrap(), OrderOutcome::Done);
     }
 }
 

@@ -4,14 +4,18 @@
 mod tests;
 
 use crate::{
-    Capabilities, CloudAccount, Connector, ConnectorError, ErrorClass, Found, InfrastructureIntent, Observation,
-    PowerState, ProviderId, SharedResources, VmIntent, VmMark,
+    Candidate, Capabilities, CloudAccount, Connector, ConnectorError, ErrorClass, Found, GuestKind, Guests,
+    InfrastructureIntent, InfrastructureMark, Location, Observation, PowerState, ProviderId, SharedResources, VmIntent,
+    VmMark,
 };
 use async_trait::async_trait;
 use radl::{Features, System};
 
 /// The connector type.
 pub const KIND: &str = "DeployedNode";
+
+/// Machines that somebody logs in to.
+pub(crate) const GUESTS: Guests = Guests { kind: GuestKind::Machine, log_in: true };
 
 /// There is no account: a record is as good under any credential line.
 pub(crate) fn account_name(_account: &CloudAccount) -> String {
@@ -38,10 +42,10 @@ fn missing(system: &System) -> Option<&'static str> {
 #[async_trait]
 impl Connector for DeployedNode {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { guests: GUESTS, ..Capabilities::default() }
     }
 
-    async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
+    async fn candidates(&self, system: &System) -> Result<Vec<Candidate>, ConnectorError> {
         if let Some(missing) = missing(system) {
             let text = format!(
                 "A machine that exists already is described by its address and its login: {missing} is missing"
@@ -50,7 +54,7 @@ impl Connector for DeployedNode {
         }
         let mut system = system.clone();
         system.features.set_text("provider.type", KIND);
-        Ok(vec![system])
+        Ok(vec![system.into()])
     }
 
     async fn ensure_shared(&self, _intent: &InfrastructureIntent) -> Result<SharedResources, ConnectorError> {
@@ -61,12 +65,12 @@ impl Connector for DeployedNode {
         Ok(ProviderId(intent.uid.0.clone()))
     }
 
-    async fn find(&self, _infrastructure: &str) -> Result<Vec<Found>, ConnectorError> {
+    async fn find(&self, _mark: &InfrastructureMark) -> Result<Vec<Found>, ConnectorError> {
         // A record that was lost in the making is made again, with the same id.
         Ok(Vec::new())
     }
 
-    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
+    async fn observe(&self, _location: &Location, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
         let running = |id: &ProviderId| Observation {
             id: id.clone(),
             state: PowerState::Running,
@@ -75,6 +79,7 @@ impl Connector for DeployedNode {
             features: Features::new(),
             fault: None,
             infrastructure: None,
+            missing: Vec::new(),
         };
         Ok(ids.iter().map(running).collect())
     }
@@ -83,7 +88,7 @@ impl Connector for DeployedNode {
         Ok(())
     }
 
-    async fn delete_shared(&self, _infrastructure: &str) -> Result<(), ConnectorError> {
+    async fn delete_shared(&self, _mark: &InfrastructureMark) -> Result<(), ConnectorError> {
         Ok(())
     }
 }

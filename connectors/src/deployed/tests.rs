@@ -30,7 +30,7 @@ async fn a_machine_needs_an_address_and_a_login() {
     let key = "disk.0.os.credentials.private_key = 'k'";
     for complete in [vec![ADDRESS, USER, PASSWORD], vec![ADDRESS, USER, key]] {
         let found = candidates(complete).await.unwrap();
-        assert_eq!(found[0].features.text("provider.type"), Some("DeployedNode"));
+        assert_eq!(found[0].system.features.text("provider.type"), Some("DeployedNode"));
     }
 }
 
@@ -41,14 +41,16 @@ async fn a_record_is_the_same_however_often_it_is_made() {
         uid: VmUid("u-1".to_owned()),
         number: 0,
         fqdn: "node.localdomain".to_owned(),
+        location: Default::default(),
         system: system(ADDRESS),
+        requested: system(ADDRESS),
         networks: Vec::new(),
         tags: Vec::new(),
         user_data: Default::default(),
     };
     let id = DeployedNode.create_vm(&intent).await.unwrap();
     assert_eq!(DeployedNode.create_vm(&intent).await.unwrap(), id);
-    let seen = DeployedNode.observe(&[id.clone(), ProviderId("imported".to_owned())]).await.unwrap();
+    let seen = DeployedNode.observe(&intent.location, &[id.clone(), ProviderId("imported".to_owned())]).await.unwrap();
     assert!(seen.len() == 2 && seen.iter().all(|machine| machine.state == PowerState::Running));
     DeployedNode.delete_vm(&intent.mark()).await.unwrap();
     DeployedNode.delete_vm(&intent.mark()).await.unwrap();

@@ -4,7 +4,7 @@ use super::{
     faults::{Faults, Simulation},
     inventory::{Entry, Inventory},
     journal::Journal,
-    request::{Reply, Request, Snapshot, decide},
+    request::{CloudReply, CloudRequest, Snapshot, decide},
 };
 use crate::ConnectorError;
 use std::{
@@ -96,7 +96,7 @@ impl Cloud {
     ///
     /// # Errors
     /// As a cloud refuses; `Transient` when the journal cannot be used.
-    pub fn answer(&self, tenant: &str, request: Request) -> Result<Reply, ConnectorError> {
+    pub fn answer(&self, tenant: &str, request: CloudRequest) -> Result<CloudReply, ConnectorError> {
         let now = (self.clock)();
         let mut state = self.lock();
         let State { inventory, journal } = &mut *state;

@@ -1,6 +1,6 @@
 //! What the simulated cloud holds, by account, changed by events alone.
 
-use crate::{PowerState, ProviderId, VmUid};
+use crate::{DiskSource, InfrastructureMark, Location, PowerState, ProviderId, VmUid};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,6 +14,9 @@ pub struct Machine {
     pub id: ProviderId,
     /// Mark: the infrastructure.
     pub infrastructure: String,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Location::is_whole_cloud")]
+    pub location: Location,
     /// Mark: our id.
     pub uid: VmUid,
     /// Number inside the infrastructure.
@@ -29,6 +32,12 @@ pub struct Machine {
     /// What its cloud-init was given.
     #[serde(default)]
     pub user_data: Option<String>,
+    /// The public key that lets its user in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// Mark: the pools that it is to have a public address of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<Pool>,
     /// When it was made, in milliseconds since 1970 (UTC); given by the cloud.
     pub created: u64,
     /// State since the last change of power; none while the schedule of states decides.
@@ -43,6 +52,16 @@ impl Machine {
     pub(super) fn owner(&self) -> Option<&str> {
         Some(self.infrastructure.as_str()).filter(|infrastructure| !infrastructure.is_empty())
     }
+}
+
+/// Where a public address of a machine comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// The network of the document that the address is shown on; none for one that the document had from the beginning,
+    /// which is not shown.
+    pub network: Option<String>,
 }
 
 /// Sizes of a machine that were changed.
@@ -63,7 +82,7 @@ pub struct Sizes {
 /// What a [`Resource`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ResourceKind {
     /// A network.
     Network,
     /// Rules of a network with `outports`.
@@ -84,25 +103,49 @@ pub struct Resource {
     /// The cloud's id; given by the cloud.
     pub id: ProviderId,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ResourceKind,
     /// Its name: network of the document, `disk.N` of a volume, pool of an address, what an image was called.
     pub name: String,
-    /// Mark: the infrastructure.
+    /// Mark: the infrastructure; empty for what belongs to the user.
     pub infrastructure: String,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Location::is_whole_cloud")]
+    pub location: Location,
     /// Mark: the machine that it was made for, or the image itself; none when all machines share it.
     pub uid: Option<VmUid>,
     /// Bytes of a volume.
     pub size: Option<u64>,
+    /// What was on a volume when it was made.
+    #[serde(default)]
+    pub source: DiskSource,
+    /// The kind of disk that a volume is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_type: Option<String>,
     /// Machine that it is attached to.
     pub machine: Option<ProviderId>,
 }
 
 impl Resource {
-    /// Whether both are of one kind, name and mark: what was asked for once.
+    /// Something that is to be made, or looked for; its id is given by the cloud.
+    #[must_use]
+    pub fn new(kind: ResourceKind, name: String, mark: InfrastructureMark, uid: Option<VmUid>) -> Self {
+        let InfrastructureMark { infrastructure, location } = mark;
+        let id = ProviderId(String::new());
+        let (size, source, disk_type, machine) = (None, DiskSource::Empty, None, None);
+        Self { id, kind, name, infrastructure, location, uid, size, source, disk_type, machine }
+    }
+
+    /// Whether both are of one kind, name, place and mark: what was asked for once.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.kind, &self.name, &self.infrastructure, &self.uid)
-            == (other.kind, &other.name, &other.infrastructure, &other.uid)
+        (self.kind, &self.name, &self.infrastructure, &self.location, &self.uid)
+            == (other.kind, &other.name, &other.infrastructure, &other.location, &other.uid)
+    }
+
+    /// Whether it belongs to the user.
+    #[must_use]
+    pub fn is_users(&self) -> bool {
+        self.infrastructure.is_empty()
     }
 }
 
@@ -194,7 +237,7 @@ impl Tenant {
 
     /// The images of this name.
     pub(super) fn images(&self, name: &str) -> impl Iterator<Item = &Resource> {
-        self.resources().filter(move |made| made.kind == Kind::Image && made.name == name)
+        self.resources().filter(move |made| made.kind == ResourceKind::Image && made.name == name)
     }
 
     fn apply(&mut self, event: Event) {
@@ -208,7 +251,9 @@ impl Tenant {
             Event::MachineGone(id) => {
                 let Some(machine) = self.machines.remove(&id) else { return };
                 let mark = (machine.infrastructure.clone(), Some(machine.uid.clone()));
-                for belonging in self.by_mark.get(&mark).into_iter().flatten() {
+                let users = (String::new(), None);
+                let attached = [mark, users].into_iter().filter_map(|mark| self.by_mark.get(&mark));
+                for belonging in attached.flatten() {
                     if let Some(resource) = self.resources.get_mut(belonging) {
                         resource.machine.take_if(|machine| *machine == id);
                     }

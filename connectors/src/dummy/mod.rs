@@ -13,20 +13,26 @@ pub mod server;
 mod tests;
 
 pub use cloud::{Cloud, system_clock};
-pub use faults::{Faults, Schedule};
-pub use inventory::{Inventory, Kind, Machine, Resource, Sizes, Tenant};
-pub use remote::{Account, Death, Moment, Order, Outcome, Remote};
-pub use request::{Held, Reply, Request, Scope};
+pub use faults::{FailingRequest, Faults, RequestFate, Schedule};
+pub use inventory::{Inventory, Machine, Pool, Resource, ResourceKind, Sizes, Tenant};
+pub use remote::{AccountHoldings, Death, Moment, Order, OrderOutcome, Remote};
+pub use request::{CloudReply, CloudRequest, Held, Scope};
 
 use crate::{
-    Capabilities, CloudAccount, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent,
-    InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId, Quota, Resize, SharedResources,
-    VmIntent, VmMark, VmUid,
+    Candidate, Capabilities, CloudAccount, CloudImage, Connector, ConnectorError, ErrorClass, Found, GuestKind, Guests,
+    ImageIntent, InfrastructureIntent, InfrastructureMark, Location, NewDisk, Observation, PowerOperation, PowerState,
+    ProviderId, PublicAddress, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
 };
 use async_trait::async_trait;
 use faults::Simulation;
 use radl::System;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+/// Machines that nobody can log in to.
+pub(crate) const GUESTS: Guests = Guests { kind: GuestKind::Machine, log_in: false };
+
+/// How many things are asked for at once, unless the credential line says otherwise.
+const PAGE: usize = 1000;
 
 /// What the configuration says of the simulated cloud (section `[Dummy]`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,16 +44,16 @@ pub struct DummySettings {
 }
 
 /// Where the simulated cloud is.
-pub enum Place {
+pub enum CloudSite {
     /// In this process.
-    Here(Arc<Cloud>),
+    InProcess(Arc<Cloud>),
     /// Behind a socket.
-    There(Remote),
+    Remote(Remote),
 }
 
-impl From<Arc<Cloud>> for Place {
+impl From<Arc<Cloud>> for CloudSite {
     fn from(cloud: Arc<Cloud>) -> Self {
-        Self::Here(cloud)
+        Self::InProcess(cloud)
     }
 }
 
@@ -58,7 +64,7 @@ pub(crate) fn account_name(account: &CloudAccount) -> String {
 
 /// An account of the simulated cloud.
 pub struct Dummy {
-    place: Place,
+    site: CloudSite,
     tenant: String,
     account: CloudAccount,
     simulation: Arc<Simulation>,
@@ -69,9 +75,9 @@ impl Dummy {
     ///
     /// # Errors
     /// `Invalid` when a fault key cannot be read.
-    pub fn new(place: impl Into<Place>, account: &CloudAccount) -> Result<Self, ConnectorError> {
+    pub fn new(site: impl Into<CloudSite>, account: &CloudAccount) -> Result<Self, ConnectorError> {
         Ok(Self {
-            place: place.into(),
+            site: site.into(),
             tenant: account_name(account),
             account: account.clone(),
             simulation: Arc::new(Simulation::new(Faults::from_account(account)?)),
@@ -79,40 +85,55 @@ impl Dummy {
     }
 
     fn simulation(&self) -> Arc<Simulation> {
-        let imposed = match &self.place {
-            Place::Here(cloud) => cloud.imposed(),
-            Place::There(_) => None,
+        let imposed = match &self.site {
+            CloudSite::InProcess(cloud) => cloud.imposed(),
+            CloudSite::Remote(_) => None,
         };
         imposed.unwrap_or_else(|| Arc::clone(&self.simulation))
     }
 
     /// One request on its way to the cloud and back.
-    async fn ask(&self, mut request: Request) -> Result<Reply, ConnectorError> {
+    async fn ask(&self, mut request: CloudRequest) -> Result<CloudReply, ConnectorError> {
         let simulation = self.simulation();
-        simulation.call().await?;
+        let reply_is_lost = simulation.call(&request).await?;
         simulation.faults.restrict(&mut request)?;
         let is_write = request.is_write();
-        let reply = match &self.place {
-            Place::Here(cloud) => cloud.answer(&self.tenant, request)?,
-            Place::There(cloud) => cloud.request(&self.tenant, request).await?,
+        let reply = match &self.site {
+            CloudSite::InProcess(cloud) => cloud.answer(&self.tenant, request)?,
+            CloudSite::Remote(cloud) => cloud.request(&self.tenant, request).await?,
         };
-        if is_write {
-            simulation.reply()?;
+        if reply_is_lost || is_write && simulation.loses_reply() {
+            return Err(ConnectorError::new(ErrorClass::Transient, "Simulated failure: the reply was lost"));
         }
         Ok(reply)
     }
 
+    fn page(&self) -> usize {
+        self.simulation().faults.page.unwrap_or(PAGE)
+    }
+
+    /// Everything that carries a mark, of all pages.
     async fn list(&self, scope: Scope) -> Result<Held, ConnectorError> {
-        match self.ask(Request::List(scope)).await? {
-            Reply::Held(held) => Ok(held),
-            other => Err(unexpected(&other)),
+        let mut all = Held::default();
+        loop {
+            let (scope, after, limit) = (scope.clone(), all.last().cloned(), self.page());
+            match self.ask(CloudRequest::List { scope, after, limit }).await? {
+                CloudReply::Held(page) => {
+                    all.machines.extend(page.machines);
+                    all.resources.extend(page.resources);
+                    if !page.more {
+                        return Ok(all);
+                    }
+                }
+                other => return Err(unexpected(&other)),
+            }
         }
     }
 
     /// Asks for something to be made; its id.
-    async fn make(&self, request: Request) -> Result<ProviderId, ConnectorError> {
+    async fn make(&self, request: CloudRequest) -> Result<ProviderId, ConnectorError> {
         match self.ask(request).await? {
-            Reply::Made(id) => Ok(id),
+            CloudReply::Made(id) => Ok(id),
             other => Err(unexpected(&other)),
         }
     }
@@ -123,17 +144,20 @@ impl Dummy {
         if let Some(id) = found(held) {
             return Ok(id);
         }
-        match self.make(Request::Create(Box::new(wanted.clone()))).await {
+        match self.make(CloudRequest::Create(Box::new(wanted.clone()))).await {
             Err(error) if error.class == ErrorClass::Conflict => found(&self.list(scope.clone()).await?).ok_or(error),
             result => result,
         }
     }
 
-    /// Refuses a machine of another infrastructure.
-    async fn admit(&self, vm: &VmMark) -> Result<(), ConnectorError> {
+    /// Refuses a machine of another infrastructure. Whether there is one of this id.
+    async fn admit(&self, vm: &VmMark) -> Result<bool, ConnectorError> {
         let id = vm.existing()?;
-        match self.ask(Request::Observe(vec![id.clone()])).await? {
-            Reply::Machines { machines, .. } => machines.iter().try_for_each(|machine| vm.admit(machine.owner())),
+        match self.ask(CloudRequest::Observe(vec![id.clone()])).await? {
+            CloudReply::Machines { machines, .. } => {
+                machines.iter().try_for_each(|machine| vm.admit(machine.owner()))?;
+                Ok(!machines.is_empty())
+            }
             other => Err(unexpected(&other)),
         }
     }
@@ -145,21 +169,23 @@ impl Dummy {
             return Ok(());
         }
         let (resource, machine) = (resource.clone(), id.clone());
-        self.ask(Request::Attach { resource, machine }).await.map(drop)
+        self.ask(CloudRequest::Attach { resource, machine }).await.map(drop)
     }
 }
 
 /// Everything that was made for a machine.
 fn scope(vm: &VmMark) -> Scope {
-    Scope::Vm { infrastructure: vm.infrastructure.clone(), uid: vm.uid.clone() }
+    let (infrastructure, location) = (vm.infrastructure.clone(), vm.location.clone());
+    Scope::Vm { mark: InfrastructureMark { infrastructure, location }, uid: vm.uid.clone() }
 }
 
 /// Everything that was made for an image.
 fn image_scope(image: &ImageIntent) -> Scope {
-    Scope::Vm { infrastructure: image.infrastructure.clone(), uid: VmUid(image.uid.0.clone()) }
+    let (infrastructure, location) = (image.infrastructure.clone(), image.location.clone());
+    Scope::Vm { mark: InfrastructureMark { infrastructure, location }, uid: VmUid(image.uid.0.clone()) }
 }
 
-fn unexpected(reply: &Reply) -> ConnectorError {
+fn unexpected(reply: &CloudReply) -> ConnectorError {
     ConnectorError::new(ErrorClass::Transient, format!("The simulated cloud answers something else: {reply:?}"))
 }
 
@@ -167,10 +193,13 @@ fn unexpected(reply: &Reply) -> ConnectorError {
 impl Connector for Dummy {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
+            guests: GUESTS,
+            first_login: self.simulation().faults.first_login,
             stop_start: true,
             reboot: true,
             resize: true,
             attach_disk: true,
+            public_address: true,
             snapshot: true,
             images: true,
             quotas: true,
@@ -180,13 +209,13 @@ impl Connector for Dummy {
         }
     }
 
-    async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
-        self.ask(Request::Catalogue).await?;
-        Ok(map::candidates(system, &self.account))
+    async fn candidates(&self, system: &System) -> Result<Vec<Candidate>, ConnectorError> {
+        self.ask(CloudRequest::Catalogue).await?;
+        Ok(map::candidates(system, &self.account, &self.simulation().faults.zones))
     }
 
     async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources, ConnectorError> {
-        let scope = Scope::Shared(intent.infrastructure.clone());
+        let scope = Scope::Shared(intent.mark());
         let held = self.list(scope.clone()).await?;
         for wanted in map::shared(intent) {
             self.obtain(&held, &scope, wanted).await?;
@@ -201,15 +230,16 @@ impl Connector for Dummy {
         for wanted in map::belongings(intent) {
             let kind = wanted.kind;
             let id = self.obtain(&held, &scope, wanted).await?;
-            if kind != Kind::KeyPair {
+            if kind != ResourceKind::KeyPair {
                 attached.push(id);
             }
         }
+        attached.extend(map::existing_volumes(NewDisk::all_of(&intent.system)));
         let id = match held.machines.first() {
             Some(machine) => machine.id.clone(),
             None => {
                 let machine = Box::new(map::machine(intent)?);
-                self.make(Request::CreateMachine { machine, quota: None }).await?
+                self.make(CloudRequest::CreateMachine { machine, quota: None }).await?
             }
         };
         for resource in attached {
@@ -218,19 +248,40 @@ impl Connector for Dummy {
         Ok(id)
     }
 
-    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>, ConnectorError> {
-        let held = self.list(Scope::Machines(infrastructure.to_owned())).await?;
-        Ok(held.machines.into_iter().map(|machine| Found { uid: machine.uid, id: machine.id }).collect())
+    fn is_completed_after_boot(&self, vm: &VmIntent) -> bool {
+        !map::pools(vm).is_empty()
     }
 
-    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
-        let states = &self.simulation().faults.states;
-        match self.ask(Request::Observe(ids.to_vec())).await? {
-            Reply::Machines { machines, now } => {
-                Ok(machines.iter().map(|machine| map::observation(machine, states, now)).collect())
-            }
-            other => Err(unexpected(&other)),
+    async fn reconcile(&self, vm: &VmIntent, id: &ProviderId) -> Result<(), ConnectorError> {
+        let (mark, scope) = (vm.mark(), scope(&vm.mark()));
+        let held = self.list(scope.clone()).await?;
+        // One that was made elsewhere has nothing that its marks tell of.
+        let Some(machine) = held.machines.iter().find(|machine| machine.id == *id) else { return Ok(()) };
+        for wanted in map::addresses(&mark, machine) {
+            let address = self.obtain(&held, &scope, wanted).await?;
+            self.attach(&held, id, &address).await?;
         }
+        Ok(())
+    }
+
+    async fn find(&self, mark: &InfrastructureMark) -> Result<Vec<Found>, ConnectorError> {
+        let held = self.list(Scope::Machines(mark.clone())).await?;
+        let found = |machine: Machine| Found { uid: machine.uid, id: machine.id, location: machine.location };
+        Ok(held.machines.into_iter().map(found).collect())
+    }
+
+    async fn observe(&self, _location: &Location, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
+        let simulation = self.simulation();
+        let mut observations = Vec::with_capacity(ids.len());
+        for page in ids.chunks(self.page()) {
+            match self.ask(CloudRequest::Observe(page.to_vec())).await? {
+                CloudReply::Machines { machines, addresses, now } => observations.extend(
+                    machines.iter().map(|machine| map::observation(machine, &addresses, &simulation.faults, now)),
+                ),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(observations)
     }
 
     async fn delete_vm(&self, vm: &VmMark) -> Result<(), ConnectorError> {
@@ -242,17 +293,17 @@ impl Connector for Dummy {
             self.admit(vm).await?;
         }
         for id in marked.chain(unmarked) {
-            self.ask(Request::DeleteMachine(id.clone())).await?;
+            self.ask(CloudRequest::DeleteMachine(id.clone())).await?;
         }
         for resource in held.resources {
-            self.ask(Request::Delete(resource.id)).await?;
+            self.ask(CloudRequest::Delete(resource.id)).await?;
         }
         Ok(())
     }
 
-    async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError> {
-        for resource in self.list(Scope::Shared(infrastructure.to_owned())).await?.resources {
-            self.ask(Request::Delete(resource.id)).await?;
+    async fn delete_shared(&self, mark: &InfrastructureMark) -> Result<(), ConnectorError> {
+        for resource in self.list(Scope::Shared(mark.clone())).await?.resources {
+            self.ask(CloudRequest::Delete(resource.id)).await?;
         }
         Ok(())
     }
@@ -263,7 +314,7 @@ impl Connector for Dummy {
             PowerOperation::Stop => PowerState::Stopped,
             PowerOperation::Start | PowerOperation::Reboot => PowerState::Running,
         };
-        self.ask(Request::SetPower { machine: vm.existing()?.clone(), state }).await.map(drop)
+        self.ask(CloudRequest::SetPower { machine: vm.existing()?.clone(), state }).await.map(drop)
     }
 
     async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<(), ConnectorError> {
@@ -271,22 +322,32 @@ impl Connector for Dummy {
         let (scope, held) = (scope(vm), self.list(scope(vm)).await?);
         let found = held.machines.first().map(|machine| &machine.id);
         let id = vm.id.as_ref().or(found).ok_or_else(missing)?;
-        if !held.has(id) {
-            self.admit(vm).await?;
+        if !held.has(id) && !self.admit(vm).await? {
+            return Err(missing());
         }
-        let volumes = resize.disks.iter().map(|disk| map::volume(vm, disk.index, disk.size));
-        let volumes = volumes.map(|wanted| map::unless_other(&held, wanted)).collect::<Result<Vec<_>, _>>()?;
-        for wanted in volumes {
+        for wanted in map::new_volumes(&held, vm, &resize.disks)? {
             let volume = self.obtain(&held, &scope, wanted).await?;
             self.attach(&held, id, &volume).await?;
         }
-        self.ask(Request::Resize { machine: id.clone(), resize: resize.clone() }).await.map(drop)
+        for volume in map::existing_volumes(resize.disks.iter().cloned()) {
+            self.attach(&held, id, &volume).await?;
+        }
+        self.ask(CloudRequest::Resize { machine: id.clone(), resize: resize.clone() }).await?;
+        if resize.public_address == Some(PublicAddress::Remove) {
+            // The machine's mark does not tell of them any more, so nobody attaches them again.
+            for address in held.resources.into_iter().filter(|made| made.kind == ResourceKind::Address) {
+                self.ask(CloudRequest::Detach(address.id.clone())).await?;
+                self.ask(CloudRequest::Delete(address.id)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn snapshot(&self, vm: &VmMark, image: &ImageIntent) -> Result<String, ConnectorError> {
         self.admit(vm).await?;
         if self.list(image_scope(image)).await?.resources.is_empty() {
-            let request = Request::CreateImage { machine: vm.existing()?.clone(), image: Box::new(map::image(image)) };
+            let request =
+                CloudRequest::CreateImage { machine: vm.existing()?.clone(), image: Box::new(map::image(image)) };
             match self.make(request).await {
                 // Somebody else made it in the meantime.
                 Err(error) if error.class == ErrorClass::Conflict => {}
@@ -298,24 +359,24 @@ impl Connector for Dummy {
 
     async fn discard_snapshot(&self, image: &ImageIntent) -> Result<(), ConnectorError> {
         for made in self.list(image_scope(image)).await?.resources {
-            self.ask(Request::Delete(made.id)).await?;
+            self.ask(CloudRequest::Delete(made.id)).await?;
         }
         Ok(())
     }
 
-    async fn delete_image(&self, url: &str) -> Result<(), ConnectorError> {
-        self.ask(Request::DeleteImages(map::snapshot_name(url).to_owned())).await.map(drop)
+    async fn delete_image(&self, url: &str, _location: &Location) -> Result<(), ConnectorError> {
+        self.ask(CloudRequest::DeleteImages(map::snapshot_name(url).to_owned())).await.map(drop)
     }
 
     async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {
-        self.ask(Request::Catalogue).await?;
+        self.ask(CloudRequest::Catalogue).await?;
         Ok(map::images())
     }
 
-    async fn quotas(&self) -> Result<BTreeMap<String, Quota>, ConnectorError> {
+    async fn quotas(&self, _region: Option<&str>) -> Result<BTreeMap<String, Quota>, ConnectorError> {
         let quota = self.simulation().faults.quota;
-        match self.ask(Request::Usage).await? {
-            Reply::Usage(machines) => Ok(map::quotas(machines, quota)),
+        match self.ask(CloudRequest::Usage).await? {
+            CloudReply::Usage(machines) => Ok(map::quotas(machines, quota)),
             other => Err(unexpected(&other)),
         }
     }

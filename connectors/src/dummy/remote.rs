@@ -3,7 +3,7 @@
 
 use super::{
     inventory::{Machine, Resource},
-    request::{Reply, Request},
+    request::{CloudReply, CloudRequest},
 };
 use crate::{ConnectorError, ErrorClass};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use tokio::{
 #[serde(rename_all = "snake_case")]
 pub(super) enum Message {
     /// A request of an account.
-    Request { tenant: String, request: Request },
+    Request { tenant: String, request: CloudRequest },
     /// An order of a test.
     Order(Order),
 }
@@ -62,16 +62,16 @@ pub enum Moment {
 /// The answer to an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum OrderOutcome {
     /// It was done.
     Done,
     /// Everything that the cloud holds, by account.
-    Holds(Vec<Account>),
+    Holds(Vec<AccountHoldings>),
 }
 
 /// What one account holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Account {
+pub struct AccountHoldings {
     /// `<username>@<host>` of its credential line.
     pub name: String,
     /// Machines, in no order.
@@ -97,18 +97,19 @@ impl Remote {
     ///
     /// # Errors
     /// What the cloud says; `Transient` when it cannot be reached or does not answer.
-    pub async fn request(&self, tenant: &str, request: Request) -> Result<Reply, ConnectorError> {
+    pub async fn request(&self, tenant: &str, request: CloudRequest) -> Result<CloudReply, ConnectorError> {
         let answer = self.exchange(&Message::Request { tenant: tenant.to_owned(), request }).await?;
-        serde_json::from_slice::<Result<Reply, ConnectorError>>(&answer).map_err(|error| self.failed(&error.into()))?
+        serde_json::from_slice::<Result<CloudReply, ConnectorError>>(&answer)
+            .map_err(|error| self.failed(&error.into()))?
     }
 
     /// Gives an order.
     ///
     /// # Errors
     /// `Invalid` for faults that cannot be read; `Transient` when the cloud cannot be reached.
-    pub async fn order(&self, order: Order) -> Result<Outcome, ConnectorError> {
+    pub async fn order(&self, order: Order) -> Result<OrderOutcome, ConnectorError> {
         let answer = self.exchange(&Message::Order(order)).await?;
-        serde_json::from_slice::<Result<Outcome, ConnectorError>>(&answer)
+        serde_json::from_slice::<Result<OrderOutcome, ConnectorError>>(&answer)
             .map_err(|error| self.failed(&error.into()))?
     }
 

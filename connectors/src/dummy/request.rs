@@ -1,22 +1,30 @@
 //! What the simulated cloud can be asked for, one request at a time like a real one, and what it decides: pure.
 
 use super::{
-    inventory::{Event, Kind, Machine, Resource, Tenant, made_elsewhere},
+    inventory::{Event, Machine, Resource, ResourceKind, Tenant, made_elsewhere},
     map,
 };
-use crate::{ConnectorError, ErrorClass, PowerState, ProviderId, Resize, VmUid};
+use crate::{ConnectorError, ErrorClass, InfrastructureMark, PowerState, ProviderId, Resize, VmUid};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One request of an account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Request {
+pub enum CloudRequest {
     /// What everybody may know: images, sizes.
     Catalogue,
     /// How many machines the account has.
     Usage,
-    /// Whatever carries a mark.
-    List(Scope),
+    /// Whatever carries a mark, page by page in the order of the ids.
+    List {
+        /// The mark.
+        scope: Scope,
+        /// The last id of the page before; none for the first page.
+        after: Option<ProviderId>,
+        /// How many things a page has at most.
+        limit: usize,
+    },
     /// Machines by their ids; unknown ones are left out.
     Observe(Vec<ProviderId>),
     /// Makes a machine. Its id and time are given by the cloud.
@@ -35,6 +43,8 @@ pub enum Request {
         /// What it is attached to.
         machine: ProviderId,
     },
+    /// Detaches a volume or an address from its machine.
+    Detach(ProviderId),
     /// Deletes a machine; what is attached to it stays.
     DeleteMachine(ProviderId),
     /// Deletes something else, unless it is in use.
@@ -64,11 +74,50 @@ pub enum Request {
     DeleteImages(String),
 }
 
-impl Request {
+impl CloudRequest {
     /// Whether it changes something.
     #[must_use]
     pub fn is_write(&self) -> bool {
-        !matches!(self, Self::Catalogue | Self::Usage | Self::List(_) | Self::Observe(_))
+        !matches!(self, Self::Catalogue | Self::Usage | Self::List { .. } | Self::Observe(_))
+    }
+
+    /// The kinds of requests.
+    pub const KINDS: [&str; 14] = [
+        "catalogue",
+        "usage",
+        "list",
+        "observe",
+        "create_machine",
+        "create",
+        "attach",
+        "detach",
+        "delete_machine",
+        "delete",
+        "set_power",
+        "resize",
+        "create_image",
+        "delete_images",
+    ];
+
+    /// What kind of request it is: one of [`CloudRequest::KINDS`].
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Catalogue => "catalogue",
+            Self::Usage => "usage",
+            Self::List { .. } => "list",
+            Self::Observe(_) => "observe",
+            Self::CreateMachine { .. } => "create_machine",
+            Self::Create(_) => "create",
+            Self::Attach { .. } => "attach",
+            Self::Detach(_) => "detach",
+            Self::DeleteMachine(_) => "delete_machine",
+            Self::Delete(_) => "delete",
+            Self::SetPower { .. } => "set_power",
+            Self::Resize { .. } => "resize",
+            Self::CreateImage { .. } => "create_image",
+            Self::DeleteImages(_) => "delete_images",
+        }
     }
 }
 
@@ -78,21 +127,21 @@ impl Request {
 pub enum Scope {
     /// A machine and what was made for it.
     Vm {
-        /// Its infrastructure.
-        infrastructure: String,
+        /// Its infrastructure, and where it is.
+        mark: InfrastructureMark,
         /// Our id of the machine.
         uid: VmUid,
     },
     /// What the machines of an infrastructure share.
-    Shared(String),
+    Shared(InfrastructureMark),
     /// All machines of an infrastructure.
-    Machines(String),
+    Machines(InfrastructureMark),
 }
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reply {
+pub enum CloudReply {
     /// Done, or there was nothing to do.
     Done,
     /// It was made.
@@ -105,6 +154,8 @@ pub enum Reply {
     Machines {
         /// Those that are known.
         machines: Vec<Machine>,
+        /// The public addresses of those that are to have some.
+        addresses: Vec<Resource>,
         /// The cloud's time, in milliseconds since 1970 (UTC).
         now: u64,
     },
@@ -117,9 +168,33 @@ pub struct Held {
     pub machines: Vec<Machine>,
     /// Everything else, oldest first.
     pub resources: Vec<Resource>,
+    /// Whether there is another page.
+    #[serde(default)]
+    pub more: bool,
 }
 
 impl Held {
+    /// One page of it.
+    fn page(mut self, after: Option<&ProviderId>, limit: usize) -> Self {
+        let mut ids: Vec<&ProviderId> = self.machines.iter().map(|machine| &machine.id).collect();
+        ids.extend(self.resources.iter().map(|resource| &resource.id));
+        ids.retain(|id| after.is_none_or(|after| *id > after));
+        ids.sort_unstable();
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        let ids: BTreeSet<ProviderId> = ids.into_iter().cloned().collect();
+        self.machines.retain(|machine| ids.contains(&machine.id));
+        self.resources.retain(|resource| ids.contains(&resource.id));
+        Self { more, ..self }
+    }
+
+    /// The last id of a page.
+    #[must_use]
+    pub fn last(&self) -> Option<&ProviderId> {
+        let machine = self.machines.iter().map(|machine| &machine.id).max();
+        machine.max(self.resources.iter().map(|resource| &resource.id).max())
+    }
+
     /// Whether this machine is among what was found.
     #[must_use]
     pub fn has(&self, id: &ProviderId) -> bool {
@@ -141,63 +216,78 @@ pub(super) struct Snapshot {
 }
 
 /// A reply, and the event that makes it true.
-type Decision = Result<(Reply, Option<Event>), ConnectorError>;
+type Decision = Result<(CloudReply, Option<Event>), ConnectorError>;
 
 /// Decides on a request of one account.
-pub(super) fn decide(tenant: Option<&Tenant>, snapshot: Snapshot, request: Request) -> Decision {
+pub(super) fn decide(tenant: Option<&Tenant>, snapshot: Snapshot, request: CloudRequest) -> Decision {
     let none = Tenant::default();
     let tenant = tenant.unwrap_or(&none);
     let unchanged = |reply| Ok((reply, None));
     match request {
-        Request::Catalogue => unchanged(Reply::Done),
-        Request::Usage => unchanged(Reply::Usage(tenant.len())),
-        Request::List(scope) => unchanged(Reply::Held(list(tenant, &scope))),
-        Request::Observe(ids) => {
-            let machines = ids.iter().filter_map(|id| known(tenant, snapshot, id)).collect();
-            unchanged(Reply::Machines { machines, now: snapshot.now })
+        CloudRequest::Catalogue => unchanged(CloudReply::Done),
+        CloudRequest::Usage => unchanged(CloudReply::Usage(tenant.len())),
+        CloudRequest::List { scope, after, limit } => {
+            unchanged(CloudReply::Held(list(tenant, &scope).page(after.as_ref(), limit)))
         }
-        Request::CreateMachine { machine, quota } => create_machine(tenant, snapshot, *machine, quota),
-        Request::Create(resource) => create(tenant, snapshot, *resource),
-        Request::Attach { resource, machine } => attach(tenant, resource, machine),
-        Request::DeleteMachine(id) => {
+        CloudRequest::Observe(ids) => {
+            let machines: Vec<_> = ids.iter().filter_map(|id| known(tenant, snapshot, id)).collect();
+            let with_pools = machines.iter().filter(|machine| !machine.pools.is_empty());
+            let belongings = with_pools.flat_map(|vm| tenant.resources_of(&vm.infrastructure, Some(&vm.uid)));
+            let addresses = belongings.filter(|made| made.kind == ResourceKind::Address).cloned().collect();
+            unchanged(CloudReply::Machines { machines, addresses, now: snapshot.now })
+        }
+        CloudRequest::CreateMachine { machine, quota } => create_machine(tenant, snapshot, *machine, quota),
+        CloudRequest::Create(resource) => create(tenant, snapshot, *resource),
+        CloudRequest::Attach { resource, machine } => attach(tenant, resource, machine),
+        CloudRequest::Detach(id) => detach(tenant, &id),
+        CloudRequest::DeleteMachine(id) => {
             let known = tenant.machine(&id).is_some();
-            Ok((Reply::Done, known.then_some(Event::MachineGone(id))))
+            Ok((CloudReply::Done, known.then_some(Event::MachineGone(id))))
         }
-        Request::Delete(id) => delete(tenant, id),
-        Request::SetPower { machine, state } => {
+        CloudRequest::Delete(id) => delete(tenant, id),
+        CloudRequest::SetPower { machine, state } => {
             let mut machine = known(tenant, snapshot, &machine).ok_or_else(|| no_machine(&machine))?;
             machine.power = Some(state);
-            Ok((Reply::Done, Some(Event::Machine(Box::new(machine)))))
+            Ok((CloudReply::Done, Some(Event::Machine(Box::new(machine)))))
         }
-        Request::Resize { machine, resize } => {
+        CloudRequest::Resize { machine, resize } => {
             let mut machine = known(tenant, snapshot, &machine).ok_or_else(|| no_machine(&machine))?;
             map::resize(&mut machine, &resize);
-            Ok((Reply::Done, Some(Event::Machine(Box::new(machine)))))
+            Ok((CloudReply::Done, Some(Event::Machine(Box::new(machine)))))
         }
-        Request::CreateImage { machine, image } => {
+        CloudRequest::CreateImage { machine, image } => {
             known(tenant, snapshot, &machine).ok_or_else(|| no_machine(&machine))?;
             create(tenant, snapshot, *image)
         }
-        Request::DeleteImages(name) => {
+        CloudRequest::DeleteImages(name) => {
             let known = tenant.images(&name).next().is_some();
-            Ok((Reply::Done, known.then_some(Event::ImagesGone(name))))
+            Ok((CloudReply::Done, known.then_some(Event::ImagesGone(name))))
         }
     }
 }
 
 fn list(tenant: &Tenant, scope: &Scope) -> Held {
     match scope {
-        Scope::Vm { infrastructure, uid } => Held {
-            machines: tenant.machines_of(uid).filter(|m| m.infrastructure == *infrastructure).cloned().collect(),
-            resources: tenant.resources_of(infrastructure, Some(uid)).cloned().collect(),
-        },
-        Scope::Shared(infrastructure) => {
-            Held { resources: tenant.resources_of(infrastructure, None).cloned().collect(), ..Held::default() }
+        Scope::Vm { mark, uid } => {
+            let machines = tenant.machines_of(uid).filter(|machine| machine.infrastructure == mark.infrastructure);
+            Held {
+                machines: machines.filter(|machine| mark.location.covers(&machine.location)).cloned().collect(),
+                resources: marked(tenant, mark, Some(uid)),
+                more: false,
+            }
         }
-        Scope::Machines(infrastructure) => {
-            Held { machines: tenant.machines_in(infrastructure).cloned().collect(), ..Held::default() }
+        Scope::Shared(mark) => Held { resources: marked(tenant, mark, None), ..Held::default() },
+        Scope::Machines(mark) => {
+            let machines = tenant.machines_in(&mark.infrastructure);
+            let machines = machines.filter(|machine| mark.location.covers(&machine.location)).cloned().collect();
+            Held { machines, ..Held::default() }
         }
     }
+}
+
+fn marked(tenant: &Tenant, mark: &InfrastructureMark, uid: Option<&VmUid>) -> Vec<Resource> {
+    let marked = tenant.resources_of(&mark.infrastructure, uid);
+    marked.filter(|resource| mark.location.covers(&resource.location)).cloned().collect()
 }
 
 /// A machine of the account, or one that was made elsewhere.
@@ -210,7 +300,7 @@ fn create_machine(tenant: &Tenant, snapshot: Snapshot, mut machine: Machine, quo
     if !snapshot.duplicates
         && let Some(made) = tenant.machines_of(&machine.uid).next()
     {
-        return Ok((Reply::Made(made.id.clone()), None));
+        return Ok((CloudReply::Made(made.id.clone()), None));
     }
     if let Some(quota) = quota.filter(|quota| tenant.len() >= *quota) {
         let message = format!("Quota exceeded for instances: {} of {quota} in use", tenant.len());
@@ -218,7 +308,7 @@ fn create_machine(tenant: &Tenant, snapshot: Snapshot, mut machine: Machine, quo
     }
     machine.id = ProviderId(snapshot.fresh_id.to_string());
     machine.created = snapshot.now;
-    Ok((Reply::Made(machine.id.clone()), Some(Event::Machine(Box::new(machine)))))
+    Ok((CloudReply::Made(machine.id.clone()), Some(Event::Machine(Box::new(machine)))))
 }
 
 fn create(tenant: &Tenant, snapshot: Snapshot, mut resource: Resource) -> Decision {
@@ -228,7 +318,7 @@ fn create(tenant: &Tenant, snapshot: Snapshot, mut resource: Resource) -> Decisi
         return Err(ConnectorError::new(ErrorClass::Conflict, message));
     }
     resource.id = ProviderId(snapshot.fresh_id.to_string());
-    Ok((Reply::Made(resource.id.clone()), Some(Event::Resource(Box::new(resource)))))
+    Ok((CloudReply::Made(resource.id.clone()), Some(Event::Resource(Box::new(resource)))))
 }
 
 fn attach(tenant: &Tenant, id: ProviderId, machine: ProviderId) -> Decision {
@@ -241,22 +331,32 @@ fn attach(tenant: &Tenant, id: ProviderId, machine: ProviderId) -> Decision {
             let message = format!("{} is in use by machine {other}", resource.name);
             Err(ConnectorError::new(ErrorClass::Conflict, message))
         }
-        _ => Ok((Reply::Done, Some(Event::Resource(Box::new(resource))))),
+        _ => Ok((CloudReply::Done, Some(Event::Resource(Box::new(resource))))),
     }
 }
 
+fn detach(tenant: &Tenant, id: &ProviderId) -> Decision {
+    let Some(resource) = tenant.resource(id).filter(|resource| resource.machine.is_some()) else {
+        return Ok((CloudReply::Done, None));
+    };
+    let resource = Resource { machine: None, ..resource.clone() };
+    Ok((CloudReply::Done, Some(Event::Resource(Box::new(resource)))))
+}
+
 fn delete(tenant: &Tenant, id: ProviderId) -> Decision {
-    let Some(resource) = tenant.resource(&id) else { return Ok((Reply::Done, None)) };
+    let Some(resource) = tenant.resource(&id) else { return Ok((CloudReply::Done, None)) };
     let in_use = match resource.kind {
-        Kind::Volume | Kind::Address => resource.machine.is_some(),
-        Kind::Network | Kind::SecurityGroup => tenant.machines_in(&resource.infrastructure).next().is_some(),
-        Kind::KeyPair | Kind::Image => false,
+        ResourceKind::Volume | ResourceKind::Address => resource.machine.is_some(),
+        ResourceKind::Network | ResourceKind::SecurityGroup => {
+            tenant.machines_in(&resource.infrastructure).any(|machine| machine.location == resource.location)
+        }
+        ResourceKind::KeyPair | ResourceKind::Image => false,
     };
     if in_use {
         let message = format!("{} cannot be deleted: it is in use", resource.name);
         return Err(ConnectorError::new(ErrorClass::Conflict, message));
     }
-    Ok((Reply::Done, Some(Event::ResourceGone(id))))
+    Ok((CloudReply::Done, Some(Event::ResourceGone(id))))
 }
 
 /// The machine is not, or no longer, there.

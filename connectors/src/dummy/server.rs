@@ -5,8 +5,8 @@ use super::{
     cloud::Cloud,
     faults::{Faults, Simulation},
     inventory::Inventory,
-    remote::{Account, Death, Message, Moment, Order, Outcome},
-    request::{Reply, Request},
+    remote::{AccountHoldings, Death, Message, Moment, Order, OrderOutcome},
+    request::{CloudReply, CloudRequest},
 };
 use crate::{ConnectorError, ErrorClass};
 use nix::{
@@ -102,7 +102,7 @@ impl Server {
     }
 
     /// Answers a request; none when the reply is lost.
-    async fn request(&self, tenant: &str, mut request: Request) -> Option<Result<Reply, ConnectorError>> {
+    async fn request(&self, tenant: &str, mut request: CloudRequest) -> Option<Result<CloudReply, ConnectorError>> {
         let is_write = request.is_write();
         let death = if is_write { self.fate().strike() } else { None };
         if let Some(death) = death.filter(|death| death.moment == Moment::Before) {
@@ -110,9 +110,11 @@ impl Server {
             return None;
         }
         let simulation = Arc::clone(&self.simulation());
+        let mut reply_is_lost = false;
         if death.is_none() {
-            if let Err(error) = simulation.call().await {
-                return Some(Err(error));
+            match simulation.call(&request).await {
+                Ok(lost) => reply_is_lost = lost,
+                Err(error) => return Some(Err(error)),
             }
             if self.fate().fell && simulation.random() < 0.5 {
                 return None;
@@ -123,17 +125,17 @@ impl Server {
             end(death);
             return None;
         }
-        if is_write && simulation.reply().is_err() { None } else { Some(result) }
+        if reply_is_lost || is_write && simulation.loses_reply() { None } else { Some(result) }
     }
 
-    async fn order(&self, order: Order) -> Result<Outcome, ConnectorError> {
+    async fn order(&self, order: Order) -> Result<OrderOutcome, ConnectorError> {
         match order {
-            Order::Inspect => return self.cloud.inspect(holds).map(Outcome::Holds),
+            Order::Inspect => return self.cloud.inspect(holds).map(OrderOutcome::Holds),
             Order::Kill(death) => *self.fate() = Fate { death, fell: false },
             Order::Impose(faults) => *self.simulation() = Arc::new(Simulation::new(Faults::parse(&faults)?)),
             Order::Settle => drop(self.under_way.write().await),
         }
-        Ok(Outcome::Done)
+        Ok(OrderOutcome::Done)
     }
 
     fn fate(&self) -> std::sync::MutexGuard<'_, Fate> {
@@ -150,8 +152,8 @@ fn end(death: Death) {
     let _ = kill(Pid::from_raw(death.pid), Signal::SIGKILL);
 }
 
-fn holds(inventory: &Inventory) -> Vec<Account> {
-    let account = |(name, tenant): (&str, &super::Tenant)| Account {
+fn holds(inventory: &Inventory) -> Vec<AccountHoldings> {
+    let account = |(name, tenant): (&str, &super::Tenant)| AccountHoldings {
         name: name.to_owned(),
         machines: tenant.machines().cloned().collect(),
         resources: tenant.resources().cloned().collect(),

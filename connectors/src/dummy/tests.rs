@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     ConnectorSettings, Endpoint, ErrorClass, ImageUid, Registry, VmUid,
-    conformance::{self, Subject},
+    conformance::{self, Backstage, Case, Fate, Subject},
 };
 use radl::{Features, Network};
 use std::{
@@ -31,16 +31,123 @@ fn subject(connector: Arc<dyn Connector>) -> Subject {
     let mut features = Features::new();
     features.set_text("outbound", "yes");
     let networks = vec![Network { id: "net".into(), features, ..Network::default() }];
-    Subject { connector, system, networks, largest: 50, patience: Duration::from_secs(60) }
+    Subject { largest: 50, ..Subject::new(connector, system, networks) }
+}
+
+/// What machines of an infrastructure share is found by this.
+fn shared_mark(infrastructure: &str) -> InfrastructureMark {
+    InfrastructureMark::in_whole_cloud(infrastructure)
+}
+
+/// The cloud behind the API, and one account of it.
+struct Stage(Arc<Cloud>);
+
+impl Stage {
+    fn ask(&self, request: CloudRequest) -> CloudReply {
+        self.0.answer("@", request).unwrap()
+    }
+}
+
+impl Backstage for Stage {
+    fn fail(&self, request: Option<(u32, Fate)>) {
+        let failing = request.map(|(number, fate)| {
+            let fate = match fate {
+                Fate::NotDone => RequestFate::Refused(ErrorClass::Transient),
+                Fate::ReplyLost => RequestFate::ReplyLost,
+            };
+            FailingRequest { kind: None, number, fate }
+        });
+        self.0.impose(Some(Faults { requests: failing.into_iter().collect(), ..Faults::default() }));
+    }
+
+    fn requests(&self) -> u32 {
+        self.0.imposed().unwrap().requests()
+    }
+
+    fn holdings(&self) -> Vec<String> {
+        let all = |inventory: &Inventory| {
+            let things = inventory.tenants().flat_map(|(_, tenant)| {
+                let machines = tenant.machines().map(|machine| format!("{machine:?}"));
+                machines.chain(tenant.resources().map(|resource| format!("{resource:?}"))).collect::<Vec<_>>()
+            });
+            things.collect()
+        };
+        self.0.inspect(all).unwrap()
+    }
+
+    fn make_users_volume(&self) -> String {
+        let volume = Resource::new(ResourceKind::Volume, "mine".to_owned(), shared_mark(""), None);
+        let named = Resource { name: format!("mine-{}", self.holdings().len()), ..volume };
+        match self.ask(CloudRequest::Create(Box::new(named))) {
+            CloudReply::Made(id) => format!("mock0://linux.for.ev.er/volume/{id}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn delete_users_volume(&self, url: &str) -> bool {
+        let id = ProviderId(url.rsplit('/').next().unwrap().to_owned());
+        self.0.answer("@", CloudRequest::Delete(id)).is_ok()
+    }
+
+    fn user_data(&self, machine: &ProviderId) -> Option<String> {
+        self.0.inspect(|inventory| inventory.tenant("@")?.machine(machine)?.user_data.clone()).unwrap()
+    }
+}
+
+/// The suite over a cloud that may be divided, makes things twice, and gives small pages.
+async fn conforms_over(cloud: Cloud, fields: &[(&str, &str)], location: Location, case: Case) {
+    let cloud = Arc::new(cloud);
+    let account = |fields: &[(&str, &str)]| {
+        let connector: Arc<dyn Connector> = Arc::new(Dummy::new(Arc::clone(&cloud), &account(fields)).unwrap());
+        connector
+    };
+    let subject = Subject {
+        location,
+        page: Some(20),
+        expired: Some(account(&[("failure_rate", "auth:1")])),
+        backstage: Some(Arc::new(Stage(Arc::clone(&cloud)))),
+        ..subject(account(&[&[("page", "20")], fields].concat()))
+    };
+    case(&subject).await;
+    assert!(cloud.inspect(Inventory::is_empty).unwrap(), "nothing is left in the cloud");
+}
+
+async fn conforms(_name: &str, case: Case) {
+    conforms_over(Cloud::in_memory(system_clock), &[], Location::default(), case).await;
+}
+
+mod conformance_in_memory {
+    crate::conformance!(super::conforms);
+}
+
+async fn conforms_in_a_zone(_name: &str, case: Case) {
+    let location = Location { zone: Some("south".to_owned()), ..Location::default() };
+    conforms_over(Cloud::in_memory(system_clock), &[("zones", "north,south")], location, case).await;
+}
+
+mod conformance_in_a_zone {
+    crate::conformance!(super::conforms_in_a_zone);
+}
+
+/// Nothing but the connector keeps things from being made twice.
+#[tokio::test]
+async fn a_failed_request_makes_nothing_twice() {
+    let subject = |cloud: &Arc<Cloud>| {
+        let document = demanding();
+        let connector = Arc::new(Dummy::new(Arc::clone(cloud), &account(&[])).unwrap());
+        let backstage: Option<Arc<dyn Backstage>> = Some(Arc::new(Stage(Arc::clone(cloud))));
+        Subject { backstage, ..Subject::new(connector, document.systems[0].clone(), document.networks) }
+    };
+    let cloud = Arc::new(Cloud::in_memory(system_clock).with_duplicates());
+    conformance::goes_on_after_any_failed_request(&subject(&cloud)).await;
+    conformance::leaves_nothing_when_given_up_at_any_request(&subject(&cloud)).await;
+    assert!(cloud.inspect(Inventory::is_empty).unwrap());
 }
 
 #[tokio::test]
-async fn conforms() {
-    let (cloud, dummy) = in_memory(&[]);
-    conformance::run(&subject(dummy)).await;
-    assert!(cloud.inspect(Inventory::is_empty).unwrap(), "nothing is left in the cloud");
+async fn an_account_has_its_limit() {
     let (_, limited) = in_memory(&[("quota", "3")]);
-    subject(limited).keeps_the_quota(3).await;
+    conformance::keeps_the_quota(&subject(limited), 3).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,9 +165,9 @@ async fn conforms_while_unreliable() {
         ("seed", "7"),
     ]);
     let subject = subject(registry.connector(&line).unwrap());
-    subject.launches_exactly(50).await;
-    subject.finds_by_mark_and_keeps_infrastructures_apart().await;
-    subject.deletes_what_is_there_and_what_is_not().await;
+    conformance::launches_fifty_machines(&subject).await;
+    conformance::finds_by_mark_and_keeps_infrastructures_apart(&subject).await;
+    conformance::deletes_what_is_there_and_what_is_not(&subject).await;
     assert!(registry.simulated_cloud().unwrap().inspect(Inventory::is_empty).unwrap());
 }
 
@@ -69,23 +176,24 @@ async fn shows_what_clients_know() {
     let (cloud, dummy) = in_memory(&[]);
     let subject = subject(dummy.clone());
     let mut system = subject.system.clone();
-    assert_eq!(dummy.candidates(&system).await.unwrap(), [system.clone()]);
+    assert_eq!(dummy.candidates(&system).await.unwrap(), [system.clone().into()]);
     let urls = vec!["one://server/1".to_owned(), "mock0://linux.for.ev.er/image1".to_owned()];
     system.features.set("disk.0.image.url", radl::Value::List { items: urls, line: 0 });
     let candidates = dummy.candidates(&system).await.unwrap();
     assert_eq!(candidates.len(), 2);
-    assert_eq!(candidates[1].features.text("disk.0.image.url"), Some("mock0://linux.for.ev.er/image1"));
-    assert_eq!(candidates[1].features.text("provider.type"), Some("Dummy"));
-    assert_eq!(candidates[1].credentials().username.as_deref(), Some("username"));
+    assert_eq!(candidates[1].system.features.text("disk.0.image.url"), Some("mock0://linux.for.ev.er/image1"));
+    assert_eq!(candidates[1].system.features.text("provider.type"), Some("Dummy"));
+    assert_eq!(candidates[1].system.credentials().username.as_deref(), Some("username"));
 
-    let shared =
-        InfrastructureIntent { infrastructure: "inf".into(), owners: Vec::new(), networks: subject.networks.clone() };
+    let shared = subject.shared_intent("inf", &subject.networks);
     assert_eq!(dummy.ensure_shared(&shared).await.unwrap(), SharedResources::default());
     let id = dummy.create_vm(&subject.intent("inf", 0)).await.unwrap();
     let resize = Resize { cpu_count: Some(2.0), memory: Some(1_024_000_000), ..Resize::default() };
     let vm = VmMark { id: Some(id.clone()), ..subject.intent("inf", 0).mark() };
     dummy.resize(&vm, &resize).await.unwrap();
-    let [machine] = &dummy.observe(std::slice::from_ref(&id)).await.unwrap()[..] else { panic!("one machine") };
+    let [machine] = &dummy.observe(&subject.location, std::slice::from_ref(&id)).await.unwrap()[..] else {
+        panic!("one machine")
+    };
     let text = |name| machine.features.text(name);
     assert_eq!(text("provider.type"), Some("Dummy"));
     assert_eq!(text("net_interface.0.ip"), Some("10.0.0.1"));
@@ -97,7 +205,13 @@ async fn shows_what_clients_know() {
     assert_eq!((machine.addresses[0].network.as_deref(), machine.addresses[0].public), (Some("net"), true));
 
     let uid = ImageUid("image-1".to_owned());
-    let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "mine".to_owned() };
+    let image = ImageIntent {
+        infrastructure: "inf".to_owned(),
+        location: Location::default(),
+        uid,
+        disk: 0,
+        name: "mine".to_owned(),
+    };
     for _ in 0..2 {
         assert_eq!(dummy.snapshot(&vm, &image).await.unwrap(), "mock0://linux.for.ev.er/mine");
     }
@@ -118,11 +232,11 @@ async fn shows_what_clients_know() {
     }
     let url = dummy.snapshot(&vm, &image).await.unwrap();
     for _ in 0..2 {
-        dummy.delete_image(&url).await.unwrap();
+        dummy.delete_image(&url, &subject.location).await.unwrap();
         is_held(&["Network inf net"]);
     }
     assert_eq!(dummy.images(&BTreeMap::new()).await.unwrap()[1].name, "Image Name2");
-    assert_eq!(dummy.quotas().await.unwrap()["cores"], Quota { used: 1.0, limit: 10.0 });
+    assert_eq!(dummy.quotas(None).await.unwrap()["cores"], Quota { used: 1.0, limit: 10.0 });
 }
 
 #[tokio::test]
@@ -143,7 +257,7 @@ async fn states_follow_the_schedule_and_chosen_machines_fail() {
     assert_eq!(ids.len(), 3, "all but numbers 1 and 3");
     for (elapsed, state) in [(1_999, PowerState::Pending), (2_000, PowerState::Running), (9_000, PowerState::Failed)] {
         now.store(1_000 + elapsed, Ordering::Relaxed);
-        let machine = dummy.observe(&ids[..1]).await.unwrap().remove(0);
+        let machine = dummy.observe(&subject.location, &ids[..1]).await.unwrap().remove(0);
         assert_eq!((machine.state, machine.fault.is_some()), (state, state == PowerState::Failed));
     }
     cloud.impose(Some(Faults { quota: Some(3), ..Faults::default() }));
@@ -157,6 +271,10 @@ fn fault_keys_that_cannot_be_read_are_named() {
         ("latency_ms", "20-10"),
         ("failure_rate", "sometimes:0.1"),
         ("lost_reply_rate", "1.5"),
+        ("fail_requests", "makes:1"),
+        ("fail_requests", "attach:0"),
+        ("page", "0"),
+        ("first_login", "cloud"),
         ("quota", "-1"),
         ("fail_numbers", "one"),
         ("states", "asleep:10"),
@@ -206,14 +324,15 @@ async fn the_inventory_outlives_the_daemon_and_is_shared() {
     std::io::Write::write_all(&mut file, br#"{"tenant":"@","event":{"machine_go"#).unwrap();
 
     let reborn = daemon();
-    let found = reborn.connector.find("inf").await.unwrap();
+    let found = reborn.connector.find(&shared_mark("inf")).await.unwrap();
     assert_eq!(found.len(), 499);
     assert!(!found.iter().any(|machine| machine.uid == VmUid("inf-0".into())));
-    let observed = reborn.connector.observe(&ids[1..3]).await.unwrap();
+    let observed = reborn.connector.observe(&reborn.location, &ids[1..3]).await.unwrap();
     assert_eq!((observed[0].state, observed[1].state), (PowerState::Stopped, PowerState::Running));
-    conformance::run(&reborn).await;
+    conformance::launches_fifty_machines(&reborn).await;
+    conformance::deletes_what_is_there_and_what_is_not(&reborn).await;
     assert_eq!(
-        daemon().connector.find("inf").await.unwrap().len(),
+        daemon().connector.find(&shared_mark("inf")).await.unwrap().len(),
         499,
         "what was written after the half entry is read"
     );
@@ -255,7 +374,9 @@ async fn served(directory: &std::path::Path, faults: &str) -> (Registry, Remote)
 
 /// Machines and other resources of all accounts.
 async fn holds(cloud: &Remote) -> Held {
-    let Outcome::Holds(accounts) = cloud.order(Order::Inspect).await.unwrap() else { panic!("not what was asked for") };
+    let OrderOutcome::Holds(accounts) = cloud.order(Order::Inspect).await.unwrap() else {
+        panic!("not what was asked for")
+    };
     let mut held = Held::default();
     for account in accounts {
         held.machines.extend(account.machines);
@@ -288,17 +409,10 @@ async fn what_was_begun_is_taken_up_and_all_of_it_goes() {
     let (registry, cloud) = served(directory.path(), "lost_reply_rate = 0.2; failure_rate = 0.05; seed = 3").await;
     let connector = registry.connector(&account(&[("username", "u")])).unwrap();
     let document = demanding();
-    let subject = Subject {
-        connector,
-        system: document.systems[0].clone(),
-        networks: document.networks,
-        largest: 5,
-        patience: Duration::from_secs(60),
-    };
+    let subject = Subject::new(connector, document.systems[0].clone(), document.networks);
     // Which process dies is of no importance here.
     let bystander = || std::process::Command::new("sleep").arg("600").spawn().unwrap();
-    let shared =
-        InfrastructureIntent { infrastructure: "inf".into(), owners: Vec::new(), networks: subject.networks.clone() };
+    let shared = subject.shared_intent("inf", &subject.networks);
     for (change, moment) in (1..12).flat_map(|change| [(change, Moment::Before), (change, Moment::After)]) {
         let mut process = bystander();
         let death = Death { pid: process.id().cast_signed(), change, moment };
@@ -308,7 +422,8 @@ async fn what_was_begun_is_taken_up_and_all_of_it_goes() {
         // It dies, so its calls are never heard of again.
         let work = async {
             subject.connector.ensure_shared(&shared).await.unwrap();
-            subject.connector.create_vm(&intent).await.unwrap();
+            let id = subject.connector.create_vm(&intent).await.unwrap();
+            subject.connector.reconcile(&intent, &id).await.unwrap();
         };
         let died = async {
             while process.try_wait().unwrap().is_none() {
@@ -322,17 +437,18 @@ async fn what_was_begun_is_taken_up_and_all_of_it_goes() {
             // The next one goes on with it.
             subject.connector.ensure_shared(&shared).await.unwrap();
             let id = subject.connector.create_vm(&intent).await.unwrap();
+            subject.connector.reconcile(&intent, &id).await.unwrap();
             let held = holds(&cloud).await;
             let mut names: Vec<_> = held.resources.iter().map(|made| (made.kind, made.name.as_str())).collect();
             names.sort_unstable();
             let expected = [
-                (Kind::Network, "inner"),
-                (Kind::Network, "pub"),
-                (Kind::SecurityGroup, "pub"),
-                (Kind::KeyPair, "key"),
-                (Kind::Volume, "disk.1"),
-                (Kind::Volume, "disk.2"),
-                (Kind::Address, "pool"),
+                (ResourceKind::Network, "inner"),
+                (ResourceKind::Network, "pub"),
+                (ResourceKind::SecurityGroup, "pub"),
+                (ResourceKind::KeyPair, "key"),
+                (ResourceKind::Volume, "disk.1"),
+                (ResourceKind::Volume, "disk.2"),
+                (ResourceKind::Address, "pool"),
             ];
             assert_eq!(names, expected, "{change} {moment:?}");
             let attached = held.resources.iter().filter(|made| made.machine.as_ref() == Some(&id)).count();
@@ -340,7 +456,7 @@ async fn what_was_begun_is_taken_up_and_all_of_it_goes() {
         }
         // What there is of it goes, by the mark alone; the shared part stays until it is its turn.
         subject.connector.delete_vm(&vm).await.unwrap();
-        subject.connector.delete_shared("inf").await.unwrap();
+        subject.connector.delete_shared(&shared_mark("inf")).await.unwrap();
         let held = holds(&cloud).await;
         assert_eq!(held, Held::default(), "{change} {moment:?}");
         process.wait().unwrap();
@@ -352,14 +468,15 @@ async fn what_was_begun_is_taken_up_and_all_of_it_goes() {
 async fn behind_a_socket_it_is_the_same_cloud() {
     let directory = tempfile::tempdir().unwrap();
     let (registry, cloud) = served(directory.path(), "quota = 3").await;
-    subject(registry.connector(&account(&[])).unwrap()).keeps_the_quota(3).await;
+    conformance::keeps_the_quota(&subject(registry.connector(&account(&[])).unwrap()), 3).await;
     cloud.order(Order::Impose(String::new())).await.unwrap();
     let subject = subject(registry.connector(&account(&[])).unwrap());
-    subject.launches_exactly(50).await;
-    subject.finds_by_mark_and_keeps_infrastructures_apart().await;
-    subject.observes_what_exists().await;
-    subject.changes_power().await;
-    subject.makes_one_machine_when_replies_are_lost().await;
+    conformance::launches_fifty_machines(&subject).await;
+    conformance::finds_by_mark_and_keeps_infrastructures_apart(&subject).await;
+    conformance::observes_what_exists(&subject).await;
+    conformance::changes_power(&subject).await;
+    conformance::adds_and_takes_a_public_address(&subject).await;
+    conformance::makes_one_machine_when_replies_are_lost(&subject).await;
     assert_eq!(holds(&cloud).await, Held::default());
 
     for faults in ["latency = 5", "quota", "states = failed"] {
@@ -369,8 +486,8 @@ async fn behind_a_socket_it_is_the_same_cloud() {
     let taken = server::listen(&directory.path().join("cloud")).unwrap_err();
     assert!(taken.message.ends_with("another one does already"), "{taken}");
     let nobody = DummySettings { state_dir: None, socket: Some(directory.path().join("nobody")) };
-    let lonely = Dummy::new(Place::There(Remote::new(nobody.socket.clone().unwrap())), &account(&[])).unwrap();
-    assert_eq!(lonely.find("inf").await.unwrap_err().class, ErrorClass::Transient);
+    let lonely = Dummy::new(CloudSite::Remote(Remote::new(nobody.socket.clone().unwrap())), &account(&[])).unwrap();
+    assert_eq!(lonely.find(&shared_mark("inf")).await.unwrap_err().class, ErrorClass::Transient);
     let both = DummySettings { state_dir: Some(directory.path().to_owned()), ..nobody };
     let registry = Registry::new(ConnectorSettings { dummy: both, ..ConnectorSettings::default() });
     assert_eq!(registry.connector(&account(&[])).err().unwrap().class, ErrorClass::Invalid);
@@ -394,7 +511,7 @@ async fn thousands_of_machines_are_cheap() {
     }
     let created = cost(20).await;
     let start = std::time::Instant::now();
-    let found = dummy.find("inf-3").await.unwrap();
+    let found = dummy.find(&shared_mark("inf-3")).await.unwrap();
     assert_eq!(found.len(), 1000);
     for machine in &found {
         dummy.delete_vm(&machine.mark("inf-3")).await.unwrap();

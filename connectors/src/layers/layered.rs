@@ -2,8 +2,9 @@
 
 use super::{Call, Layer, Next, Operation, Reply, creation::Creation};
 use crate::{
-    Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent, InfrastructureIntent,
-    Observation, PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
+    Candidate, Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent,
+    InfrastructureIntent, InfrastructureMark, Location, Observation, PowerOperation, ProviderId, Quota, Resize,
+    SharedResources, VmIntent, VmMark,
 };
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -53,7 +54,7 @@ impl Connector for Layered {
         self.inner.capabilities()
     }
 
-    async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
+    async fn candidates(&self, system: &System) -> Result<Vec<Candidate>, ConnectorError> {
         self.send(Call::new(Operation::Candidates), || self.inner.candidates(system)).await
     }
 
@@ -63,26 +64,36 @@ impl Connector for Layered {
     }
 
     async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError> {
-        let call = Call { uid: Some(&intent.uid), ..Call::within(Operation::CreateVm, &intent.infrastructure) };
         let creation = Arc::new(Creation::default());
+        let call = Call::intending(Operation::CreateVm, intent);
         self.send(call, || Box::pin(Arc::clone(&creation).attempt(&*self.inner, intent))).await
     }
 
-    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>, ConnectorError> {
-        self.send(Call::within(Operation::Find, infrastructure), || self.inner.find(infrastructure)).await
+    fn is_completed_after_boot(&self, vm: &VmIntent) -> bool {
+        self.inner.is_completed_after_boot(vm)
     }
 
-    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
-        self.send(Call { id: ids.first(), ..Call::new(Operation::Observe) }, || self.inner.observe(ids)).await
+    async fn reconcile(&self, vm: &VmIntent, id: &ProviderId) -> Result<(), ConnectorError> {
+        let call = Call { id: Some(id), ..Call::intending(Operation::Reconcile, vm) };
+        self.send(call, || self.inner.reconcile(vm, id)).await
+    }
+
+    async fn find(&self, mark: &InfrastructureMark) -> Result<Vec<Found>, ConnectorError> {
+        self.send(Call::marked(Operation::Find, mark), || self.inner.find(mark)).await
+    }
+
+    async fn observe(&self, location: &Location, ids: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
+        let call = Call { id: ids.first(), ..Call::new(Operation::Observe) };
+        self.send(call, || self.inner.observe(location, ids)).await
     }
 
     async fn delete_vm(&self, vm: &VmMark) -> Result<(), ConnectorError> {
         self.send(Call::about(Operation::DeleteVm, vm), || Box::pin(deletion(self.inner.delete_vm(vm)))).await
     }
 
-    async fn delete_shared(&self, infrastructure: &str) -> Result<(), ConnectorError> {
-        let call = Call::within(Operation::DeleteShared, infrastructure);
-        self.send(call, || Box::pin(deletion(self.inner.delete_shared(infrastructure)))).await
+    async fn delete_shared(&self, mark: &InfrastructureMark) -> Result<(), ConnectorError> {
+        let call = Call::marked(Operation::DeleteShared, mark);
+        self.send(call, || Box::pin(deletion(self.inner.delete_shared(mark)))).await
     }
 
     async fn power(&self, vm: &VmMark, operation: PowerOperation) -> Result<(), ConnectorError> {
@@ -94,8 +105,11 @@ impl Connector for Layered {
     }
 
     async fn resize(&self, vm: &VmMark, resize: &Resize) -> Result<(), ConnectorError> {
-        let only_disks = Resize { disks: resize.disks.clone(), ..Resize::default() } == *resize;
-        self.require(|offers| (offers.resize || only_disks) && (offers.attach_disk || resize.disks.is_empty()))?;
+        self.require(|offers| {
+            (offers.resize || !resize.changes_size())
+                && (offers.attach_disk || resize.disks.is_empty())
+                && (offers.public_address || resize.public_address.is_none())
+        })?;
         self.send(Call::about(Operation::Resize, vm), || self.inner.resize(vm, resize)).await
     }
 
@@ -110,9 +124,10 @@ impl Connector for Layered {
         self.send(call, || Box::pin(deletion(self.inner.discard_snapshot(image)))).await
     }
 
-    async fn delete_image(&self, url: &str) -> Result<(), ConnectorError> {
+    async fn delete_image(&self, url: &str, location: &Location) -> Result<(), ConnectorError> {
         self.require(|offers| offers.snapshot)?;
-        self.send(Call::new(Operation::DeleteImage), || Box::pin(deletion(self.inner.delete_image(url)))).await
+        let call = Call::new(Operation::DeleteImage);
+        self.send(call, || Box::pin(deletion(self.inner.delete_image(url, location)))).await
     }
 
     async fn images(&self, filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {
@@ -120,9 +135,9 @@ impl Connector for Layered {
         self.send(Call::new(Operation::Images), || self.inner.images(filters)).await
     }
 
-    async fn quotas(&self) -> Result<BTreeMap<String, Quota>, ConnectorError> {
+    async fn quotas(&self, region: Option<&str>) -> Result<BTreeMap<String, Quota>, ConnectorError> {
         self.require(|offers| offers.quotas)?;
-        self.send(Call::new(Operation::Quotas), || self.inner.quotas()).await
+        self.send(Call::new(Operation::Quotas), || self.inner.quotas(region)).await
     }
 }
 

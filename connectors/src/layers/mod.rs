@@ -30,7 +30,7 @@ pub use retry::{Retry, RetryPolicy};
 pub use timeout::{Timeout, Timeouts};
 pub use trace::Trace;
 
-use crate::{ConnectorError, PowerOperation, ProviderId, VmMark, VmUid};
+use crate::{ConnectorError, InfrastructureMark, PowerOperation, ProviderId, VmIntent, VmMark, VmUid};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use std::{any::Any, sync::Arc};
@@ -44,6 +44,8 @@ pub enum Operation {
     EnsureShared,
     /// [`Connector::create_vm`](crate::Connector::create_vm)
     CreateVm,
+    /// [`Connector::reconcile`](crate::Connector::reconcile)
+    Reconcile,
     /// [`Connector::find`](crate::Connector::find)
     Find,
     /// [`Connector::observe`](crate::Connector::observe)
@@ -76,6 +78,7 @@ impl Operation {
             Self::Candidates => "candidates",
             Self::EnsureShared => "ensure_shared",
             Self::CreateVm => "create_vm",
+            Self::Reconcile => "reconcile",
             Self::Find => "find",
             Self::Observe => "observe",
             Self::DeleteVm => "delete_vm",
@@ -126,6 +129,14 @@ impl<'a> Call<'a> {
 
     pub(crate) fn about(operation: Operation, vm: &'a VmMark) -> Self {
         Self { uid: Some(&vm.uid), id: vm.id.as_ref(), ..Self::within(operation, &vm.infrastructure) }
+    }
+
+    pub(crate) fn intending(operation: Operation, vm: &'a VmIntent) -> Self {
+        Self { uid: Some(&vm.uid), ..Self::within(operation, &vm.infrastructure) }
+    }
+
+    pub(crate) fn marked(operation: Operation, mark: &'a InfrastructureMark) -> Self {
+        Self::within(operation, &mark.infrastructure)
     }
 
     pub(crate) fn within(operation: Operation, infrastructure: &'a str) -> Self {

@@ -3,8 +3,9 @@
 
 use super::*;
 use crate::{
-    Capabilities, CloudAccount, Connector, Endpoint, ErrorClass, Found, ImageIntent, ImageUid, InfrastructureIntent,
-    NewDisk, Observation, Resize, SharedResources, VmIntent, VmMark,
+    Candidate, Capabilities, CloudAccount, Connector, Endpoint, ErrorClass, Found, ImageIntent, ImageUid,
+    InfrastructureIntent, InfrastructureMark, Location, NewDisk, Observation, PublicAddress, Resize, SharedResources,
+    VmIntent, VmMark,
     dummy::{Cloud, Dummy, Faults, Inventory},
 };
 use radl::System;
@@ -67,7 +68,9 @@ fn intent(number: u32) -> VmIntent {
         uid: VmUid(format!("vm-{number}")),
         number,
         fqdn: format!("vnode-{number}.localdomain"),
+        location: Location::default(),
         system: System::default(),
+        requested: System::default(),
         networks: Vec::new(),
         tags: Vec::new(),
         user_data: Default::default(),
@@ -114,7 +117,7 @@ async fn throttling_is_honoured_within_the_budget() {
     let policy = RetryPolicy { budget: Duration::from_secs(300), ..RetryPolicy::default() };
     let layered = Layered::new(dummy, vec![Arc::new(Retry::new(policy, || 1.0)), script.clone()]);
     let start = Instant::now();
-    let error = layered.find("inf").await.unwrap_err();
+    let error = layered.find(&InfrastructureMark::in_whole_cloud("inf")).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Throttled);
     assert_eq!(start.elapsed(), Duration::from_secs(7 * 41), "seven pauses of 41 s fit in 300 s");
     assert_eq!(script.calls(), 8);
@@ -146,8 +149,8 @@ impl Connector for Forgetful {
     fn capabilities(&self) -> Capabilities {
         Capabilities::default()
     }
-    async fn candidates(&self, system: &System) -> Result<Vec<System>, ConnectorError> {
-        Ok(vec![system.clone()])
+    async fn candidates(&self, system: &System) -> Result<Vec<Candidate>, ConnectorError> {
+        Ok(vec![system.clone().into()])
     }
     async fn ensure_shared(&self, _: &InfrastructureIntent) -> Result<SharedResources, ConnectorError> {
         Ok(SharedResources::default())
@@ -157,7 +160,11 @@ impl Connector for Forgetful {
             return Ok(made.id.clone());
         }
         let id = ProviderId(format!("machine-{}", self.made.fetch_add(1, Ordering::Relaxed)));
-        self.machines.lock().unwrap().push(Found { uid: intent.uid.clone(), id: id.clone() });
+        self.machines.lock().unwrap().push(Found {
+            uid: intent.uid.clone(),
+            id: id.clone(),
+            location: Location::default(),
+        });
         let reply = self.replies.lock().unwrap().pop_front();
         match reply {
             Some(Some(class)) => Err(ConnectorError::new(class, "scripted")),
@@ -165,17 +172,17 @@ impl Connector for Forgetful {
             None => Ok(id),
         }
     }
-    async fn find(&self, _: &str) -> Result<Vec<Found>, ConnectorError> {
+    async fn find(&self, _: &InfrastructureMark) -> Result<Vec<Found>, ConnectorError> {
         Ok(self.machines.lock().unwrap().clone())
     }
-    async fn observe(&self, _: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
+    async fn observe(&self, _: &Location, _: &[ProviderId]) -> Result<Vec<Observation>, ConnectorError> {
         Ok(Vec::new())
     }
     async fn delete_vm(&self, vm: &VmMark) -> Result<(), ConnectorError> {
         self.machines.lock().unwrap().retain(|machine| machine.uid != vm.uid);
         Ok(())
     }
-    async fn delete_shared(&self, _: &str) -> Result<(), ConnectorError> {
+    async fn delete_shared(&self, _: &InfrastructureMark) -> Result<(), ConnectorError> {
         Err(ConnectorError::new(ErrorClass::NotFound, "nothing there"))
     }
 }
@@ -201,19 +208,27 @@ async fn what_is_not_offered_fails_before_any_layer() {
     let script = Script::of([]);
     let layered = Layered::new(Arc::new(Forgetful::default()), vec![script.clone()]);
     let vm = VmMark { id: Some(ProviderId("x".into())), ..intent(0).mark() };
-    let disk = Resize { disks: vec![NewDisk { index: 1, size: Some(1), image: None }], ..Resize::default() };
+    let disk = Resize { disks: vec![NewDisk { index: 1, size: Some(1), ..NewDisk::default() }], ..Resize::default() };
+    let address = Resize { public_address: Some(PublicAddress::Remove), ..Resize::default() };
     let uid = ImageUid("i".to_owned());
-    let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "n".to_owned() };
+    let image = ImageIntent {
+        infrastructure: "inf".to_owned(),
+        location: Location::default(),
+        uid,
+        disk: 0,
+        name: "n".to_owned(),
+    };
     for error in [
         layered.power(&vm, PowerOperation::Stop).await.unwrap_err(),
         layered.resize(&intent(0).mark(), &disk).await.unwrap_err(),
+        layered.resize(&intent(0).mark(), &address).await.unwrap_err(),
         layered.snapshot(&vm, &image).await.unwrap_err(),
-        layered.quotas().await.unwrap_err(),
+        layered.quotas(None).await.unwrap_err(),
     ] {
         assert_eq!((error.class, error.message.as_str()), (ErrorClass::Unsupported, "Operation not supported"));
     }
     assert_eq!(script.calls(), 0);
-    layered.delete_shared("inf").await.unwrap();
+    layered.delete_shared(&InfrastructureMark::in_whole_cloud("inf")).await.unwrap();
     assert_eq!(script.calls(), 1, "what is already gone counts as deleted");
 }
 
@@ -227,7 +242,7 @@ async fn writes_wait_for_each_other_and_reads_do_not_wait_for_them() {
     let intents: Vec<_> = (0..6).map(intent).collect();
     let writes = futures::future::join_all(intents.iter().map(|intent| layered.create_vm(intent)));
     let read = async {
-        layered.find("inf").await.unwrap();
+        layered.find(&InfrastructureMark::in_whole_cloud("inf")).await.unwrap();
         start.elapsed()
     };
     let (writes, read) = tokio::join!(writes, read);
@@ -245,12 +260,12 @@ async fn a_throttled_account_holds_its_other_calls_back() {
         ..Faults::default()
     });
     let layered = Layered::new(dummy, vec![Arc::new(Concurrency::new(&ConcurrencyLimits::default()))]);
-    layered.find("inf").await.unwrap_err();
+    layered.find(&InfrastructureMark::in_whole_cloud("inf")).await.unwrap_err();
     cloud.impose(None);
     let start = Instant::now();
-    layered.find("inf").await.unwrap();
+    layered.find(&InfrastructureMark::in_whole_cloud("inf")).await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 5);
-    layered.find("inf").await.unwrap();
+    layered.find(&InfrastructureMark::in_whole_cloud("inf")).await.unwrap();
     assert_eq!(start.elapsed().as_secs(), 5, "only until the time is over");
 }
 
@@ -263,7 +278,9 @@ async fn attempts_are_counted_by_outcome_and_dropped_calls_end() {
     let script = Script::of([ErrorClass::Transient]);
     let layered = Layered::new(dummy, vec![retry(), Arc::new(Metrics::new(metrics.clone(), "Dummy")), script]);
     layered.create_vm(&intent(0)).await.unwrap();
-    let dropped = tokio::time::timeout(Duration::from_millis(100), layered.find("inf")).await;
+    let dropped =
+        tokio::time::timeout(Duration::from_millis(100), layered.find(&InfrastructureMark::in_whole_cloud("inf")))
+            .await;
     assert!(dropped.is_err());
     let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     for line in [

@@ -14,19 +14,13 @@ use super::{
 use crate::{
     account::CloudAccount,
     contract::{
-        Capabilities, Connector, Observation, PowerOperation, PowerState, ProviderId, Resize, VmIntent, VmMark,
+        Capabilities, Connector, FirstLogin, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
+        Resize, VmIntent, VmMark,
     },
     error::{ConnectorError, ErrorClass},
 };
-use keypair::{KeyPair, KeyType};
-use std::{
-    fs,
-    io::ErrorKind,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use keypair::KeyType;
+use std::{fs, io::ErrorKind, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 
 /// How long a node may take to end by itself when it is stopped.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
@@ -88,10 +82,13 @@ impl LocalCloud {
             tracing::warn!("nft does not work here: the local cloud does not enforce outports");
         }
         let capabilities = Capabilities {
+            guests: super::GUESTS,
+            first_login: FirstLogin::Daemon,
             stop_start: true,
             reboot: true,
             resize: true,
             attach_disk: disks::available(),
+            public_address: false,
             snapshot: true,
             images: true,
             quotas: true,
@@ -169,10 +166,17 @@ impl LocalCloud {
 
     /// Makes a planned node and starts it.
     fn make(&self, mark: &mut Mark, intent: &VmIntent, cards: Vec<map::CardIntent<'_>>) -> Result<()> {
+        // Whose networks it may use was decided when its networks were made.
+        let known = InfrastructureIntent {
+            infrastructure: mark.infrastructure.clone(),
+            location: intent.location.clone(),
+            owners: Vec::new(),
+            networks: Vec::new(),
+            used_cidrs: Vec::new(),
+        };
         let mut wanted = Vec::new();
         for map::CardIntent { network, ip, openings } in cards {
-            // Whose networks it may use was decided when its networks were made.
-            let reservation = self.networks().ensure(&mark.infrastructure, &[], network)?;
+            let reservation = self.networks().ensure(network, &known)?;
             wanted.push(Wanted { network: network.map(|network| network.id.clone()), reservation, ip, openings });
         }
         {
@@ -205,14 +209,7 @@ impl LocalCloud {
             Some(name) => image::copy(&image::find(&self.state.images(), name)?, &upper)?,
             None => make(&upper, 0o755)?,
         }
-        let credentials = intent.system.credentials();
-        let mut public_key = credentials.public_key;
-        if public_key.is_none() && credentials.password.is_none() {
-            let pair = key_pair(self.settings.key_type, "imd")?;
-            write_secret(&folder.join("key"), &pair.private)?;
-            write_secret(&folder.join("key.pub"), &pair.public)?;
-            public_key = Some(pair.public);
-        }
+        let credentials = intent.login();
         let password = credentials
             .password
             .map(|password| {
@@ -227,8 +224,8 @@ impl LocalCloud {
             machine_id: format!("{:032x}", rand::random::<u128>()),
             user: &mark.user,
             password,
-            public_key: public_key.as_deref(),
-            host_key: &key_pair(KeyType::Ed25519, &mark.fqdn)?.private,
+            public_key: credentials.public_key.as_deref(),
+            host_key: &host_key(&mark.fqdn)?,
             cards: &mark.cards,
             first_boot: first_boot::script(&intent.user_data)?,
         };
@@ -384,20 +381,24 @@ impl LocalCloud {
             _ if mark.stopped => PowerState::Stopped,
             _ => PowerState::Off,
         };
-        let mut features = map::features(&mark);
-        let folder = self.state.folder(&id.0);
-        if let Ok(private) = fs::read_to_string(folder.join("key")) {
-            features.set_text("disk.0.os.credentials.private_key", &private);
-            let public = fs::read_to_string(folder.join("key.pub")).during("reading a key")?;
-            features.set_text("disk.0.os.credentials.public_key", &public);
-        }
+        let features = map::features(&mark);
         let (addresses, infrastructure) = (map::addresses(&mark.cards), Some(mark.infrastructure));
-        Ok(Some(Observation { id: id.clone(), state, addresses, features, fault: None, infrastructure }))
+        Ok(Some(Observation {
+            id: id.clone(),
+            state,
+            addresses,
+            features,
+            fault: None,
+            infrastructure,
+            missing: Vec::new(),
+        }))
     }
 }
 
-fn key_pair(kind: KeyType, comment: &str) -> Result<KeyPair> {
-    keypair::generate(kind, comment).map_err(std::io::Error::from).during("making a key pair")
+/// The private half of the key by which a node is known.
+fn host_key(fqdn: &str) -> Result<String> {
+    let pair = keypair::generate(KeyType::Ed25519, fqdn).map_err(std::io::Error::from).during("making a key pair")?;
+    Ok(pair.private)
 }
 
 /// A random UUID (RFC 9562, version 4), as the kernel makes one at each boot.
@@ -405,18 +406,6 @@ fn boot_id() -> String {
     let random = rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{random:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-}
-
-fn write_secret(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    fs::File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .during(format_args!("writing {}", path.display()))
 }
 
 /// Whether nft can add a table, tried in a network namespace of its own.

@@ -8,8 +8,8 @@ use super::{
 use crate::{
     account::CloudAccount,
     contract::{
-        Capabilities, CloudImage, Connector, Found, ImageIntent, InfrastructureIntent, Observation, PowerOperation,
-        ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
+        Candidate, Capabilities, CloudImage, Connector, Found, ImageIntent, InfrastructureIntent, InfrastructureMark,
+        Location, Observation, PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
     },
     error::{ConnectorError, ErrorClass},
 };
@@ -45,9 +45,10 @@ impl Connector for LocalConnector {
         self.cloud.capabilities
     }
 
-    async fn candidates(&self, system: &System) -> Result<Vec<System>> {
+    async fn candidates(&self, system: &System) -> Result<Vec<Candidate>> {
         let images = self.cloud.state.images();
-        map::candidates(system, &self.account, |name| image::find(&images, name).is_ok())
+        let systems = map::candidates(system, &self.account, |name| image::find(&images, name).is_ok())?;
+        Ok(systems.into_iter().map(Candidate::from).collect())
     }
 
     async fn ensure_shared(&self, intent: &InfrastructureIntent) -> Result<SharedResources> {
@@ -55,7 +56,7 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| {
             let mut shared = SharedResources::default();
             for network in &intent.networks {
-                let made = cloud.networks().ensure(&intent.infrastructure, &intent.owners, Some(network))?;
+                let made = cloud.networks().ensure(Some(network), &intent)?;
                 let mut features = Features::new();
                 features.set_text("provider_id", &made.bridge);
                 features.set_text("cidr", &made.cidr.to_string());
@@ -71,16 +72,17 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| cloud.create(&intent)).await
     }
 
-    async fn find(&self, infrastructure: &str) -> Result<Vec<Found>> {
-        let infrastructure = infrastructure.to_owned();
+    async fn find(&self, mark: &InfrastructureMark) -> Result<Vec<Found>> {
+        let infrastructure = mark.infrastructure.clone();
         self.blocking(move |cloud| {
             let ours = cloud.state.all_vms()?.into_iter().filter(|mark| mark.infrastructure == infrastructure);
-            Ok(ours.map(|mark| Found { id: ProviderId(mark.uid.0.clone()), uid: mark.uid }).collect())
+            let found = |uid: VmUid| Found { id: ProviderId(uid.0.clone()), uid, location: Location::default() };
+            Ok(ours.map(|mark| found(mark.uid)).collect())
         })
         .await
     }
 
-    async fn observe(&self, ids: &[ProviderId]) -> Result<Vec<Observation>> {
+    async fn observe(&self, _location: &Location, ids: &[ProviderId]) -> Result<Vec<Observation>> {
         let ids = ids.to_owned();
         self.blocking(move |cloud| ids.iter().filter_map(|id| cloud.observe(id).transpose()).collect()).await
     }
@@ -94,8 +96,8 @@ impl Connector for LocalConnector {
         .await
     }
 
-    async fn delete_shared(&self, infrastructure: &str) -> Result<()> {
-        let infrastructure = infrastructure.to_owned();
+    async fn delete_shared(&self, mark: &InfrastructureMark) -> Result<()> {
+        let infrastructure = mark.infrastructure.clone();
         self.blocking(move |cloud| cloud.networks().delete(&infrastructure).and_then(|()| cloud.state.sweep())).await
     }
 
@@ -126,7 +128,7 @@ impl Connector for LocalConnector {
         self.blocking(move |cloud| image::discard(&cloud.state.images(), &image).and_then(|()| cloud.release())).await
     }
 
-    async fn delete_image(&self, url: &str) -> Result<()> {
+    async fn delete_image(&self, url: &str, _location: &Location) -> Result<()> {
         let url = url.to_owned();
         self.blocking(move |cloud| match image::name(&url) {
             Some(name) => image::delete(&cloud.state.images(), name).and_then(|()| cloud.release()),
@@ -144,7 +146,7 @@ impl Connector for LocalConnector {
         .await
     }
 
-    async fn quotas(&self) -> Result<BTreeMap<String, Quota>> {
+    async fn quotas(&self, _region: Option<&str>) -> Result<BTreeMap<String, Quota>> {
         self.blocking(|cloud| {
             let marks = cloud.state.all_vms()?;
             let cores = marks.iter().filter_map(|mark| mark.cpu_count).sum();

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     account::CloudAccount,
-    contract::{Address, NewDisk, Resize, VmIntent},
+    contract::{Address, DiskSource, NewDisk, Resize, VmIntent},
     error::{ConnectorError, ErrorClass},
 };
 use radl::{Features, Network, System, Value};
@@ -140,11 +140,31 @@ pub(super) fn resized(mark: &Mark, resize: &Resize) -> Result<Mark> {
     let mut mark = mark.clone();
     mark.cpu_count = resize.cpu_count.or(mark.cpu_count);
     mark.memory = resize.memory.or(mark.memory);
-    for NewDisk { index, size, image } in &resize.disks {
-        if image.is_some() {
-            return refuse(ErrorClass::Invalid, no_image(*index));
+    if resize.public_address.is_some() {
+        let text = "nodes of the local cloud keep the networks that they are made on: net_interface cannot be changed";
+        return refuse(ErrorClass::Unsupported, text.to_owned());
+    }
+    for NewDisk { index, size, source, disk_type, device } in &resize.disks {
+        match source {
+            DiskSource::Empty => {}
+            DiskSource::Image(_) => return refuse(ErrorClass::Invalid, no_image(*index)),
+            DiskSource::Volume(_) => {
+                let text = format!("disk.{index}.image.url: the local cloud has no volumes besides those of its nodes");
+                return refuse(ErrorClass::Invalid, text);
+            }
+        }
+        if let Some(name) = disk_type {
+            return refuse(
+                ErrorClass::Invalid,
+                format!("disk.{index}.type: the local cloud has no kind '{name}' of disks"),
+            );
         }
         let wanted = data_disk(*index, size.unwrap_or(0))?;
+        let name = |device: &str| device.strip_prefix("/dev/").unwrap_or(device).to_owned();
+        if let Some(device) = device.as_deref().map(name).filter(|device| *device != wanted.device) {
+            let text = format!("disk.{index}.device: the disk is at {}, not at {device}", wanted.device);
+            return refuse(ErrorClass::Invalid, text);
+        }
         match mark.disks.iter().find(|disk| disk.index == *index) {
             Some(disk) if *disk == wanted => {}
             Some(DataDisk { size, .. }) => {
@@ -266,7 +286,9 @@ mod tests {
             uid: VmUid("u".to_owned()),
             number: 0,
             fqdn: "a.b".to_owned(),
+            location: Default::default(),
             system: System::default(),
+            requested: System::default(),
             networks: vec![Network { id: "n".to_owned(), ..Network::default() }],
             tags: Vec::new(),
             user_data: Default::default(),

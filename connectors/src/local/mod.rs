@@ -20,6 +20,9 @@ mod tests;
 mod tool;
 mod tree;
 
+/// Nodes are machines that somebody logs in to.
+pub(crate) const GUESTS: crate::Guests = crate::Guests { kind: crate::GuestKind::Machine, log_in: true };
+
 /// There is one account: whoever may use the host.
 pub(crate) fn account_name(_account: &crate::CloudAccount) -> String {
     String::new()

@@ -7,8 +7,11 @@ use super::{
     subnet,
     tool::{During, Result, run},
 };
-use crate::error::{ConnectorError, ErrorClass};
-use ipnetwork::Ipv4Network;
+use crate::{
+    contract::InfrastructureIntent,
+    error::{ConnectorError, ErrorClass},
+};
+use ipnetwork::{IpNetwork, Ipv4Network};
 use openssl::sha::sha256;
 use radl::Network;
 use std::{
@@ -34,7 +37,8 @@ pub(super) struct Networks<'a> {
 impl Networks<'_> {
     /// The network of an infrastructure with its bridge: the one that it has, that of another infrastructure of its
     /// owners which `provider_id` names, or a new one. `None` is the public network of machines that name none.
-    pub fn ensure(&self, infrastructure: &str, owners: &[String], network: Option<&Network>) -> Result<Reservation> {
+    pub fn ensure(&self, network: Option<&Network>, of: &InfrastructureIntent) -> Result<Reservation> {
+        let InfrastructureIntent { infrastructure, owners, .. } = of;
         let wanted = Wish::new(infrastructure, network)?;
         let _lock = self.state.lock()?;
         let known = match self.state.network(&wanted.bridge)? {
@@ -43,12 +47,12 @@ impl Networks<'_> {
         };
         let mut reservation = match &known {
             Some(known) => known.clone(),
-            None => self.new_one(wanted, infrastructure)?,
+            None => self.new_one(wanted, of)?,
         };
-        if reservation.infrastructure == infrastructure {
+        if reservation.infrastructure == *infrastructure {
             reservation.owners.extend(owners.iter().cloned());
         } else {
-            reservation.guests.insert(infrastructure.to_owned());
+            reservation.guests.insert(infrastructure.clone());
         }
         if known.as_ref() != Some(&reservation) {
             self.state.save_network(&reservation)?;
@@ -78,11 +82,15 @@ impl Networks<'_> {
         Ok(Some(found))
     }
 
-    fn new_one(&self, wanted: Wish<'_>, infrastructure: &str) -> Result<Reservation> {
+    fn new_one(&self, wanted: Wish<'_>, of: &InfrastructureIntent) -> Result<Reservation> {
         let Wish { id, public, bridge, provider_id, cidr } = wanted;
         let networks = self.state.all_networks()?;
         let mut used: Vec<Ipv4Network> = networks.iter().map(|network| network.cidr).collect();
         used.extend(subnet::routes(&fs::read_to_string("/proc/net/route").during("reading the routing table")?));
+        used.extend(of.used_cidrs.iter().filter_map(|cidr| match cidr {
+            IpNetwork::V4(cidr) => Some(*cidr),
+            IpNetwork::V6(_) => None,
+        }));
         let demand = cidr.map(|cidr| (cidr, subnet::from_pattern(cidr, &used)));
         // Chosen here for a network, and come again with its document.
         let is_ours = |cidr: &str| {
@@ -94,7 +102,7 @@ impl Networks<'_> {
             Some((pattern, Err(refusal))) if !is_ours(pattern) => return Err(refusal),
             _ => (self.free(public, &used)?, false),
         };
-        let (infrastructure, network) = (infrastructure.to_owned(), id.to_owned());
+        let (infrastructure, network) = (of.infrastructure.clone(), id.to_owned());
         let (owners, guests) = (BTreeSet::new(), BTreeSet::new());
         let database = Some(self.settings.database.clone());
         Ok(Reservation { infrastructure, network, bridge, cidr, public, demanded, owners, guests, database })

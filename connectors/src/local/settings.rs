@@ -3,7 +3,6 @@
 use super::subnet::is_reserved;
 use crate::error::{ConnectorError, ErrorClass};
 use ipnetwork::Ipv4Network;
-use keypair::KeyType;
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -39,8 +38,6 @@ pub struct LocalSettings {
     pub max_vms: usize,
     /// Where the disks of nodes live.
     pub storage: DiskStorage,
-    /// Which keys are made for nodes whose document brings no credentials.
-    pub key_type: KeyType,
     /// What the database is called that has the records of what is made, for the marks: an operator who cleans a state
     /// directory that several daemons share must know whose record is missing.
     pub database: String,
@@ -59,7 +56,6 @@ impl Default for LocalSettings {
             limits: true,
             max_vms: 200,
             storage: DiskStorage::Auto,
-            key_type: KeyType::default(),
             database: String::new(),
         }
     }

@@ -8,13 +8,14 @@ use super::{
 };
 use crate::{
     account::{CloudAccount, Endpoint},
-    conformance::{self, Subject},
+    conformance::{Case, Subject},
     contract::{
-        Connector, ImageIntent, ImageUid, InfrastructureIntent, NewDisk, Observation, PowerOperation, PowerState,
-        ProviderId, Resize, VmIntent, VmMark, VmUid,
+        Connector, DiskSource, ImageIntent, ImageUid, InfrastructureIntent, InfrastructureMark, Location, NewDisk,
+        Observation, PowerOperation, PowerState, ProviderId, PublicAddress, Resize, VmIntent, VmMark, VmUid,
     },
     error::ErrorClass,
 };
+use keypair::{KeyPair, KeyType};
 use radl::{Network, System};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +25,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -33,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Shared by all tests: a private subnet shows in the host's routes as taken.
 const PRIVATE_POOL: &str = "172.16.0.0/12";
+
+/// What the daemon makes for machines whose documents have no login.
+static KEY: LazyLock<KeyPair> = LazyLock::new(|| keypair::generate(KeyType::Ed25519, "imd").unwrap());
 
 /// A cloud with a state directory and a public pool that no other test uses.
 struct Lab {
@@ -68,12 +72,17 @@ impl Lab {
         Self { infrastructure, folder, connector: open(&settings), settings }
     }
 
+    fn shared(&self) -> InfrastructureMark {
+        InfrastructureMark::in_whole_cloud(&self.infrastructure)
+    }
+
     fn intent(&self, number: u32) -> VmIntent {
         intent(&self.infrastructure, number)
     }
 
     fn mark(&self, id: &ProviderId) -> VmMark {
-        VmMark { infrastructure: self.infrastructure.clone(), uid: VmUid(id.0.clone()), id: Some(id.clone()) }
+        let (infrastructure, location) = (self.infrastructure.clone(), Location::default());
+        VmMark { infrastructure, location, uid: VmUid(id.0.clone()), id: Some(id.clone()) }
     }
 
     /// The node once it runs; none when it does not run any more or was never started.
@@ -94,7 +103,7 @@ impl Lab {
     async fn until(&self, id: &ProviderId, state: PowerState) -> Observation {
         let started = Instant::now();
         loop {
-            let seen = self.connector.observe(std::slice::from_ref(id)).await.unwrap().remove(0);
+            let seen = self.connector.observe(&Location::default(), std::slice::from_ref(id)).await.unwrap().remove(0);
             if seen.state == state {
                 return seen;
             }
@@ -108,10 +117,10 @@ impl Lab {
         fs::read_to_string(nodes.join(&id.0).join("console.log")).unwrap_or_default()
     }
 
-    /// The login that the cloud made for a node.
+    /// The login that the daemon made for a node.
     fn login(&self, seen: &Observation) -> Login {
         let key = self.folder.path().join(format!("key-{}", seen.id));
-        fs::write(&key, seen.features.text("disk.0.os.credentials.private_key").unwrap()).unwrap();
+        fs::write(&key, &KEY.private).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         Login { key, ip: public_ip(seen) }
     }
@@ -120,7 +129,7 @@ impl Lab {
     async fn delete_all(&self) {
         let networks = State::open(&self.settings.state_dir).unwrap().all_networks().unwrap();
         let mut names: BTreeSet<String> = networks.iter().map(|network| network.bridge.clone()).collect();
-        let found = self.connector.find(&self.infrastructure).await.unwrap();
+        let found = self.connector.find(&self.shared()).await.unwrap();
         for machine in &found {
             names.extend((0..2).map(|index| cable(&machine.uid.0, index)));
         }
@@ -128,9 +137,9 @@ impl Lab {
             let marks: Vec<_> = found.iter().map(|machine| machine.mark(&self.infrastructure)).collect();
             let deleted = marks.iter().map(|vm| self.connector.delete_vm(vm));
             futures::future::try_join_all(deleted).await.unwrap();
-            self.connector.delete_shared(&self.infrastructure).await.unwrap();
+            self.connector.delete_shared(&self.shared()).await.unwrap();
         }
-        assert_eq!(self.connector.find(&self.infrastructure).await.unwrap(), []);
+        assert_eq!(self.connector.find(&self.shared()).await.unwrap(), []);
 
         for name in &names {
             assert!(!Path::new("/sys/class/net").join(name).exists(), "interface {name} stayed");
@@ -161,13 +170,13 @@ impl Lab {
 impl Drop for Lab {
     /// Leaves no node behind when a test fails.
     fn drop(&mut self) {
-        let (connector, infrastructure) = (Arc::clone(&self.connector), self.infrastructure.clone());
+        let (connector, shared) = (Arc::clone(&self.connector), self.shared());
         let cleaning = std::thread::spawn(move || {
             tokio::runtime::Runtime::new().unwrap().block_on(async {
-                for machine in connector.find(&infrastructure).await.unwrap_or_default() {
-                    let _ = connector.delete_vm(&machine.mark(&infrastructure)).await;
+                for machine in connector.find(&shared).await.unwrap_or_default() {
+                    let _ = connector.delete_vm(&machine.mark(&shared.infrastructure)).await;
                 }
-                let _ = connector.delete_shared(&infrastructure).await;
+                let _ = connector.delete_shared(&shared).await;
             });
         });
         let _ = cleaning.join();
@@ -188,12 +197,16 @@ fn account() -> CloudAccount {
 }
 
 fn intent(infrastructure: &str, number: u32) -> VmIntent {
+    let mut system = System { name: "node".to_owned(), ..System::default() };
+    system.features.set_text("disk.0.os.credentials.public_key", &KEY.public);
     VmIntent {
         infrastructure: infrastructure.to_owned(),
         uid: VmUid(format!("vm-{infrastructure}-{number}")),
         number,
         fqdn: format!("vnode-{number}.localdomain"),
-        system: System { name: "node".to_owned(), ..System::default() },
+        location: Location::default(),
+        requested: system.clone(),
+        system,
         networks: Vec::new(),
         tags: Vec::new(),
         user_data: Default::default(),
@@ -318,7 +331,6 @@ async fn the_credentials_of_the_document_open_the_node() {
     intent.system.features.set_text("disk.0.os.credentials.password", "pa'ss \"$wörd");
     intent.system.features.set_text("disk.0.os.credentials.public_key", &pair.public);
     let seen = lab.launch(&intent).await;
-    assert_eq!(seen.features.text("disk.0.os.credentials.private_key"), None, "none was made");
 
     let login = |password: Option<&str>| {
         let mut command = Command::new("sshpass");
@@ -415,7 +427,7 @@ async fn networks_reach_whom_they_should() {
         wrong.system.features.set_text("net_interface.0.ip", ip);
         assert_eq!(lab.connector.create_vm(&wrong).await.unwrap_err().class, ErrorClass::Invalid, "{ip}");
     }
-    assert_eq!(lab.connector.find(&lab.infrastructure).await.unwrap().len(), 4, "a failed launch leaves nothing");
+    assert_eq!(lab.connector.find(&lab.shared()).await.unwrap().len(), 4, "a failed launch leaves nothing");
     lab.delete_all().await;
 }
 
@@ -469,20 +481,28 @@ async fn disks_outlive_power_and_become_images() {
     assert_eq!(BTreeSet::from([first_boot, second_boot, boot(&node)]).len(), 3, "each boot is visible");
     assert_eq!(node.run("cat /opt/booted"), "0");
 
-    let disk = |size| NewDisk { index: 2, size: Some(size), image: None };
+    let disk = |size| NewDisk { index: 2, size: Some(size), ..NewDisk::default() };
     let resize =
         Resize { cpu_count: Some(2.0), memory: Some(512_000_000), disks: vec![disk(32_000_000)], ..Resize::default() };
-    let found = lab.connector.find(&lab.infrastructure).await.unwrap();
+    let found = lab.connector.find(&lab.shared()).await.unwrap();
     let vm = found.iter().find(|found| found.id == *id).unwrap().mark(&lab.infrastructure);
     lab.connector.resize(&vm, &resize).await.unwrap();
     lab.connector.resize(&vm, &resize).await.unwrap();
     // What a node cannot have is refused with its name, and nothing of the rest is done.
-    let image = NewDisk { image: Some("local://golden".to_owned()), ..disk(1) };
+    let image = NewDisk { source: DiskSource::Image("local://golden".to_owned()), ..disk(1) };
+    let volume = NewDisk { source: DiskSource::Volume("ost://cloud/volume/1".to_owned()), ..disk(1) };
+    let fast = NewDisk { disk_type: Some("fast".to_owned()), ..disk(1) };
+    let elsewhere = NewDisk { device: Some("vdz".to_owned()), ..disk(1) };
+    let address = Some(PublicAddress::Add { network: "pub".to_owned(), pool: None });
     for (property, wrong) in [
         ("gpu.count", Resize { gpu_count: Some(1.0), ..Resize::default() }),
         ("instance_type", Resize { instance_type: Some("big".to_owned()), ..Resize::default() }),
         ("disk.2.size", Resize { disks: vec![disk(64_000_000)], ..Resize::default() }),
         ("disk.2.image.url", Resize { disks: vec![image], ..Resize::default() }),
+        ("disk.2.image.url", Resize { disks: vec![volume], ..Resize::default() }),
+        ("disk.2.type", Resize { disks: vec![fast], ..Resize::default() }),
+        ("disk.2.device", Resize { disks: vec![elsewhere], ..Resize::default() }),
+        ("net_interface", Resize { public_address: address, ..Resize::default() }),
         ("disk 26", Resize { disks: vec![NewDisk { index: 26, ..disk(1) }], ..Resize::default() }),
     ] {
         let refused = lab.connector.resize(&vm, &Resize { memory: Some(300_000_000), ..wrong }).await.unwrap_err();
@@ -510,6 +530,7 @@ async fn disks_outlive_power_and_become_images() {
 
     let image = |uid: &str| ImageIntent {
         infrastructure: "inf".to_owned(),
+        location: Location::default(),
         uid: ImageUid(uid.to_owned()),
         disk: 0,
         name: "golden".to_owned(),
@@ -524,7 +545,7 @@ async fn disks_outlive_power_and_become_images() {
     copy.system.features.set_text("disk.0.image.url", &url);
     let candidates = lab.connector.candidates(&copy.system).await.unwrap();
     assert_eq!(candidates.len(), 1);
-    copy.system = candidates[0].clone();
+    copy.system = candidates[0].system.clone();
     let copied = lab.launch(&copy).await;
     let copied = lab.login(&copied);
     assert_eq!(
@@ -532,7 +553,7 @@ async fn disks_outlive_power_and_become_images() {
         { "kept\nvnode-1\n1\ngone" }
     );
     for _ in 0..2 {
-        lab.connector.delete_image(&url).await.unwrap();
+        lab.connector.delete_image(&url, &Location::default()).await.unwrap();
     }
     assert_eq!(copied.run("cat file"), "kept", "an image may go before its machines");
     assert_eq!(lab.connector.candidates(&copy.system).await.unwrap(), []);
@@ -553,9 +574,13 @@ async fn nothing_is_lost_or_made_twice() {
     }
     let half_made = state.folder(&intents[1].uid.0);
     fs::create_dir_all(half_made.join("upper/etc")).unwrap();
-    let found = lab.connector.find(&lab.infrastructure).await.unwrap();
+    let found = lab.connector.find(&lab.shared()).await.unwrap();
     assert_eq!(found.len(), 2);
-    let observed = lab.connector.observe(&[found[0].id.clone(), ProviderId("../lock".to_owned())]).await.unwrap();
+    let observed = lab
+        .connector
+        .observe(&Location::default(), &[found[0].id.clone(), ProviderId("../lock".to_owned())])
+        .await
+        .unwrap();
     assert_eq!(observed.iter().map(|seen| seen.state).collect::<Vec<_>>(), [PowerState::Pending]);
 
     // Created again, three times at once: the same machine.
@@ -616,30 +641,40 @@ type Moment = fn(&Mark) -> bool;
 /// What is mounted in namespaces of a test's own, and the loopback interface.
 const INSIDE: &str = "mount -t sysfs none /sys && ip link set lo up && exec \"$@\"";
 
-#[test]
-fn behaves_as_every_connector() {
-    // The cases name their infrastructures, and those the bridges: each run has a network namespace of its own.
+/// Runs a case in a process of its own: the cases name their infrastructures, and those the bridges, so each has a network
+/// namespace.
+async fn conforms(name: &str, _case: Case) {
     let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
     let mut command = Command::new("unshare");
     command.args(namespaces).args(["sh", "-c", INSIDE, "sh"]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "--ignored", "--nocapture", "local::tests::conformance_in_namespaces"]);
+    let child = format!("local::tests::in_namespaces::{name}");
+    command.args(["--exact", "--ignored", "--nocapture", &child]);
     let run = command.stdin(Stdio::null()).output().unwrap();
     let said = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(run.status.success() && said[0].contains("1 passed"), "{}\n{}", said[0], said[1]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs only as a child of the test before it"]
-async fn conformance_in_namespaces() {
+mod conformance_of_nodes {
+    crate::conformance!(super::conforms);
+}
+
+async fn conforms_in_namespaces(_name: &str, case: Case) {
     let lab = Lab::new(8);
     let networks = vec![network("pub", &[("outbound", "yes"), ("outports", "80")]), network("inner", &[])];
-    let mut system = System { name: "node".to_owned(), ..System::default() };
+    let mut system = lab.intent(0).system;
     for (index, network) in networks.iter().enumerate() {
         system.features.set_text(&format!("net_interface.{index}.connection"), &network.id);
     }
-    let connector = Arc::clone(&lab.connector);
-    conformance::run(&Subject { connector, system, networks, largest: 5, patience: PATIENCE }).await;
+    case(&Subject { patience: PATIENCE, ..Subject::new(Arc::clone(&lab.connector), system, networks) }).await;
     lab.delete_all().await;
+}
+
+/// What the tests of the same names run.
+mod in_namespaces {
+    crate::conformance!(
+        #[ignore = "runs only as a child of the test of its name"]
+        super::conforms_in_namespaces
+    );
 }
 
 /// The daemon that the next test kills: launches what the environment says, in the state that it names.
@@ -655,7 +690,10 @@ async fn daemon_to_be_killed() {
         ..LocalSettings::default()
     };
     let (connector, infrastructure) = (open(&settings), variable("IMD_TEST_INFRASTRUCTURE"));
-    let intents: Vec<VmIntent> = (0..6).map(|number| intent(&infrastructure, number)).collect();
+    let mut intents: Vec<VmIntent> = (0..6).map(|number| intent(&infrastructure, number)).collect();
+    for intent in &mut intents {
+        intent.system.features.set_text("disk.0.os.credentials.public_key", &variable("IMD_TEST_KEY"));
+    }
     futures::future::try_join_all(intents.iter().map(|intent| connector.create_vm(intent))).await.unwrap();
     println!("made");
     std::future::pending::<()>().await;
@@ -675,6 +713,7 @@ async fn a_killed_daemon_loses_and_leaks_nothing() {
             .env("IMD_TEST_STATE", &lab.settings.state_dir)
             .env("IMD_TEST_POOL", lab.settings.public_pool.to_string())
             .env("IMD_TEST_INFRASTRUCTURE", &lab.infrastructure)
+            .env("IMD_TEST_KEY", &KEY.public)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -699,10 +738,10 @@ async fn a_killed_daemon_loses_and_leaks_nothing() {
             lab.delete_all().await;
             continue;
         }
-        let made = lab.connector.find(&lab.infrastructure).await.unwrap();
+        let made = lab.connector.find(&lab.shared()).await.unwrap();
         let before = futures::future::join_all(made.iter().map(|machine| lab.settled(&machine.id))).await;
         let seen = futures::future::join_all(intents.iter().map(|intent| lab.launch(intent))).await;
-        assert_eq!(lab.connector.find(&lab.infrastructure).await.unwrap().len(), 6);
+        assert_eq!(lab.connector.find(&lab.shared()).await.unwrap().len(), 6);
         assert_eq!(seen.iter().map(public_ip).collect::<BTreeSet<_>>().len(), 6);
         for node in before.into_iter().flatten() {
             assert!(seen.contains(&node), "what ran when the daemon died runs on: {node:?}");
@@ -750,7 +789,13 @@ fn settings_that_would_do_harm_are_refused() {
 }
 
 fn shared(infrastructure: &str, owner: &str, networks: Vec<Network>) -> InfrastructureIntent {
-    InfrastructureIntent { infrastructure: infrastructure.to_owned(), owners: vec![owner.to_owned()], networks }
+    InfrastructureIntent {
+        infrastructure: infrastructure.to_owned(),
+        location: Location::default(),
+        owners: vec![owner.to_owned()],
+        networks,
+        used_cidrs: Vec::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -766,7 +811,8 @@ async fn networks_are_shared_by_name_and_documents_make_others() {
         network("net", &features.into_iter().filter(|(_, value)| !value.is_empty()).collect::<Vec<_>>())
     };
     let gone = async |infrastructure: &str| {
-        lab.connector.delete_shared(&format!("{}-{infrastructure}", lab.infrastructure)).await.unwrap();
+        let mark = InfrastructureMark::in_whole_cloud(&format!("{}-{infrastructure}", lab.infrastructure));
+        lab.connector.delete_shared(&mark).await.unwrap();
     };
     let exists = |bridge: &str| Path::new("/sys/class/net").join(bridge).exists();
 
@@ -804,6 +850,13 @@ async fn networks_are_shared_by_name_and_documents_make_others() {
         let refused = ensure("g", "ann", wrong).await.unwrap_err();
         assert!(refused.class == ErrorClass::Invalid && refused.message.contains(said), "{refused}");
     }
+    // A subnet that is chosen here is none that the infrastructure has elsewhere.
+    let mut intent = shared(&format!("{}-g", lab.infrastructure), "ann", vec![network("net", &[("outbound", "yes")])]);
+    let chosen = lab.connector.ensure_shared(&intent).await.unwrap().networks["net"].text("cidr").unwrap().to_owned();
+    gone("g").await;
+    intent.used_cidrs = vec![chosen.parse().unwrap()];
+    let other = lab.connector.ensure_shared(&intent).await.unwrap().networks["net"].text("cidr").unwrap().to_owned();
+    assert_ne!(other, chosen);
     for infrastructure in ["a", "b", "c", "d", "e", "f", "g"] {
         gone(infrastructure).await;
     }

@@ -7,7 +7,7 @@ mod mime;
 #[cfg(test)]
 mod tests;
 
-use crate::{ConnectorError, ErrorClass, VmIntent};
+use crate::{ConnectorError, ErrorClass, GuestOs, VmIntent};
 use radl::{
     Radl,
     yaml::{
@@ -53,17 +53,16 @@ pub struct Guest {
 
 impl Guest {
     /// The guest that an intent describes, in a cloud that does not translate ports; `default_user` is the login where
-    /// the system names none. A connector that makes a key pair sets `login` itself.
+    /// the system names none.
     #[must_use]
     pub fn of(intent: &VmIntent, default_user: &str) -> Self {
-        let credentials = intent.system.credentials();
+        let credentials = intent.login();
         let user = credentials.username.unwrap_or_else(|| default_user.to_owned());
         let networks = Radl { networks: intent.networks.clone(), ..Radl::default() };
-        let os = intent.system.features.text("disk.0.os.name");
         Self {
             login: credentials.public_key.map(|key| (user, key.trim().to_owned())),
             ssh_port: networks.ssh_port(),
-            windows: os.is_some_and(|os| os.eq_ignore_ascii_case("windows")),
+            windows: intent.guest_os() == GuestOs::Windows,
         }
     }
 }

@@ -88,6 +88,7 @@ pub fn record(
             shared: model.shared.clone(),
             images: model.snapshots.clone(),
             unmade_images: model.unmade_images.clone(),
+            full_clouds: model.full_clouds.clone(),
         }),
     })
 }
@@ -105,6 +106,7 @@ fn cloud(cloud: &CloudRef) -> CloudRecord {
         port: cloud.endpoint.port.map_or(-1, i64::from),
         protocol: cloud.endpoint.protocol.clone(),
         path: cloud.endpoint.path.clone(),
+        location: cloud.location.clone(),
         extra: Map::new(),
     }
 }

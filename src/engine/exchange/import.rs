@@ -6,7 +6,7 @@ use crate::{
         exchange::record::{CLOUD_EXTRA, CloudRecord, InClouds, InfrastructureRecord, VmRecord},
         state::{
             draft::{Draft, Terms},
-            model::{CloudRef, Infrastructure, Lifecycle, Observed, Prototype, Vm},
+            model::{CloudRef, Completion, Infrastructure, Lifecycle, Observed, Prototype, Vm},
         },
     },
     store::{EventKind, NewEvent},
@@ -80,8 +80,9 @@ pub(super) fn model(record: InfrastructureRecord, now: i64) -> Result<(Infrastru
     let all_configured = model.live_vms().all(|vm| vm.configured == Some(true));
     model.configured = Some(record.configured.unwrap_or(all_configured));
     match record.in_clouds {
-        Some(InClouds { shared, images, unmade_images }) => {
+        Some(InClouds { shared, images, unmade_images, full_clouds }) => {
             (model.shared, model.snapshots, model.unmade_images) = (shared, images, unmade_images);
+            model.full_clouds = full_clouds;
         }
         None => {
             let first_cloud = model.vms.first().map(|vm| vm.cloud.id.clone()).unwrap_or_default();
@@ -172,6 +173,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         cloud: Arc::new(cloud(place)),
         lifecycle,
         observed: state.map(|state| Observed { state, failing_since: None }),
+        completion: Completion::Complete,
         info,
         prototype: None,
         requested,
@@ -196,5 +198,5 @@ fn cloud(record: CloudRecord) -> CloudRef {
         port: u16::try_from(record.port).ok().filter(|port| *port > 0),
         path: record.path,
     };
-    CloudRef { id: record.id, kind: record.kind, endpoint, account: None }
+    CloudRef { id: record.id, kind: record.kind, endpoint, account: None, location: record.location }
 }

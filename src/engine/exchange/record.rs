@@ -3,12 +3,12 @@
 
 use crate::engine::{
     misfit::{self, Misfit},
-    state::extra_info::ExtraInfo,
+    state::{extra_info::ExtraInfo, model::CloudRef},
 };
-use connectors::{ImageIntent, SharedResources, VmUid};
+use connectors::{ImageIntent, Location, SharedResources, VmUid};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Where a machine keeps what connectors keep of its cloud, among what they keep of the machine: a name that is taken in
 /// the document.
@@ -75,6 +75,9 @@ pub struct InClouds {
     /// Images that could not be made, and of which something may be left.
     #[serde(default)]
     pub unmade_images: Vec<(String, ImageIntent)>,
+    /// Clouds without a machine of it, where it may share something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full_clouds: Vec<Arc<CloudRef>>,
 }
 
 /// A machine.
@@ -204,6 +207,9 @@ pub struct CloudRecord {
     /// Path.
     #[serde(default)]
     pub path: String,
+    /// The part of the cloud; the reference has none.
+    #[serde(default, skip_serializing_if = "Location::is_whole_cloud")]
+    pub location: Location,
     /// What connectors keep.
     #[serde(default)]
     pub extra: Map<String, Value>,

@@ -27,7 +27,7 @@ impl Engine {
     /// # Errors
     /// No such cloud among the credentials; the cloud.
     pub async fn cloud_quotas(&self, caller: &Caller, cloud: &str) -> Result<Value, OperationError> {
-        let quotas = self.cloud(caller, cloud)?.quotas().await?;
+        let quotas = self.cloud(caller, cloud)?.quotas(None).await?;
         let entry = |used: f64, limit: f64| json!({"used": number(used), "limit": number(limit)});
         let quotas = quotas.into_iter().map(|(name, quota)| (name, entry(quota.used, quota.limit)));
         Ok(Value::Object(quotas.collect::<Map<_, _>>()))

@@ -130,7 +130,9 @@ impl Engine {
             figures.loaded += 1;
             figures.vms += model.live_vms().count();
             figures.contextualizing += usize::from(model.generation.as_ref().is_some_and(|g| g.open));
-            figures.work += model.work.len();
+            // What follows the boot of a machine is nobody's request, and waited for as well.
+            let incomplete = model.vms.iter().filter(|vm| vm.is_to_be_completed()).count();
+            figures.work += model.work.len() + incomplete;
         }
         figures
     }

@@ -82,7 +82,8 @@ impl Engine {
             let Ok(account) = accounts.of(&cloud) else { continue };
             let Ok(connector) = self.services.registry.connector(account) else { continue };
             let ids: Vec<ProviderId> = vms().filter_map(|vm| vm.provider_id().cloned()).collect();
-            let answers = async { tokio::try_join!(connector.observe(&ids), connector.find(&model.id)) };
+            let mark = cloud.mark(&model.id);
+            let answers = async { tokio::try_join!(connector.observe(&cloud.location, &ids), connector.find(&mark)) };
             let (seen, marked) = match tokio::time::timeout(PATIENCE, answers).await {
                 Ok(Ok(answers)) => answers,
                 Ok(Err(error)) => {

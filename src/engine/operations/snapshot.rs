@@ -39,12 +39,14 @@ impl Change for SnapshotDisk {
         let shown = here.shown()?;
         here.claim(&shown.accounts).await;
         // What cannot be done at all is no work.
-        let connector = here.engine.services.connector(Some(&shown.accounts), &present(&here.model, number)?.cloud)?;
+        let cloud = &present(&here.model, number)?.cloud;
+        let connector = here.engine.services.connector(Some(&shown.accounts), cloud)?;
         if !connector.capabilities().snapshot {
             return Err(ConnectorError::unsupported().into());
         }
         let uid = ImageUid(uuid::Uuid::new_v4().to_string());
-        let image = ImageIntent { infrastructure: here.id.to_owned(), uid, disk, name };
+        let (infrastructure, location) = (here.id.to_owned(), cloud.location.clone());
+        let image = ImageIntent { infrastructure, location, uid, disk, name };
         let snapshot = move |draft: &mut Draft| {
             present(&draft.model, number)?;
             let work = transitions::snapshot(draft, number, image, auto_delete);

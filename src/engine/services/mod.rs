@@ -153,13 +153,17 @@ impl Services {
         system.fill_in_names(u64::from(vm.number), &self.settings.contextualization.default_vm_name);
     }
 
-    /// Configured tags of machines, for clouds that have tags.
-    pub fn tags(&self, model: &Infrastructure) -> Vec<(String, String)> {
+    /// Tags of a machine, for clouds that have tags: those of its system, then the configured ones whose keys are not among
+    /// them (docs/spec/connectors.md, 2.11).
+    pub fn tags(&self, model: &Infrastructure, system: &radl::System) -> Vec<(String, String)> {
         let owner = model.owners.first().map(|owner| owner.username.clone());
-        [(&self.settings.vm_tag_username, owner), (&self.settings.vm_tag_inf_id, Some(model.id.clone()))]
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.clone()?, value?)))
-            .collect()
+        let mut tags = system.instance_tags();
+        let configured =
+            [(&self.settings.vm_tag_username, owner), (&self.settings.vm_tag_inf_id, Some(model.id.clone()))];
+        for (key, value) in configured.into_iter().filter_map(|(key, value)| Some((key.clone()?, value?))) {
+            tags.entry(key).or_insert(value);
+        }
+        tags.into_iter().collect()
     }
 
     /// What recipes see as IM_INFRASTRUCTURE_AUTH. Where the owner's credentials are not known, or several people own the

@@ -52,6 +52,8 @@ pub enum Effect {
     Launch(u64),
     /// Change the machine of this work.
     Alter(u64),
+    /// Make what is missing of these machines, which run.
+    Complete(BTreeSet<u32>),
     /// Make the image of this work.
     Snapshot(u64),
     /// Delete these machines in their clouds.
@@ -246,6 +248,10 @@ impl Draft {
         self.events.retain(|event| event.kind == EventKind::State);
         self.progress = Some(None);
         // The log begins anew, and this still holds.
+        let incomplete = self.model.vms.iter().filter_map(|vm| Some((vm.number, vm.completion.line()?)));
+        for (number, line) in incomplete.collect::<Vec<_>>() {
+            self.log_vm(number, line);
+        }
         let document = self.model.radl.clone();
         self.warn_of(&document);
         self.effects.push(Effect::Contextualize);

@@ -5,11 +5,11 @@ use crate::{
     engine::state::{accounts::Accounts, extra_info::ExtraInfo, memo::Memo},
 };
 use connectors::{
-    AccountName, CloudAccount, Endpoint, ImageIntent, PowerState, ProviderId, Resize, SharedResources, VmMark, VmUid,
-    account_name,
+    AccountName, CloudAccount, Endpoint, ImageIntent, InfrastructureMark, Location, PowerState, ProviderId, Resize,
+    SharedResources, VmMark, VmUid, account_name,
 };
 use contextualization::{Cause, KeyPair, VmError};
-use radl::{Features, Radl};
+use radl::{Features, Radl, System};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -69,22 +69,38 @@ pub struct CloudRef {
     /// seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountName>,
+    /// The part of the cloud that they are made in.
+    #[serde(default, skip_serializing_if = "Location::is_whole_cloud")]
+    pub location: Location,
 }
 
 impl From<&CloudAccount> for CloudRef {
     fn from(account: &CloudAccount) -> Self {
-        let name = account_name(account);
-        Self { id: account.id.clone(), kind: account.kind.clone(), endpoint: account.endpoint.clone(), account: name }
+        Self {
+            id: account.id.clone(),
+            kind: account.kind.clone(),
+            endpoint: account.endpoint.clone(),
+            account: account_name(account),
+            location: Location::default(),
+        }
     }
 }
 
 impl CloudRef {
-    /// What tells it from every other cloud and account of the infrastructure: labels are the caller's, and may be the
-    /// same for different accounts.
+    /// What tells it from every other cloud, account and location of the infrastructure: labels are the caller's, and may be
+    /// the same for different accounts.
     #[must_use]
     pub fn key(&self) -> String {
         // No label holds a blank.
-        self.account.as_ref().map_or_else(|| self.id.clone(), |account| format!("{} {account}", self.kind))
+        let account = self.account.as_ref().map(|account| format!("{} {account}", self.kind));
+        let account = account.unwrap_or_else(|| self.id.clone());
+        if self.location.is_whole_cloud() { account } else { format!("{account} {}", self.location) }
+    }
+
+    /// What machines of an infrastructure here, and all that they share, are found by.
+    #[must_use]
+    pub fn mark(&self, infrastructure: &str) -> InfrastructureMark {
+        InfrastructureMark { infrastructure: infrastructure.to_owned(), location: self.location.clone() }
     }
 
     /// Whether something was noted under this key of it. Where the account was not known yet the label stood for it.
@@ -127,6 +143,44 @@ pub struct Observed {
     pub failing_since: Option<i64>,
 }
 
+/// What follows the boot of a machine in its cloud (`Connector::reconcile`): how far it has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completion {
+    /// Nothing is known to be missing.
+    #[default]
+    Complete,
+    /// Something is missing, and is made while the machine runs.
+    Due {
+        /// Why it could not be made yet, as the log told last.
+        told: Option<String>,
+    },
+    /// It could not be made; it is tried again when the cloud says again that something is missing.
+    GivenUp {
+        /// Why, as the log told last.
+        told: String,
+    },
+}
+
+impl Completion {
+    /// Whether nothing is to be stored of it.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        *self == Self::Complete
+    }
+
+    /// What the log of the machine says of it.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        let (then, why) = match self {
+            Self::Complete | Self::Due { told: None } => return None,
+            Self::Due { told: Some(why) } => ("tried again", why),
+            Self::GivenUp { told } => ("given up", told),
+        };
+        Some(format!("What follows the boot is not complete, and {then}: {why}\n"))
+    }
+}
+
 /// A virtual machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Vm {
@@ -142,6 +196,9 @@ pub struct Vm {
     pub lifecycle: Lifecycle,
     /// What the cloud last said, none before the first answer.
     pub observed: Option<Observed>,
+    /// What is still to be made of it now that it boots, or runs.
+    #[serde(default, skip_serializing_if = "Completion::is_complete")]
+    pub completion: Completion,
     /// What it has in common with others: number of one of [`Infrastructure::prototypes`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prototype: Option<u32>,
@@ -236,6 +293,9 @@ pub enum WorkKind {
         context: bool,
         /// What becomes of the infrastructure if all of them fail.
         if_all_fail: IfAllFail,
+        /// What they may be made as instead, should there be no room for them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        alternatives: Vec<Alternatives>,
     },
     /// Machines are being deleted.
     Removing {
@@ -244,15 +304,18 @@ pub enum WorkKind {
         /// Whether the contextualization follows.
         context: bool,
     },
-    /// Sizes of a machine are being changed, or disks added.
+    /// Sizes of a machine are being changed, disks added, or its public address added or removed.
     Altering {
         /// The machine.
         vm: u32,
         /// What it gets.
         resize: Resize,
-        /// What its document says of its disks then.
+        /// What its document says of its disks and its new interface then.
         #[serde(default)]
         features: Features,
+        /// The interface that its document has no more then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dropped_interface: Option<usize>,
     },
     /// An image of a disk is being made.
     Snapshotting {
@@ -268,6 +331,27 @@ pub enum WorkKind {
         /// Errors of the cloud do not keep the infrastructure.
         force: bool,
     },
+}
+
+/// Another way to make a machine: a concrete system, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// The cloud, and the part of it.
+    pub cloud: Arc<CloudRef>,
+    /// The concrete system.
+    pub system: System,
+}
+
+/// What machines that are alike may be made as, should there be no room for them as they were planned: once for all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alternatives {
+    /// The machines.
+    pub vms: BTreeSet<u32>,
+    /// In the order in which they are tried.
+    pub candidates: Arc<Vec<Alternative>>,
+    /// How the log told of those that were taken, by machine: there are as many texts as candidates that it has tried.
+    #[serde(default)]
+    pub taken: BTreeMap<u32, Vec<String>>,
 }
 
 /// What becomes of the infrastructure when every new machine failed.
@@ -296,6 +380,10 @@ pub struct Infrastructure {
     /// Shared resources by the key of their cloud; none while nobody knows whether they were made.
     #[serde(default)]
     pub shared: BTreeMap<String, Option<SharedResources>>,
+    /// Clouds that had no room for a machine, which was made elsewhere: what its infrastructure shares there is deleted with
+    /// it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full_clouds: Vec<Arc<CloudRef>>,
     /// Machines by number, deleted ones too. Stored in rows of their own.
     #[serde(skip)]
     pub vms: Vec<Arc<Vm>>,
@@ -355,6 +443,7 @@ impl Vm {
             cloud,
             lifecycle: Lifecycle::Planned,
             observed: None,
+            completion: Completion::Complete,
             prototype: None,
             info,
             requested,
@@ -410,8 +499,25 @@ impl Vm {
     /// What it and all that belongs to it is found by in its cloud.
     #[must_use]
     pub fn mark(&self, infrastructure: &str) -> VmMark {
-        let (infrastructure, id) = (infrastructure.to_owned(), self.provider_id().cloned());
-        VmMark { infrastructure, uid: self.uid.clone(), id }
+        VmMark {
+            infrastructure: infrastructure.to_owned(),
+            location: self.cloud.location.clone(),
+            uid: self.uid.clone(),
+            id: self.provider_id().cloned(),
+        }
+    }
+
+    /// Whether it runs, as far as the cloud said.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Present(_))
+            && self.observed.is_some_and(|observed| observed.state == PowerState::Running)
+    }
+
+    /// Whether something of it is missing and can be made now.
+    #[must_use]
+    pub fn is_to_be_completed(&self) -> bool {
+        self.is_running() && matches!(self.completion, Completion::Due { .. })
     }
 }
 
@@ -426,6 +532,7 @@ impl Infrastructure {
             radl: Arc::default(),
             private_networks: BTreeMap::new(),
             shared: BTreeMap::new(),
+            full_clouds: Vec::new(),
             vms: Vec::new(),
             prototypes: Vec::new(),
             configured: None,
@@ -444,6 +551,15 @@ impl Infrastructure {
             states: Memo::default(),
             listing: Memo::default(),
         }
+    }
+
+    /// All clouds, and parts of clouds, that something was made in, each once.
+    #[must_use]
+    pub fn clouds(&self) -> Vec<&Arc<CloudRef>> {
+        let mut clouds: Vec<&Arc<CloudRef>> = self.vms.iter().map(|vm| &vm.cloud).chain(&self.full_clouds).collect();
+        clouds.sort_by_cached_key(|cloud| cloud.key());
+        clouds.dedup_by_key(|cloud| cloud.key());
+        clouds
     }
 
     /// Machines that were not deleted, in order.
@@ -474,6 +590,7 @@ impl Infrastructure {
             && (!self.work.is_empty()
                 || self.generation.as_ref().is_some_and(|generation| generation.open)
                 || self.vms.iter().any(deleting)
+                || self.vms.iter().any(|vm| vm.is_to_be_completed())
                 || self.accounts.is_some() && self.vms.iter().any(awaited))
     }
 

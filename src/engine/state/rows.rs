@@ -181,10 +181,10 @@ mod tests {
     use super::*;
     use crate::engine::{
         state::draft::Terms,
-        state::model::{IfAllFail, Infrastructure},
+        state::model::{CloudRef, IfAllFail, Infrastructure, WorkKind},
         transitions::{self, Event, Placement, PlannedVm},
     };
-    use connectors::{Endpoint, SharedResources, VmUid};
+    use connectors::{DiskSource, Endpoint, Location, SharedResources, VmUid};
     use std::time::Duration;
 
     fn draft(model: Infrastructure) -> Draft {
@@ -203,9 +203,21 @@ mod tests {
     fn add(draft: &mut Draft, document: &Radl, machines: usize) {
         let system = document.systems[0].clone();
         let (id, kind) = ("c".to_owned(), "Dummy".to_owned());
-        let cloud =
-            Arc::new(crate::engine::state::model::CloudRef { id, kind, endpoint: Endpoint::default(), account: None });
-        let planned = PlannedVm { uid: VmUid("u".to_owned()), requested: system.clone(), system, cloud, failure: None };
+        let cloud = Arc::new(crate::engine::state::model::CloudRef {
+            id,
+            kind,
+            endpoint: Endpoint::default(),
+            account: None,
+            location: connectors::Location::default(),
+        });
+        let planned = PlannedVm {
+            uid: VmUid("u".to_owned()),
+            requested: system.clone(),
+            system,
+            cloud,
+            failure: None,
+            alternatives: Arc::default(),
+        };
         let placement = Placement { vms: vec![planned; machines], ..Placement::default() };
         transitions::add(draft, document, placement, false, IfAllFail::Keep).unwrap();
     }
@@ -286,5 +298,35 @@ mod tests {
         bad.vms[1].1 = br#"{"number": "secret"}"#.to_vec();
         let error = model(bad).unwrap_err().to_string();
         assert!(error.contains("machine 1 of infrastructure i") && !error.contains("secret"), "{error}");
+    }
+
+    /// An earlier version knew no locations, no alternatives, and of disks the images alone.
+    #[test]
+    fn rows_from_before_locations_are_read() {
+        let endpoint = serde_json::to_value(Endpoint::default()).unwrap();
+        let row = serde_json::json!({"id": "c", "kind": "Dummy", "endpoint": endpoint, "account": "u@"});
+        let cloud: CloudRef = serde_json::from_value(row.clone()).unwrap();
+        assert_eq!((cloud.key().as_str(), cloud.location.is_whole_cloud()), ("Dummy u@", true));
+        assert_eq!(serde_json::to_value(&cloud).unwrap(), row, "what has no location is stored as it was");
+        let [region, zone] = ["north", "a"].map(|name| Some(name.to_owned()));
+        let location = Location { region, zone, ..Location::default() };
+        let divided = CloudRef { location: location.clone(), ..cloud };
+        assert_eq!(divided.key(), "Dummy u@ region=north,zone=a");
+        assert_eq!(serde_json::from_value::<CloudRef>(serde_json::to_value(&divided).unwrap()).unwrap(), divided);
+        assert_eq!(divided.mark("i").location, location);
+
+        let row = serde_json::json!({"altering": {"vm": 0, "resize": {
+            "cpu_count": null, "memory": null, "gpu_count": null, "instance_type": null,
+            "disks": [{"index": 1, "size": 5, "image": null}, {"index": 2, "size": null, "image": "one://c/1"}],
+        }}});
+        let WorkKind::Altering { resize, dropped_interface: None, .. } = serde_json::from_value(row).unwrap() else {
+            panic!("not a change");
+        };
+        let [empty, copy] = &resize.disks[..] else { panic!("{:?}", resize.disks) };
+        assert_eq!((empty.size, &empty.source), (Some(5), &DiskSource::Empty));
+        assert_eq!(copy.source, DiskSource::Image("one://c/1".to_owned()));
+        let row = serde_json::json!({"adding": {"vms": [0], "context": true, "if_all_fail": "keep"}});
+        let adding: WorkKind = serde_json::from_value(row.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&adding).unwrap(), row);
     }
 }

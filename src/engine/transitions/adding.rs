@@ -7,7 +7,10 @@ use crate::engine::{
         accounts::Accounts,
         draft::{Done, Draft, Effect},
         facts::facts,
-        model::{CloudRef, IfAllFail, Infrastructure, Lifecycle, Prototype, Vm, Work, WorkKind},
+        model::{
+            Alternative, Alternatives, CloudRef, Completion, IfAllFail, Infrastructure, Lifecycle, Prototype, Vm, Work,
+            WorkKind,
+        },
     },
     transitions::{
         contextualizing::change_system,
@@ -15,7 +18,7 @@ use crate::engine::{
     },
 };
 use connectors::{ProviderId, SharedResources, VmUid};
-use contextualization::{Cause, plan::decide::decide};
+use contextualization::{Cause, KeyPair, plan::decide::decide};
 use radl::{Radl, System};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +38,8 @@ pub struct PlannedVm {
     pub cloud: Arc<CloudRef>,
     /// Why it cannot be launched at all.
     pub failure: Option<String>,
+    /// What it may be made as instead, should there be no room for it; the same for machines that are alike.
+    pub alternatives: Arc<Vec<Alternative>>,
 }
 
 /// What the choice of clouds gave.
@@ -63,6 +68,27 @@ pub struct LaunchFailure {
     pub why: String,
     /// Something of it may be left in the cloud.
     pub leftover: bool,
+    /// It may be had as another candidate.
+    pub may_fit_elsewhere: bool,
+}
+
+/// What was made of the first login of a machine.
+#[derive(Clone, PartialEq, Eq)]
+pub enum NewLogin {
+    /// A key pair.
+    KeyPair(KeyPair),
+    /// A password.
+    Password(String),
+}
+
+/// It holds a secret.
+impl std::fmt::Debug for NewLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::KeyPair(_) => "KeyPair",
+            Self::Password(_) => "Password",
+        })
+    }
 }
 
 /// Accepts a document whose clouds are still to be chosen among these accounts.
@@ -108,6 +134,7 @@ pub fn add(
     let first = u32::try_from(draft.model.vms.len()).unwrap_or(u32::MAX);
     let mut numbers = Vec::with_capacity(placement.vms.len());
     let mut last: Option<Alike> = None;
+    let mut alternatives: Vec<Alternatives> = Vec::new();
     for (number, planned) in (first..).zip(placement.vms) {
         let alike = match last.take() {
             Some(alike) if alike.is_of(&planned) => alike.with_another(draft),
@@ -121,11 +148,20 @@ pub fn add(
         }
         let failed = |why| Lifecycle::Failed { why, leftover: false };
         let lifecycle = planned.failure.map_or(Lifecycle::Planned, failed);
+        if lifecycle == Lifecycle::Planned && !planned.alternatives.is_empty() {
+            match alternatives.last_mut().filter(|last| Arc::ptr_eq(&last.candidates, &planned.alternatives)) {
+                Some(last) => drop(last.vms.insert(number)),
+                None => {
+                    let (vms, taken) = (BTreeSet::from([number]), BTreeMap::new());
+                    alternatives.push(Alternatives { vms, candidates: planned.alternatives, taken });
+                }
+            }
+        }
         numbers.push(number);
         let vm = Vm::planned(number, planned.uid, planned.cloud, documents, now);
         draft.push_vm(Vm { lifecycle, prototype, ..vm });
     }
-    let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail });
+    let work = draft.accept(WorkKind::Adding { vms: numbers, context, if_all_fail, alternatives });
     draft.effects.push(Effect::Launch(work));
     Ok(work)
 }
@@ -222,10 +258,17 @@ fn take_shared(document: &mut Radl, shared: &SharedResources) {
 }
 
 pub(super) fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId, LaunchFailure>) {
+    if let Err(failure) = &result
+        && failure.may_fit_elsewhere
+        && !failure.leftover
+        && take_alternative(draft, number, &failure.why)
+    {
+        return;
+    }
     let Some(vm) = draft.vm(number) else { return };
     match (&vm.lifecycle, result) {
         (Lifecycle::Launching, Ok(id)) => vm.lifecycle = Lifecycle::Present(id),
-        (Lifecycle::Launching | Lifecycle::Planned, Err(LaunchFailure { why, leftover })) => {
+        (Lifecycle::Launching | Lifecycle::Planned, Err(LaunchFailure { why, leftover, .. })) => {
             let why = format!(
                 "Error launching the VMs of type {} to cloud ID {} of type {}. {why}",
                 vm.system, vm.cloud.id, vm.cloud.kind
@@ -248,10 +291,84 @@ pub(super) fn launched(draft: &mut Draft, number: u32, result: Result<ProviderId
     }
 }
 
+/// Plans a machine for which there is no room as its next candidate. False when there is none.
+fn take_alternative(draft: &mut Draft, number: u32, why: &str) -> bool {
+    let waits = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Planned | Lifecycle::Launching);
+    let Some(vm) = draft.model.vm(number).filter(|vm| waits(vm)).cloned() else { return false };
+    let lists = draft.infrastructure().work.iter_mut().filter_map(|work| match &mut work.kind {
+        WorkKind::Adding { alternatives, .. } => Some(alternatives),
+        _ => None,
+    });
+    let Some(list) = lists.flatten().find(|list| list.vms.contains(&number)) else { return false };
+    let taken = list.taken.entry(number).or_default();
+    let Some(next) = list.candidates.get(taken.len()).cloned() else { return false };
+    let why = why.lines().last().unwrap_or_default();
+    let text = format!(
+        "VM {number}: no room in {}, so it is made in {} ({} of {} alternatives). {why}",
+        in_words(&vm.cloud),
+        in_words(&next.cloud),
+        taken.len() + 1,
+        list.candidates.len()
+    );
+    taken.push(text.clone());
+    draft.log(&text);
+    let infrastructure = draft.infrastructure();
+    if !infrastructure.full_clouds.contains(&vm.cloud) {
+        infrastructure.full_clouds.push(vm.cloud.clone());
+    }
+    // What its machines share there is made before the first of them is.
+    infrastructure.shared.entry(next.cloud.key()).or_default();
+    let mut info = Radl::clone(&vm.info);
+    info.systems = vec![next.system];
+    if let Some(vm) = draft.vm(number) {
+        vm.lifecycle = Lifecycle::Planned;
+        vm.completion = Completion::Complete;
+        (vm.cloud, vm.info) = (next.cloud, Arc::new(info));
+    }
+    true
+}
+
+/// A cloud in words.
+fn in_words(cloud: &CloudRef) -> String {
+    if cloud.location.is_whole_cloud() { cloud.id.clone() } else { format!("{} ({})", cloud.id, cloud.location) }
+}
+
+pub(super) fn prepared(draft: &mut Draft, number: u32, login: Option<NewLogin>, is_completed_after_boot: bool) {
+    let is_launching = |vm: &Arc<Vm>| vm.lifecycle == Lifecycle::Launching;
+    if !draft.model.vm(number).is_some_and(is_launching) {
+        return;
+    }
+    if is_completed_after_boot && let Some(vm) = draft.vm(number) {
+        vm.completion = Completion::Due { told: None };
+    }
+    if let Some(login) = login {
+        change_system(draft, number, |system| {
+            let credentials = system.credentials();
+            if credentials.public_key.is_some() || credentials.password.is_some() {
+                return;
+            }
+            let texts = match &login {
+                NewLogin::KeyPair(pair) => vec![("public_key", &pair.public), ("private_key", &pair.private)],
+                NewLogin::Password(password) => vec![("password", password)],
+            };
+            for (name, text) in texts {
+                system.features.set_text(&format!("disk.0.os.credentials.{name}"), text);
+            }
+        });
+    }
+}
+
 pub(super) fn launch_ended(draft: &mut Draft, id: u64) {
-    let Some(Work { kind: WorkKind::Adding { vms, context, if_all_fail }, .. }) = draft.work(id).cloned() else {
+    let Some(Work { kind: WorkKind::Adding { vms, context, if_all_fail, alternatives }, .. }) = draft.work(id).cloned()
+    else {
         return;
     };
+    let waits = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Planned | Lifecycle::Launching);
+    if vms.iter().any(|number| draft.model.vm(*number).is_some_and(waits)) {
+        // Those that had no room are made as something else.
+        draft.effects.push(Effect::Launch(id));
+        return;
+    }
     let failures: Vec<String> = vms
         .iter()
         .filter_map(|number| match &draft.model.vm(*number)?.lifecycle {
@@ -282,6 +399,10 @@ pub(super) fn launch_ended(draft: &mut Draft, id: u64) {
     draft.finish(id, Ok(Done::Machines(vms.clone())));
     if context && !vms.is_empty() {
         draft.start_generation(Cause::Add, None);
+        // The log begins anew, and this still holds.
+        for text in alternatives.iter().flat_map(|list| list.taken.values().flatten()) {
+            draft.log(text);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Machines that change: sizes and disks. A disk is made like a machine, so that it is written down before.
+//! Machines that change: sizes, disks, public addresses. A disk is made like a machine, so that it is written down before.
 
 use crate::engine::{
     error::OperationError,
@@ -8,6 +8,7 @@ use crate::engine::{
     },
     transitions::{alteration::Alteration, contextualizing::change_system},
 };
+use radl::Features;
 use std::collections::BTreeSet;
 
 /// Starts the change of a machine that the cloud has.
@@ -18,8 +19,8 @@ pub fn alter(draft: &mut Draft, vm: u32, change: Alteration) -> Result<u64, Oper
     if !alterations(draft, &BTreeSet::from([vm])).is_empty() {
         return Err(OperationError::Conflict("altering the VM".to_owned()));
     }
-    let Alteration { resize, features } = change;
-    let work = draft.accept(WorkKind::Altering { vm, resize, features });
+    let Alteration { resize, features, dropped_interface } = change;
+    let work = draft.accept(WorkKind::Altering { vm, resize, features, dropped_interface });
     draft.effects.push(Effect::Alter(work));
     Ok(work)
 }
@@ -38,9 +39,12 @@ pub(super) fn give_up(draft: &mut Draft, vms: &BTreeSet<u32>) {
 }
 
 pub(super) fn altered(draft: &mut Draft, work: u64, vm: u32, result: Result<(), String>) {
-    if let Some(Work { kind: WorkKind::Altering { features, .. }, .. }) = draft.work(work).cloned() {
+    if let Some(Work { kind: WorkKind::Altering { features, dropped_interface, .. }, .. }) = draft.work(work).cloned() {
         if result.is_ok() {
             change_system(draft, vm, |system| {
+                if let Some(index) = dropped_interface {
+                    drop_interface(&mut system.features, index);
+                }
                 for (name, value) in features.iter() {
                     // What the cloud said of a disk, such as its device, is how it is.
                     if !system.features.has(name) {
@@ -53,5 +57,21 @@ pub(super) fn altered(draft: &mut Draft, work: u64, vm: u32, result: Result<(), 
     }
     if draft.model.vm(vm).is_some_and(|vm| matches!(vm.lifecycle, Lifecycle::Deleting(_))) {
         draft.effects.push(Effect::Delete(BTreeSet::from([vm])));
+    }
+}
+
+/// Takes an interface out of a document; those behind it move up.
+fn drop_interface(features: &mut Features, dropped: usize) {
+    let of_interface = |name: &str| {
+        let (index, property) = name.strip_prefix("net_interface.")?.split_once('.')?;
+        Some((index.parse::<usize>().ok()?, property.to_owned()))
+    };
+    let names: Vec<String> = features.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        let Some((index, property)) = of_interface(&name).filter(|(index, _)| *index >= dropped) else { continue };
+        let Some(value) = features.remove(&name) else { continue };
+        if index > dropped {
+            features.set(&format!("net_interface.{}.{property}", index - 1), value);
+        }
     }
 }

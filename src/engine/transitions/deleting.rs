@@ -77,7 +77,8 @@ fn shared_clouds(model: &Infrastructure) -> impl Iterator<Item = &CloudRef> {
     let images =
         model.snapshots.iter().map(|(cloud, _)| cloud).chain(model.unmade_images.iter().map(|(cloud, _)| cloud));
     let keys: BTreeSet<&String> = model.shared.keys().chain(images).collect();
-    model.vms.iter().map(|vm| &*vm.cloud).filter(move |cloud| keys.iter().any(|key| cloud.is_keyed(key)))
+    let clouds = model.vms.iter().map(|vm| &*vm.cloud).chain(model.full_clouds.iter().map(|cloud| &**cloud));
+    clouds.filter(move |cloud| keys.iter().any(|key| cloud.is_keyed(key)))
 }
 
 /// Why these machines cannot be deleted: no account that was shown knows them, which does not mean that they are gone.
@@ -156,6 +157,10 @@ pub(super) fn deleted(draft: &mut Draft, number: u32, result: Result<(), String>
                 Some(id) => Lifecycle::Present(id),
                 None => Lifecycle::Failed { why: why.clone(), leftover: true },
             };
+            if vm.is_to_be_completed() {
+                // Nobody did that while it was to be deleted.
+                draft.effects.push(Effect::Complete(BTreeSet::from([number])));
+            }
             draft.log_vm(number, format!("{why}\n"));
             let concerned = |work: &&mut Work| match &work.kind {
                 WorkKind::Removing { vms, .. } => vms.contains(&number),

@@ -4,6 +4,7 @@
 mod adding;
 pub mod alteration;
 mod altering;
+mod completing;
 mod contextualizing;
 mod deleting;
 mod owners;
@@ -11,20 +12,21 @@ mod snapshotting;
 #[cfg(test)]
 mod tests;
 
-pub use adding::{LaunchFailure, Placement, PlannedVm, add, place};
+pub use adding::{LaunchFailure, NewLogin, Placement, PlannedVm, add, place};
 pub use altering::alter;
+pub use completing::CompletionOutcome;
 pub use contextualizing::{new_credentials, reconfigure};
 pub use deleting::{destroy, remove};
 pub use owners::{change_owners, give_away};
 pub use snapshotting::{SnapshotFailure, snapshot};
 
 use crate::engine::state::{
-    accounts::is_unclaimed,
+    accounts::{Accounts, is_unclaimed},
     draft::{Draft, Effect},
     model::{CloudRef, Infrastructure, Lifecycle, Observed, Vm, WorkKind},
     observation,
 };
-use adding::{launch_ended, launched, placed, shared_ready};
+use adding::{launch_ended, launched, placed, prepared, shared_ready};
 use altering::altered;
 use connectors::{AccountName, Observation, PowerState, ProviderId, SharedResources};
 use contextualization::{Entry, Outcome};
@@ -62,8 +64,38 @@ pub enum Event {
         /// The cloud's id, or why not.
         result: Result<ProviderId, LaunchFailure>,
     },
+    /// A machine is about to be created: what its cloud must be given is written down before.
+    Prepared {
+        /// The machine.
+        vm: u32,
+        /// What was made of its first login.
+        login: Option<NewLogin>,
+        /// Whether something follows its boot.
+        is_completed_after_boot: bool,
+    },
     /// All launches of a work ended.
     LaunchEnded(u64),
+    /// The cloud says that something of these machines, which run, is missing.
+    Incomplete {
+        /// The machines.
+        vms: Vec<u32>,
+        /// Accounts that were shown for the question, where the kept ones were not used.
+        accounts: Option<Arc<Accounts>>,
+    },
+    /// What is missing of a machine could not be made yet; it is tried again.
+    CompletionFailed {
+        /// The machine.
+        vm: u32,
+        /// Why.
+        why: String,
+    },
+    /// Nobody makes what is missing of a machine any more.
+    CompletionEnded {
+        /// The machine.
+        vm: u32,
+        /// How it ended.
+        outcome: CompletionOutcome,
+    },
     /// The cloud said something about machines; those it did not mention are gone there, if it was asked with their account.
     Observed {
         /// The machines asked about.
@@ -126,6 +158,10 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::Placed { work, result } => placed(draft, work, result),
         Event::SharedReady { cloud, shared, vms } => shared_ready(draft, cloud, shared, &vms),
         Event::Launched { vm, result } => launched(draft, vm, result),
+        Event::Prepared { vm, login, is_completed_after_boot } => prepared(draft, vm, login, is_completed_after_boot),
+        Event::Incomplete { vms, accounts } => completing::incomplete(draft, &vms, accounts.as_deref()),
+        Event::CompletionFailed { vm, why } => completing::failed(draft, vm, why),
+        Event::CompletionEnded { vm, outcome } => completing::ended(draft, vm, outcome),
         Event::LaunchEnded(work) => launch_ended(draft, work),
         Event::Observed { asked, answer, account } => observed(draft, &asked, answer, account.as_ref()),
         Event::Altered { work, vm, result } => altered(draft, work, vm, result),
@@ -162,6 +198,7 @@ fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, (
         observations.iter().filter(is_own).map(|observation| (&observation.id, observation)).collect();
     let mut last: Option<Arc<radl::Radl>> = None;
     let mut claimed: HashMap<String, Arc<CloudRef>> = HashMap::new();
+    let mut to_complete = BTreeSet::new();
     for &number in asked {
         let Some(vm) = draft.model.vm(number).filter(|vm| vm.is_live()) else { continue };
         let Some(id) = vm.provider_id() else { continue };
@@ -185,6 +222,7 @@ fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, (
         }
         let fault = seen.and_then(|observation| observation.fault.clone());
         let failed_now = state == PowerState::Failed && vm.observed != observed;
+        let runs_now = state == PowerState::Running && !vm.is_running();
         if let Some(vm) = draft.vm(number) {
             vm.observed = observed;
             if let Some(mut info) = info {
@@ -199,6 +237,12 @@ fn observed(draft: &mut Draft, asked: &[u32], answer: Result<Vec<Observation>, (
         if let Some(fault) = fault.filter(|_| failed_now) {
             draft.log_vm(number, format!("{fault}\n"));
         }
+        if runs_now && draft.model.vm(number).is_some_and(|vm| vm.is_to_be_completed()) {
+            to_complete.insert(number);
+        }
+    }
+    if !to_complete.is_empty() {
+        draft.effects.push(Effect::Complete(to_complete));
     }
 }
 
@@ -219,6 +263,11 @@ pub fn resume(model: &Infrastructure) -> Vec<Effect> {
                 }
             }
         }
+    }
+    let incomplete = model.vms.iter().filter(|vm| vm.is_to_be_completed());
+    let incomplete: BTreeSet<u32> = incomplete.map(|vm| vm.number).collect();
+    if !incomplete.is_empty() {
+        effects.push(Effect::Complete(incomplete));
     }
     let deleting = |vm: &&Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Deleting(_));
     let numbers: BTreeSet<u32> = model.vms.iter().filter(deleting).map(|vm| vm.number).collect();

@@ -12,14 +12,17 @@ use crate::{
             model::*,
             states::{Clock, vm_state},
         },
-        transitions::{self, Event, LaunchFailure, Placement, PlannedVm, SnapshotFailure, alteration::Alteration},
+        transitions::{
+            self, CompletionOutcome, Event, LaunchFailure, NewLogin, Placement, PlannedVm, SnapshotFailure,
+            alteration::Alteration,
+        },
     },
 };
 use connectors::{
-    CloudAccount, Endpoint, ImageIntent, ImageUid, NewDisk, Observation, PowerState, ProviderId, Resize,
+    CloudAccount, Endpoint, ImageIntent, ImageUid, Location, NewDisk, Observation, PowerState, ProviderId, Resize,
     SharedResources, VmUid,
 };
-use contextualization::Outcome;
+use contextualization::{KeyPair, Outcome};
 use proptest::prelude::*;
 use radl::{Deploy, Features, Radl, System};
 use std::{
@@ -35,6 +38,10 @@ struct World {
     volumes: BTreeSet<String>,
     /// Images by their uid, which is their URL as well.
     images: BTreeSet<String>,
+    /// Public addresses, which come after the boot, by the uid of the machine.
+    addresses: BTreeSet<String>,
+    /// Keys of the parts of the cloud where networks were made.
+    shared: BTreeSet<String>,
     tasks: Vec<Effect>,
     next: u32,
     /// Seconds since the epoch.
@@ -104,8 +111,17 @@ fn accounts() -> Accounts {
 impl World {
     fn new() -> Self {
         let model = Infrastructure::new("inf".to_owned(), 0, Vec::new());
-        let (volumes, images) = (BTreeSet::new(), BTreeSet::new());
-        Self { model, cloud: BTreeMap::new(), volumes, images, tasks: Vec::new(), next: 0, now: 0 }
+        Self {
+            model,
+            cloud: BTreeMap::new(),
+            volumes: BTreeSet::new(),
+            images: BTreeSet::new(),
+            addresses: BTreeSet::new(),
+            shared: BTreeSet::new(),
+            tasks: Vec::new(),
+            next: 0,
+            now: 0,
+        }
     }
 
     /// A commit: the change is stored, then its effects start.
@@ -130,9 +146,12 @@ impl World {
     fn start(&mut self, effect: Effect) {
         match effect {
             Effect::StopContextualization => self.tasks.retain(|task| *task != Effect::Contextualize),
-            // A deletion waits for the images of its machine.
+            // A deletion waits for the images of its machine, and for what follows its boot.
             Effect::Delete(mut numbers) => {
                 for task in &self.tasks {
+                    if let Effect::Complete(vms) = task {
+                        numbers.retain(|number| !vms.contains(number));
+                    }
                     if let Effect::Snapshot(work) = task
                         && let Some((number, _)) = self.snapshot(*work)
                     {
@@ -188,7 +207,7 @@ impl World {
         let accounts = accounts();
         match step {
             Step::Add { number, context } => {
-                let vms = (0..number).map(|_| self.planned()).collect();
+                let vms = (0..number).map(|_| self.planned_with_alternative()).collect();
                 let placement = Placement { vms, private_networks: BTreeMap::new() };
                 let keep = IfAllFail::Keep;
                 let _ = self.request(|draft| transitions::add(draft, &document(number), placement, context, keep));
@@ -202,9 +221,8 @@ impl World {
             }
             Step::Alter { seed } => {
                 if let Some(number) = self.present(seed) {
-                    let disks = vec![NewDisk { index: 1, size: Some(1), image: None }];
-                    let change =
-                        Alteration { resize: Resize { disks, ..Resize::default() }, features: Features::new() };
+                    let disks = vec![NewDisk { index: 1, size: Some(1), ..NewDisk::default() }];
+                    let change = Alteration { resize: Resize { disks, ..Resize::default() }, ..Alteration::default() };
                     let _ = self.request(|draft| transitions::alter(draft, number, change));
                 }
             }
@@ -212,7 +230,13 @@ impl World {
                 if let Some(number) = self.present(seed) {
                     self.next += 1;
                     let uid = ImageUid(format!("image-{}", self.next));
-                    let image = ImageIntent { infrastructure: "inf".to_owned(), uid, disk: 0, name: "i".to_owned() };
+                    let image = ImageIntent {
+                        infrastructure: "inf".to_owned(),
+                        location: Location::default(),
+                        uid,
+                        disk: 0,
+                        name: "i".to_owned(),
+                    };
                     let taken =
                         |draft: &mut Draft| Ok::<_, OperationError>(transitions::snapshot(draft, number, image, true));
                     let _ = self.request(taken);
@@ -247,6 +271,41 @@ impl World {
             system,
             cloud: Arc::new(CloudRef::from(&account())),
             failure: None,
+            alternatives: Arc::default(),
+        }
+    }
+
+    /// A machine that may be made in another zone as well.
+    fn planned_with_alternative(&mut self) -> PlannedVm {
+        let planned = self.planned();
+        let location = Location { zone: Some("other".to_owned()), ..Location::default() };
+        let cloud = Arc::new(CloudRef { location, ..CloudRef::from(&account()) });
+        let alternatives = Arc::new(vec![Alternative { cloud, system: planned.system.clone() }]);
+        PlannedVm { alternatives, ..planned }
+    }
+
+    /// What follows the boot of machines is made, with its reply or without, or it is not, or the daemon dies in between.
+    fn complete(&mut self, index: usize, vms: BTreeSet<u32>, fate: u8) {
+        self.tasks.remove(index);
+        for number in vms {
+            let vm = self.model.vm(number).unwrap();
+            if !vm.is_to_be_completed() {
+                self.report(Event::CompletionEnded { vm: number, outcome: CompletionOutcome::Interrupted });
+                continue;
+            }
+            let is_made = fate.is_multiple_of(2);
+            if is_made || fate > 128 {
+                self.addresses.insert(vm.uid.0.clone());
+            }
+            if fate >= 200 {
+                return self.step(Step::Crash);
+            }
+            let why = "the cloud refuses".to_owned();
+            let outcome = if is_made { CompletionOutcome::Complete } else { CompletionOutcome::GivenUp(why.clone()) };
+            if !is_made {
+                self.report(Event::CompletionFailed { vm: number, why });
+            }
+            self.report(Event::CompletionEnded { vm: number, outcome });
         }
     }
 
@@ -263,6 +322,7 @@ impl World {
             }
             Effect::Launch(work) => self.launch(index, work, fate),
             Effect::Alter(work) => self.alter(index, work, fate),
+            Effect::Complete(vms) => self.complete(index, vms, fate),
             Effect::Snapshot(work) => self.make_image(index, work, fate),
             Effect::Delete(numbers) => {
                 self.tasks.remove(index);
@@ -271,6 +331,7 @@ impl World {
                     if !fails {
                         self.cloud.remove(&uid);
                         self.volumes.remove(&uid);
+                        self.addresses.remove(&uid);
                     }
                     let result = if fails { Err("the cloud refuses".to_owned()) } else { Ok(()) };
                     self.report(Event::Deleted { vm: number, result });
@@ -278,6 +339,7 @@ impl World {
                         // A forced delete gives up what the cloud refuses to delete, and says so.
                         self.cloud.remove(&uid);
                         self.volumes.remove(&uid);
+                        self.addresses.remove(&uid);
                     }
                 }
             }
@@ -288,6 +350,8 @@ impl World {
                     // They are deleted first; a forced delete gives up what the cloud refuses to delete, and says so.
                     let noted = self.noted_images();
                     self.images.retain(|uid| !noted.contains(uid));
+                    let clouds: Vec<String> = self.model.clouds().iter().map(|cloud| cloud.key()).collect();
+                    self.shared.retain(|key| !clouds.contains(key));
                 }
             }
             Effect::Contextualize => {
@@ -345,19 +409,27 @@ impl World {
         };
         let planned = in_state(&Lifecycle::Planned, &self.model);
         if !planned.is_empty() {
-            let shared = SharedResources::default();
-            return self.report(Event::SharedReady { cloud: CloudRef::from(&account()).key(), shared, vms: planned });
+            let key = |number: &u32| self.model.vm(*number).unwrap().cloud.key();
+            let cloud = key(&planned[0]);
+            let vms = planned.into_iter().filter(|number| key(number) == cloud).collect();
+            self.shared.insert(cloud.clone());
+            return self.report(Event::SharedReady { cloud, shared: SharedResources::default(), vms });
         }
         match in_state(&Lifecycle::Launching, &self.model).first() {
             Some(&number) => {
                 let uid = self.model.vm(number).unwrap().uid.0.clone();
+                if number % 2 == 1 {
+                    let prepared = Event::Prepared { vm: number, login: None, is_completed_after_boot: true };
+                    self.report(prepared);
+                }
                 if fate % 2 == 1 {
                     // The launcher looks a failed launch up by its mark and removes what is there, if the cloud lets it.
                     let leftover = fate > 128;
                     if !leftover {
                         self.cloud.remove(&uid);
                     }
-                    let result = Err(LaunchFailure { why: "no room".to_owned(), leftover });
+                    let (why, may_fit_elsewhere) = ("no room".to_owned(), fate % 4 == 3);
+                    let result = Err(LaunchFailure { why, leftover, may_fit_elsewhere });
                     return self.report(Event::Launched { vm: number, result });
                 }
                 let id = self.cloud.entry(uid.clone()).or_insert_with(|| format!("id-{uid}")).clone();
@@ -381,6 +453,7 @@ impl World {
                         features: Features::new(),
                         fault: None,
                         infrastructure: Some("inf".to_owned()),
+                        missing: Vec::new(),
                     })
                     .collect();
                 self.report(Event::Observed { asked, answer: Ok(observations), account: None });
@@ -396,7 +469,10 @@ impl World {
                 return;
             }
             if self.tasks.is_empty() {
-                return self.look();
+                self.look();
+                if self.tasks.is_empty() {
+                    return;
+                }
             }
             self.work(0, 0);
         }
@@ -410,7 +486,15 @@ impl World {
             let (id, state, features) = (vm.provider_id()?.clone(), PowerState::Running, Features::new());
             Some((
                 vm.number,
-                Observation { id, state, addresses: Vec::new(), features, fault: None, infrastructure: None },
+                Observation {
+                    id,
+                    state,
+                    addresses: Vec::new(),
+                    features,
+                    fault: None,
+                    infrastructure: None,
+                    missing: Vec::new(),
+                },
             ))
         });
         let (asked, observations): (Vec<u32>, Vec<Observation>) = seen.unzip();
@@ -445,7 +529,15 @@ fn a_silent_cloud_is_waited_for() {
     assert_eq!((waiting(&world, 120), waiting(&world, 121)), (State::Running, State::Unknown));
     let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
     let (state, addresses, features) = (PowerState::Running, Vec::new(), Features::new());
-    let answer = Ok(vec![Observation { id, state, addresses, features, fault: None, infrastructure: None }]);
+    let answer = Ok(vec![Observation {
+        id,
+        state,
+        addresses,
+        features,
+        fault: None,
+        infrastructure: None,
+        missing: Vec::new(),
+    }]);
     world.report(Event::Observed { asked: vec![0], answer, account: None });
     assert_eq!(waiting(&world, 1000), State::Running);
 }
@@ -469,6 +561,7 @@ fn a_machine_is_followed_until_it_is_up() {
                 features: Features::new(),
                 fault: None,
                 infrastructure: None,
+                missing: Vec::new(),
             };
             Event::Observed { asked: vec![0], answer: Ok(vec![observation]), account: None }
         };
@@ -505,7 +598,7 @@ proptest! {
                 .filter(|vm| !matches!(vm.lifecycle, Lifecycle::Gone | Lifecycle::Failed { leftover: false, .. }))
                 .map(|vm| vm.uid.0.clone())
                 .collect();
-            for uid in world.cloud.keys().chain(&world.volumes) {
+            for uid in world.cloud.keys().chain(&world.volumes).chain(&world.addresses) {
                 prop_assert!(known.contains(uid), "{uid} exists and nobody will ever delete it");
             }
             let wanted = world.model.work.iter().filter_map(|work| world.snapshot(work.id)).map(|(_, uid)| uid);
@@ -529,7 +622,127 @@ proptest! {
         prop_assert!(world.cloud.is_empty(), "left behind: {:?}", world.cloud);
         prop_assert!(world.volumes.is_empty(), "volumes left behind: {:?}", world.volumes);
         prop_assert!(world.images.is_empty(), "images left behind: {:?}", world.images);
+        prop_assert!(world.addresses.is_empty(), "addresses left behind: {:?}", world.addresses);
+        prop_assert!(world.shared.is_empty(), "networks left behind: {:?}", world.shared);
     }
+}
+
+/// A machine for which there is no room is made as its next candidate, also by another daemon; the log says so, and what the
+/// former cloud has of the infrastructure is deleted with it.
+#[test]
+fn a_machine_without_room_is_made_elsewhere() {
+    let mut world = World::new();
+    let mut vms = vec![world.planned_with_alternative(), world.planned_with_alternative()];
+    vms[1].alternatives = vms[0].alternatives.clone();
+    let placement = Placement { vms, private_networks: BTreeMap::new() };
+    let add = |draft: &mut Draft| transitions::add(draft, &document(2), placement, true, IfAllFail::Keep);
+    let work = world.request(add).unwrap();
+    // Networks, then the first machine has no room, and the daemon dies.
+    world.work(0, 0);
+    world.work(0, 3);
+    let zone = |world: &World, number: u32| world.model.vm(number).unwrap().cloud.location.zone.clone();
+    assert_eq!((zone(&world, 0).as_deref(), zone(&world, 1)), (Some("other"), None));
+    assert_eq!(world.model.vm(0).unwrap().lifecycle, Lifecycle::Planned);
+    let stored: Infrastructure = serde_json::from_value(serde_json::to_value(&world.model).unwrap()).unwrap();
+    assert_eq!((&stored.work, &stored.full_clouds), (&world.model.work, &world.model.full_clouds));
+    world.step(Step::Crash);
+    world.settle();
+    let Lifecycle::Present(_) = world.model.vm(0).unwrap().lifecycle else { panic!("{:?}", world.model.vm(0)) };
+    assert_eq!(world.shared.len(), 2);
+    world.request(|draft| transitions::destroy(draft, false, &accounts())).unwrap();
+    world.settle();
+    assert!(world.model.deleted && world.shared.is_empty() && world.cloud.is_empty());
+
+    // The last candidate is the end, and what may be left somewhere is not left alone.
+    for leftover in [false, true] {
+        let mut world = World::new();
+        let vms = vec![world.planned_with_alternative()];
+        let placement = Placement { vms, private_networks: BTreeMap::new() };
+        let add = |draft: &mut Draft| transitions::add(draft, &document(1), placement, true, IfAllFail::Keep);
+        assert_eq!(world.request(add).unwrap(), work);
+        let refused = LaunchFailure { why: "full".to_owned(), leftover, may_fit_elsewhere: true };
+        let logged = world.change(|draft| {
+            for _ in 0..2 {
+                transitions::apply(draft, Event::Launched { vm: 0, result: Err(refused.clone()) });
+            }
+            draft.events.iter().map(|event| event.text.clone()).collect::<String>()
+        });
+        assert!(matches!(world.model.vm(0).unwrap().lifecycle, Lifecycle::Failed { .. }));
+        assert_eq!(
+            logged.contains("VM 0: no room in c, so it is made in c (zone=other) (1 of 1 alternatives). full"),
+            !leftover
+        );
+    }
+}
+
+/// What the daemon makes of a login is stored before the machine is made, once, and never in the place of one that is given.
+#[test]
+fn a_first_login_is_written_down_before_the_machine_is_made() {
+    let pair = |name: &str| {
+        let (public, private) = (format!("public {name}"), format!("private {name}"));
+        NewLogin::KeyPair(KeyPair { public, private })
+    };
+    for (given, expected) in [
+        ("", [Some("public a"), Some("private a"), None]),
+        ("disk.0.os.credentials.public_key = 'mine'", [Some("mine"), None, None]),
+        ("disk.0.os.credentials.password = 'mine'", [None, None, Some("mine")]),
+    ] {
+        let mut world = World::new();
+        let system = Radl::parse(&format!("system node ({given})")).unwrap().systems.remove(0);
+        let vms = vec![world.planned_of(system)];
+        let placement = Placement { vms, private_networks: BTreeMap::new() };
+        let add = |draft: &mut Draft| transitions::add(draft, &document(1), placement, false, IfAllFail::Keep);
+        world.request(add).unwrap();
+        world.work(0, 0);
+        for name in ["a", "b"] {
+            let prepared = Event::Prepared { vm: 0, login: Some(pair(name)), is_completed_after_boot: false };
+            assert!(!format!("{prepared:?}").contains("private"), "no log shows it");
+            world.report(prepared);
+        }
+        world.step(Step::Crash);
+        let login = world.model.vm(0).unwrap().info.systems[0].credentials();
+        let login = [login.public_key.as_deref(), login.private_key.as_deref(), login.password.as_deref()];
+        assert_eq!(login, expected, "{given}");
+    }
+}
+
+/// What is missing is told once in the log, tried again until it is given up, and begun anew when the cloud says again that it
+/// is missing.
+#[test]
+fn what_follows_a_boot_is_told_once_and_begun_anew() {
+    let mut world = World::new();
+    world.step(Step::Add { number: 1, context: false });
+    world.settle();
+    let incomplete = |world: &mut World| {
+        let accounts = Some(Arc::new(accounts()));
+        world.report(Event::Incomplete { vms: vec![0], accounts });
+        (world.tasks.len(), world.model.accounts.is_some(), world.model.is_pending(world.now))
+    };
+    for _ in 0..2 {
+        assert_eq!(incomplete(&mut world), (1, true, true), "begun once, with the accounts that were shown");
+    }
+    let log = |world: &mut World, event: Event| {
+        world.change(|draft| {
+            transitions::apply(draft, event);
+            draft.events.iter().filter(|event| event.vm == Some(0)).count()
+        })
+    };
+    let failed = |why: &str| Event::CompletionFailed { vm: 0, why: why.to_owned() };
+    let told = ["busy", "busy", "full"].map(|why| log(&mut world, failed(why)));
+    assert_eq!(told, [1, 0, 1]);
+    let again = world.change(|draft| {
+        transitions::reconfigure(draft, None, None).unwrap();
+        draft.events.iter().filter(|event| event.vm == Some(0)).map(|event| event.text.clone()).collect::<String>()
+    });
+    assert_eq!(again, "What follows the boot is not complete, and tried again: full\n", "a new log says so as well");
+    world.report(Event::ContextEnded { generation: 1, outcome: Outcome::Done });
+    world.tasks.clear();
+    let outcome = CompletionOutcome::GivenUp("full".to_owned());
+    assert_eq!(log(&mut world, Event::CompletionEnded { vm: 0, outcome }), 1, "that nobody tries any more");
+    assert!(!world.model.is_pending(world.now) && world.model.accounts.is_none());
+    assert_eq!(incomplete(&mut world), (1, true, true));
+    world.settle();
+    assert!(world.model.vm(0).unwrap().completion.is_complete() && world.addresses.len() == 1);
 }
 
 /// A document with these systems, a machine of each.
@@ -651,7 +864,7 @@ fn machines_are_known_by_their_account() {
         let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
         let (state, infrastructure) = (PowerState::Running, infrastructure.map(str::to_owned));
         let (addresses, features) = (Vec::new(), Features::new());
-        let seen = Observation { id, state, addresses, features, fault: None, infrastructure };
+        let seen = Observation { id, state, addresses, features, fault: None, infrastructure, missing: Vec::new() };
         let answer = Ok(if known { vec![seen] } else { Vec::new() });
         let name = connectors::account_name(&account());
         world.report(Event::Observed { asked: vec![0], answer, account: name.clone() });

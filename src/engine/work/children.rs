@@ -8,20 +8,29 @@ use crate::engine::{
         model::{Infrastructure, Lifecycle, WorkKind},
     },
     transitions::Event,
-    work::{alter, context, launch, placement, refresh, removal, snapshot},
+    work::{alter, completion, context, launch, placement, refresh, removal, snapshot},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::Mutex, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Finds the children of a keeper.
 pub fn hire(services: Arc<Services>, handle: Handle, left: CancellationToken) -> Box<dyn Crew> {
     let observer = refresh::Observer::new(services.clone(), handle.clone());
     let context = context::Running::default();
-    Box::new(Children { services, handle, busy: HashMap::new(), launches: Vec::new(), context, observer, left })
+    Box::new(Children {
+        services,
+        handle,
+        busy: HashMap::new(),
+        turns: HashMap::new(),
+        launches: Vec::new(),
+        context,
+        observer,
+        left,
+    })
 }
 
 /// The children of one keeper.
@@ -31,6 +40,8 @@ pub struct Children {
     /// Machines that this process is creating, changing or making images of, and how often: their deletion waits for the
     /// answers.
     busy: HashMap<u32, usize>,
+    /// Whose turn it is to change a machine.
+    turns: HashMap<u32, Arc<Mutex<()>>>,
     /// Launches that may still make shared resources: their deletion waits for the end.
     launches: Vec<JoinHandle<()>>,
     context: context::Running,
@@ -44,6 +55,10 @@ impl Children {
         for number in numbers {
             *self.busy.entry(*number).or_default() += 1;
         }
+    }
+
+    fn turn(&mut self, number: u32) -> Arc<Mutex<()>> {
+        self.turns.entry(number).or_default().clone()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
@@ -66,8 +81,17 @@ impl Crew for Children {
                 self.launches.push(launch);
             }
             Effect::Alter(work) => {
-                self.occupy(&machine_of(&model, work));
-                drop(self.spawn(alter::run(services, handle, model, work)));
+                let vms = machine_of(&model, work);
+                self.occupy(&vms);
+                let turn = vms.first().map(|number| self.turn(*number)).unwrap_or_default();
+                drop(self.spawn(alter::run(services, handle, model, work, turn)));
+            }
+            Effect::Complete(vms) => {
+                self.occupy(&vms);
+                for number in vms {
+                    let (services, handle, turn) = (services.clone(), handle.clone(), self.turn(number));
+                    drop(self.spawn(completion::run(services, handle, number, turn)));
+                }
             }
             Effect::Snapshot(work) => {
                 self.occupy(&machine_of(&model, work));
@@ -90,11 +114,17 @@ impl Crew for Children {
     }
 
     fn note(&mut self, event: &Event) {
-        if let Event::Launched { vm, .. } | Event::Altered { vm, .. } | Event::SnapshotEnded { vm, .. } = event
+        if let Event::Launched { vm, .. }
+        | Event::Altered { vm, .. }
+        | Event::CompletionEnded { vm, .. }
+        | Event::SnapshotEnded { vm, .. } = event
             && let Entry::Occupied(mut times) = self.busy.entry(*vm)
         {
             match times.get() {
-                0 | 1 => drop(times.remove()),
+                0 | 1 => {
+                    times.remove();
+                    self.turns.remove(vm);
+                }
                 more => *times.get_mut() = more - 1,
             }
         }

@@ -13,6 +13,7 @@ use crate::engine::{
     transitions::Event,
 };
 use async_trait::async_trait;
+use connectors::GuestKind;
 use contextualization::{
     Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts,
     plan::decide::{decide, runs_ansible},
@@ -118,7 +119,7 @@ async fn run(
     let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
     // Decided before a key pair is made, which takes a tenth of a second of a processor.
     if nobody_can_log_in(&handle.snapshot()) {
-        let skipped = journal.record(skip_simulated(&handle.snapshot())).await;
+        let skipped = journal.record(skip_all(&handle.snapshot())).await;
         let outcome = skipped.map_or(contextualization::Outcome::Cancelled, |()| contextualization::Outcome::Done);
         return handle.report(ended(outcome));
     }
@@ -194,17 +195,23 @@ fn lost_user_data(services: &Services, model: &Infrastructure) -> Vec<String> {
     sentences.into_iter().collect()
 }
 
-/// Whether all machines are simulated and there would be something to do on them.
+/// Whether nobody can log in to any machine and there would be something to do on them.
 fn nobody_can_log_in(model: &Infrastructure) -> bool {
     let mut live = model.vms.iter().filter(|vm| vm.is_live()).peekable();
     live.peek().is_some()
-        && live.all(|vm| connectors::registry::is_simulated(&vm.cloud.kind))
+        && live.all(|vm| !connectors::guests(&vm.cloud.kind).log_in)
         && decide(&model.radl, &facts(model), None).enabled
 }
 
-/// Simulated machines count as configured at once.
-fn skip_simulated(model: &Infrastructure) -> Entry {
-    let line = "The machines of this cloud are simulated: there is nothing to configure.".to_owned();
+/// Machines that nobody can log in to count as configured at once.
+fn skip_all(model: &Infrastructure) -> Entry {
+    let mut guests = model.vms.iter().filter(|vm| vm.is_live()).map(|vm| connectors::guests(&vm.cloud.kind).kind);
+    let line = match guests.next() {
+        Some(GuestKind::Function) => "Functions have no login: there is nothing to configure.",
+        Some(GuestKind::Container) => "The containers of this cloud have no login: there is nothing to configure.",
+        Some(GuestKind::Machine) | None => "The machines of this cloud are simulated: there is nothing to configure.",
+    };
+    let line = line.to_owned();
     let present = model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_)));
     let configured = present.map(|vm| Effect::VmResult { vm: vm.number, result: Ok(()) });
     Entry { progress: None, effects: std::iter::once(Effect::InfrastructureLog(line)).chain(configured).collect() }

@@ -2,12 +2,13 @@
 
 use crate::engine::{
     keeper::handle::Handle,
+    secrets,
     services::Services,
     state::model::{Infrastructure, Lifecycle, Vm, WorkKind},
-    transitions::{Event, LaunchFailure},
-    work::{children::by_cloud, refresh, tunnel},
+    transitions::{Event, LaunchFailure, NewLogin},
+    work::{children::by_cloud, intent, refresh},
 };
-use connectors::{Connector, ConnectorError, InfrastructureIntent, ProviderId, UserData, VmIntent};
+use connectors::{Connector, ConnectorError, ErrorClass, LoginPart, ProviderId, VmIntent};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -43,22 +44,24 @@ async fn launch_in_cloud(
     let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
     // What an earlier daemon asked for may exist already.
     let was_launching = |number: u32| model.vm(number).is_some_and(|vm| vm.lifecycle == Lifecycle::Launching);
-    let fail = |vm: u32, why: &str, leftover: bool| {
-        handle.report(Event::Launched { vm, result: Err(LaunchFailure { why: why.to_owned(), leftover }) });
+    let fail = |vm: u32, refusal: &Refusal, leftover: bool| {
+        handle.report(Event::Launched { vm, result: Err(refusal.clone().failure(leftover)) });
     };
     let connector = match services.connector(model.accounts.as_deref(), &first.cloud) {
         Ok(connector) => connector,
-        Err(error) => return vms.into_iter().for_each(|vm| fail(vm, &error.message, was_launching(vm))),
+        Err(error) => {
+            let refusal = Refusal { why: error.message, class: error.class };
+            return vms.into_iter().for_each(|vm| fail(vm, &refusal, was_launching(vm)));
+        }
     };
-    let networks = used_networks(model, &vms);
-    let owners = model.owners.iter().map(|owner| owner.key.clone()).collect();
-    let intent = InfrastructureIntent { infrastructure: model.id.clone(), owners, networks };
-    let shared = match attempts(services, || connector.ensure_shared(&intent)).await {
+    let intent = intent::shared(model, &first.cloud, &vms);
+    let alternative = vms.iter().all(|vm| has_alternative(model, *vm));
+    let shared = match attempts(services, alternative, || connector.ensure_shared(&intent)).await {
         Ok(shared) => shared,
-        Err(why) => {
+        Err(refusal) => {
             for vm in vms {
                 let leftover = was_launching(vm) && !remove_leftover(services, &connector, model, vm).await;
-                fail(vm, &why, leftover);
+                fail(vm, &refusal, leftover);
             }
             return;
         }
@@ -73,12 +76,9 @@ async fn launch_in_cloud(
                 let result = match model.vm(number) {
                     Some(vm) if vm.lifecycle == Lifecycle::Launching => {
                         let span = crate::telemetry::vm_span(&model.id, number);
-                        tracing::Instrument::instrument(attempt(services, connector, &model, vm), span).await
+                        tracing::Instrument::instrument(attempt(services, handle, connector, &model, vm), span).await
                     }
-                    _ => {
-                        let why = "it was deleted before it was launched".to_owned();
-                        Err(LaunchFailure { why, leftover: was_launching(number) })
-                    }
+                    _ => Err(deleted(was_launching(number))),
                 };
                 handle.report(Event::Launched { vm: number, result });
             }
@@ -86,31 +86,96 @@ async fn launch_in_cloud(
         .await;
 }
 
+/// Why something could not be made.
+#[derive(Debug, Clone)]
+struct Refusal {
+    /// What each attempt met, for users.
+    why: String,
+    /// What the last one met.
+    class: ErrorClass,
+}
+
+impl Refusal {
+    fn failure(self, leftover: bool) -> LaunchFailure {
+        LaunchFailure { why: self.why, leftover, may_fit_elsewhere: self.class.may_fit_elsewhere() }
+    }
+}
+
+/// The end of a machine that was deleted before it was made.
+fn deleted(leftover: bool) -> LaunchFailure {
+    let why = "it was deleted before it was launched".to_owned();
+    LaunchFailure { why, leftover, may_fit_elsewhere: false }
+}
+
 /// Launches a machine.
 async fn attempt(
     services: &Services,
+    handle: &Handle,
     connector: &Arc<dyn Connector>,
     model: &Infrastructure,
     vm: &Vm,
 ) -> Result<ProviderId, LaunchFailure> {
-    let Some(intent) = intent(services, model, vm) else {
-        return Err(LaunchFailure { why: "its stored document has no system".to_owned(), leftover: false });
-    };
-    match attempts(services, || connector.create_vm(&intent)).await {
+    let intent = prepare(services, handle, &**connector, model, vm).await?;
+    match attempts(services, has_alternative(model, vm.number), || connector.create_vm(&intent)).await {
         Ok(id) => Ok(id),
-        Err(why) => Err(LaunchFailure { why, leftover: !remove_leftover(services, connector, model, vm.number).await }),
+        Err(refusal) => Err(refusal.failure(!remove_leftover(services, connector, model, vm.number).await)),
     }
 }
 
-/// Up to MAX_VM_FAILS attempts; what can never succeed is not tried again.
+/// What the cloud is asked for. What the daemon makes of it, and what follows the boot, is stored before.
+async fn prepare(
+    services: &Services,
+    handle: &Handle,
+    connector: &dyn Connector,
+    model: &Infrastructure,
+    vm: &Vm,
+) -> Result<VmIntent, LaunchFailure> {
+    let fail = |why: String| LaunchFailure { why, leftover: false, may_fit_elsewhere: false };
+    let no_system = || fail("its stored document has no system".to_owned());
+    let intent = intent::machine(services, model, vm).ok_or_else(no_system)?;
+    let lacking = connector.capabilities().first_login.lacks(&intent.login(), intent.guest_os());
+    let login = match lacking {
+        Some(LoginPart::KeyPair) => {
+            // An RSA pair takes a tenth of a second of a processor.
+            let kind = services.settings.ssh_key_type;
+            let making = tokio::task::spawn_blocking(move || keypair::generate(kind, "imd"));
+            let made = making.await.map_err(|error| fail(error.to_string()))?;
+            Some(NewLogin::KeyPair(made.map_err(|error| fail(format!("no key pair can be made: {error}")))?))
+        }
+        Some(LoginPart::Password) => Some(NewLogin::Password(secrets::random_password())),
+        None => None,
+    };
+    let is_completed_after_boot = connector.is_completed_after_boot(&intent);
+    if login.is_none() && !is_completed_after_boot {
+        return Ok(intent);
+    }
+    handle.report_and_wait(Event::Prepared { vm: vm.number, login, is_completed_after_boot }).await;
+    let model = handle.snapshot();
+    let vm = model.vm(vm.number).filter(|vm| vm.lifecycle == Lifecycle::Launching).ok_or_else(|| deleted(false))?;
+    intent::machine(services, &model, vm).ok_or_else(no_system)
+}
+
+/// Whether a machine may be made as something else when there is no room for it.
+fn has_alternative(model: &Infrastructure, number: u32) -> bool {
+    let lists = model.work.iter().filter_map(|work| match &work.kind {
+        WorkKind::Adding { alternatives, .. } => Some(alternatives),
+        _ => None,
+    });
+    lists
+        .flatten()
+        .any(|list| list.vms.contains(&number) && list.taken.get(&number).map_or(0, Vec::len) < list.candidates.len())
+}
+
+/// Up to MAX_VM_FAILS attempts; what can never succeed is not tried again, and what may be had elsewhere not where there is an
+/// alternative.
 ///
 /// # Errors
 /// What each of them met.
-async fn attempts<T, F>(services: &Services, mut call: impl FnMut() -> F) -> Result<T, String>
+async fn attempts<T, F>(services: &Services, alternative: bool, mut call: impl FnMut() -> F) -> Result<T, Refusal>
 where
     F: Future<Output = Result<T, ConnectorError>>,
 {
-    let mut messages = Vec::new();
+    let (mut messages, mut class) = (Vec::new(), ErrorClass::Transient);
     for number in 1..=services.settings.max_vm_fails.max(1) {
         if number > 1 {
             tokio::time::sleep(services.settings.delay_between_retries).await;
@@ -121,13 +186,14 @@ where
             Err(error) => {
                 tracing::warn!(attempt = number, class = ?error.class, %error, "launch failed");
                 messages.push(format!("Attempt {number}: {}", error.message));
-                if error.class.is_final() {
+                class = error.class;
+                if class.is_final() || alternative && class.may_fit_elsewhere() {
                     break;
                 }
             }
         }
     }
-    Err(messages.join("\n"))
+    Err(Refusal { why: messages.join("\n"), class })
 }
 
 /// A failed launch leaves nothing behind: the reply may have been lost after the work was done, or a part of it was.
@@ -145,37 +211,4 @@ async fn remove_leftover(
         tracing::warn!(vm = number, %error, "what a failed launch left cannot be deleted yet");
     }
     removed.is_ok()
-}
-
-fn intent(services: &Services, model: &Infrastructure, vm: &Vm) -> Option<VmIntent> {
-    let system = vm.info.systems.first()?.clone();
-    let connected: BTreeSet<&str> = system.interfaces().map(|interface| interface.connection).collect();
-    let networks = vm.info.networks.iter().filter(|network| connected.contains(network.id.as_str())).cloned().collect();
-    Some(VmIntent {
-        infrastructure: model.id.clone(),
-        uid: vm.uid.clone(),
-        number: vm.number,
-        fqdn: services.fqdn(&system, vm.number),
-        system,
-        networks,
-        tags: services.tags(model),
-        user_data: user_data(services, model, vm),
-    })
-}
-
-fn user_data(services: &Services, model: &Infrastructure, vm: &Vm) -> UserData {
-    let recipe = model.radl.cloud_init(&vm.system).and_then(|configure| configure.recipe.clone());
-    match tunnel::boot_command(services, model, vm) {
-        Some(tunnel) => {
-            let packages = ["curl", "openssh-client"].map(str::to_owned).to_vec();
-            UserData { recipe, packages, commands: vec![tunnel] }
-        }
-        None => UserData { recipe, ..UserData::default() },
-    }
-}
-
-fn used_networks(model: &Infrastructure, vms: &[u32]) -> Vec<radl::Network> {
-    let systems = vms.iter().filter_map(|number| model.vm(*number)?.info.systems.first());
-    let used: BTreeSet<&str> = systems.flat_map(|system| system.interfaces().map(|i| i.connection)).collect();
-    model.radl.networks.iter().filter(|network| used.contains(network.id.as_str())).cloned().collect()
 }

@@ -6,7 +6,8 @@
 //! | `children` | the tasks of one keeper |
 //! | `placement` | which cloud gets which machines |
 //! | [`admission`] | what a request may cost |
-//! | `launch`, `alter`, `removal`, `snapshot` | what clouds are asked to do |
+//! | `intent` | what a cloud is asked to make |
+//! | `launch`, `completion`, `alter`, `removal`, `snapshot` | what clouds are asked to do |
 //! | `rounds` | asking a cloud until it is done, with back-off |
 //! | `refresh` | asking the clouds how the machines are |
 //! | `tunnel` | what a machine that no master reaches does at its boot |
@@ -15,7 +16,9 @@
 pub mod admission;
 mod alter;
 pub mod children;
+mod completion;
 pub mod context;
+mod intent;
 mod launch;
 pub mod placement;
 pub mod refresh;

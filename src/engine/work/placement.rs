@@ -8,12 +8,12 @@ use crate::engine::{
     settings::EngineSettings,
     state::{
         accounts::{Accounts, is_in_cloud},
-        model::{CloudRef, Infrastructure, Vm, WorkKind},
+        model::{Alternative, CloudRef, Infrastructure, Vm, WorkKind},
     },
     transitions::{Event, Placement, PlannedVm},
     work::admission,
 };
-use connectors::{CloudAccount, Connector, VmUid, account_name};
+use connectors::{Candidate, CloudAccount, Connector, VmUid, account_name};
 use radl::{
     Amount, Conflict, Constraint, Deploy, Features, Operator, Radl, RadlError, System, Value,
     placement::{self, Scores},
@@ -22,6 +22,9 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
+
+/// So many alternatives are kept for machines that are alike.
+const ALTERNATIVES: usize = 8;
 
 /// An image's name is told up to this many characters.
 const TOLD: usize = 200;
@@ -32,6 +35,13 @@ struct Cloud {
     connector: Arc<dyn Connector>,
 }
 
+impl Cloud {
+    /// The part of it that a candidate is in.
+    fn part(&self, scored: &Scored) -> CloudRef {
+        CloudRef { location: scored.candidate.location.clone(), ..CloudRef::from(&self.account) }
+    }
+}
+
 /// The caller's clouds: those that can be used, and the others by id with the reason.
 #[derive(Default)]
 struct Clouds {
@@ -39,14 +49,48 @@ struct Clouds {
     unusable: Vec<(String, String)>,
 }
 
-/// Candidates of one system: the best of each cloud, and why others have none.
+/// Candidates of one system: those of each cloud, the best first, and why others have none.
 #[derive(Default)]
 struct Candidates {
-    best: HashMap<String, (System, f64)>,
+    of_cloud: HashMap<String, Vec<Scored>>,
     why_not: Vec<(String, String)>,
 }
 
+/// A candidate made concrete, and how well it fits.
+struct Scored {
+    candidate: Candidate,
+    score: f64,
+}
+
 impl Candidates {
+    /// The best one of a cloud.
+    fn best(&self, cloud_id: &str) -> Option<&Scored> {
+        self.of_cloud.get(cloud_id)?.first()
+    }
+
+    /// What a machine may be made as when there is no room for the best one of its cloud: the others of this cloud, and where
+    /// the machine may be `anywhere`, those of the other clouds, in the order of their scores. A machine that is on a
+    /// private network stays where the others of its group are.
+    fn alternatives(&self, clouds: &[Cloud], cloud_id: &str, anywhere: bool) -> Vec<Alternative> {
+        let Some(first) = self.best(cloud_id) else { return Vec::new() };
+        let of = |cloud: &Cloud| self.of_cloud.get(&cloud.account.id).map(Vec::as_slice).unwrap_or_default();
+        let mut others: Vec<&Cloud> = clouds.iter().filter(|cloud| cloud.account.id != cloud_id).collect();
+        others.retain(|cloud| anywhere && !of(cloud).is_empty());
+        // Equal ones stay in the order of the accounts.
+        others.sort_by(|one, other| of(other)[0].score.total_cmp(&of(one)[0].score));
+        let own = clouds.iter().find(|cloud| cloud.account.id == cloud_id);
+        let in_reach = |scored: &&Scored| anywhere || scored.candidate.location == first.candidate.location;
+        let own =
+            own.into_iter().flat_map(|cloud| of(cloud).iter().skip(1).filter(in_reach).map(move |next| (cloud, next)));
+        let all = own.chain(others.into_iter().flat_map(|cloud| of(cloud).iter().map(move |next| (cloud, next))));
+        let can_log_in = |(_, next): &(&Cloud, &Scored)| next.candidate.system.credentials().username.is_some();
+        let alternative = |(cloud, next): (&Cloud, &Scored)| Alternative {
+            cloud: Arc::new(cloud.part(next)),
+            system: next.candidate.system.clone(),
+        };
+        all.filter(can_log_in).take(ALTERNATIVES).map(alternative).collect()
+    }
+
     /// Why a system has no machine in a cloud: what the cloud said, else the image that was asked for.
     fn missing(&self, requested: &System, cloud_id: &str) -> String {
         let mut text = format!("Error, no concrete system to deploy: {} in cloud: {cloud_id}. ", requested.name);
@@ -104,8 +148,10 @@ pub async fn choose(
     let order: Vec<String> = clouds.iter().map(|cloud| cloud.account.id.clone()).collect();
     let mut scores = Scores::new();
     for (name, found) in &candidates {
-        for (cloud, (_, score)) in &found.best {
-            scores.entry(cloud.clone()).or_default().insert((*name).to_owned(), *score);
+        for (cloud, candidates) in &found.of_cloud {
+            if let Some(best) = candidates.first() {
+                scores.entry(cloud.clone()).or_default().insert((*name).to_owned(), best.score);
+            }
         }
     }
     let mut chosen = Vec::new();
@@ -182,18 +228,19 @@ async fn of_system(services: &Services, clouds: &[Cloud], system: &System) -> Re
             any_image = true;
         }
         match cloud.connector.candidates(&base).await {
-            Ok(systems) => {
-                any_image |= !systems.is_empty();
-                let mut best: Option<(System, f64)> = None;
-                for candidate in systems {
+            Ok(candidates) => {
+                any_image |= !candidates.is_empty();
+                let mut fitting = Vec::new();
+                for candidate in candidates {
                     match concrete(cloud, system, &base, candidate) {
-                        Ok(next) if best.as_ref().is_none_or(|best| best.1 < next.1) => best = Some(next),
-                        Ok(_) => {}
+                        Ok(scored) => fitting.push(scored),
                         Err(error) => found.why_not.push((cloud.account.id.clone(), error.explained())),
                     }
                 }
-                if let Some(best) = best {
-                    found.best.insert(cloud.account.id.clone(), best);
+                // Equal ones stay in the cloud's own order. Where two accounts have one id, the later one counts.
+                fitting.sort_by(|one: &Scored, other: &Scored| other.score.total_cmp(&one.score));
+                if !fitting.is_empty() {
+                    found.of_cloud.insert(cloud.account.id.clone(), fitting);
                 }
             }
             Err(error) => found.why_not.push((cloud.account.id.clone(), error.message)),
@@ -251,8 +298,9 @@ fn with_defaults(system: &System, settings: &EngineSettings) -> System {
 ///
 /// # Errors
 /// It contradicts what was asked for.
-fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: System) -> Result<(System, f64), RadlError> {
-    let merged = base.features.apply(&candidate.features, Conflict::Other)?;
+fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: Candidate) -> Result<Scored, RadlError> {
+    let Candidate { system: offered, location } = candidate;
+    let merged = base.features.apply(&offered.features, Conflict::Other)?;
     let mut marks = Features::new();
     marks.set_text("provider.type", &cloud.account.kind);
     let endpoint = &cloud.account.endpoint;
@@ -263,8 +311,8 @@ fn concrete(cloud: &Cloud, requested: &System, base: &System, candidate: System)
         marks.set_number("provider.port", i64::from(port), "");
     }
     let (features, soft) = merged.apply(&marks, Conflict::Other)?.concrete(None)?;
-    let score = placement::score(soft, &requested.features, &candidate.features);
-    Ok((System { features, ..base.clone() }, score))
+    let score = placement::score(soft, &requested.features, &offered.features);
+    Ok(Scored { candidate: Candidate { system: System { features, ..base.clone() }, location }, score })
 }
 
 /// The machines in the order of the deploys, each with the cloud of its group.
@@ -276,11 +324,7 @@ fn plan(
 ) -> Placement {
     let mut placement = Placement::default();
     // Where two have one id, the first one counts.
-    let clouds: HashMap<&str, Arc<CloudRef>> = clouds
-        .iter()
-        .rev()
-        .map(|cloud| (cloud.account.id.as_str(), Arc::new(CloudRef::from(&cloud.account))))
-        .collect();
+    let by_id: HashMap<&str, &Cloud> = clouds.iter().rev().map(|cloud| (cloud.account.id.as_str(), cloud)).collect();
     // Machines of a system may be spread over groups: each deploy takes the next one of its system.
     let mut places: HashMap<&str, Vec<&str>> = HashMap::new();
     for (group, cloud) in chosen {
@@ -300,15 +344,25 @@ fn plan(
         let Some(&requested) = systems.get(deploy.system.as_str()) else { continue };
         let networks = requested.interfaces().map(|interface| interface.connection);
         let networks: Vec<&str> = networks.filter(|id| private.contains(id)).collect();
+        // What machines of one deploy and cloud have in common.
+        let mut common: HashMap<&str, (Arc<CloudRef>, Arc<Vec<Alternative>>)> = HashMap::new();
         for index in 0..deploy.number {
             let Some(cloud_id) = places.get_mut(deploy.system.as_str()).and_then(Vec::pop) else { continue };
-            let Some(cloud) = clouds.get(cloud_id) else { continue };
+            let Some(&cloud) = by_id.get(cloud_id) else { continue };
             let Some(found) = candidates.get(deploy.system.as_str()) else { continue };
-            let best = found.best.get(cloud_id);
-            let system = best.map_or_else(|| requested.clone(), |(system, _)| system.clone());
+            let best = found.best(cloud_id);
+            let (cloud, alternatives) = common
+                .entry(cloud_id)
+                .or_insert_with(|| {
+                    let part = best.map_or_else(|| CloudRef::from(&cloud.account), |best| cloud.part(best));
+                    let anywhere = networks.is_empty() && deploy.cloud.is_none();
+                    (Arc::new(part), Arc::new(found.alternatives(clouds, cloud_id, anywhere)))
+                })
+                .clone();
+            let system = best.map_or_else(|| requested.clone(), |best| best.candidate.system.clone());
             let failure = match best {
                 None => Some(found.missing(requested, cloud_id)),
-                Some((system, _)) if system.credentials().username.is_none() => {
+                Some(best) if best.candidate.system.credentials().username.is_none() => {
                     Some(format!("No username for deploy: {}", deploy.system))
                 }
                 Some(_) => None,
@@ -322,8 +376,9 @@ fn plan(
                 uid: VmUid(uuid::Uuid::new_v4().to_string()),
                 system,
                 requested: requested.clone(),
-                cloud: cloud.clone(),
+                cloud,
                 failure,
+                alternatives,
             });
         }
     }

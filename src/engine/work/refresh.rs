@@ -11,8 +11,8 @@ use crate::engine::{
     transitions::Event,
     work::children::by_cloud,
 };
-use connectors::{PowerState, ProviderId, account_name};
-use std::{sync::Arc, time::Duration};
+use connectors::{Observation, PowerState, ProviderId, account_name};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 /// First wait between two looks at machines that are coming up; it doubles up to VM_INFO_UPDATE_FREQUENCY.
@@ -33,15 +33,31 @@ pub async fn observe(
     let calls = by_cloud(model, asked).into_values().map(|vms| async move {
         let Some(first) = vms.first().and_then(|number| model.vm(*number)) else { return };
         // A caller without the account that made them may read what is known; that says nothing about the cloud.
-        let Some(accounts) = accounts.or(model.accounts.as_deref()) else { return };
-        let Ok(account) = accounts.of(&first.cloud) else { return };
+        let Some(used) = accounts.or(model.accounts.as_deref()) else { return };
+        let Ok(account) = used.of(&first.cloud) else { return };
         let Ok(connector) = services.registry.connector(account) else { return };
         let ids: Vec<ProviderId> = vms.iter().filter_map(|number| model.vm(*number)?.provider_id().cloned()).collect();
-        let answer = connector.observe(&ids).await;
+        let answer = connector.observe(&first.cloud.location, &ids).await;
         let answer = answer.map_err(|error| tracing::warn!(%error, "the cloud did not answer"));
+        let incomplete = answer.as_ref().map(|seen| incomplete(model, &vms, seen)).unwrap_or_default();
         handle.report_and_wait(Event::Observed { asked: vms, answer, account: account_name(account) }).await;
+        if !incomplete.is_empty() {
+            let accounts = accounts.map(|shown| Arc::new(shown.clone()));
+            handle.report_and_wait(Event::Incomplete { vms: incomplete, accounts }).await;
+        }
     });
     futures::future::join_all(calls).await;
+}
+
+/// Machines of which something is missing, and which nobody is completing yet.
+fn incomplete(model: &Infrastructure, asked: &[u32], seen: &[Observation]) -> Vec<u32> {
+    let lacking: HashSet<&ProviderId> =
+        seen.iter().filter(|machine| !machine.missing.is_empty()).map(|machine| &machine.id).collect();
+    let is_lacking = |number: &&u32| {
+        let id = model.vm(**number).filter(|vm| !vm.is_to_be_completed()).and_then(|vm| vm.provider_id());
+        id.is_some_and(|id| lacking.contains(id))
+    };
+    asked.iter().filter(is_lacking).copied().collect()
 }
 
 /// Looks at the machines that are coming up until they are up.

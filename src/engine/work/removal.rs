@@ -11,7 +11,7 @@ use crate::engine::{
         rounds::{insist, persist},
     },
 };
-use connectors::{Connector, ConnectorError, ErrorClass};
+use connectors::{Connector, ConnectorError, ErrorClass, InfrastructureMark};
 use futures::{StreamExt, stream};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -48,11 +48,8 @@ async fn delete_in_cloud(services: &Arc<Services>, handle: &Handle, model: &Arc<
 
 /// Deletes the shared resources of every cloud the infrastructure used, the images it was to take with it, and reports.
 pub async fn delete_shared(services: Arc<Services>, handle: Handle, model: Arc<Infrastructure>) {
-    let mut clouds: Vec<_> = model.vms.iter().map(|vm| &vm.cloud).collect();
-    clouds.sort_by_key(|cloud| cloud.key());
-    clouds.dedup_by_key(|cloud| cloud.key());
     let mut errors = Vec::new();
-    for cloud in clouds {
+    for cloud in model.clouds() {
         let images: Vec<_> = model.snapshots.iter().filter(|(key, _)| cloud.is_keyed(key)).collect();
         let unmade: Vec<_> = model.unmade_images.iter().filter(|(key, _)| cloud.is_keyed(key)).collect();
         let shared: Vec<_> = model.shared.iter().filter(|(key, _)| cloud.is_keyed(key)).map(|(_, made)| made).collect();
@@ -60,7 +57,7 @@ pub async fn delete_shared(services: Arc<Services>, handle: Handle, model: Arc<I
         let result = match services.connector(model.accounts.as_deref(), cloud) {
             Ok(connector) => {
                 for (_, url) in images {
-                    if let Err(error) = persist(&services, || connector.delete_image(url)).await {
+                    if let Err(error) = persist(&services, || connector.delete_image(url, &cloud.location)).await {
                         errors.push(format!("image {url}: {error}"));
                     }
                 }
@@ -69,7 +66,7 @@ pub async fn delete_shared(services: Arc<Services>, handle: Handle, model: Arc<I
                         errors.push(format!("image {}: {error}", image.name));
                     }
                 }
-                match delete_marked(&services, &connector, &model).await {
+                match delete_marked(&services, &connector, &cloud.mark(&model.id)).await {
                     // Credentials that were never good made nothing.
                     Err(error) if !is_certain && matches!(error.class, ErrorClass::Auth | ErrorClass::Denied) => Ok(()),
                     result => result.map_err(|error| error.message),
@@ -85,17 +82,17 @@ pub async fn delete_shared(services: Arc<Services>, handle: Handle, model: Arc<I
     handle.report(Event::SharedDeleted(result));
 }
 
-/// Deletes whatever carries the mark of the infrastructure, also what nobody here knows of: machines that are in no
+/// Deletes whatever carries the mark of the infrastructure in a cloud, also what nobody here knows of: machines that are in no
 /// document that was imported, then what machines share.
 async fn delete_marked(
     services: &Services,
     connector: &Arc<dyn Connector>,
-    model: &Infrastructure,
+    shared: &InfrastructureMark,
 ) -> Result<(), ConnectorError> {
-    for found in insist(services, || connector.find(&model.id)).await? {
+    for found in insist(services, || connector.find(shared)).await? {
         tracing::warn!(uid = %found.uid, id = %found.id, "deleting a machine that only its mark tells of");
-        let mark = found.mark(&model.id);
+        let mark = found.mark(&shared.infrastructure);
         persist(services, || connector.delete_vm(&mark)).await?;
     }
-    persist(services, || connector.delete_shared(&model.id)).await
+    persist(services, || connector.delete_shared(shared)).await
 }

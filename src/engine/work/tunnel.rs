@@ -70,7 +70,13 @@ mod tests {
         text += &format!("system s ( {} )", interfaces.join(" and "));
         let info = Arc::new(Radl::parse(&text).unwrap());
         let endpoint = connectors::Endpoint::default();
-        let cloud = CloudRef { id: "c".into(), kind: "Dummy".into(), endpoint, account: None };
+        let cloud = CloudRef {
+            id: "c".into(),
+            kind: "Dummy".into(),
+            endpoint,
+            account: None,
+            location: connectors::Location::default(),
+        };
         let documents = Prototype { info: info.clone(), requested: info };
         Arc::new(Vm::planned(number, connectors::VmUid(format!("u{number}")), Arc::new(cloud), documents, 0))
     }

@@ -1,0 +1,106 @@
+//! What follows the boot of a machine: its cloud makes what is missing of it, and says then that nothing is. A failure is told
+//! in the log of the machine and tried again with back-off.
+
+use crate::engine::{
+    keeper::handle::Handle,
+    services::Services,
+    state::model::{Infrastructure, Vm, WorkKind},
+    transitions::{CompletionOutcome, Event},
+    work::intent,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Mutex;
+
+/// Attempts before it is given up, with waits of 1, 2, 4, ... seconds between them.
+const ROUNDS: u32 = 7;
+
+/// How an attempt ended.
+enum Attempt {
+    /// Nobody needs to try again.
+    Ended(CompletionOutcome),
+    /// Why it may succeed later.
+    Failed(String),
+    /// Another change of the machine goes first.
+    Later,
+}
+
+/// Makes what is missing of a machine, and reports. It has its turn with other changes of the machine.
+pub async fn run(services: Arc<Services>, handle: Handle, vm: u32, turn: Arc<Mutex<()>>) {
+    let outcome = rounds(&services, &handle, vm, &turn).await;
+    handle.report(Event::CompletionEnded { vm, outcome });
+}
+
+async fn rounds(services: &Arc<Services>, handle: &Handle, number: u32, turn: &Mutex<()>) -> CompletionOutcome {
+    let mut round = 0;
+    loop {
+        let attempt = {
+            let _turn = turn.lock().await;
+            attempt(services, handle, number).await
+        };
+        match attempt {
+            Attempt::Ended(outcome) => return outcome,
+            Attempt::Failed(why) if round + 1 == ROUNDS => return CompletionOutcome::GivenUp(why),
+            Attempt::Failed(why) => {
+                tracing::warn!(vm = number, round, "what follows the boot is not complete: {why}");
+                handle.report(Event::CompletionFailed { vm: number, why });
+                let pause = tokio::time::sleep(Duration::from_secs(1 << round));
+                tokio::select! {
+                    () = pause => {}
+                    () = until(handle, |model| to_complete(model, number).is_none()) => {}
+                }
+                round += 1;
+            }
+            Attempt::Later => until(handle, |model| !is_altered(model, number)).await,
+        }
+    }
+}
+
+/// Waits for a state of the infrastructure; for ever when its keeper ends, which ends this task as well.
+async fn until(handle: &Handle, mut is_so: impl FnMut(&Infrastructure) -> bool) {
+    if handle.watch().wait_for(|model| is_so(model)).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// The machine, while something of it is missing and can be made.
+fn to_complete(model: &Infrastructure, number: u32) -> Option<&Arc<Vm>> {
+    model.vm(number).filter(|vm| vm.is_to_be_completed())
+}
+
+/// Whether an alteration of the machine is under way: what is to be there is known when it has ended.
+fn is_altered(model: &Infrastructure, number: u32) -> bool {
+    model.work.iter().any(|work| matches!(work.kind, WorkKind::Altering { vm, .. } if vm == number))
+        && to_complete(model, number).is_some()
+}
+
+async fn attempt(services: &Arc<Services>, handle: &Handle, number: u32) -> Attempt {
+    let model = handle.snapshot();
+    let Some((vm, id)) = to_complete(&model, number).and_then(|vm| Some((vm, vm.provider_id()?))) else {
+        return Attempt::Ended(CompletionOutcome::Interrupted);
+    };
+    if is_altered(&model, number) {
+        return Attempt::Later;
+    }
+    let Some(intent) = intent::machine(services, &model, vm) else {
+        return Attempt::Ended(CompletionOutcome::GivenUp("its stored document has no system".to_owned()));
+    };
+    let result = async {
+        let connector = services.connector(model.accounts.as_deref(), &vm.cloud)?;
+        let call = services.cloud_call().await;
+        connector.reconcile(&intent, id).await?;
+        drop(call);
+        connector.observe(&vm.cloud.location, std::slice::from_ref(id)).await
+    };
+    match result.await {
+        Ok(seen) => {
+            let missing: Vec<String> = seen.iter().flat_map(|machine| machine.missing.clone()).collect();
+            handle.report_and_wait(Event::Observed { asked: vec![number], answer: Ok(seen), account: None }).await;
+            match missing.is_empty() {
+                true => Attempt::Ended(CompletionOutcome::Complete),
+                false => Attempt::Failed(format!("{} is missing", missing.join(", "))),
+            }
+        }
+        Err(error) if error.class.is_final() => Attempt::Ended(CompletionOutcome::GivenUp(error.message)),
+        Err(error) => Attempt::Failed(error.message),
+    }
+}
