@@ -1,9 +1,14 @@
 //! What connectors take from the configuration.
 
+mod dummy;
+mod local;
+
+pub use dummy::DummySettings;
+pub use local::{DiskStorage, LocalSettings};
+
 use crate::{
-    dummy::DummySettings,
+    http::HttpSettings,
     layers::{ConcurrencyLimits, RetryPolicy, Timeouts},
-    local::LocalSettings,
     private_networks::PrivateNetworks,
 };
 
@@ -16,6 +21,8 @@ pub struct ConnectorSettings {
     pub retry: RetryPolicy,
     /// The longest that one attempt at a cloud may take.
     pub timeouts: Timeouts,
+    /// Requests to clouds over HTTP.
+    pub http: HttpSettings,
     /// How many calls of one account run at once.
     pub concurrency: ConcurrencyLimits,
     /// Section `[Dummy]`.
