@@ -177,3 +177,24 @@ async fn operations_on_one_machine() {
         assert_eq!(answer.parts(), (400, TEXT, message), "{suffix}");
     }
 }
+
+#[tokio::test]
+async fn changes_of_one_machine_follow_each_other() {
+    let server = Server::start().await;
+    let vm = format!("{}/vms/0", server.create(1).await);
+    let alter = |body: &'static str| {
+        Answer::of(server.request_on(Method::PUT, &vm, "; latency_ms = 200").header("Accept", TEXT).body(body))
+    };
+    let answers = futures::future::join_all([
+        alter("system node ( memory.size = 1g )"),
+        alter("system node ( cpu.count = 3 )"),
+        alter("system node ( disk.1.size = 1g )"),
+        alter("system node ( disk.1.size = 1g and disk.2.size = 2g )"),
+    ]);
+    for answer in answers.await {
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+    }
+    for (name, value) in [("memory.size", "1000000000"), ("cpu.count", "3"), ("disk.1.size", "1000000000")] {
+        assert_eq!(server.get(&format!("{vm}/{name}")).await.text, value, "{name}");
+    }
+}

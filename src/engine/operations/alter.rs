@@ -1,8 +1,8 @@
 //! Sizes and disks of a machine that are changed.
 //!
-//! Races: what the document asks for is compared with the machine as it is when the keeper takes the change. A second
-//! alteration of the same machine is refused until the first one has ended; a deletion ends the alteration, and waits for what
-//! was asked of the cloud.
+//! Races: what the document asks for is compared with the machine as it is when the keeper takes the change. Of several
+//! alterations of one machine each waits until the others have ended, and is then compared with what they made of it; a deletion
+//! ends the alteration, and waits for what was asked of the cloud.
 
 use crate::engine::{
     error::OperationError,
@@ -12,7 +12,11 @@ use crate::engine::{
     },
     settings::Access,
     state::{draft::Draft, states},
-    transitions::{self, alteration::alteration},
+    transitions::{
+        self,
+        alteration::alteration,
+        altering::{ALTERED, is_altered},
+    },
 };
 use radl::Radl;
 use serde::{Deserialize, Serialize};
@@ -56,7 +60,17 @@ impl Change for Alter {
             draft.keep(&shown);
             Ok(work)
         };
-        here.handle.change_and_wait(alter).await?.map_err(|why| OperationError::Cloud(failed(why)))?;
+        let mut states = here.handle.watch();
+        let altered = loop {
+            // A keeper that ended says so to the change.
+            let _ = states.wait_for(|model| !is_altered(model, number)).await;
+            match here.handle.change_and_wait(alter.clone()).await {
+                // Another alteration came first.
+                Err(OperationError::Conflict(what)) if what == ALTERED => {}
+                ended => break ended?,
+            }
+        };
+        altered.map_err(|why| OperationError::Cloud(failed(why)))?;
         let snapshot = here.handle.snapshot();
         let vm = snapshot.vm(number).cloned().unwrap_or(vm);
         let info = services.vm_info(&vm, states::vm_state(&snapshot, &vm, services.clock()));

@@ -4,20 +4,29 @@ use crate::engine::{
     error::OperationError,
     state::{
         draft::{Done, Draft, Effect},
-        model::{Lifecycle, Work, WorkKind},
+        model::{Infrastructure, Lifecycle, Work, WorkKind},
     },
     transitions::{alteration::Alteration, contextualizing::change_system},
 };
 use radl::Features;
 use std::collections::BTreeSet;
 
+/// What another change of the machine meets until it has ended.
+pub const ALTERED: &str = "altering the VM";
+
+/// Whether a change of the machine is under way.
+#[must_use]
+pub fn is_altered(model: &Infrastructure, vm: u32) -> bool {
+    alterations(model, &BTreeSet::from([vm])).next().is_some()
+}
+
 /// Starts the change of a machine that the cloud has.
 ///
 /// # Errors
 /// [`OperationError::Conflict`] while another change of it is under way.
 pub fn alter(draft: &mut Draft, vm: u32, change: Alteration) -> Result<u64, OperationError> {
-    if !alterations(draft, &BTreeSet::from([vm])).is_empty() {
-        return Err(OperationError::Conflict("altering the VM".to_owned()));
+    if is_altered(&draft.model, vm) {
+        return Err(OperationError::Conflict(ALTERED.to_owned()));
     }
     let Alteration { resize, features, dropped_interface } = change;
     let work = draft.accept(WorkKind::Altering { vm, resize, features, dropped_interface });
@@ -26,14 +35,14 @@ pub fn alter(draft: &mut Draft, vm: u32, change: Alteration) -> Result<u64, Oper
 }
 
 /// Works that change these machines.
-fn alterations(draft: &Draft, vms: &BTreeSet<u32>) -> Vec<u64> {
+fn alterations<'a>(model: &'a Infrastructure, vms: &'a BTreeSet<u32>) -> impl Iterator<Item = u64> + 'a {
     let concerned = |kind: &WorkKind| matches!(kind, WorkKind::Altering { vm, .. } if vms.contains(vm));
-    draft.model.work.iter().filter(|work| concerned(&work.kind)).map(|work| work.id).collect()
+    model.work.iter().filter(move |work| concerned(&work.kind)).map(|work| work.id)
 }
 
 /// Ends the changes of machines that are to be deleted. What this process has asked for goes on: the deletion waits.
 pub(super) fn give_up(draft: &mut Draft, vms: &BTreeSet<u32>) {
-    for work in alterations(draft, vms) {
+    for work in alterations(&draft.model, vms).collect::<Vec<_>>() {
         draft.finish(work, Err("The VM is being deleted.".to_owned()));
     }
 }

@@ -3,7 +3,7 @@
 
 mod adding;
 pub mod alteration;
-mod altering;
+pub mod altering;
 mod completing;
 mod contextualizing;
 mod deleting;
