@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let _ = imd::engine::exchange::read(text, 0);
+    let _ = imd::engine::exchange::import::read(text, 0);
 });

@@ -104,7 +104,8 @@ impl Handle {
     ) -> Result<T, OperationError> {
         let (reply, answer) = oneshot::channel();
         let apply: Apply = Box::new(move |draft| {
-            let result = change(draft);
+            // What is applied with it may have deleted the infrastructure.
+            let result = if draft.model.deleted { Err(OperationError::DeletedInfrastructure) } else { change(draft) };
             Box::new(move |stored| {
                 let result = result.and_then(|value| stored.map(|()| value).map_err(OperationError::from));
                 // Nobody waits any more: the change stands all the same.

@@ -1,7 +1,7 @@
 //! Infrastructures that are given away: exported, and forgotten here, while their machines go on.
 //!
 //! Races: it is refused while work is under way. What is exported is the state that the keeper gave away, whatever changed since
-//! the request came; afterwards nothing here changes it any more.
+//! the request came; of what the keeper takes after it, in the same commit too, nothing changes it any more.
 
 use crate::engine::{
     error::OperationError,

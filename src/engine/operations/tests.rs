@@ -1,18 +1,19 @@
-//! What all changes have in common: who may make them, and in which mode of the daemon.
+//! What all changes have in common: who may make them, in which mode of the daemon, and that they take place one after the
+//! other.
 #![allow(clippy::unwrap_used)]
 
 use crate::{
-    auth::{Caller, parse_header, scoped},
+    auth::{Authenticator, Caller, Identity, parse_header, scoped},
     config, daemon,
     engine::{
         Engine,
         error::OperationError::{self, Disabled, NotOwner, OtherVersion, UnknownInfrastructure},
-        operations::{add::Add, document::Document},
+        operations::{add::Add, change_owners::ChangeOwners, document::Document, give_away::GiveAway, remove::Remove},
     },
 };
 use radl::Radl;
 use serde_json::{Value, value::to_raw_value};
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 /// Each change by its name on the wire, with parameters; whether boot modes 1 and 2 refuse it; whether the token of the
 /// infrastructure may not ask for it.
@@ -33,7 +34,7 @@ const CHANGES: [(&str, &str, [bool; 2], bool); 12] = [
 
 struct Subject {
     engine: Engine,
-    authenticator: Arc<crate::auth::Authenticator>,
+    authenticator: Arc<Authenticator>,
     _files: tempfile::TempDir,
 }
 
@@ -140,4 +141,56 @@ async fn tosca_is_refused_where_it_would_be_resolved() {
     let id = subject.engine.create(&owner, Radl::default().into(), false).await.unwrap();
     let add = Add { document: tosca(), context: true };
     assert_eq!(subject.engine.make(&owner, &id, add).await, Err(refused));
+}
+
+/// Machines of the simulated cloud.
+fn machines(number: u32) -> Document {
+    let system = "net_interface.0.connection = 'pub' and disk.0.image.url = 'mock0://linux/image1' and \
+                  disk.0.os.name = 'linux'";
+    let text = format!("network pub ( outbound = 'yes' )\nsystem node ( {system} )\ndeploy node {number}\n");
+    Radl::parse(&text).unwrap().into()
+}
+
+#[tokio::test]
+async fn changes_at_the_same_time_take_place_one_after_the_other() {
+    let subject = Subject::new(0).await;
+    let owner = subject.caller("username = u; password = p\\nid = d; type = Dummy").await;
+    let id = subject.engine.create(&owner, Radl::default().into(), false).await.unwrap();
+    let add = |number| subject.engine.make(&owner, &id, Add { document: machines(number), context: false });
+    let (one, two) = tokio::try_join!(add(2), add(3)).unwrap();
+    assert_eq!((one.len(), two.len()), (2, 3));
+    let numbers: BTreeSet<u32> = one.into_iter().chain(two).collect();
+    assert_eq!(numbers, (0..5).collect(), "each machine has a number of its own");
+
+    let who = |name: &str| Identity { username: name.to_owned(), key: name.to_owned(), token: false };
+    let join =
+        |name: &str| subject.engine.make(&owner, &id, ChangeOwners { owners: vec![who(name)], overwrite: false });
+    tokio::try_join!(join("v"), join("w")).unwrap();
+    let owners = subject.engine.infrastructure(&owner, &id).await.unwrap().owners.clone();
+    assert_eq!(owners.iter().map(|who| who.username.as_str()).collect::<BTreeSet<_>>(), ["u", "v", "w"].into());
+
+    // A second deletion of a machine joins the first one, or finds it gone.
+    let remove = || subject.engine.make(&owner, &id, Remove { vms: vec![4], context: false });
+    let (one, two) = tokio::join!(remove(), remove());
+    assert!(
+        [&one, &two].into_iter().all(|end| matches!(end, Ok(1) | Err(OperationError::DeletedVm))),
+        "{one:?} {two:?}"
+    );
+    assert!(one.is_ok() || two.is_ok());
+}
+
+#[tokio::test]
+async fn of_two_ends_an_infrastructure_has_one() {
+    let subject = Subject::new(0).await;
+    let owner = subject.caller("username = u; password = p\\nid = d; type = Dummy").await;
+    let id = subject.engine.create(&owner, machines(1), false).await.unwrap();
+    let give_away = || subject.engine.make(&owner, &id, GiveAway {});
+    // Each of them may come first; the second one finds nothing any more.
+    let (one, two) = tokio::join!(give_away(), give_away());
+    let (given, refused) = if one.is_ok() { (one, two) } else { (two, one) };
+    let document: Value = serde_json::from_str(&given.unwrap()).unwrap();
+    assert_eq!((document["id"].as_str(), document["vm_list"].as_array().map(Vec::len)), (Some(id.as_str()), Some(1)));
+    assert!(matches!(refused, Err(UnknownInfrastructure | OperationError::DeletedInfrastructure)), "{refused:?}");
+    let add = Add { document: machines(1), context: false };
+    assert_eq!(subject.engine.make(&owner, &id, add).await, Err(UnknownInfrastructure));
 }
