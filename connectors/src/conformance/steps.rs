@@ -6,6 +6,8 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// Requests of a life at least.
+const FEWEST: u32 = 10;
 /// Requests of a life at most.
 const MOST: u32 = 500;
 
@@ -37,6 +39,7 @@ async fn walk(subject: &Subject, goes_on: bool) {
             backstage.fail(None);
             assert_eq!(backstage.holdings(), before, "request {number}, {fate:?}");
             if had_all && lived.is_ok() {
+                assert!(number > FEWEST, "a life of {number} requests is none");
                 break;
             }
             assert!(number + 1 < MOST, "a life has no end");

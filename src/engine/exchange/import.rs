@@ -134,7 +134,8 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         text => document("requested_radl", text)?,
     };
     let cloud_words = [&record.cloud.id, &record.cloud.kind, &record.cloud.server, &record.cloud.path];
-    if record.id.iter().chain(cloud_words).any(|word| word.contains(char::is_control)) {
+    let location = record.cloud.location.to_string();
+    if record.id.iter().chain(cloud_words).chain([&location]).any(|word| word.contains(char::is_control)) {
         return Err(incorrect(format!("the id or the cloud of machine {number} has control characters")));
     }
     let Some(system) = info.systems.first() else {

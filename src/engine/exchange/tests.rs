@@ -1,8 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use crate::engine::{exchange::import::read, state::model::Lifecycle};
+use crate::engine::{
+    exchange::{export, import::read},
+    state::{model::Lifecycle, states::Clock},
+};
+use connectors::Location;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 fn machine(number: u32, id: Value) -> Value {
     json!({
@@ -55,6 +60,27 @@ fn older_forms_mean_the_same() {
     assert_eq!(model.vms[0].foreign.as_ref().unwrap()["volumes"], json!(["v1"]));
 }
 
+/// Where machines are, and where else something is shared, goes with the document and comes back; of a cloud that is not
+/// divided nothing is said, as the reference says nothing.
+#[test]
+fn locations_are_told_and_taken_in() {
+    let mut document = document();
+    document["vm_list"][0]["cloud"]["location"] = json!({"region": "north", "zone": "a"});
+    let (mut model, _) = read(&document.to_string(), 7).unwrap();
+    let location = Location { region: Some("north".into()), zone: Some("a".into()), ..Location::default() };
+    assert_eq!(model.vms[0].cloud.location, location);
+    assert!(model.vms[1].cloud.location.is_whole_cloud());
+    model.full_clouds = vec![model.vms[0].cloud.clone()];
+    let clock = Clock { now: 7, grace: 0 };
+    let record = export::record(&model, String::new(), &HashMap::new(), clock).unwrap();
+    let written = serde_json::to_value(&record).unwrap();
+    assert_eq!(written["vm_list"][1]["cloud"].get("location"), None);
+    let (again, _) = read(&written.to_string(), 7).unwrap();
+    assert_eq!((&again.vms[0].cloud, &again.full_clouds), (&model.vms[0].cloud, &model.full_clouds));
+    let shared: Vec<String> = again.clouds().iter().map(|cloud| cloud.location.to_string()).collect();
+    assert_eq!(shared, ["", "region=north,zone=a"]);
+}
+
 #[test]
 fn what_cannot_be_taken_in_is_named() {
     let refused = |change: &dyn Fn(&mut Value)| {
@@ -63,11 +89,12 @@ fn what_cannot_be_taken_in_is_named() {
         read(&document.to_string(), 0).unwrap_err().to_string()
     };
     type Change<'a> = &'a dyn Fn(&mut Value);
-    let cases: [(Change<'_>, &str); 5] = [
+    let cases: [(Change<'_>, &str); 6] = [
         (&|d| *d = json!({}), "missing field `id`"),
         (&|d| d["id"] = "../x".into(), "the id is not a UUID"),
         (&|d| d["radl"] = "bad".into(), "radl: "),
         (&|d| d["vm_list"][0]["im_id"] = 5.into(), "there is no machine 0"),
+        (&|d| d["vm_list"][0]["cloud"]["location"] = json!({"zone": "a\n"}), "has control characters"),
         (&|d| d["vm_list"][1]["info"] = "network a ()".into(), "info of machine 1 has no system"),
     ];
     for (change, expected) in cases {

@@ -154,6 +154,9 @@ pub enum Completion {
     Due {
         /// Why it could not be made yet, as the log told last.
         told: Option<String>,
+        /// Whether the log told that it was given up, for that reason.
+        #[serde(default)]
+        given_up: bool,
     },
     /// It could not be made; it is tried again when the cloud says again that something is missing.
     GivenUp {
@@ -173,9 +176,9 @@ impl Completion {
     #[must_use]
     pub fn line(&self) -> Option<String> {
         let (then, why) = match self {
-            Self::Complete | Self::Due { told: None } => return None,
-            Self::Due { told: Some(why) } => ("tried again", why),
-            Self::GivenUp { told } => ("given up", told),
+            Self::Complete | Self::Due { told: None, .. } => return None,
+            Self::Due { told: Some(why), given_up: false } => ("tried again", why),
+            Self::Due { told: Some(why), given_up: true } | Self::GivenUp { told: why } => ("given up", why),
         };
         Some(format!("What follows the boot is not complete, and {then}: {why}\n"))
     }

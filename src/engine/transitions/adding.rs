@@ -339,7 +339,7 @@ pub(super) fn prepared(draft: &mut Draft, number: u32, login: Option<NewLogin>, 
         return;
     }
     if is_completed_after_boot && let Some(vm) = draft.vm(number) {
-        vm.completion = Completion::Due { told: None };
+        vm.completion = Completion::Due { told: None, given_up: false };
     }
     if let Some(login) = login {
         change_system(draft, number, |system| {

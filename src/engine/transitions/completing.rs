@@ -27,11 +27,10 @@ pub(super) fn incomplete(draft: &mut Draft, vms: &[u32], accounts: Option<&Accou
             .vm(number)
             .is_some_and(|vm| vm.is_live() && vm.is_running() && !matches!(vm.completion, Completion::Due { .. }));
         if is_new && let Some(vm) = draft.vm(number) {
-            let told = match std::mem::take(&mut vm.completion) {
-                Completion::GivenUp { told } => Some(told),
-                Completion::Complete | Completion::Due { .. } => None,
+            vm.completion = match std::mem::take(&mut vm.completion) {
+                Completion::GivenUp { told } => Completion::Due { told: Some(told), given_up: true },
+                Completion::Complete | Completion::Due { .. } => Completion::Due { told: None, given_up: false },
             };
-            vm.completion = Completion::Due { told };
             wanted.insert(number);
         }
     }
@@ -47,16 +46,21 @@ pub(super) fn incomplete(draft: &mut Draft, vms: &[u32], accounts: Option<&Accou
 }
 
 pub(super) fn failed(draft: &mut Draft, number: u32, why: String) {
-    become_and_tell(draft, number, Completion::Due { told: Some(why) });
+    let is_known = |told: &Option<String>| told.as_ref() == Some(&why);
+    let is_told = |vm: &Arc<Vm>| matches!(&vm.completion, Completion::Due { told, .. } if is_known(told));
+    if !draft.model.vm(number).is_some_and(is_told) {
+        become_and_tell(draft, number, Completion::Due { told: Some(why), given_up: false });
+    }
 }
 
-/// Notes how far the completion of a machine has come, and tells it in the log unless it was the last thing told.
+/// Notes how far the completion of a machine has come, and tells it in the log unless that was the last thing told.
 fn become_and_tell(draft: &mut Draft, number: u32, completion: Completion) {
-    let is_due = |vm: &&Arc<Vm>| matches!(vm.completion, Completion::Due { .. }) && vm.completion != completion;
-    if draft.model.vm(number).filter(is_due).is_none() {
+    let Some(vm) = draft.model.vm(number) else { return };
+    if !matches!(vm.completion, Completion::Due { .. }) {
         return;
     }
-    if let Some(line) = completion.line() {
+    let last = vm.completion.line();
+    if let Some(line) = completion.line().filter(|line| last.as_ref() != Some(line)) {
         draft.log_vm(number, line);
     }
     if let Some(vm) = draft.vm(number) {

@@ -741,6 +741,11 @@ fn what_follows_a_boot_is_told_once_and_begun_anew() {
     assert_eq!(log(&mut world, Event::CompletionEnded { vm: 0, outcome }), 1, "that nobody tries any more");
     assert!(!world.model.is_pending(world.now) && world.model.accounts.is_none());
     assert_eq!(incomplete(&mut world), (1, true, true));
+    let outcome = CompletionOutcome::GivenUp("full".to_owned());
+    let told = [failed("full"), Event::CompletionEnded { vm: 0, outcome }].map(|event| log(&mut world, event));
+    assert_eq!(told, [0, 0], "whoever looks again and again is not told again and again");
+    world.tasks.clear();
+    assert_eq!(incomplete(&mut world), (1, true, true));
     world.settle();
     assert!(world.model.vm(0).unwrap().completion.is_complete() && world.addresses.len() == 1);
 }
