@@ -5,9 +5,11 @@
 //! | [`contract`] | the [`Connector`] trait and the values that cross it |
 //! | [`error`] | the error taxonomy every connector maps its cloud's errors to |
 //! | [`account`] | one credential line that names a cloud |
+//! | [`candidate`] | concrete systems and the choice of sizes |
 //! | [`settings`] | what connectors take from the configuration |
 //! | [`registry`] | from a credential line to a connector in its layers |
 //! | [`layers`] | retry, concurrency, metrics, time-out and tracing around any connector |
+//! | [`http`] | the HTTP client of real clouds |
 //! | [`user_data`] | what cloud-init does at the first boot |
 //! | [`private_networks`] | which addresses are private |
 //! | [`deployed`] | machines that exist already |
@@ -17,12 +19,14 @@
 #![deny(unsafe_code)]
 
 pub mod account;
+pub mod candidate;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contract;
 pub mod deployed;
 pub mod dummy;
 pub mod error;
+pub mod http;
 pub mod layers;
 pub mod local;
 pub mod private_networks;

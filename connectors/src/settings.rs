@@ -2,6 +2,7 @@
 
 use crate::{
     dummy::DummySettings,
+    http::HttpSettings,
     layers::{ConcurrencyLimits, RetryPolicy, Timeouts},
     local::LocalSettings,
     private_networks::PrivateNetworks,
@@ -16,6 +17,8 @@ pub struct ConnectorSettings {
     pub retry: RetryPolicy,
     /// The longest that one attempt at a cloud may take.
     pub timeouts: Timeouts,
+    /// Requests to clouds over HTTP.
+    pub http: HttpSettings,
     /// How many calls of one account run at once.
     pub concurrency: ConcurrencyLimits,
     /// Section `[Dummy]`.

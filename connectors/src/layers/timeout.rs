@@ -5,7 +5,8 @@ use crate::{ConnectorError, ErrorClass};
 use async_trait::async_trait;
 use std::time::Duration;
 
-/// The longest that one attempt may take, for a connector as a whole; its own requests have their own, shorter limits.
+/// The longest that one attempt may take, for a connector as a whole; each of its requests has its own limit, none longer
+/// (`HttpSettings`), and a wait for a long-running operation ends before that of a change (`Patience`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// Of an operation that only reads.
