@@ -159,7 +159,7 @@ async fn conforms_while_unreliable() {
     let registry = Registry::new(settings);
     let line = account(&[
         ("latency_ms", "5-50"),
-        ("failure_rate", "transient:0.1,throttled:0.1,capacity:0.05"),
+        ("failure_rate", "transient:0.1,throttled:0.1,conflict:0.05"),
         ("retry_after_ms", "300"),
         ("lost_reply_rate", "0.2"),
         ("seed", "7"),

@@ -1,33 +1,16 @@
-//! Repeated attempts at one `create_vm`. A connector takes up what an earlier attempt began; what the cloud gave up on
-//! cannot be taken up and is cleared away first.
+//! One attempt at `create_vm`. A connector takes up what an earlier attempt began; what the cloud gave up on cannot be taken
+//! up, and is cleared away for the next attempt.
 
 use crate::{Connector, ConnectorError, ErrorClass, ProviderId, VmIntent};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
 
-/// One `create_vm` over all its attempts.
-#[derive(Debug, Default)]
-pub(super) struct Creation {
-    /// The last attempt left a machine that the cloud gave up on.
-    broken: AtomicBool,
-}
-
-impl Creation {
-    /// One attempt.
-    pub(super) async fn attempt(
-        self: Arc<Self>,
-        cloud: &dyn Connector,
-        intent: &VmIntent,
-    ) -> Result<ProviderId, ConnectorError> {
-        if self.broken.load(Ordering::Relaxed) {
-            cloud.delete_vm(&intent.mark()).await?;
-            self.broken.store(false, Ordering::Relaxed);
-        }
-        let result = cloud.create_vm(intent).await;
-        let broken = matches!(&result, Err(ConnectorError { class: ErrorClass::ProviderFailed, .. }));
-        self.broken.store(broken, Ordering::Relaxed);
-        result
+/// Makes the machine, or leaves nothing in the way of the next attempt.
+pub(super) async fn create(cloud: &dyn Connector, intent: &VmIntent) -> Result<ProviderId, ConnectorError> {
+    let result = cloud.create_vm(intent).await;
+    if let Err(ConnectorError { class: ErrorClass::ProviderFailed, .. }) = &result
+        && let Err(error) = cloud.delete_vm(&intent.mark()).await
+    {
+        // The next attempt meets the broken machine and tries again to clear it away.
+        tracing::debug!("what the cloud gave up on stays for now: {error}");
     }
+    result
 }

@@ -1,6 +1,6 @@
 //! A connector with layers around it: the one place that delegates the operations.
 
-use super::{Call, Layer, Next, Operation, Reply, creation::Creation};
+use super::{Call, Layer, Next, Operation, Reply, creation::create};
 use crate::{
     Candidate, Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent,
     InfrastructureIntent, InfrastructureMark, Location, Observation, PowerOperation, ProviderId, Quota, Resize,
@@ -64,9 +64,8 @@ impl Connector for Layered {
     }
 
     async fn create_vm(&self, intent: &VmIntent) -> Result<ProviderId, ConnectorError> {
-        let creation = Arc::new(Creation::default());
         let call = Call::intending(Operation::CreateVm, intent);
-        self.send(call, || Box::pin(Arc::clone(&creation).attempt(&*self.inner, intent))).await
+        self.send(call, || Box::pin(create(&*self.inner, intent))).await
     }
 
     fn is_completed_after_boot(&self, vm: &VmIntent) -> bool {

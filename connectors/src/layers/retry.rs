@@ -1,4 +1,7 @@
-//! Layer: repeats a failed call as its error class allows (docs/spec/connectors.md, 1.5).
+//! Layer: repeats a call that had trouble on its way (docs/spec/connectors.md, 1.5).
+//!
+//! What the cloud itself decided (no room, a machine in an error state) is the engine's to repeat where the operation belongs to
+//! a durable work, which may take another candidate. So a refusal is never repeated by both.
 
 use super::{Call, Layer, Next, Operation, Reply};
 use crate::{ConnectorError, ErrorClass};
@@ -36,17 +39,12 @@ impl Default for RetryPolicy {
 struct History {
     attempts: u32,
     throttled: u32,
-    provider_failed: u32,
 }
 
 impl History {
     fn note(&mut self, class: ErrorClass) {
         match class {
             ErrorClass::Throttled => self.throttled += 1,
-            ErrorClass::ProviderFailed => {
-                self.provider_failed += 1;
-                self.attempts += 1;
-            }
             _ => self.attempts += 1,
         }
     }
@@ -65,10 +63,12 @@ impl RetryPolicy {
             ErrorClass::Transient | ErrorClass::WaitTimeout => {
                 (left && operation.is_repeatable()).then(|| self.backoff(history.attempts, random))
             }
-            ErrorClass::Capacity | ErrorClass::Conflict => left.then(|| self.backoff(history.attempts, random)),
-            ErrorClass::ProviderFailed => (left && history.provider_failed == 1 && operation == Operation::CreateVm)
-                .then(|| self.backoff(history.attempts, random)),
-            ErrorClass::Auth
+            ErrorClass::Conflict => left.then(|| self.backoff(history.attempts, random)),
+            ErrorClass::Capacity => {
+                (left && !operation.belongs_to_work()).then(|| self.backoff(history.attempts, random))
+            }
+            ErrorClass::ProviderFailed
+            | ErrorClass::Auth
             | ErrorClass::Denied
             | ErrorClass::NotFound
             | ErrorClass::Invalid

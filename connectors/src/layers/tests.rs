@@ -85,11 +85,12 @@ fn retry() -> Arc<Retry> {
 async fn classes_decide_on_retries() {
     use ErrorClass::*;
     let cases: [(&[ErrorClass], Option<ErrorClass>, u64); 9] = [
-        (&[Transient, Capacity], None, 1 + 2),
+        (&[Transient, Conflict], None, 1 + 2),
         (&[Transient, WaitTimeout, Conflict], Some(Conflict), 1 + 2),
         (&[Throttled, Throttled, Throttled, Throttled, Transient, Transient], None, 1 + 2 + 4 + 8 + 1 + 2),
-        (&[ProviderFailed], None, 1),
-        (&[ProviderFailed, ProviderFailed], Some(ProviderFailed), 1),
+        // What the cloud decided is the engine's to repeat.
+        (&[Capacity], Some(Capacity), 0),
+        (&[Transient, ProviderFailed], Some(ProviderFailed), 1),
         (&[Quota], Some(Quota), 0),
         (&[Auth], Some(Auth), 0),
         (&[Invalid], Some(Invalid), 0),
@@ -103,6 +104,15 @@ async fn classes_decide_on_retries() {
         assert_eq!(result.err().map(|error| error.class), outcome, "{errors:?}");
         assert_eq!(start.elapsed().as_secs(), seconds, "{errors:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_a_cloud_without_room_is_repeated_here_for_nobody_else_does() {
+    let (_, dummy) = simulated(Faults::default());
+    let script = Script::of([ErrorClass::Capacity, ErrorClass::Capacity]);
+    let layered = Layered::new(dummy, vec![retry(), script.clone()]);
+    layered.candidates(&System::default()).await.unwrap();
+    assert_eq!(script.calls(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,19 +198,24 @@ impl Connector for Forgetful {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_machine_of_unknown_fate_is_adopted_and_a_broken_one_replaced() {
-    let hang = None;
-    for (reply, id, made) in [
-        (Some(ErrorClass::Transient), "machine-0", 1),
-        (hang, "machine-0", 1),
-        (Some(ErrorClass::ProviderFailed), "machine-1", 2),
-    ] {
+async fn a_machine_of_unknown_fate_is_adopted() {
+    for reply in [Some(ErrorClass::Transient), None] {
         let cloud = Arc::new(Forgetful { replies: Mutex::new([reply].into()), ..Forgetful::default() });
         let layered = Layered::new(cloud.clone(), vec![retry(), Arc::new(Timeout::new(Timeouts::default()))]);
-        assert_eq!(layered.create_vm(&intent(0)).await.unwrap().0, id, "{reply:?}");
-        assert_eq!(cloud.made.load(Ordering::Relaxed), made, "{reply:?}");
-        assert_eq!(cloud.machines.lock().unwrap().len(), 1, "{reply:?}");
+        assert_eq!(layered.create_vm(&intent(0)).await.unwrap().0, "machine-0", "{reply:?}");
+        assert_eq!((cloud.made.load(Ordering::Relaxed), cloud.machines.lock().unwrap().len()), (1, 1), "{reply:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_machine_is_cleared_away_for_the_next_attempt() {
+    let replies = Mutex::new([Some(ErrorClass::ProviderFailed)].into());
+    let cloud = Arc::new(Forgetful { replies, ..Forgetful::default() });
+    let layered = Layered::new(cloud.clone(), vec![retry()]);
+    assert_eq!(layered.create_vm(&intent(0)).await.unwrap_err().class, ErrorClass::ProviderFailed);
+    assert!(cloud.machines.lock().unwrap().is_empty());
+    assert_eq!(layered.create_vm(&intent(0)).await.unwrap().0, "machine-1");
+    assert_eq!(cloud.machines.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
