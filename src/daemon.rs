@@ -22,6 +22,7 @@ use crate::{
 use connectors::{
     ConnectorError, ConnectorSettings,
     dummy::DummySettings,
+    http::HttpSettings,
     local::{DiskStorage, LocalSettings},
     private_networks::PrivateNetworks,
     registry::Registry,
@@ -317,6 +318,7 @@ pub(crate) fn connector_settings(config: &Config) -> ConnectorSettings {
     };
     ConnectorSettings {
         private_networks: PrivateNetworks::from(config.private_net_masks.clone()),
+        http: HttpSettings { verify: config.verifi_ssl, ..HttpSettings::default() },
         dummy: DummySettings { state_dir: config.dummy.state_dir.clone(), socket: config.dummy.socket.clone() },
         local,
         ..ConnectorSettings::default()

@@ -6,6 +6,7 @@
 //! | [`error`] | the error taxonomy every connector maps its cloud's errors to |
 //! | [`account`] | one credential line that names a cloud |
 //! | [`candidate`] | concrete systems and the choice of sizes |
+//! | [`cloud_type`] | what the folder of a cloud exports |
 //! | [`settings`] | what connectors take from the configuration |
 //! | [`registry`] | from a credential line to a connector in its layers |
 //! | [`layers`] | retry, concurrency, metrics, time-out and tracing around any connector |
@@ -20,6 +21,7 @@
 
 pub mod account;
 pub mod candidate;
+pub mod cloud_type;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contract;
@@ -35,6 +37,7 @@ pub mod settings;
 pub mod user_data;
 
 pub use account::{AccountName, CloudAccount, Endpoint};
+pub use cloud_type::{CloudType, ConnectContext};
 pub use contract::{
     Address, Candidate, Capabilities, CloudImage, Connector, DiskSource, FirstLogin, Found, GuestKind, GuestOs, Guests,
     ImageIntent, ImageUid, InfrastructureIntent, InfrastructureMark, Location, LoginPart, NewDisk, Observation,

@@ -1,51 +1,19 @@
 //! From a credential line to a connector: which folder serves which type, with the layers around it.
 
 use crate::{
-    AccountName, CloudAccount, Connector, ConnectorError, ConnectorSettings, ErrorClass, Guests,
-    deployed::{self, DeployedNode},
-    dummy::{self, Dummy},
+    AccountName, CloudAccount, CloudType, ConnectContext, Connector, ConnectorError, ConnectorSettings, ErrorClass,
+    Guests, deployed, dummy,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
 };
 use openssl::sha::Sha256;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-/// Makes the connector of one type.
-type Connect = fn(&Registry, &CloudAccount) -> Result<Arc<dyn Connector>, ConnectorError>;
-
-/// A type of clouds that is served.
-struct Served {
-    kind: &'static str,
-    /// What tells the accounts of its clouds apart, as [`AccountName`] says.
-    account_name: fn(&CloudAccount) -> String,
-    guests: Guests,
-    connect: Connect,
-}
-
-/// The types that this version serves. A new cloud is a folder and an entry here.
-const CLOUDS: [Served; 3] = [
-    Served {
-        kind: deployed::KIND,
-        account_name: deployed::account_name,
-        guests: deployed::GUESTS,
-        connect: |_, _| Ok(Arc::new(DeployedNode)),
-    },
-    Served {
-        kind: "Dummy",
-        account_name: dummy::account_name,
-        guests: dummy::GUESTS,
-        connect: |registry, account| Ok(Arc::new(Dummy::new(registry.simulated_site()?, account)?)),
-    },
-    Served {
-        kind: "Local",
-        account_name: local::account_name,
-        guests: local::GUESTS,
-        connect: |registry, account| Ok(registry.local_cloud()?.connector(account)),
-    },
-];
+/// The types that this version serves. A new cloud is a folder and a line here.
+const CLOUDS: [&CloudType; 3] = [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD];
 
 /// Types of the contract that this version does not serve.
 const NOT_YET: [&str; 16] = [
@@ -79,7 +47,7 @@ const IDLE_CONNECTORS: usize = 1024;
 /// What the machines of clouds of this type are; the usual for a type that is not served.
 #[must_use]
 pub fn guests(kind: &str) -> Guests {
-    served(kind).map(|served| served.guests).unwrap_or_default()
+    served(kind).map(|cloud| cloud.guests).unwrap_or_default()
 }
 
 /// Whether this version serves clouds of this type.
@@ -88,8 +56,8 @@ pub fn is_served(kind: &str) -> bool {
     served(kind).is_some()
 }
 
-fn served(kind: &str) -> Option<&'static Served> {
-    CLOUDS.iter().find(|served| served.kind == kind)
+fn served(kind: &str) -> Option<&'static CloudType> {
+    CLOUDS.into_iter().find(|cloud| cloud.kind == kind)
 }
 
 /// What tells this account from the others of its cloud; none for a type that is not served.
@@ -106,9 +74,9 @@ pub fn is_cloud(kind: &str) -> bool {
 
 /// A digest of everything in a credential line but its label.
 #[derive(PartialEq, Eq, Hash)]
-struct AccountKey([u8; 32]);
+struct LineDigest([u8; 32]);
 
-impl AccountKey {
+impl LineDigest {
     fn of(account: &CloudAccount) -> Self {
         let endpoint = &account.endpoint;
         let port = endpoint.port.map(|port| port.to_string()).unwrap_or_default();
@@ -125,13 +93,19 @@ impl AccountKey {
     }
 }
 
-/// All connectors of a daemon. Equal credentials share a connector, and with it their limit of concurrent calls.
+/// An account of a cloud of a type.
+type Account = (&'static str, AccountName);
+
+/// All connectors of a daemon.
+///
+/// Equal credential lines share a connector, and with it its connections and tokens; what one password earned is used by
+/// nobody who does not have it. Lines of one account share the limit of concurrent calls, and the pause that its cloud asked
+/// for, so that these outlive a token.
 pub struct Registry {
-    settings: ConnectorSettings,
+    context: ConnectContext,
     metrics: Option<CallMetrics>,
-    connectors: Mutex<HashMap<AccountKey, Arc<dyn Connector>>>,
-    simulated_cloud: OnceLock<Arc<dummy::Cloud>>,
-    local_cloud: OnceLock<Arc<LocalCloud>>,
+    connectors: Mutex<HashMap<LineDigest, Arc<dyn Connector>>>,
+    limits: Mutex<HashMap<Account, Weak<Concurrency>>>,
 }
 
 impl Registry {
@@ -139,11 +113,10 @@ impl Registry {
     #[must_use]
     pub fn new(settings: ConnectorSettings) -> Self {
         Self {
-            settings,
+            context: ConnectContext::new(settings),
             metrics: None,
-            connectors: Mutex::new(HashMap::new()),
-            simulated_cloud: OnceLock::new(),
-            local_cloud: OnceLock::new(),
+            connectors: Mutex::default(),
+            limits: Mutex::default(),
         }
     }
 
@@ -161,17 +134,17 @@ impl Registry {
     /// # Errors
     /// `Unsupported` when no connector serves the type; what the connector says of the line when it cannot be used.
     pub fn connector(&self, account: &CloudAccount) -> Result<Arc<dyn Connector>, ConnectorError> {
-        let connect = connect_of(&account.kind)?;
-        let key = AccountKey::of(account);
+        let cloud = cloud_type(&account.kind)?;
+        let digest = LineDigest::of(account);
         let mut connectors = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connector) = connectors.get(&key) {
+        if let Some(connector) = connectors.get(&digest) {
             return Ok(Arc::clone(connector));
         }
         if connectors.len() >= IDLE_CONNECTORS {
             connectors.retain(|_, connector| Arc::strong_count(connector) > 1);
         }
-        let connector: Arc<dyn Connector> = Arc::new(self.layered(connect(self, account)?, &account.kind));
-        connectors.insert(key, Arc::clone(&connector));
+        let connector: Arc<dyn Connector> = Arc::new(self.layered(cloud, account)?);
+        connectors.insert(digest, Arc::clone(&connector));
         Ok(connector)
     }
 
@@ -180,27 +153,7 @@ impl Registry {
     /// # Errors
     /// `Invalid` when `[Dummy] STATE_DIR` cannot be used.
     pub fn simulated_cloud(&self) -> Result<Arc<dummy::Cloud>, ConnectorError> {
-        if let Some(cloud) = self.simulated_cloud.get() {
-            return Ok(Arc::clone(cloud));
-        }
-        let cloud = match &self.settings.dummy.state_dir {
-            Some(directory) => dummy::Cloud::open(directory, dummy::system_clock)?,
-            None => dummy::Cloud::in_memory(dummy::system_clock),
-        };
-        Ok(Arc::clone(self.simulated_cloud.get_or_init(|| Arc::new(cloud))))
-    }
-
-    /// Where the simulated cloud is.
-    fn simulated_site(&self) -> Result<dummy::CloudSite, ConnectorError> {
-        let settings = &self.settings.dummy;
-        match &settings.socket {
-            None => Ok(dummy::CloudSite::InProcess(self.simulated_cloud()?)),
-            Some(_) if settings.state_dir.is_some() => {
-                let text = "[Dummy] SOCKET and STATE_DIR exclude each other: the cloud behind the socket keeps its own";
-                Err(ConnectorError::new(ErrorClass::Invalid, text))
-            }
-            Some(socket) => Ok(dummy::CloudSite::Remote(dummy::Remote::new(socket.clone()))),
-        }
+        dummy::simulated_cloud(&self.context)
     }
 
     /// The cloud behind the type `Local`: the nodes on this host.
@@ -208,39 +161,45 @@ impl Registry {
     /// # Errors
     /// `Unsupported` unless the operator switched it on; what is missing on this host.
     pub fn local_cloud(&self) -> Result<Arc<LocalCloud>, ConnectorError> {
-        if !self.settings.local.enabled {
-            let text = "Cloud provider not supported: Local (switched off on this server: [Local] ENABLED)";
-            return Err(ConnectorError::new(ErrorClass::Unsupported, text));
-        }
-        if let Some(cloud) = self.local_cloud.get() {
-            return Ok(Arc::clone(cloud));
-        }
-        let cloud = LocalCloud::open(self.settings.local.clone())?;
-        Ok(Arc::clone(self.local_cloud.get_or_init(|| cloud)))
+        local::local_cloud(&self.context)
     }
 
-    /// Puts the layers around a connector; `kind` is its type, for traces and metrics.
-    fn layered(&self, connector: Arc<dyn Connector>, kind: &str) -> Layered {
+    /// A connector with the layers around it.
+    fn layered(&self, cloud: &'static CloudType, account: &CloudAccount) -> Result<Layered, ConnectorError> {
+        let connector = (cloud.connect)(&self.context, account)?;
+        let settings = &self.context.settings;
         let mut layers: Vec<Arc<dyn Layer>> = vec![
-            Arc::new(Trace::new(kind)),
-            Arc::new(Retry::new(self.settings.retry.clone(), rand::random::<f64>)),
-            Arc::new(Concurrency::new(&self.settings.concurrency)),
+            Arc::new(Trace::new(cloud.kind)),
+            Arc::new(Retry::new(settings.retry.clone(), rand::random::<f64>)),
+            self.limits_of((cloud.kind, AccountName((cloud.account_name)(account)))),
         ];
         if let Some(metrics) = &self.metrics {
-            layers.push(Arc::new(Metrics::new(metrics.clone(), kind)));
+            layers.push(Arc::new(Metrics::new(metrics.clone(), cloud.kind)));
         }
-        layers.push(Arc::new(Timeout::new(self.settings.timeouts.clone())));
-        Layered::new(connector, layers)
+        layers.push(Arc::new(Timeout::new(settings.timeouts.clone())));
+        Ok(Layered::new(connector, layers))
+    }
+
+    /// The limits of an account. They go with its last connector.
+    fn limits_of(&self, account: Account) -> Arc<Concurrency> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = limits.get(&account).and_then(Weak::upgrade) {
+            return known;
+        }
+        limits.retain(|_, limits| limits.strong_count() > 0);
+        let made = Arc::new(Concurrency::new(&self.context.settings.concurrency));
+        limits.insert(account, Arc::downgrade(&made));
+        made
     }
 }
 
-fn connect_of(kind: &str) -> Result<Connect, ConnectorError> {
+fn cloud_type(kind: &str) -> Result<&'static CloudType, ConnectorError> {
     let refuse = |message: String| Err(ConnectorError::new(ErrorClass::Unsupported, message));
     if kind.chars().count() > 15 || kind.contains('.') {
         return Err(ConnectorError::new(ErrorClass::Invalid, "Not valid cloud provider."));
     }
-    if let Some(served) = served(kind) {
-        return Ok(served.connect);
+    if let Some(cloud) = served(kind) {
+        return Ok(cloud);
     }
     if REMOVED.contains(&kind) {
         return refuse(format!("Cloud provider not supported: {kind} (removed: the service no longer exists)"));
@@ -248,7 +207,7 @@ fn connect_of(kind: &str) -> Result<Connect, ConnectorError> {
     if NOT_YET.contains(&kind) {
         return refuse(format!("Cloud provider not supported: {kind} (not available in this version)"));
     }
-    let clouds: Vec<_> = CLOUDS.iter().map(|served| served.kind).collect();
+    let clouds: Vec<_> = CLOUDS.iter().map(|cloud| cloud.kind).collect();
     refuse(format!("Cloud provider not supported: {kind} (error: unknown type, use one of {})", clouds.join(", ")))
 }
 
@@ -256,6 +215,8 @@ fn connect_of(kind: &str) -> Result<Connect, ConnectorError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::time::Duration;
+    use tokio::time::Instant;
 
     fn account(kind: &str, fields: &[(&str, &str)]) -> CloudAccount {
         let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -294,5 +255,29 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &connect(&[("seed", "1"), ("username", "u")])));
         assert!(!Arc::ptr_eq(&first, &connect(&[("username", "v"), ("seed", "1")])));
         assert!(!Arc::ptr_eq(&first, &connect(&[("username", "us"), ("eed", "1")])));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits_outlive_a_password_and_are_not_for_others() {
+        let registry = Registry::new(ConnectorSettings::default());
+        let connect = |user: &str, password: &str| {
+            let line = account("Dummy", &[("username", user), ("password", password)]);
+            registry.connector(&line).unwrap()
+        };
+        let (old, new) = (connect("u", "old"), connect("u", "new"));
+        assert!(!Arc::ptr_eq(&old, &new), "connections and tokens are those of one password");
+        let faults = dummy::Faults {
+            failures: vec![(ErrorClass::Throttled, 1.0)],
+            retry_after: Some(Duration::from_secs(5000)),
+            ..Default::default()
+        };
+        registry.simulated_cloud().unwrap().impose(Some(faults));
+        old.images(&Default::default()).await.unwrap_err();
+        registry.simulated_cloud().unwrap().impose(None);
+        let start = Instant::now();
+        connect("other", "pw").images(&Default::default()).await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 0, "another account goes on");
+        new.images(&Default::default()).await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 60, "the account is held back as long as calls ever are");
     }
 }

@@ -3,9 +3,6 @@
 use super::{AuthError, Credentials, Item};
 use connectors::account::{CloudAccount, Endpoint};
 
-/// Types that name no cloud.
-const NO_CLOUDS: [&str; 4] = ["InfrastructureManager", "VMRC", "AppDBIS", "EGIIS"];
-
 impl Credentials {
     /// Every item that names a cloud, in the order of preference. Items without a type are left out.
     ///
@@ -15,7 +12,7 @@ impl Credentials {
     pub fn clouds(&self) -> Result<Vec<CloudAccount>, AuthError> {
         let mut clouds: Vec<CloudAccount> = Vec::new();
         for (position, item) in self.items.iter().enumerate() {
-            if item.kind().is_empty() || NO_CLOUDS.contains(&item.kind()) {
+            if item.kind().is_empty() || !connectors::is_cloud(item.kind()) {
                 continue;
             }
             if item.kind() == "Vault" {

@@ -4,23 +4,22 @@
 mod tests;
 
 use crate::{
-    Candidate, Capabilities, CloudAccount, Connector, ConnectorError, ErrorClass, Found, GuestKind, Guests,
+    Candidate, Capabilities, CloudType, Connector, ConnectorError, ErrorClass, Found, GuestKind, Guests,
     InfrastructureIntent, InfrastructureMark, Location, Observation, PowerState, ProviderId, SharedResources, VmIntent,
     VmMark,
 };
 use async_trait::async_trait;
 use radl::{Features, System};
+use std::sync::Arc;
 
-/// The connector type.
-pub const KIND: &str = "DeployedNode";
-
-/// Machines that somebody logs in to.
-pub(crate) const GUESTS: Guests = Guests { kind: GuestKind::Machine, log_in: true };
-
-/// There is no account: a record is as good under any credential line.
-pub(crate) fn account_name(_account: &CloudAccount) -> String {
-    String::new()
-}
+/// What the registry knows of this type. Somebody logs in to these machines. There is no account: a record is as good under
+/// any credential line.
+pub const CLOUD: CloudType = CloudType {
+    kind: "DeployedNode",
+    guests: Guests { kind: GuestKind::Machine, log_in: true },
+    account_name: |_| String::new(),
+    connect: |_, _| Ok(Arc::new(DeployedNode)),
+};
 
 /// Machines that exist already. It keeps nothing: the id of a machine says all there is to say.
 pub struct DeployedNode;
@@ -42,7 +41,7 @@ fn missing(system: &System) -> Option<&'static str> {
 #[async_trait]
 impl Connector for DeployedNode {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { guests: GUESTS, ..Capabilities::default() }
+        Capabilities { guests: CLOUD.guests, ..Capabilities::default() }
     }
 
     async fn candidates(&self, system: &System) -> Result<Vec<Candidate>, ConnectorError> {
@@ -53,7 +52,7 @@ impl Connector for DeployedNode {
             return Err(ConnectorError::new(ErrorClass::Invalid, text));
         }
         let mut system = system.clone();
-        system.features.set_text("provider.type", KIND);
+        system.features.set_text("provider.type", CLOUD.kind);
         Ok(vec![system.into()])
     }
 

@@ -7,8 +7,9 @@ use crate::{
     Address, Candidate, CloudAccount, CloudImage, ConnectorError, DiskSource, ErrorClass, FirstLogin, Guest,
     ImageIntent, InfrastructureIntent, InfrastructureMark, Location, NewDisk, Observation, PowerState, ProviderId,
     PublicAddress, Quota, Resize, VmIntent, VmMark, VmUid,
+    candidate::{self, IMAGE_URL},
 };
-use radl::{Features, Network, System, Value};
+use radl::{Features, Network, System};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
@@ -45,29 +46,12 @@ pub(super) fn candidates(system: &System, account: &CloudAccount, zones: &[Strin
 }
 
 fn concrete_systems(system: &System, account: &CloudAccount) -> Vec<System> {
-    let urls = match system.features.get("disk.0.image.url") {
-        Some(Value::Text { text, .. }) => std::slice::from_ref(text),
-        Some(Value::List { items, .. }) => items,
-        _ => return vec![system.clone()],
-    };
-    urls.iter().map(|url| concrete(system, url, account)).collect()
-}
-
-fn concrete(system: &System, url: &str, account: &CloudAccount) -> System {
-    let mut system = system.clone();
-    let features = &mut system.features;
-    features.set_text("disk.0.image.url", url);
-    features.set_text("provider.type", &account.kind);
-    if !account.endpoint.server.is_empty() {
-        features.set_text("provider.host", &account.endpoint.server);
+    if !system.features.has(IMAGE_URL) {
+        return vec![system.clone()];
     }
-    if let Some(port) = account.endpoint.port {
-        features.set_number("provider.port", i64::from(port), "");
-    }
-    if !features.has("disk.0.os.credentials.username") {
-        features.set_text("disk.0.os.credentials.username", "username");
-    }
-    system
+    let mut systems = candidate::per_image(system, account, |_| true);
+    systems.iter_mut().for_each(|system| candidate::set_default_user(&mut system.features, "username"));
+    systems
 }
 
 /// What the machines of an infrastructure share: their networks, each with a security group when it has `outports`.

@@ -12,6 +12,7 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
+pub use crate::settings::DummySettings;
 pub use cloud::{Cloud, system_clock};
 pub use faults::{FailingRequest, Faults, RequestFate, Schedule};
 pub use inventory::{Inventory, Machine, Pool, Resource, ResourceKind, Sizes, Tenant};
@@ -19,29 +20,26 @@ pub use remote::{AccountHoldings, Death, Moment, Order, OrderOutcome, Remote};
 pub use request::{CloudReply, CloudRequest, Held, Scope};
 
 use crate::{
-    Candidate, Capabilities, CloudAccount, CloudImage, Connector, ConnectorError, ErrorClass, Found, GuestKind, Guests,
-    ImageIntent, InfrastructureIntent, InfrastructureMark, Location, NewDisk, Observation, PowerOperation, PowerState,
-    ProviderId, PublicAddress, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
+    Candidate, Capabilities, CloudAccount, CloudImage, CloudType, ConnectContext, Connector, ConnectorError,
+    ErrorClass, Found, GuestKind, Guests, ImageIntent, InfrastructureIntent, InfrastructureMark, Location, NewDisk,
+    Observation, PowerOperation, PowerState, ProviderId, PublicAddress, Quota, Resize, SharedResources, VmIntent,
+    VmMark, VmUid,
 };
 use async_trait::async_trait;
 use faults::Simulation;
 use radl::System;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-/// Machines that nobody can log in to.
-pub(crate) const GUESTS: Guests = Guests { kind: GuestKind::Machine, log_in: false };
+/// What the registry knows of this type of clouds. Nobody can log in to its machines.
+pub const CLOUD: CloudType = CloudType {
+    kind: "Dummy",
+    guests: Guests { kind: GuestKind::Machine, log_in: false },
+    account_name,
+    connect: |context, account| Ok(Arc::new(Dummy::new(site(context)?, account)?)),
+};
 
 /// How many things are asked for at once, unless the credential line says otherwise.
 const PAGE: usize = 1000;
-
-/// What the configuration says of the simulated cloud (section `[Dummy]`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DummySettings {
-    /// `STATE_DIR`: directory that keeps the inventory; none to keep it in memory.
-    pub state_dir: Option<PathBuf>,
-    /// `SOCKET`: where a simulated cloud answers that is a process of its own; none for one inside the daemon.
-    pub socket: Option<PathBuf>,
-}
 
 /// Where the simulated cloud is.
 pub enum CloudSite {
@@ -58,8 +56,32 @@ impl From<Arc<Cloud>> for CloudSite {
 }
 
 /// The account that a credential line names.
-pub(crate) fn account_name(account: &CloudAccount) -> String {
+fn account_name(account: &CloudAccount) -> String {
     format!("{}@{}", account.field("username").unwrap_or(""), account.endpoint.server)
+}
+
+/// The simulated cloud in this process.
+pub(crate) fn simulated_cloud(context: &ConnectContext) -> Result<Arc<Cloud>, ConnectorError> {
+    context.singleton(|settings| {
+        let cloud = match &settings.dummy.state_dir {
+            Some(directory) => Cloud::open(directory, system_clock)?,
+            None => Cloud::in_memory(system_clock),
+        };
+        Ok(Arc::new(cloud))
+    })
+}
+
+/// Where the simulated cloud is.
+fn site(context: &ConnectContext) -> Result<CloudSite, ConnectorError> {
+    let settings = &context.settings.dummy;
+    match &settings.socket {
+        None => Ok(CloudSite::InProcess(simulated_cloud(context)?)),
+        Some(_) if settings.state_dir.is_some() => {
+            let text = "[Dummy] SOCKET and STATE_DIR exclude each other: the cloud behind the socket keeps its own";
+            Err(ConnectorError::new(ErrorClass::Invalid, text))
+        }
+        Some(socket) => Ok(CloudSite::Remote(Remote::new(socket.clone()))),
+    }
 }
 
 /// An account of the simulated cloud.
@@ -193,7 +215,7 @@ fn unexpected(reply: &CloudReply) -> ConnectorError {
 impl Connector for Dummy {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            guests: GUESTS,
+            guests: CLOUD.guests,
             first_login: self.simulation().faults.first_login,
             stop_start: true,
             reboot: true,

@@ -1,23 +1,21 @@
 //! The cloud itself: opening it, and the life of a node from its mark to its removal.
 
 use super::{
-    connector::{LocalConnector, id_of},
     disks, first_boot, image, limits, map,
     mark::{Mark, Phase, State},
     network::{self, Networks, Wanted},
     node::{Boot, show_disk},
-    settings::LocalSettings,
     storage::{self, Storage},
     tool::{During, Result, installed, run},
     tree::{self, Identity, Tree},
 };
 use crate::{
-    account::CloudAccount,
     contract::{
-        Capabilities, Connector, FirstLogin, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
+        Capabilities, FirstLogin, Guests, InfrastructureIntent, Observation, PowerOperation, PowerState, ProviderId,
         Resize, VmIntent, VmMark,
     },
     error::{ConnectorError, ErrorClass},
+    settings::LocalSettings,
 };
 use keypair::KeyType;
 use std::{fs, io::ErrorKind, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
@@ -82,7 +80,7 @@ impl LocalCloud {
             tracing::warn!("nft does not work here: the local cloud does not enforce outports");
         }
         let capabilities = Capabilities {
-            guests: super::GUESTS,
+            guests: Guests::default(),
             first_login: FirstLogin::Daemon,
             stop_start: true,
             reboot: true,
@@ -97,12 +95,6 @@ impl LocalCloud {
             user_data: true,
         };
         Ok(Arc::new(Self { settings, state, storage, capabilities }))
-    }
-
-    /// The connector for one credential line; its keys are not looked at, for there is one account.
-    #[must_use]
-    pub fn connector(self: &Arc<Self>, account: &CloudAccount) -> Arc<dyn Connector> {
-        Arc::new(LocalConnector::new(Arc::clone(self), account.clone()))
     }
 
     pub(super) fn networks(&self) -> Networks<'_> {
@@ -319,7 +311,7 @@ impl LocalCloud {
 
     /// The node of a machine, locked, if it was made for this infrastructure.
     pub(super) fn existing(&self, vm: &VmMark) -> Result<(fs::File, Mark)> {
-        let id = id_of(vm);
+        let id = map::id_of(vm);
         let missing = || ConnectorError::new(ErrorClass::NotFound, format!("The local cloud has no machine {id}"));
         let (lock, mark) = self.locked(&id)?.filter(|(_, mark)| mark.phase == Phase::Made).ok_or_else(missing)?;
         vm.admit(Some(&mark.infrastructure))?;

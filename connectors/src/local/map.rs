@@ -8,15 +8,15 @@ use super::{
 };
 use crate::{
     account::CloudAccount,
-    contract::{Address, DiskSource, NewDisk, Resize, VmIntent},
+    candidate::{self, IMAGE_URL, USERNAME},
+    contract::{Address, DiskSource, NewDisk, ProviderId, Resize, VmIntent, VmMark},
     error::{ConnectorError, ErrorClass},
 };
-use radl::{Features, Network, System, Value};
+use radl::{Features, Network, System};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Login user of machines that name none.
 const DEFAULT_USER: &str = "cloudadm";
-const USER: &str = "disk.0.os.credentials.username";
 
 /// The sizes and disks that a system asks for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,42 +48,16 @@ pub(super) fn candidates(
     if features.text("cpu.arch").is_some_and(|wanted| !wanted.eq_ignore_ascii_case(arch)) {
         return refused(format!("Nodes of this host are {arch}, and cpu.arch is another one"));
     }
-    let urls: Vec<&str> = match system.features.get("disk.0.image.url") {
-        Some(Value::Text { text, .. }) => vec![text],
-        Some(Value::List { items, .. }) => items.iter().map(String::as_str).collect(),
-        _ => return Ok(vec![concrete(system, account)]),
-    };
-    let ours = urls
-        .into_iter()
-        .filter(|url| image::name(url).is_some_and(|name| name == image::HOST || has_image(name)))
-        .map(|url| {
-            let mut system = concrete(system, account);
-            system.features.set_text("disk.0.image.url", url);
-            system
-        });
-    Ok(ours.collect())
-}
-
-fn concrete(system: &System, account: &CloudAccount) -> System {
     let mut system = system.clone();
-    let features = &mut system.features;
     if let Some(count) = features.number("cpu.count", "") {
-        features.set_number("cpu.count", amount(count), "");
+        system.features.set_number("cpu.count", amount(count), "");
     }
     if let Some(size) = features.number("memory.size", "M") {
-        features.set_number("memory.size", amount(size), "M");
+        system.features.set_number("memory.size", amount(size), "M");
     }
-    if features.text(USER).is_none() {
-        features.set_text(USER, DEFAULT_USER);
-    }
-    features.set_text("provider.type", "Local");
-    if !account.endpoint.server.is_empty() {
-        features.set_text("provider.host", &account.endpoint.server);
-    }
-    if let Some(port) = account.endpoint.port {
-        features.set_number("provider.port", i64::from(port), "");
-    }
-    system
+    candidate::set_default_user(&mut system.features, DEFAULT_USER);
+    let is_ours = |url: &str| image::name(url).is_some_and(|name| name == image::HOST || has_image(name));
+    Ok(candidate::per_image(&system, account, is_ours))
 }
 
 fn amount(number: f64) -> radl::Amount {
@@ -92,12 +66,12 @@ fn amount(number: f64) -> radl::Amount {
 
 /// The login user of a system.
 pub(super) fn user(system: &System) -> &str {
-    system.features.text(USER).unwrap_or(DEFAULT_USER)
+    system.features.text(USERNAME).unwrap_or(DEFAULT_USER)
 }
 
 /// The image a system is made of; none for the host's root.
 pub(super) fn image_name(system: &System) -> Result<Option<String>> {
-    let Some(url) = system.features.text("disk.0.image.url") else { return Ok(None) };
+    let Some(url) = system.features.text(IMAGE_URL) else { return Ok(None) };
     match image::name(url) {
         Some(image::HOST) => Ok(None),
         Some(name) => Ok(Some(name.to_owned())),
@@ -219,6 +193,11 @@ fn openings(network: &Network) -> Result<Vec<Opening>> {
     Ok(openings)
 }
 
+/// A node has our id as its own, and all that belongs to it is in its folder.
+pub(super) fn id_of(vm: &VmMark) -> ProviderId {
+    vm.id.clone().unwrap_or_else(|| ProviderId(vm.uid.0.clone()))
+}
+
 /// The addresses of a node.
 pub(super) fn addresses(cards: &[Card]) -> Vec<Address> {
     let address = |card: &Card| Address { ip: IpAddr::V4(card.ip), public: card.public, network: card.network.clone() };
@@ -229,7 +208,7 @@ pub(super) fn addresses(cards: &[Card]) -> Vec<Address> {
 pub(super) fn features(mark: &Mark) -> Features {
     let mut features = Features::new();
     features.set_text("instance_id", &mark.uid.0);
-    features.set_text(USER, &mark.user);
+    features.set_text(USERNAME, &mark.user);
     if let Some(count) = mark.cpu_count {
         features.set_number("cpu.count", amount(count), "");
     }
@@ -247,6 +226,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{account::Endpoint, contract::VmUid};
+    use radl::Value;
 
     #[test]
     fn only_what_fits_is_a_candidate() {
@@ -263,7 +243,7 @@ mod tests {
         let found = chosen(&system).unwrap();
         let urls: Vec<_> = found.iter().map(|s| s.features.text("disk.0.image.url").unwrap()).collect();
         assert_eq!(urls, ["local://known", "local://host"]);
-        assert_eq!(found[0].features.text(USER), Some(DEFAULT_USER));
+        assert_eq!(found[0].features.text(USERNAME), Some(DEFAULT_USER));
         assert_eq!(found[0].features.text("provider.host"), Some("here"));
         let others = [("cpu.arch", "arm64"), ("disk.0.os.name", "windows")].map(|(name, other)| {
             let mut system = system.clone();

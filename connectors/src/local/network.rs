@@ -3,13 +3,13 @@
 use super::{
     mark::{Card, Mark, Reservation, State},
     outports::{self, Opening},
-    settings::LocalSettings,
     subnet,
     tool::{During, Result, run},
 };
 use crate::{
     contract::InfrastructureIntent,
     error::{ConnectorError, ErrorClass},
+    settings::LocalSettings,
 };
 use ipnetwork::{IpNetwork, Ipv4Network};
 use openssl::sha::sha256;

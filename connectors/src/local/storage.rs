@@ -2,10 +2,12 @@
 
 use super::{
     mark::State,
-    settings::DiskStorage,
     tool::{During, Result},
 };
-use crate::error::{ConnectorError, ErrorClass};
+use crate::{
+    error::{ConnectorError, ErrorClass},
+    settings::DiskStorage,
+};
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},

@@ -1,10 +1,14 @@
 //! What connectors take from the configuration.
 
+mod dummy;
+mod local;
+
+pub use dummy::DummySettings;
+pub use local::{DiskStorage, LocalSettings};
+
 use crate::{
-    dummy::DummySettings,
     http::HttpSettings,
     layers::{ConcurrencyLimits, RetryPolicy, Timeouts},
-    local::LocalSettings,
     private_networks::PrivateNetworks,
 };
 
