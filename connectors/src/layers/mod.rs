@@ -101,6 +101,12 @@ impl Operation {
         !matches!(self, Self::Candidates | Self::Find | Self::Observe | Self::Images | Self::Quotas)
     }
 
+    /// Whether it belongs to a durable work of the engine, which repeats what a cloud refuses for now.
+    #[must_use]
+    pub fn belongs_to_work(self) -> bool {
+        self.is_write() && !matches!(self, Self::Power(_))
+    }
+
     /// Whether doing it twice is the same as doing it once, so that it may be repeated when nobody knows whether the
     /// first time was done.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Layer: repeats a call that had trouble on its way (docs/spec/connectors.md, 1.5).
 //!
-//! What the cloud itself decided (no room, a machine in an error state) is the engine's to repeat: its work is durable, and it
-//! may take another candidate. So no class of errors is repeated by both for the same reason.
+//! What the cloud itself decided (no room, a machine in an error state) is the engine's to repeat where the operation belongs to
+//! a durable work, which may take another candidate. So a refusal is never repeated by both.
 
 use super::{Call, Layer, Next, Operation, Reply};
 use crate::{ConnectorError, ErrorClass};
@@ -64,8 +64,10 @@ impl RetryPolicy {
                 (left && operation.is_repeatable()).then(|| self.backoff(history.attempts, random))
             }
             ErrorClass::Conflict => left.then(|| self.backoff(history.attempts, random)),
-            ErrorClass::Capacity
-            | ErrorClass::ProviderFailed
+            ErrorClass::Capacity => {
+                (left && !operation.belongs_to_work()).then(|| self.backoff(history.attempts, random))
+            }
+            ErrorClass::ProviderFailed
             | ErrorClass::Auth
             | ErrorClass::Denied
             | ErrorClass::NotFound

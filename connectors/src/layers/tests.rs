@@ -107,6 +107,15 @@ async fn classes_decide_on_retries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_at_a_cloud_without_room_is_repeated_here_for_nobody_else_does() {
+    let (_, dummy) = simulated(Faults::default());
+    let script = Script::of([ErrorClass::Capacity, ErrorClass::Capacity]);
+    let layered = Layered::new(dummy, vec![retry(), script.clone()]);
+    layered.candidates(&System::default()).await.unwrap();
+    assert_eq!(script.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn throttling_is_honoured_within_the_budget() {
     let faults = Faults {
         failures: vec![(ErrorClass::Throttled, 1.0)],
