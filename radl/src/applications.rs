@@ -1,4 +1,4 @@
-//! Applications of a system: what is requested, what an image has, what is left to install.
+//! Applications of a system: what is requested, and what an image has.
 
 use crate::features::{Features, Value};
 use crate::model::System;
@@ -30,14 +30,6 @@ impl System {
     /// The requested applications (or those of an image), in order.
     pub fn applications(&self) -> impl Iterator<Item = &Features> {
         applications(&self.features)
-    }
-
-    /// The requested applications that are packages (not Ansible content) and that nothing `installed` satisfies.
-    pub fn applications_to_install<'a>(&'a self, installed: &'a Features) -> impl Iterator<Item = &'a Features> {
-        self.applications().filter(|wanted| {
-            !wanted.text("name").unwrap_or_default().starts_with("ansible.")
-                && !namesake(installed, wanted).is_some_and(|have| satisfies(have, wanted))
-        })
     }
 
     /// Takes over the applications of `change`: each replaces the one of the same name (the part after a comma apart) and

@@ -20,7 +20,7 @@ impl Radl {
         self.check_with(recipes::check)
     }
 
-    /// As [`Radl::check`] for a document put together from checked ones, whose recipes need not be read again.
+    /// Checks the rules of a document that is put together from checked ones, whose recipes need not be read again.
     ///
     /// # Errors
     /// The first rule that is broken.

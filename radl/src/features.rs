@@ -256,7 +256,8 @@ impl Features {
         Some(bound.amount.as_f64() * units::unit_factor(own) as f64 / units::unit_factor(unit) as f64)
     }
 
-    /// As [`Features::number`], rounded to the nearest integer (ties to even).
+    /// The number under `name` read in `unit` (empty: base units), rounded to the nearest integer (ties to even): the lower
+    /// bound if set, else the upper one.
     #[must_use]
     pub fn integer(&self, name: &str, unit: &str) -> Option<i64> {
         match self.amount(name, Some(unit))? {
@@ -323,7 +324,7 @@ impl Features {
         self.softs.iter_mut().for_each(|group| group.features.retain(wanted));
     }
 
-    /// The same features without soft groups.
+    /// The features that are demands: all but the soft groups.
     #[must_use]
     pub fn without_softs(&self) -> Self {
         Self { values: self.values.clone(), softs: Vec::new(), before_softs: 0 }

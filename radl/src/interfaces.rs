@@ -2,7 +2,7 @@
 
 use crate::features::Features;
 use crate::model::{Credentials, Interface, Network, Radl, System};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 impl System {
     /// The number of the first interface on this network.
@@ -69,15 +69,6 @@ impl Credentials {
 }
 
 impl Radl {
-    /// What a machine is described by: its system and the networks that is connected to. None for an unknown system.
-    #[must_use]
-    pub fn of_machine(&self, system: &str) -> Option<Self> {
-        let system = self.system(system)?;
-        let ids: HashSet<&str> = system.interfaces().map(|interface| interface.connection).collect();
-        let networks = self.networks.iter().filter(|network| ids.contains(network.id.as_str())).cloned().collect();
-        Some(Self { networks, systems: vec![system.clone()], ..Self::default() })
-    }
-
     /// The interfaces of the first system, each with its network.
     fn connected(&self) -> impl Iterator<Item = (Interface<'_>, &Network)> {
         let networks: HashMap<&str, &Network> =
@@ -108,12 +99,6 @@ impl Radl {
     #[must_use]
     pub fn public_ipv6(&self) -> Option<&str> {
         self.connected().filter(|(_, network)| network.is_public()).find_map(|(interface, _)| interface.ipv6)
-    }
-
-    /// The first IPv6 address of the first system on a private network.
-    #[must_use]
-    pub fn private_ipv6(&self) -> Option<&str> {
-        self.connected().filter(|(_, network)| !network.is_public()).find_map(|(interface, _)| interface.ipv6)
     }
 }
 

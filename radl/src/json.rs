@@ -32,7 +32,7 @@ impl Radl {
         Self::from_json_value(&value)
     }
 
-    /// As [`Radl::from_json`], from a value that is already parsed.
+    /// Reads the JSON form from a value that is parsed already.
     ///
     /// # Errors
     /// The value is not a document; messages name the object and the key.
@@ -133,14 +133,6 @@ impl Features {
             Value::Contains(groups) => groups.iter().map(|(key, group)| (key.clone(), group.to_json())).collect(),
             value => plain_json(value),
         })
-    }
-
-    /// Features from a JSON object; its `class`, `id` and `reference` are not features.
-    ///
-    /// # Errors
-    /// A value that is no feature, or a contradiction; messages name the feature.
-    pub fn from_json_object(object: &Map<String, Json>) -> Result<Self, RadlError> {
-        read_features(object, 0)
     }
 }
 

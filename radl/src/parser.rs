@@ -71,7 +71,7 @@ impl<R: Rng> Parser<'_, R> {
         self.unexpected_in(None, expected)
     }
 
-    /// As [`Self::unexpected`], behind the text of a recipe.
+    /// The error of a token that was not expected, where it may come behind the text of a recipe.
     fn unexpected_in<T>(&self, recipe: Option<(&str, u32)>, expected: Expected) -> Result<T, RadlError> {
         let (text, token, before, opened) = (self.text, &self.token, self.before, self.open.last().copied());
         Err(Misfit { text, token, before, opened, recipe, expected }.error())

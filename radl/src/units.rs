@@ -24,7 +24,7 @@ pub fn factor(unit: &str) -> Option<i64> {
     })
 }
 
-/// As [`factor`], with 1 for unknown units: what amounts of features that no rule checks count as.
+/// Base units in a unit, 1 for an unknown one: what amounts of features that no rule checks count as.
 #[must_use]
 pub fn unit_factor(unit: &str) -> i64 {
     factor(unit).unwrap_or(1)

@@ -116,18 +116,6 @@ fn errors_of_the_json_form_say_where() {
     assert!(index.check().unwrap_err().message().contains("expected an index"));
 }
 
-#[test]
-fn a_machine_shows_its_networks_and_its_system() {
-    let radl = Radl::parse(
-        "description d (name = 'x')\nnetwork a ()\nnetwork b ()\nsystem s (net_interface.0.connection = 'b')\nsystem t ()\n\
-         configure s ()\ndeploy s 1",
-    )
-    .unwrap();
-    let machine = radl.of_machine("s").unwrap();
-    assert_eq!(machine.to_text(), "network b (  )\nsystem s (\nnet_interface.0.connection = 'b'\n)\n\n");
-    assert_eq!(radl.of_machine("u"), None);
-}
-
 /// What could never be done on a machine is refused when the document comes, in text and in JSON: passwords that no tool
 /// takes in, external hosts that nobody can log in to.
 ///

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use imd::{
-    cli::{Arguments, Request, run},
+    cli::{Arguments, Invocation, run},
     daemon,
     pages::FilePages,
     telemetry,
@@ -27,8 +27,8 @@ const LAST_CALLS: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let pages = FilePages::of_program();
     let (config, warnings, new_database) = match run(Arguments::parse()) {
-        Request::Done(code) => return code,
-        Request::Run { config, warnings, new_database } => (config, warnings, new_database),
+        Invocation::Done(code) => return code,
+        Invocation::Run { config, warnings, new_database } => (config, warnings, new_database),
     };
     let _log = match telemetry::init(&config) {
         Ok(guard) => guard,

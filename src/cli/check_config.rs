@@ -1,11 +1,11 @@
 //! `imd check-config`: what the configuration is, and what is wrong with it.
 
-use super::Answer;
+use super::Output;
 use crate::config::{Problem, Report};
 use std::fmt::Write;
 
 /// The report on standard output; without success when there are errors.
-pub(super) fn run(report: &Report) -> Answer {
+pub(super) fn run(report: &Report) -> Output {
     let mut text = String::new();
     let mut list = |title: &str, none: &str, lines: Vec<String>| {
         // Writing to a String does not fail.
@@ -23,7 +23,7 @@ pub(super) fn run(report: &Report) -> Answer {
     list("Options that differ from their defaults", "none", settings);
     list("Warnings", "none", problems(&report.warnings));
     list("Errors", "none: the configuration can be used", problems(&report.errors));
-    Answer { stdout: text, stderr: String::new(), success: report.errors.is_empty() }
+    Output { stdout: text, stderr: String::new(), success: report.errors.is_empty() }
 }
 
 #[cfg(test)]

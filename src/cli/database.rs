@@ -1,6 +1,6 @@
 //! What the commands that work on the database share: configuration, errors, progress, a runtime.
 
-use super::{Answer, load};
+use super::{Output, load};
 use crate::{
     config::{Config, ConfigErrors, Secret},
     migration::MigrationError,
@@ -50,7 +50,7 @@ impl CommandError {
 }
 
 /// Runs a command to its end and says what it says.
-pub(super) fn finish(command: impl Future<Output = Result<Answer, CommandError>>) -> ExitCode {
+pub(super) fn finish(command: impl Future<Output = Result<Output, CommandError>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime.map_err(CommandError::from).and_then(|runtime| runtime.block_on(command)) {
         Ok(answer) if answer.print() => ExitCode::SUCCESS,

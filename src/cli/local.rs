@@ -1,7 +1,7 @@
 //! `imd local`: the nodes and networks of the local cloud on this host, and their records.
 
 use super::{
-    Answer,
+    Output,
     database::{CommandError, beside, configuration, finish, keyring},
 };
 use crate::{
@@ -69,14 +69,14 @@ pub(super) fn run(config: Option<&Path>, command: &LocalCommand) -> ExitCode {
         let store = beside(&config, &keyring(&config)?).await?;
         let view = View::new(&*store, &ours, nodes, networks).await?;
         match command {
-            LocalCommand::List => Ok(Answer { stdout: view.list(), success: true, ..Answer::default() }),
+            LocalCommand::List => Ok(Output { stdout: view.list(), success: true, ..Output::default() }),
             LocalCommand::Clean(arguments) => clean(&cloud, &view, arguments),
         }
     })
 }
 
-fn nothing() -> Answer {
-    Answer { stdout: "The local cloud has no nodes and no networks.\n".to_owned(), success: true, ..Answer::default() }
+fn nothing() -> Output {
+    Output { stdout: "The local cloud has no nodes and no networks.\n".to_owned(), success: true, ..Output::default() }
 }
 
 fn refused(error: connectors::ConnectorError) -> CommandError {
@@ -228,7 +228,7 @@ fn kept(what: &str, infrastructure: &str) -> String {
     format!("{what} is kept: delete the infrastructure {infrastructure}, or take the machine out of it")
 }
 
-fn clean(cloud: &Arc<LocalCloud>, view: &View, arguments: &CleanArguments) -> Result<Answer, CommandError> {
+fn clean(cloud: &Arc<LocalCloud>, view: &View, arguments: &CleanArguments) -> Result<Output, CommandError> {
     let (nodes, networks) = view.chosen(arguments).map_err(|faults| CommandError::Refused(faults.join("\n")))?;
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let done = if arguments.dry_run { "would be cleaned" } else { "cleaned" };
@@ -248,5 +248,5 @@ fn clean(cloud: &Arc<LocalCloud>, view: &View, arguments: &CleanArguments) -> Re
         stdout.push_str("Nothing is to be cleaned.\n");
     }
     let success = stderr.is_empty();
-    Ok(Answer { stdout, stderr, success })
+    Ok(Output { stdout, stderr, success })
 }

@@ -1,7 +1,7 @@
 //! `imd import-db` and `imd export-db`: whole databases of the Python Infrastructure Manager, in and out.
 
 use super::{
-    Answer,
+    Output,
     database::{CommandError, Progress, beside, configuration, finish, keyring, now, say},
 };
 use crate::{
@@ -130,7 +130,7 @@ fn known_users(config: &Config, file: Option<&Path>) -> Result<Vec<AdminUser>, C
     Ok(known)
 }
 
-fn answer(outcome: &Outcome, done: &str) -> Answer {
+fn answer(outcome: &Outcome, done: &str) -> Output {
     let mut stdout = format!("{} infrastructures {done}, {} of them deleted ones\n", outcome.done, outcome.deleted);
     // Writing to a String does not fail.
     if outcome.present > 0 {
@@ -146,5 +146,5 @@ fn answer(outcome: &Outcome, done: &str) -> Answer {
     };
     list(if outcome.notes.len() == 1 { "remark" } else { "remarks" }, &outcome.notes);
     list(&format!("could not be {}", done.trim_start_matches("would be ")), &outcome.failed);
-    Answer { stdout, stderr: String::new(), success: outcome.failed.is_empty() }
+    Output { stdout, stderr: String::new(), success: outcome.failed.is_empty() }
 }

@@ -79,7 +79,7 @@ pub enum Command {
 
 /// What the command line asks for, sub-commands being done already.
 #[derive(Debug)]
-pub enum Request {
+pub enum Invocation {
     /// The process ends with this status.
     Done(ExitCode),
     /// The daemon runs.
@@ -95,8 +95,8 @@ pub enum Request {
 
 /// Does what the command line asks for, or gives back the configuration the daemon is to run with.
 #[must_use]
-pub fn run(arguments: Arguments) -> Request {
-    let done = |success: bool| Request::Done(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+pub fn run(arguments: Arguments) -> Invocation {
+    let done = |success: bool| Invocation::Done(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     let config = arguments.config.as_deref();
     if arguments.new_database && arguments.command.is_some() {
         database::say("--new-database is for the daemon, not for its commands");
@@ -105,16 +105,18 @@ pub fn run(arguments: Arguments) -> Request {
     match arguments.command {
         Some(Command::Radl(arguments)) => done(radl::run(&arguments).print()),
         Some(Command::CheckConfig) => done(check_config::run(&load(config)).print()),
-        Some(Command::Purge(arguments)) => Request::Done(purge::run(config, &arguments)),
-        Some(Command::RotateKey(arguments)) => Request::Done(rotate_key::run(config, &arguments)),
-        Some(Command::ImportDb(arguments)) => Request::Done(migrate::import_db(config, &arguments)),
-        Some(Command::ExportDb(arguments)) => Request::Done(migrate::export_db(config, &arguments)),
-        Some(Command::Local(command)) => Request::Done(local::run(config, &command)),
+        Some(Command::Purge(arguments)) => Invocation::Done(purge::run(config, &arguments)),
+        Some(Command::RotateKey(arguments)) => Invocation::Done(rotate_key::run(config, &arguments)),
+        Some(Command::ImportDb(arguments)) => Invocation::Done(migrate::import_db(config, &arguments)),
+        Some(Command::ExportDb(arguments)) => Invocation::Done(migrate::export_db(config, &arguments)),
+        Some(Command::Local(command)) => Invocation::Done(local::run(config, &command)),
         None => {
             let report = load(config);
             let warnings = report.warnings.clone();
             match report.into_config() {
-                Ok(config) => Request::Run { config: Box::new(config), warnings, new_database: arguments.new_database },
+                Ok(config) => {
+                    Invocation::Run { config: Box::new(config), warnings, new_database: arguments.new_database }
+                }
                 Err(errors) => {
                     // A closed standard error leaves nobody to tell.
                     let _ = writeln!(std::io::stderr(), "imd: {errors}");
@@ -133,13 +135,13 @@ fn load(file: Option<&std::path::Path>) -> Report {
 
 /// What a sub-command says: sub-commands are functions to values, so that tests need no process.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Answer {
+struct Output {
     stdout: String,
     stderr: String,
     success: bool,
 }
 
-impl Answer {
+impl Output {
     /// Prints both texts; whether the process is to end with success. A reader that went away is no failure of ours.
     fn print(&self) -> bool {
         let _ = std::io::stdout().write_all(self.stdout.as_bytes());
@@ -180,6 +182,6 @@ mod tests {
         assert_eq!(arguments.config, Some(PathBuf::from("x")));
         assert!(Arguments::try_parse_from(["imd", "--config", "x"]).unwrap().command.is_none());
         let arguments = Arguments::try_parse_from(["imd", "--new-database", "check-config"]).unwrap();
-        assert!(matches!(run(arguments), Request::Done(code) if code == ExitCode::FAILURE));
+        assert!(matches!(run(arguments), Invocation::Done(code) if code == ExitCode::FAILURE));
     }
 }

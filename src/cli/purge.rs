@@ -1,7 +1,7 @@
 //! `imd purge` and `delete_old_infs`: removes old deleted infrastructures from the database.
 
 use super::{
-    Answer,
+    Output,
     database::{CommandError, Progress, beside, configuration, finish, keyring},
 };
 use crate::store::purge::{purge, purgeable};
@@ -71,7 +71,7 @@ pub(super) fn run(config: Option<&Path>, arguments: &PurgeArguments) -> ExitCode
                 purge(&*store, before, arguments.batch as usize, told).await?
             )
         };
-        Ok(Answer { stdout, stderr: String::new(), success: true })
+        Ok(Output { stdout, stderr: String::new(), success: true })
     })
 }
 

@@ -1,6 +1,6 @@
 //! `imd radl`: parses, checks and prints a RADL document, in text or JSON form.
 
-use super::Answer;
+use super::Output;
 use clap::{Args, ValueEnum};
 use radl::{Position, Radl, RadlError};
 use serde_json::{Value, json};
@@ -48,14 +48,14 @@ pub enum ErrorFormat {
 }
 
 /// Reads the document and does what the arguments say.
-pub(super) fn run(arguments: &RadlArguments) -> Answer {
+pub(super) fn run(arguments: &RadlArguments) -> Output {
     match read(&arguments.file) {
         Ok(text) => {
             let named = arguments.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
             let json = named || text.trim_start().starts_with(['[', '{']);
             document(&text, json, arguments.to, !arguments.no_check, arguments.errors)
         }
-        Err(error) => Answer { stderr: format!("imd: {}: {error}\n", arguments.file.display()), ..Answer::default() },
+        Err(error) => Output { stderr: format!("imd: {}: {error}\n", arguments.file.display()), ..Output::default() },
     }
 }
 
@@ -70,7 +70,7 @@ fn read(file: &std::path::Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn document(text: &str, json: bool, to: OutputForm, check: bool, errors: ErrorFormat) -> Answer {
+fn document(text: &str, json: bool, to: OutputForm, check: bool, errors: ErrorFormat) -> Output {
     let failure = |phase: &str, error: RadlError| failure(phase, text, &error.located_in(text), errors);
     let parsed = if json { Radl::from_json(text) } else { Radl::parse(text) };
     let radl = match parsed {
@@ -85,14 +85,14 @@ fn document(text: &str, json: bool, to: OutputForm, check: bool, errors: ErrorFo
         OutputForm::Json => dump(&radl.to_json()),
     };
     let stderr = radl.warnings().iter().map(|warning| format!("WARNING: {warning}\n")).collect();
-    Answer { stdout, stderr, success: true }
+    Output { stdout, stderr, success: true }
 }
 
-fn failure(phase: &str, text: &str, error: &RadlError, format: ErrorFormat) -> Answer {
+fn failure(phase: &str, text: &str, error: &RadlError, format: ErrorFormat) -> Output {
     match format {
         ErrorFormat::Text => {
             let excerpt = error.position().and_then(|position| excerpt(text, position)).unwrap_or_default();
-            Answer { stderr: format!("{}\n{excerpt}", error.explained()), ..Answer::default() }
+            Output { stderr: format!("{}\n{excerpt}", error.explained()), ..Output::default() }
         }
         ErrorFormat::Json => {
             // The line is there only when the message names it: consumers compare the two.
@@ -104,7 +104,7 @@ fn failure(phase: &str, text: &str, error: &RadlError, format: ErrorFormat) -> A
                 "column": error.column(),
                 "detail": error.detail(),
             });
-            Answer { stdout: dump(&object) + "\n", ..Answer::default() }
+            Output { stdout: dump(&object) + "\n", ..Output::default() }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! next call goes on with it. So it can be killed at any moment.
 
 use super::{
-    Answer,
+    Output,
     database::{CommandError, NOTICED, Progress, beside, configuration, finish, keyring, say},
 };
 use crate::{
@@ -115,6 +115,6 @@ async fn everything(store: &dyn Store, batch: u32) -> Result<u64, CommandError> 
     }
 }
 
-fn said(stdout: String) -> Answer {
-    Answer { stdout, stderr: String::new(), success: true }
+fn said(stdout: String) -> Output {
+    Output { stdout, stderr: String::new(), success: true }
 }

@@ -2,26 +2,34 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`options`] | the table of all options, and the typed [`Config`] made of it |
-//! | [`value`] | the types of options and how each is read |
-//! | [`ini`] | the file format |
+//! | `options` | the table of all options, and the typed [`Config`] made of it |
+//! | `value` | the types of options and how each is read |
+//! | `ini` | the file format |
+//! | `layers` | defaults, files and environment, laid over each other |
+//! | `names` | names that are in no row, and what they may have been meant for |
+//! | `checks` | values that do not go together |
 //!
 //! Reading never stops at the first problem: [`load`] gives a [`Report`] with everything that is wrong, which
 //! `imd check-config` prints and the daemon logs.
 
-pub mod ini;
-pub mod options;
-pub mod value;
+mod checks;
+mod ini;
+mod layers;
+mod names;
+mod options;
+mod value;
 
 pub use options::{Config, Dummy, Local, OpenNebula};
 pub use value::{
-    AdminUser, BootMode, Collections, DatabaseUrl, ExposeAuth, HostKeys, InventoryTypes, LocalStorage, LogFormat,
-    LogLevel, Secret, SshKeyType,
+    AdminGroup, AdminUser, BootMode, Collections, DatabaseUrl, ExposeAuth, HostKeys, InventoryTypes, LocalStorage,
+    LogFormat, LogLevel, Secret, SshKeyType,
 };
 
+pub(crate) use value::cover_password;
+
+use layers::{Layer, Layers};
 use options::{OptionRow, Status, rows};
 use std::{
-    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -148,21 +156,12 @@ pub fn load(file: Option<&Path>, program: &Path, environment: impl Iterator<Item
     report
 }
 
+/// How the variables begin that set options.
 const PREFIX: &str = "IM_";
-
-/// A value and where it was set.
-struct Given {
-    text: String,
-    place: String,
-}
-
-/// The texts given, by section and key of the table.
-type GivenOptions = BTreeMap<(&'static str, &'static str), Given>;
 
 /// Reads texts of files, later ones win, then variables. Pure: the same input gives the same report.
 #[must_use]
 pub fn read(files: &[(PathBuf, String)], environment: &[(String, String)]) -> Report {
-    let mut given = GivenOptions::new();
     let mut report = Report {
         files: files.iter().map(|(path, _)| path.clone()).collect(),
         settings: Vec::new(),
@@ -170,204 +169,62 @@ pub fn read(files: &[(PathBuf, String)], environment: &[(String, String)]) -> Re
         errors: Vec::new(),
         config: None,
     };
-    for (path, text) in files {
-        take_file(path, text, &mut given, &mut report);
-    }
-    take_environment(environment, &mut given, &mut report);
+    let mut given = vec![Layer::defaults()];
+    given.extend(files.iter().map(|(path, text)| Layer::file(path, text, &mut report)));
+    given.push(Layer::environment(environment, &mut report.warnings));
+    let layers = match Layers::new(given) {
+        Ok(layers) => layers,
+        Err(error) => {
+            report.errors.push(Problem { place: String::new(), text: error.to_string() });
+            return report;
+        }
+    };
 
-    let mut reader = Reader { given: &given, errors: Vec::new() };
+    let mut reader = Reader { layers: &layers, errors: Vec::new() };
     report.config = Config::read(&mut reader);
     report.errors.append(&mut reader.errors);
     for row in rows() {
-        if let Some(option) = given.get(&(row.section, row.key)).filter(|option| option.text != row.default) {
-            note(row, option, &mut report);
+        let (text, place) = layers.get(row.section, row.key);
+        if text != row.default {
+            note(row, text, place, &mut report);
         }
     }
     if let Some(config) = &report.config {
-        check(config, &given, &mut report.warnings, &mut report.errors);
+        checks::check(config, &layers, &mut report.warnings, &mut report.errors);
     }
     report
 }
 
-fn take_file(path: &Path, text: &str, given: &mut GivenOptions, report: &mut Report) {
-    let place = |line: usize| format!("{}:{line}", path.display());
-    let (entries, bad) = ini::read(text);
-    report.errors.extend(bad.into_iter().map(|bad| Problem { place: place(bad.line), text: bad.reason }));
-    let mut seen = BTreeMap::new();
-    for entry in entries {
-        let Some(row) = rows().find(|row| row.section == entry.section && row.key == entry.key) else {
-            report.warnings.push(Problem { place: place(entry.line), text: unknown(&entry.section, &entry.key) });
-            continue;
-        };
-        if let Some(before) = seen.insert((row.section, row.key), entry.line) {
-            report.warnings.push(Problem {
-                place: place(entry.line),
-                text: format!("{} was set in line {before} already; this one counts", row.name()),
-            });
-        }
-        given.insert((row.section, row.key), Given { text: entry.value, place: place(entry.line) });
-    }
-}
-
-/// `IM_<OPTION>` sets an option of `[im]`, `IM_<SECTION>_<OPTION>` one of another section;
-/// `IM_SINGLE_SITE_ONE_HOST` sets several (docs/spec/api.md 8.1).
-fn take_environment(environment: &[(String, String)], given: &mut GivenOptions, report: &mut Report) {
-    let mut set = |section, key, name: &str, text: String| {
-        given.insert((section, key), Given { text, place: format!("environment variable {name}") });
-    };
-    // The variable for many options first, so that one for a single option wins over it.
-    let one_host = |name: &str| name == "IM_SINGLE_SITE_ONE_HOST";
-    if let Some((name, host)) = environment.iter().find(|(name, _)| one_host(name)) {
-        set("im", "single_site", name, "True".into());
-        set("im", "single_site_type", name, "OpenNebula".into());
-        set("im", "single_site_auth_host", name, format!("http://{host}:2633"));
-        set("im", "single_site_image_url_prefix", name, format!("one://{host}/"));
-        set("OpenNebula", "tts_url", name, format!("https://{host}:8443"));
-    }
-    for (name, text) in environment.iter().filter(|(name, _)| !one_host(name)) {
-        let Some(wanted) = name.strip_prefix(PREFIX).map(str::to_lowercase) else { continue };
-        match rows().find(|row| variable(row) == wanted) {
-            Some(row) => set(row.section, row.key, name, text.trim().to_owned()),
-            None => report.warnings.push(Problem {
-                place: format!("environment variable {name}"),
-                text: match nearest(&wanted, rows().map(variable)) {
-                    Some(near) => {
-                        format!("names no option and is ignored; did you mean {PREFIX}{}?", near.to_uppercase())
-                    }
-                    None => "names no option and is ignored".into(),
-                },
-            }),
-        }
-    }
-}
-
-/// The variable of an option without its prefix, lower case.
-fn variable(row: &OptionRow) -> String {
-    if row.section == "im" { row.key.to_owned() } else { format!("{}_{}", row.section.to_lowercase(), row.key) }
-}
-
-/// The known name nearest to one that is not known, if any is near.
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    known
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, &candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.65)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
-/// The warning for an option that is in no row.
-fn unknown(section: &str, key: &str) -> String {
-    let name = key.to_uppercase();
-    let sections: Vec<&str> = rows().map(|row| row.section).collect();
-    if !sections.contains(&section) {
-        return match nearest(&section.to_lowercase(), sections.iter().map(|known| known.to_lowercase()))
-            .and_then(|near| sections.iter().find(|known| known.to_lowercase() == near))
-        {
-            Some(near) => format!("unknown section [{section}], {name} is ignored; did you mean [{near}]?"),
-            None => format!("unknown section [{section}], {name} is ignored"),
-        };
-    }
-    if let Some(row) = rows().find(|row| row.key == key) {
-        return format!("{name} is an option of [{}], not of [{section}]; it is ignored here", row.section);
-    }
-    match nearest(key, rows().filter(|row| row.section == section).map(|row| row.key.to_owned())) {
-        Some(near) => format!("unknown option {name} is ignored; did you mean {}?", near.to_uppercase()),
-        None => format!("unknown option {name} is ignored"),
-    }
-}
-
 /// Records an option that differs from its default, with a warning when that changes nothing.
-fn note(row: &OptionRow, option: &Given, report: &mut Report) {
+fn note(row: &OptionRow, text: &str, place: &str, report: &mut Report) {
     let name = if row.section == "im" { row.name() } else { format!("[{}] {}", row.section, row.name()) };
     let effect = match row.status {
         Status::Active => None,
         Status::Later(what) => Some(format!("{name} has no effect: not available in this version: {what}")),
         Status::NoEffect(why) => Some(format!("{name} has no effect: {why}")),
     };
-    report.warnings.extend(effect.map(|text| Problem { place: option.place.clone(), text }));
-    let shown = if row.secret { "***".into() } else { value::cover_password(&option.text) };
-    report.settings.push(Setting { name, shown, place: option.place.clone() });
+    report.warnings.extend(effect.map(|text| Problem { place: place.to_owned(), text }));
+    let shown = if row.secret { "***".into() } else { cover_password(text) };
+    report.settings.push(Setting { name, shown, place: place.to_owned() });
 }
 
+/// Gives the typed values of options and keeps the complaints about their texts.
 struct Reader<'a> {
-    given: &'a GivenOptions,
+    layers: &'a Layers,
     errors: Vec<Problem>,
 }
 
-impl options::Texts for Reader<'_> {
-    fn value<T: OptionValue>(&mut self, section: &'static str, key: &'static str, default: &'static str) -> Option<T> {
-        let option = self.given.get(&(section, key));
-        let text = option.map_or(default, |option| option.text.as_str());
+impl Reader<'_> {
+    /// The typed value of an option, none when its text was refused.
+    fn value<T: OptionValue>(&mut self, section: &str, key: &str) -> Option<T> {
+        let (text, place) = self.layers.get(section, key);
         T::parse(text)
             .map_err(|expected| {
-                let got = if T::SECRET { String::new() } else { format!(", not {:?}", value::cover_password(text)) };
-                self.errors.push(Problem {
-                    place: option.map(|option| option.place.clone()).unwrap_or_default(),
-                    text: format!("{}: {expected}{got}", key.to_uppercase()),
-                });
+                let got = if T::SECRET { String::new() } else { format!(", not {:?}", cover_password(text)) };
+                let text = format!("{}: {expected}{got}", key.to_uppercase());
+                self.errors.push(Problem { place: place.to_owned(), text });
             })
             .ok()
-    }
-}
-
-/// What single options cannot know: values that do not go together, and values that are allowed but dangerous.
-fn check(config: &Config, given: &GivenOptions, warnings: &mut Vec<Problem>, errors: &mut Vec<Problem>) {
-    let problem_in = |section, key, text: String| Problem {
-        place: given.get(&(section, key)).map(|option| option.place.clone()).unwrap_or_default(),
-        text,
-    };
-    let problem = |key, text| problem_in("im", key, text);
-    if config.vm_info_update_error_grace_period <= config.vm_info_update_frequency {
-        errors.push(problem(
-            "vm_info_update_error_grace_period",
-            "VM_INFO_UPDATE_ERROR_GRACE_PERIOD must be greater than VM_INFO_UPDATE_FREQUENCY".into(),
-        ));
-    }
-    for (key, value) in [
-        ("max_simultaneous_launches", config.max_simultaneous_launches),
-        ("max_vms_per_request", config.max_vms_per_request as usize),
-        ("max_vm_fails", config.max_vm_fails as usize),
-        ("playbook_retries", config.playbook_retries as usize),
-        ("ctxt_forks", config.ctxt_forks as usize),
-        ("ctxt_max_ssh", config.ctxt_max_ssh),
-        ("rest_max_connections", config.rest_max_connections),
-        ("xmlrcp_max_connections", config.xmlrcp_max_connections),
-    ] {
-        if value == 0 {
-            errors.push(problem(key, format!("{} must be at least 1", key.to_uppercase())));
-        }
-    }
-    // Below this the HTTP library cannot work, and no list of credentials fits.
-    for (key, size) in [
-        ("rest_max_header_size", config.rest_max_header_size),
-        ("xmlrcp_max_header_size", config.xmlrcp_max_header_size),
-    ] {
-        if size < 8192 {
-            errors.push(problem(key, format!("{} must be at least 8192", key.to_uppercase())));
-        }
-    }
-    if let Err(error) = crate::store::check_url(config.data_db.as_str()) {
-        errors.push(problem("data_db", format!("DATA_DB: {error}")));
-    }
-    if !config.activate_rest && !config.activate_xmlrpc {
-        let text = "ACTIVATE_REST = False and ACTIVATE_XMLRPC = False leave the daemon without any API";
-        errors.push(problem("activate_rest", text.into()));
-    }
-    if contextualization::bootstrap::Wish::new(None, &config.ansible_version).is_err() {
-        let text = "ANSIBLE_VERSION: expected a version of the Ansible package (9), of ansible-core (2.16), or latest";
-        errors.push(problem("ansible_version", text.into()));
-    }
-    if config.ctxt_expose_auth == ExposeAuth::Full {
-        let text = "CTXT_EXPOSE_AUTH = full: every recipe can act as the owner of its infrastructure";
-        warnings.push(problem("ctxt_expose_auth", text.into()));
-    }
-    if config.force_oidc_auth {
-        let text = "FORCE_OIDC_AUTH: tokens cannot be validated in this version, so every request will be refused";
-        warnings.push(problem("force_oidc_auth", text.into()));
-    }
-    if config.local.enabled {
-        let text = "[Local] ENABLED: whoever may call the API can run programs as root in nodes of this host";
-        warnings.push(problem_in("Local", "enabled", text.into()));
     }
 }
 

@@ -3,7 +3,7 @@
 //! One row is one option: its description as a doc comment, the field with its type, the default as one would write it
 //! in `im.cfg`, and its status. The option's name is the field's in upper case.
 
-use super::value::*;
+use super::{Reader, value::*};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -48,12 +48,6 @@ impl OptionRow {
     }
 }
 
-/// Gives the text of an option (from file, environment or default) and takes the complaints about it.
-pub(super) trait Texts {
-    /// The typed value of the option; none when its text was refused (the complaint is kept).
-    fn value<T: OptionValue>(&mut self, section: &'static str, key: &'static str, default: &'static str) -> Option<T>;
-}
-
 macro_rules! section {
     (
         $(#[$meta:meta])* $name:ident [$section:literal] as $rows:ident { $($(#[$pmeta:meta])* $part:ident: $part_type:ident,)* }
@@ -68,9 +62,9 @@ macro_rules! section {
 
         impl $name {
             /// Reads every option before giving up, so that all complaints come at once.
-            pub(super) fn read(texts: &mut impl Texts) -> Option<Self> {
-                $($(let $field = texts.value::<$type>($section, stringify!($field), $default);)+)+
-                $(let $part = $part_type::read(texts);)*
+            pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+                $($(let $field = reader.value::<$type>($section, stringify!($field));)+)+
+                $(let $part = $part_type::read(reader);)*
                 Some(Self { $($($field: $field?,)+)+ $($part: $part?,)* })
             }
         }

@@ -89,7 +89,7 @@ words! {
         Normal = "0",
         /// Nothing that changes an infrastructure.
         ReadOnly = "1",
-        /// As read only, and infrastructures may be destroyed.
+        /// Nothing that changes an infrastructure but its destruction.
         ReadDelete = "2",
     }
 }
@@ -135,7 +135,7 @@ words! {
     Collections: "slim, default or full" {
         /// posix, windows and the community general ones.
         Slim = "slim",
-        /// As slim, and crypto, docker, kubernetes and databases.
+        /// Those of slim, and crypto, docker, kubernetes and databases.
         Default = "default",
         /// Everything of the community package.
         Full = "full",
@@ -223,28 +223,22 @@ impl OptionValue for String {
     }
 }
 
-impl OptionValue for Option<IpAddr> {
-    const KIND: &'static str = "IP address";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Ok(None) } else { IpAddr::parse(text).map(Some) }
-    }
-}
-
-impl OptionValue for Option<String> {
-    const KIND: &'static str = "text";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok((!text.is_empty()).then(|| text.to_owned()))
-    }
-}
-
-impl OptionValue for Option<Secret> {
+impl OptionValue for Secret {
     const KIND: &'static str = "text";
     const SECRET: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        Ok((!text.is_empty()).then(|| Secret::from(text)))
+        Ok(text.into())
+    }
+}
+
+/// Empty text means none.
+impl<T: OptionValue> OptionValue for Option<T> {
+    const KIND: &'static str = T::KIND;
+    const SECRET: bool = T::SECRET;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
     }
 }
 
@@ -253,14 +247,6 @@ impl OptionValue for PathBuf {
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("expected a path".into()) } else { Ok(text.into()) }
-    }
-}
-
-impl OptionValue for Option<PathBuf> {
-    const KIND: &'static str = "path";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok((!text.is_empty()).then(|| text.into()))
     }
 }
 

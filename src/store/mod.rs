@@ -58,6 +58,15 @@ pub struct StoredInfrastructure {
     pub progress: Option<Vec<u8>>,
 }
 
+impl StoredInfrastructure {
+    /// Bytes of all payloads.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let vms = self.vms.iter().map(|(_, payload)| payload.len()).sum::<usize>();
+        self.infrastructure.len() + vms + self.progress.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// Kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

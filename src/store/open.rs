@@ -74,7 +74,7 @@ fn without_key(error: StoreError, keyring: &Keyring) -> StoreError {
 /// Opens the store of a `DATA_DB` URL that exists already, for a tool that works on it while a daemon may be running.
 ///
 /// # Errors
-/// As [`open`], and when there is no such database.
+/// Those of [`open`]; also that there is no such database.
 pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match locate(url)? {
         Location::Memory => {
@@ -94,7 +94,7 @@ pub async fn open_beside(url: &str, keyring: Arc<Keyring>) -> Result<Arc<dyn Sto
 pub fn name(url: &str) -> String {
     match locate(url) {
         Ok(Location::File { path, .. }) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
-        _ => crate::config::value::cover_password(url),
+        _ => crate::config::cover_password(url),
     }
 }
 
@@ -108,7 +108,7 @@ pub fn is_missing_file(name: &str) -> bool {
 /// Says what is wrong with a `DATA_DB` URL, as far as that shows without opening it.
 ///
 /// # Errors
-/// As [`open`].
+/// Those of a URL that [`open`] refuses.
 pub fn check_url(url: &str) -> Result<(), StoreError> {
     match locate(url)? {
         Location::Memory | Location::File { .. } => Ok(()),

@@ -1,7 +1,8 @@
 //! Logs: a file rotated by size and standard error, as text or JSON (docs/spec/api.md 8.3).
 //!
 //! What concerns an infrastructure or a machine is logged inside [`infrastructure_span`] or [`vm_span`], so that every
-//! line carries their ids. Text of others is never more than text in a line ([`plain`]). Nothing secret is ever a field or a message: secrets have types whose Debug covers them.
+//! line carries their ids. Text of others is never more than text in a line ([`plain`]). Nothing secret is ever a field or a
+//! message: secrets have types whose Debug covers them.
 
 pub mod panics;
 pub mod plain;

@@ -14,7 +14,7 @@ fn secret(place: &str) -> String {
 
 /// Whether the bytes hold the stem, as it is or in base64 or hexadecimal.
 fn leaks(bytes: &[u8]) -> bool {
-    let hexadecimal: String = STEM.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hexadecimal = hex::encode(STEM);
     // What stands around the stem decides on the first and last characters only.
     let encoded = (0..3).map(|shift| {
         let text = openssl::base64::encode_block(&[&vec![b' '; shift], STEM.as_bytes()].concat());

@@ -1,6 +1,9 @@
 //! Little memory: no request that is accepted takes the daemon down, neither when it comes nor at the next start.
 
-use crate::support::{Daemon, Setup};
+use crate::{
+    cloud::SimulatedCloud,
+    support::{Daemon, Setup},
+};
 use reqwest::{Method, StatusCode};
 use std::fs;
 
@@ -12,8 +15,13 @@ fn small() -> Daemon {
     let clouds = "id = dummy; type = Dummy; latency_ms = 0-1".to_owned();
     let options = "MAX_SIMULTANEOUS_LAUNCHES = 50".to_owned();
     let mut daemon = Daemon::over_dummy(Setup { options, clouds, ..Setup::default() });
-    daemon.wrap(["prlimit", &format!("--data={LIMIT}")].map(str::to_owned).to_vec());
+    daemon.wrap(limited());
     daemon
+}
+
+/// The program that starts a daemon with little memory.
+fn limited() -> Vec<String> {
+    ["prlimit", &format!("--data={LIMIT}")].map(str::to_owned).to_vec()
 }
 
 /// A document of so many bytes in features of such a size.
@@ -76,4 +84,50 @@ async fn a_large_document_for_many_machines_is_kept_once_and_survives_kill_9() {
         daemon.text(Method::DELETE, path, "").await;
     }
     assert!(daemon.machines_of_dummy().is_empty());
+}
+
+/// What was accepted bit by bit and could not end, for a cloud did not answer, does not begin again in one moment when a
+/// daemon starts: it goes on piece by piece.
+#[tokio::test]
+async fn much_pending_work_goes_on_piece_by_piece() {
+    const INFRASTRUCTURES: usize = 6;
+    const MACHINES: u32 = 5;
+    let mut daemon = Daemon::new(Setup { clouds: "id = dummy; type = Dummy".to_owned(), ..Setup::default() });
+    let cloud = SimulatedCloud::start(daemon.directory(), "latency_ms = 3600000", false);
+    daemon.add_options(&cloud.options());
+    daemon.wrap(limited());
+    daemon.start().await;
+    let document = document(3_000_000, 1000, MACHINES);
+    let mut paths = Vec::new();
+    for _ in 0..INFRASTRUCTURES {
+        paths.push(daemon.create(&document, "?async=true").await);
+    }
+    let metric = async |daemon: &Daemon, name: &str| -> usize {
+        let text = daemon.get("/metrics").await.text;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+        value.parse().unwrap()
+    };
+    let loaded = async |daemon: &Daemon| metric(daemon, "imd_infrastructures_loaded").await;
+
+    daemon.kill();
+    daemon.start().await;
+    let first = loaded(&daemon).await;
+    assert!((1..INFRASTRUCTURES - 1).contains(&first), "{first} begin at the same time");
+    assert!(metric(&daemon, "imd_pending_work").await >= INFRASTRUCTURES, "those that wait are pending as well");
+    // The newest ones begin. Whoever asks for one that waits for its turn does not wait with it.
+    daemon.state(&paths[0]).await;
+    assert!(loaded(&daemon).await > first);
+    // A cloud that does not answer holds nobody up.
+    daemon.until("all go on", async |daemon| loaded(daemon).await == INFRASTRUCTURES).await;
+
+    daemon.kill();
+    drop(cloud);
+    let cloud = SimulatedCloud::start(daemon.directory(), "latency_ms = 0-1", false);
+    daemon.start().await;
+    daemon.until_idle().await;
+    for path in &paths {
+        daemon.until_state(path, "configured").await;
+    }
+    let machines = cloud.holds().await.iter().map(|account| account.machines.len()).sum::<usize>();
+    assert_eq!(machines, INFRASTRUCTURES * MACHINES as usize, "each of them once");
 }

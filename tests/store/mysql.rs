@@ -135,7 +135,7 @@ async fn an_older_database_is_brought_to_this_version() {
     open_at(&url).await.unwrap().create(row("a", 1), payload("x")).await.unwrap();
     // The first version had nothing in the key check.
     let check = keyring().seal(&KEY_CHECK, b"").unwrap();
-    let check: String = check.iter().map(|byte| format!("{byte:02x}")).collect();
+    let check = hex::encode(check);
     server.sql(&format!("USE im; UPDATE schema_version SET version = 1, key_check = x'{check}'"));
     let (one, other) = tokio::join!(open_at(&url), open_at(&url));
     let (one, other) = (one.unwrap(), other.unwrap());

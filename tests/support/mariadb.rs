@@ -71,7 +71,7 @@ impl MariaDb {
         self.run_with(&[]);
     }
 
-    /// The same, with options for this time.
+    /// Starts it again after [`MariaDb::stop`], with further options for this time.
     pub fn run_with(&mut self, further: &[&str]) {
         let mut command = Command::new("mariadbd");
         let path = |name: &str| self.directory.path().join(name).display().to_string();

@@ -75,7 +75,7 @@ impl Proxy {
         self.plan.lock().unwrap().cut = Some(cut);
     }
 
-    /// As [`Proxy::cut`], and lets nobody through from then on.
+    /// Cuts the next connection that comes to it, and lets nobody through from then on.
     pub fn cut_and_close(&self, cut: Cut) {
         let mut plan = self.plan.lock().unwrap();
         (plan.cut, plan.and_close) = (Some(cut), true);

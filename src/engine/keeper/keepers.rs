@@ -10,6 +10,7 @@ use crate::{
             directory::Directory,
             doubt,
             handle::Handle,
+            resuming::Resuming,
             task::{self, Stored, Waiters},
             views::Views,
         },
@@ -36,6 +37,7 @@ pub struct Keepers {
     /// Shared with the keepers, which leave it when they end.
     pub directory: Arc<Directory>,
     pub(super) views: Views,
+    pub resuming: Resuming,
     hire: Hire,
 }
 
@@ -43,7 +45,13 @@ impl Keepers {
     /// Of the infrastructures in the index of the store; `hire` finds the crew of each keeper.
     #[must_use]
     pub fn new(services: Arc<Services>, index: Vec<IndexRow>, hire: Hire) -> Self {
-        Self { services, directory: Arc::new(Directory::new(index)), views: Views::default(), hire }
+        Self {
+            services,
+            directory: Arc::new(Directory::new(index)),
+            views: Views::default(),
+            resuming: Resuming::default(),
+            hire,
+        }
     }
 
     fn spawn(&self, stored: Stored, effects: Vec<Effect>, waiters: Waiters) -> Handle {
@@ -65,10 +73,10 @@ impl Keepers {
     async fn start(&self, id: &str, token: Option<u64>) -> Result<Handle, OperationError> {
         let read = async {
             let stored = self.services.store.load(id).await?.ok_or(OperationError::UnknownInfrastructure)?;
-            let version = stored.version;
-            Ok((version, rows::model(stored)?))
+            let (version, size) = (stored.version, stored.size());
+            Ok((version, size, rows::model(stored)?))
         };
-        let (version, model) = read.await.inspect_err(|error| {
+        let (version, size, model) = read.await.inspect_err(|error| {
             if let OperationError::Damaged(why) = error {
                 self.services.tell_damaged(id, why);
             }
@@ -78,8 +86,13 @@ impl Keepers {
         }
         let last = self.services.store.last_sequence(id).await?;
         let effects = transitions::resume(&model);
+        let goes_on = !effects.is_empty();
         let stored = Stored { model, version, last_sequence: last, token };
-        Ok(self.spawn(stored, effects, Default::default()))
+        let handle = self.spawn(stored, effects, Default::default());
+        if goes_on {
+            self.resuming.begin(size, handle.watch());
+        }
+        Ok(handle)
     }
 
     /// The keeper of an infrastructure, if no other daemon has it.

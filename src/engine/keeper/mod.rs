@@ -9,6 +9,7 @@
 //! | `doubt` | commits whose answer was lost |
 //! | `keepers` | from an id to its keeper |
 //! | `directory` | which infrastructures there are |
+//! | `resuming` | the work of an earlier daemon goes on in pieces |
 //! | `tenure` | taking over from other daemons, and letting go |
 //! | `views` | reading what another daemon keeps |
 //! | `commit_point` | where tests let a daemon die |
@@ -19,6 +20,7 @@ pub mod directory;
 mod doubt;
 pub mod handle;
 pub mod keepers;
+pub mod resuming;
 mod task;
 pub mod tenure;
 mod told;

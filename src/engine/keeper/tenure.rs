@@ -11,7 +11,10 @@ use crate::{
 use futures::{StreamExt, stream};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::Instant;
@@ -25,12 +28,16 @@ const SIDE_BY_SIDE: usize = 4;
 pub async fn keep(keepers: Arc<Keepers>, cluster: Arc<Cluster>) {
     let every = cluster.settings.lease_time / 3;
     loop {
+        let mut left = false;
         let beat = async {
             renew(&keepers, &cluster).await?;
             take_over(&keepers, &cluster).await
         };
         let wait = match tokio::time::timeout(cluster.settings.lease_time, beat).await {
-            Ok(Ok(())) => every,
+            Ok(Ok(more)) => {
+                left = more;
+                every
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the session cannot be renewed");
                 cluster.look().await;
@@ -44,6 +51,7 @@ pub async fn keep(keepers: Arc<Keepers>, cluster: Arc<Cluster>) {
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            () = keepers.resuming.room(), if left => {}
             () = cluster.refusal.notified() => {
                 // Refusals come in swarms.
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -81,10 +89,14 @@ async fn let_go(keepers: &Keepers, cluster: &Cluster) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Goes on with the work of daemons that ended.
-async fn take_over(keepers: &Keepers, cluster: &Cluster) -> Result<(), StoreError> {
+/// Goes on with the work of daemons that ended, as far as it may begin now. Whether some of it is left: to the other
+/// daemons, or until there is room.
+async fn take_over(keepers: &Keepers, cluster: &Cluster) -> Result<bool, StoreError> {
     let mut ids = cluster.leases()?.orphans().await?;
-    ids.extend(std::mem::take(&mut *cluster.unattended.lock().unwrap_or_else(PoisonError::into_inner)));
+    let unattended = std::mem::take(&mut *cluster.unattended.lock().unwrap_or_else(PoisonError::into_inner));
+    ids.extend(unattended.iter().cloned());
+    let left = AtomicBool::new(false);
+    let (left, unattended) = (&left, &unattended);
     // Each daemon begins elsewhere.
     let session = cluster.session();
     ids.sort_by_cached_key(|id| {
@@ -94,6 +106,13 @@ async fn take_over(keepers: &Keepers, cluster: &Cluster) -> Result<(), StoreErro
     });
     stream::iter(ids)
         .for_each_concurrent(SIDE_BY_SIDE, |id| async move {
+            if !keepers.resuming.has_room() {
+                left.store(true, Ordering::Relaxed);
+                if unattended.contains(&id) {
+                    cluster.unattended(&id);
+                }
+                return;
+            }
             match keepers.seize(&id).await {
                 Ok(Seized::Here(_)) => tracing::info!(inf = %id, "going on with the work of another daemon"),
                 Ok(Seized::By(_)) => {}
@@ -101,7 +120,7 @@ async fn take_over(keepers: &Keepers, cluster: &Cluster) -> Result<(), StoreErro
             }
         })
         .await;
-    Ok(())
+    Ok(left.load(Ordering::Relaxed))
 }
 
 /// Gives back everything that is held, once no call to a cloud is under way. If one does not end in time, the others take

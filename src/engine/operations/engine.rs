@@ -6,7 +6,7 @@ use crate::{
     engine::{
         cluster::{Cluster, ClusterSettings},
         error::OperationError,
-        keeper::{keepers::Keepers, tenure},
+        keeper::{keepers::Keepers, resuming, tenure},
         operations::listings::Listings,
         services::{Now, Services},
         settings::EngineSettings,
@@ -30,7 +30,7 @@ pub struct Figures {
     pub vms: usize,
     /// Contextualizations that are running.
     pub contextualizing: usize,
-    /// Pieces of accepted work that did not end yet.
+    /// Pieces of accepted work that did not end yet; those of an infrastructure that waits to go on count as one.
     pub work: usize,
 }
 
@@ -69,12 +69,7 @@ impl Engine {
             index.iter().filter(|row| row.pending && !row.deleted).map(|row| row.id.clone()).collect();
         let services = Arc::new(Services::new(settings, store, registry, ssh, identity_key, now, cluster.clone()));
         let keepers = Arc::new(Keepers::new(services.clone(), index, children::hire));
-        for id in pending {
-            match keepers.load(&id).await {
-                Ok(_) => tracing::info!(inf = %id, "going on with the work of an earlier daemon"),
-                Err(error) => tracing::error!(inf = %id, %error, "cannot go on with the work of an earlier daemon"),
-            }
-        }
+        resuming::resume(&keepers, pending).await;
         if let Some(cluster) = cluster {
             tokio::spawn(tenure::keep(keepers.clone(), cluster));
         }
@@ -98,6 +93,7 @@ impl Engine {
     /// unconfigured. For a daemon about to stop.
     pub async fn end_contextualizations(&self) {
         let end = async {
+            resuming::resume_all(&self.keepers).await;
             for handle in self.keepers.directory.loaded() {
                 if handle.snapshot().generation.as_ref().is_some_and(|generation| generation.open) {
                     handle.report_and_wait(transitions::Event::ContextStopped).await;
@@ -124,7 +120,11 @@ impl Engine {
     /// Numbers for the metrics page: infrastructures by state of loading, machines, open generations.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let mut figures = Figures { infrastructures: self.keepers.directory.len(), ..Figures::default() };
+        let mut figures = Figures {
+            infrastructures: self.keepers.directory.len(),
+            work: self.keepers.resuming.waiting(),
+            ..Figures::default()
+        };
         for handle in self.keepers.directory.loaded() {
             let model = handle.snapshot();
             figures.loaded += 1;

@@ -84,12 +84,12 @@ pub trait Target: Send + Sync {
 /// # Errors
 /// The URL; a database that cannot be read or is not one of IM.
 pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
-    Ok(match Place::of(url)? {
-        Place::File(path) => Box::new(sqlite::SqliteSource::open(&path)?),
+    Ok(match Location::of(url)? {
+        Location::File(path) => Box::new(sqlite::SqliteSource::open(&path)?),
         #[cfg(feature = "mysql")]
-        Place::Mysql => Box::new(mysql::MysqlSource::open(url).await?),
+        Location::Mysql => Box::new(mysql::MysqlSource::open(url).await?),
         #[cfg(feature = "mongodb")]
-        Place::Mongo => Box::new(mongo::MongoSource::open(url).await?),
+        Location::Mongo => Box::new(mongo::MongoSource::open(url).await?),
     })
 }
 
@@ -98,18 +98,18 @@ pub async fn open(url: &str) -> Result<Box<dyn Source>, ReferenceError> {
 /// # Errors
 /// The URL; a database that cannot be written, or holds something.
 pub async fn create(url: &str, force: bool) -> Result<Box<dyn Target>, ReferenceError> {
-    Ok(match Place::of(url)? {
-        Place::File(path) => Box::new(sqlite::SqliteTarget::create(&path, force)?),
+    Ok(match Location::of(url)? {
+        Location::File(path) => Box::new(sqlite::SqliteTarget::create(&path, force)?),
         #[cfg(feature = "mysql")]
-        Place::Mysql => Box::new(mysql::MysqlTarget::create(url, force).await?),
+        Location::Mysql => Box::new(mysql::MysqlTarget::create(url, force).await?),
         #[cfg(feature = "mongodb")]
-        Place::Mongo => Box::new(mongo::MongoTarget::create(url, force).await?),
+        Location::Mongo => Box::new(mongo::MongoTarget::create(url, force).await?),
     })
 }
 
 /// Where a URL points.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     File(PathBuf),
     #[cfg(feature = "mysql")]
     Mysql,
@@ -117,7 +117,7 @@ enum Place {
     Mongo,
 }
 
-impl Place {
+impl Location {
     /// The forms of the reference's `DATA_DB`. Errors name the scheme only: the rest may hold a password.
     fn of(url: &str) -> Result<Self, ReferenceError> {
         let path = match url.split_once(':') {
@@ -161,16 +161,16 @@ mod tests {
 
     #[test]
     fn urls() {
-        let file = |path: &str| Ok(Place::File(path.into()));
-        assert_eq!(Place::of("sqlite:///etc/im/inf.dat"), file("/etc/im/inf.dat"));
-        assert_eq!(Place::of("/etc/im/inf.dat"), file("/etc/im/inf.dat"));
-        assert_eq!(Place::of("file:///a%20b"), file("/a b"));
-        let error = Place::of("oracle://im:sesame@db/im").unwrap_err().to_string();
+        let file = |path: &str| Ok(Location::File(path.into()));
+        assert_eq!(Location::of("sqlite:///etc/im/inf.dat"), file("/etc/im/inf.dat"));
+        assert_eq!(Location::of("/etc/im/inf.dat"), file("/etc/im/inf.dat"));
+        assert_eq!(Location::of("file:///a%20b"), file("/a b"));
+        let error = Location::of("oracle://im:sesame@db/im").unwrap_err().to_string();
         assert!(error.contains("oracle") && !error.contains("sesame"), "{error}");
         #[cfg(feature = "mysql")]
-        assert_eq!(Place::of("mysql://im:sesame@db/im"), Ok(Place::Mysql));
+        assert_eq!(Location::of("mysql://im:sesame@db/im"), Ok(Location::Mysql));
         #[cfg(feature = "mongodb")]
-        assert_eq!(Place::of("mongodb://im:sesame@db,db2:27018/im?replicaSet=im"), Ok(Place::Mongo));
-        assert!(Place::of("sqlite://").is_err());
+        assert_eq!(Location::of("mongodb://im:sesame@db,db2:27018/im?replicaSet=im"), Ok(Location::Mongo));
+        assert!(Location::of("sqlite://").is_err());
     }
 }

@@ -29,7 +29,7 @@ use super::{
     ATTEMPTS, Db, MongoStore,
     document::{Daemon, collection, count},
     read,
-    write::{State, state},
+    write::{CommitState, state},
 };
 use crate::store::{
     IndexRow, Lease, StoreError,
@@ -182,7 +182,7 @@ impl Leases for MongoStore {
 
     async fn acquire(&self, id: &str, session: &str) -> Result<Acquired, StoreError> {
         let db = &self.db;
-        let infrastructures = deciding::<State>(db, collection::INFRASTRUCTURES);
+        let infrastructures = deciding::<CommitState>(db, collection::INFRASTRUCTURES);
         for _ in 0..ATTEMPTS {
             let held = state(db, id).await?.ok_or(StoreError::NotFound)?.session;
             let former = held.as_deref().filter(|&former| former != session);
@@ -203,7 +203,7 @@ impl Leases for MongoStore {
             let this = || doc! { "_id": id, "session": &held };
             let ours = || doc! { "$set": { "session": session }, "$inc": { "token": 1_i64 } };
             let acquire = || {
-                let change = infrastructures.find_one_and_update(this(), ours()).projection(State::fields());
+                let change = infrastructures.find_one_and_update(this(), ours()).projection(CommitState::fields());
                 change.return_document(ReturnDocument::After)
             };
             // When an answer was lost it is ours, and the next attempt finds that.

@@ -207,11 +207,12 @@ async fn change(
     filter: Document,
     set: Document,
 ) -> Result<ObjectId, StoreError> {
-    let infrastructures = db.database.collection::<State>(collection::INFRASTRUCTURES);
+    let infrastructures = db.database.collection::<CommitState>(collection::INFRASTRUCTURES);
     let update = doc! { "$set": set };
     let (mut attempts, mut in_doubt) = (ATTEMPTS, false);
     loop {
-        let change = infrastructures.find_one_and_update(filter.clone(), update.clone()).projection(State::fields());
+        let change =
+            infrastructures.find_one_and_update(filter.clone(), update.clone()).projection(CommitState::fields());
         match db.try_ask(change).await.map_err(StoreError::in_doubt)? {
             Ok(Some(state)) => return Ok(state.made),
             Ok(None) => {
@@ -236,7 +237,7 @@ async fn change(
 
 /// What a commit needs to know of an infrastructure.
 #[derive(Deserialize)]
-pub(super) struct State {
+pub(super) struct CommitState {
     pub(super) made: ObjectId,
     version: i64,
     mark: i64,
@@ -246,7 +247,7 @@ pub(super) struct State {
     pub(super) token: i64,
 }
 
-impl State {
+impl CommitState {
     pub(super) fn fields() -> Document {
         doc! { "made": 1, "version": 1, "mark": 1, "sequence": 1, "session": 1, "token": 1 }
     }
@@ -258,13 +259,13 @@ impl State {
 }
 
 /// The infrastructure as the next commit will find it, whether a majority of the servers has it or not.
-pub(super) async fn state(db: &Db, id: &str) -> Result<Option<State>, StoreError> {
-    let infrastructures = db.database.collection::<State>(collection::INFRASTRUCTURES);
-    let find = infrastructures.find_one(doc! { "_id": id }).projection(State::fields());
+pub(super) async fn state(db: &Db, id: &str) -> Result<Option<CommitState>, StoreError> {
+    let infrastructures = db.database.collection::<CommitState>(collection::INFRASTRUCTURES);
+    let find = infrastructures.find_one(doc! { "_id": id }).projection(CommitState::fields());
     db.ask(find.read_concern(ReadConcern::local())).await
 }
 
-async fn expect(db: &Db, id: &str, expected: Version) -> Result<State, StoreError> {
+async fn expect(db: &Db, id: &str, expected: Version) -> Result<CommitState, StoreError> {
     let state = state(db, id).await?.ok_or(StoreError::NotFound)?;
     match count(state.version) {
         version if version == expected => Ok(state),

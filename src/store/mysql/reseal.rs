@@ -23,7 +23,7 @@ struct Found {
     table: &'static str,
     column: &'static str,
     /// Condition of its row.
-    place: String,
+    condition: String,
     row: Row,
     sealed: Vec<u8>,
 }
@@ -41,9 +41,9 @@ pub(super) async fn reseal(
         None => key_check(pool, &keyring.newest_mark(), limit).await?,
     };
     let mut statements = Vec::new();
-    for Found { table, column, place, row, sealed } in &found {
+    for Found { table, column, condition, row, sealed } in &found {
         let anew = row.reseal(keyring, id.unwrap_or_default(), sealed)?;
-        let template = format!("UPDATE {table} SET {column} = ? WHERE {place} AND {column} = ?");
+        let template = format!("UPDATE {table} SET {column} = ? WHERE {condition} AND {column} = ?");
         statements.push(statement(&template, &[anew[..].into(), sealed[..].into()]));
     }
     for packet in packets(statements, PACKET) {
@@ -58,7 +58,7 @@ async fn key_check(pool: &Pool, newest: &[u8], limit: usize) -> Result<Vec<Found
         ask(pool, statement(question, &[newest.into(), (limit as u64).into()]), async |result| rows(result).await)
             .await?;
     let (table, column, row) = ("schema_version", "key_check", Row::KeyCheck);
-    let found = |sealed| Found { table, column, place: "only_row = 1".to_owned(), row, sealed };
+    let found = |sealed| Found { table, column, condition: "only_row = 1".to_owned(), row, sealed };
     Ok(values.into_iter().map(found).collect())
 }
 
@@ -80,13 +80,13 @@ async fn of_infrastructure(pool: &Pool, newest: &[u8], id: &str, limit: usize) -
         let question = question(columns, table, key, "data", limit - found.len());
         let values: Vec<(u64, u32, Vec<u8>)> = ask(pool, question, async |result| rows(result).await).await?;
         found.extend(values.into_iter().map(|(infrastructure, vm, sealed)| {
-            let place = format!("{key} = {infrastructure}");
-            let (place, row) = match table {
-                "infrastructures" => (place, Row::Infrastructure),
-                "progress" => (place, Row::Progress),
-                _ => (format!("{place} AND number = {vm}"), Row::Vm(vm)),
+            let condition = format!("{key} = {infrastructure}");
+            let (condition, row) = match table {
+                "infrastructures" => (condition, Row::Infrastructure),
+                "progress" => (condition, Row::Progress),
+                _ => (format!("{condition} AND number = {vm}"), Row::Vm(vm)),
             };
-            Found { table, column: "data", place, row, sealed }
+            Found { table, column: "data", condition, row, sealed }
         }));
     }
     let columns = "infrastructure, sequence, vm, kind, at, text";
@@ -94,8 +94,8 @@ async fn of_infrastructure(pool: &Pool, newest: &[u8], id: &str, limit: usize) -
     let events: Vec<EventColumns> = ask(pool, question, async |result| rows(result).await).await?;
     for (infrastructure, sequence, vm, kind, at, sealed) in events {
         let row = Row::Event { sequence, vm, kind: kind_of(kind)?, at };
-        let place = format!("infrastructure = {infrastructure} AND sequence = {sequence}");
-        found.push(Found { table: "events", column: "text", place, row, sealed });
+        let condition = format!("infrastructure = {infrastructure} AND sequence = {sequence}");
+        found.push(Found { table: "events", column: "text", condition, row, sealed });
     }
     Ok(found)
 }

@@ -53,12 +53,8 @@ impl Literal<'_> {
             Self::Variable(number) => text.extend(format!("@made{number}").into_bytes()),
             Self::Null => text.extend(b"NULL"),
             Self::Bytes(bytes) => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                text.reserve(2 * bytes.len() + 3);
                 text.extend(b"x'");
-                text.extend(
-                    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]),
-                );
+                text.extend(hex::encode(bytes).into_bytes());
                 text.push(b'\'');
             }
             // As the sessions read it: see `SESSION`.

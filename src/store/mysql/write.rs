@@ -19,7 +19,7 @@ pub(super) struct Marked {
 }
 
 /// What a transaction will answer to a change once it is committed.
-pub(super) enum Answer {
+pub(super) enum PlannedAnswer {
     /// The new version, or a refusal.
     Ready(Result<u64, StoreError>),
     /// How many rows the statement of this number changed.
@@ -27,7 +27,7 @@ pub(super) enum Answer {
 }
 
 /// The row of an infrastructure as the transaction sees it.
-pub(super) struct Place {
+pub(super) struct InfrastructureRow {
     /// Its number, or the variable that will hold it.
     number: Literal<'static>,
     version: Version,
@@ -72,8 +72,8 @@ pub(super) struct Plan {
     /// Statements in order.
     pub(super) statements: Vec<Vec<u8>>,
     /// Answers, one per change.
-    pub(super) answers: Vec<Answer>,
-    places: HashMap<Vec<u8>, Place>,
+    pub(super) answers: Vec<PlannedAnswer>,
+    rows: HashMap<Vec<u8>, InfrastructureRow>,
     kind: Kind,
     /// Rows of several changes, which go into one statement each: those of infrastructures that are there, machines, events.
     heads: Inserts,
@@ -95,15 +95,15 @@ impl Plan {
         (locked, alive): (Vec<Locked>, HashSet<Vec<u8>>),
         limit: usize,
     ) -> Self {
-        let place = |(id, number, version, sequence, mark, deleted, pending, session, token): Locked| {
+        let row = |(id, number, version, sequence, mark, deleted, pending, session, token): Locked| {
             let (number, lease) = (Literal::Number(number.into()), Some((session, token)));
-            (id, Place { number, version, sequence, mark, deleted, pending, lease })
+            (id, InfrastructureRow { number, version, sequence, mark, deleted, pending, lease })
         };
-        let places = locked.into_iter().map(place).collect();
+        let rows = locked.into_iter().map(row).collect();
         let mut plan = Self {
             statements: Vec::new(),
             answers: Vec::new(),
-            places,
+            rows,
             kind,
             heads: Inserts::new(
                 "INSERT INTO infrastructures (number, id, version, mark, created, deleted, pending, sequence, data) VALUES ",
@@ -124,11 +124,11 @@ impl Plan {
         plan
     }
 
-    fn add(&mut self, index: usize, marked: &Marked) -> Answer {
+    fn add(&mut self, index: usize, marked: &Marked) -> PlannedAnswer {
         let mark = marked.mark;
         match &marked.change {
-            Change::Create { row, changes } => Answer::Ready(self.create(index, mark, row, changes)),
-            Change::Commit { id, expected, changes } => Answer::Ready(self.commit(mark, id, *expected, changes)),
+            Change::Create { row, changes } => PlannedAnswer::Ready(self.create(index, mark, row, changes)),
+            Change::Commit { id, expected, changes } => PlannedAnswer::Ready(self.commit(mark, id, *expected, changes)),
             Change::Purge { created_before, limit } => self.count(statement(
                 "DELETE FROM infrastructures WHERE deleted = 1 AND created < ? ORDER BY created, number LIMIT ?",
                 &[(*created_before).into(), (*limit as u64).into()],
@@ -137,10 +137,10 @@ impl Plan {
         }
     }
 
-    fn count(&mut self, statement: Vec<u8>) -> Answer {
+    fn count(&mut self, statement: Vec<u8>) -> PlannedAnswer {
         self.insert_waiting();
         self.statements.push(statement);
-        Answer::Rows(self.statements.len() - 1)
+        PlannedAnswer::Rows(self.statements.len() - 1)
     }
 
     fn create(
@@ -150,8 +150,8 @@ impl Plan {
         row: &IndexRow,
         changes: &SealedChanges,
     ) -> Result<Version, StoreError> {
-        match self.places.get(row.id.as_bytes()) {
-            Some(place) if place.mark == mark => return Ok(1),
+        match self.rows.get(row.id.as_bytes()) {
+            Some(known) if known.mark == mark => return Ok(1),
             Some(_) => return Err(StoreError::AlreadyExists),
             None => {}
         }
@@ -182,8 +182,10 @@ impl Plan {
         ];
         statements.extend(owners(number, changes.owners.as_ref().unwrap_or(&row.owners)));
         self.take(row.id.as_bytes(), Written::new(statements, number, changes))?;
-        self.places
-            .insert(row.id.clone().into_bytes(), Place { number, version: 1, sequence, mark, deleted, pending, lease });
+        self.rows.insert(
+            row.id.clone().into_bytes(),
+            InfrastructureRow { number, version: 1, sequence, mark, deleted, pending, lease },
+        );
         Ok(1)
     }
 
@@ -194,13 +196,13 @@ impl Plan {
         expected: Version,
         changes: &SealedChanges,
     ) -> Result<Version, StoreError> {
-        let place = self.places.get(id.as_bytes()).ok_or(StoreError::NotFound)?;
-        let (number, current) = (place.number, place.version);
-        if place.mark == mark && expected.checked_add(1) == Some(current) {
+        let known = self.rows.get(id.as_bytes()).ok_or(StoreError::NotFound)?;
+        let (number, current) = (known.number, known.version);
+        if known.mark == mark && expected.checked_add(1) == Some(current) {
             return Ok(current);
         }
         if let Some(lease) = &changes.lease {
-            let held = place.lease.as_ref().is_some_and(|(session, token)| {
+            let held = known.lease.as_ref().is_some_and(|(session, token)| {
                 *session == lease.session.as_bytes() && *token == lease.token && self.alive.contains(session)
             });
             if !held {
@@ -208,13 +210,13 @@ impl Plan {
             }
         }
         // The mark of the events used so far decides, not the events still there: cleared logs give no number back.
-        let reused = changes.events.first().is_some_and(|first| first.sequence <= place.sequence);
+        let reused = changes.events.first().is_some_and(|first| first.sequence <= known.sequence);
         if current != expected || reused {
             return Err(StoreError::Stale { expected, current });
         }
-        let sequence = changes.events.last().map_or(place.sequence, |event| event.sequence);
+        let sequence = changes.events.last().map_or(known.sequence, |event| event.sequence);
         let version = current + 1;
-        let (deleted, pending) = (changes.deleted.unwrap_or(place.deleted), changes.pending.unwrap_or(place.pending));
+        let (deleted, pending) = (changes.deleted.unwrap_or(known.deleted), changes.pending.unwrap_or(known.pending));
         let head = |number: Literal<'static>| {
             let values =
                 [number, id.into(), version.into(), mark.into(), deleted.into(), pending.into(), sequence.into()];
@@ -226,7 +228,7 @@ impl Plan {
             // It may drop the lock for another server's change without a word: the row is still what the decision was made
             // from, or -1 is a version that it does not take, and the transaction fails.
             Kind::Replicated => {
-                let (session, token) = match &place.lease {
+                let (session, token) = match &known.lease {
                     Some((session, token)) => (session.as_slice().into(), (*token).into()),
                     None => (Literal::Null, Literal::Null),
                 };
@@ -257,9 +259,12 @@ impl Plan {
             statements.push(statement("DELETE FROM owners WHERE infrastructure = ?", &[number]));
             statements.extend(owners(number, names));
         }
-        let lease = place.lease.clone();
+        let lease = known.lease.clone();
         self.take(id.as_bytes(), Written { head, ..Written::new(statements, number, changes) })?;
-        self.places.insert(id.as_bytes().to_vec(), Place { number, version, sequence, mark, deleted, pending, lease });
+        self.rows.insert(
+            id.as_bytes().to_vec(),
+            InfrastructureRow { number, version, sequence, mark, deleted, pending, lease },
+        );
         Ok(version)
     }
 

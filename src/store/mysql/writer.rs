@@ -5,7 +5,7 @@ use super::{
     ANSWER, CONNECT, Kind,
     error::Failure,
     sql::packets,
-    write::{Answer, Locked, Marked, Plan, lock},
+    write::{Locked, Marked, Plan, PlannedAnswer, lock},
 };
 use crate::store::{StoreError, change::Change};
 use mysql_async::{Conn, Opts, prelude::Queryable};
@@ -189,8 +189,8 @@ impl Session {
         }
         self.is_committing = false;
         let answer = |answer| match answer {
-            Answer::Ready(result) => result,
-            Answer::Rows(statement) => Ok(counts.get(skipped + statement).copied().unwrap_or_default()),
+            PlannedAnswer::Ready(result) => result,
+            PlannedAnswer::Rows(statement) => Ok(counts.get(skipped + statement).copied().unwrap_or_default()),
         };
         Ok(answers.into_iter().map(answer).collect())
     }

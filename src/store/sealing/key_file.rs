@@ -220,7 +220,7 @@ impl KeyChange {
     /// Puts a new key in front, the prepared one if there is one.
     ///
     /// # Errors
-    /// As [`KeyChange::prepare`].
+    /// No random bytes; the file cannot be written.
     pub fn rotate(&mut self) -> Result<(), KeyError> {
         let key = self.text.next.map_or_else(random, Ok)?;
         self.replace(self.text.clone().rotated(key))
@@ -279,13 +279,10 @@ pub fn without_older(text: &str) -> Result<String, KeyError> {
 }
 
 fn decode(word: &str) -> Option<[u8; KEY_LENGTH]> {
-    let bytes = if word.len() == 2 * KEY_LENGTH && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        (0..word.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&word[at..at + 2], 16).ok())
-            .collect::<Option<Vec<_>>>()?
-    } else {
-        openssl::base64::decode_block(word).ok()?
-    };
-    bytes.try_into().ok()
+    // As many digits are the base64 form of more bytes, too.
+    let mut key = [0; KEY_LENGTH];
+    match hex::decode_to_slice(word, &mut key) {
+        Ok(()) => Some(key),
+        Err(_) => openssl::base64::decode_block(word).ok()?.try_into().ok(),
+    }
 }

@@ -126,7 +126,7 @@ impl Keys {
     }
 
     fn ids(&self) -> String {
-        self.all().map(|key| hex(&key.id)).collect::<Vec<_>>().join(", ")
+        self.all().map(|key| hex::encode(key.id)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -294,7 +294,7 @@ impl Keyring {
         // Key ids are short: two keys may share one.
         let mut fitting = keys.all().filter(|key| key.id == id).peekable();
         if fitting.peek().is_none() {
-            return Err(SealError::UnknownKey { sealed: hex(id), available: keys.ids() });
+            return Err(SealError::UnknownKey { sealed: hex::encode(id), available: keys.ids() });
         }
         fitting
             .find_map(|key| decrypt_aead(Cipher::aes_256_gcm(), &key.sealing, Some(nonce), aad, ciphertext, tag).ok())
@@ -314,12 +314,12 @@ impl Keyring {
     pub fn owner_key(&self, username: &str, password: &str) -> String {
         // The length in front keeps ("ab", "c") and ("a", "bc") apart.
         let length = (username.len() as u64).to_le_bytes();
-        hex(&mac(&self.owners, &[&length, username.as_bytes(), password.as_bytes()]))
+        hex::encode(mac(&self.owners, &[&length, username.as_bytes(), password.as_bytes()]))
     }
 }
 
 fn newest_of(text: &KeyText) -> String {
-    hex(&Key::new(&text.newest).id)
+    hex::encode(Key::new(&text.newest).id)
 }
 
 fn mac(key: &[u8; KEY_LENGTH], parts: &[&[u8]]) -> [u8; 32] {
@@ -333,8 +333,4 @@ fn mac(key: &[u8; KEY_LENGTH], parts: &[&[u8]]) -> [u8; 32] {
 
 fn derive(main: &[u8; KEY_LENGTH], purpose: &[u8]) -> [u8; KEY_LENGTH] {
     mac(main, &[purpose])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

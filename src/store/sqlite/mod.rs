@@ -2,8 +2,8 @@
 //! opened as shared.
 
 mod error;
+mod file;
 mod leases;
-mod place;
 mod read;
 mod reseal;
 mod schema;
@@ -11,7 +11,7 @@ mod write;
 mod writer;
 
 use self::{
-    place::{Place, Watch},
+    file::{DatabaseFile, Watch},
     read::Readers,
     write::Task,
     writer::Writer,
@@ -51,7 +51,7 @@ pub(super) struct SqliteStore {
 
 /// A file that this daemon has for itself, or shares with those that say so.
 struct Owned {
-    place: Arc<Place>,
+    database: Arc<DatabaseFile>,
     /// The lock of its name.
     _name: File,
 }
@@ -71,13 +71,13 @@ impl SqliteStore {
         // The file has a lock as well, whatever other names lead to it and whatever becomes of the lock beside it. SQLite gives
         // its WAL and its shared memory the mode of the file.
         let file = lock(&path, shared)?;
-        let place = Place::new(path.clone(), file);
-        let place =
-            Arc::new(place.map_err(|error| StoreError::Unavailable(format!("it cannot be looked at: {error}")))?);
+        let database = DatabaseFile::new(path.clone(), file);
+        let database =
+            Arc::new(database.map_err(|error| StoreError::Unavailable(format!("it cannot be looked at: {error}")))?);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         // Locked until it is certain that it stays.
-        let held = place.clone();
-        let started = Self::start(path.clone(), flags, shared, keyring, Some(Owned { place, _name: name }));
+        let held = database.clone();
+        let started = Self::start(path.clone(), flags, shared, keyring, Some(Owned { database, _name: name }));
         if let (true, Err(StoreError::Corrupt(_))) = (made, &started) {
             // Nothing is in it. If it stays all the same, it is refused again.
             let _ = fs::remove_file(&path);
@@ -144,9 +144,9 @@ impl SqliteStore {
                 connection.pragma_update(None, "query_only", true)
             })
         });
-        let place = || file.as_ref().map(|file| file.place.clone());
-        let readers = Readers::new(connect_reader, place());
-        let watch = place().map(|place| Watch::new(place, shared));
+        let database = || file.as_ref().map(|file| file.database.clone());
+        let readers = Readers::new(connect_reader, database());
+        let watch = database().map(|database| Watch::new(database, shared));
         let writer = Writer::start(first, Box::new(connect_writer), watch)
             .map_err(|error| StoreError::Unavailable(format!("no thread for writing: {error}")))?;
         Ok(Self { writer, readers: Arc::new(readers), keyring, id, shared, _file: file })

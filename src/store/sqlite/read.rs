@@ -1,6 +1,6 @@
 //! The queries, and the few connections they run on. Reads never wait for the writer.
 
-use super::{error::store_error, place::Place};
+use super::{error::store_error, file::DatabaseFile};
 use crate::store::{
     IndexRow, Keyring, StoreError, StoredEvent, StoredInfrastructure,
     rows::{Row, SealedEvent, kind_of},
@@ -23,21 +23,21 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
     connect: Connect,
-    place: Option<Arc<Place>>,
+    database: Option<Arc<DatabaseFile>>,
 }
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        let Some(place) = &self.place else { return };
+        let Some(database) = &self.database else { return };
         let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
-        idle.iter().for_each(|connection| place.leave(connection));
+        idle.iter().for_each(|connection| database.leave(connection));
     }
 }
 
 impl Readers {
-    /// A pool of connections made by `connect`, to the file that is at this place.
-    pub(super) fn new(connect: Connect, place: Option<Arc<Place>>) -> Self {
-        Self { idle: Mutex::default(), turns: Arc::new(Semaphore::new(CONNECTIONS)), connect, place }
+    /// A pool of connections made by `connect`, to this file of a database.
+    pub(super) fn new(connect: Connect, database: Option<Arc<DatabaseFile>>) -> Self {
+        Self { idle: Mutex::default(), turns: Arc::new(Semaphore::new(CONNECTIONS)), connect, database }
     }
 
     /// Runs a query on a blocking thread. It sees one state of the database, however many statements it has.
@@ -50,7 +50,7 @@ impl Readers {
         let readers = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            readers.place.as_ref().map_or(Ok(()), |place| place.check())?;
+            readers.database.as_ref().map_or(Ok(()), |database| database.check())?;
             let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = idle.map_or_else(&readers.connect, Ok)?;
             let result = connection.unchecked_transaction().map_err(|error| store_error(&error)).and_then(|snapshot| {

@@ -17,10 +17,10 @@ pub(super) fn reseal(
 ) -> Result<u64, StoreError> {
     let newest = keyring.newest_mark();
     let Some(id) = id else {
-        let place = Place { connection, keyring, id: "" };
+        let resealing = Resealing { connection, keyring, id: "" };
         let select = "SELECT rowid, key_check FROM schema_version WHERE substr(key_check, 1, 5) <> ?1 LIMIT ?2";
         let update = "UPDATE schema_version SET key_check = ?3 WHERE rowid = ?2";
-        return place.part((select, params![newest, limit]), (update, 0), |_| Ok(Row::KeyCheck));
+        return resealing.part((select, params![newest, limit]), (update, 0), |_| Ok(Row::KeyCheck));
     };
     let number: Option<i64> = connection
         .query_row("SELECT number FROM infrastructures WHERE id = ?", [id], |row| row.get(0))
@@ -29,10 +29,10 @@ pub(super) fn reseal(
     let Some(number) = number else {
         return Ok(0);
     };
-    let place = Place { connection, keyring, id };
+    let resealing = Resealing { connection, keyring, id };
     let mut done = 0;
     let left = |done: u64| limit.saturating_sub_unsigned(done);
-    done += place.part(
+    done += resealing.part(
         (
             "SELECT number, data FROM infrastructures WHERE number = ?1 AND substr(data, 1, 5) <> ?2 LIMIT ?3",
             params![number, newest, left(done)],
@@ -40,7 +40,7 @@ pub(super) fn reseal(
         ("UPDATE infrastructures SET data = ?3 WHERE number = ?1 AND number = ?2", number),
         |_| Ok(Row::Infrastructure),
     )?;
-    done += place.part(
+    done += resealing.part(
         (
             "SELECT number, data FROM vms WHERE infrastructure = ?1 AND substr(data, 1, 5) <> ?2 ORDER BY number LIMIT ?3",
             params![number, newest, left(done)],
@@ -48,7 +48,7 @@ pub(super) fn reseal(
         ("UPDATE vms SET data = ?3 WHERE infrastructure = ?1 AND number = ?2", number),
         |row| Ok(Row::Vm(get(row, 0)?)),
     )?;
-    done += place.part(
+    done += resealing.part(
         (
             "SELECT infrastructure, data FROM progress WHERE infrastructure = ?1 AND substr(data, 1, 5) <> ?2 LIMIT ?3",
             params![number, newest, left(done)],
@@ -56,7 +56,7 @@ pub(super) fn reseal(
         ("UPDATE progress SET data = ?3 WHERE infrastructure = ?1 AND infrastructure = ?2", number),
         |_| Ok(Row::Progress),
     )?;
-    done += place.part(
+    done += resealing.part(
         (
             "SELECT sequence, text, vm, kind, at FROM events
              WHERE infrastructure = ?1 AND substr(text, 1, 5) <> ?2 ORDER BY sequence LIMIT ?3",
@@ -70,13 +70,13 @@ pub(super) fn reseal(
     Ok(done)
 }
 
-struct Place<'a> {
+struct Resealing<'a> {
     connection: &'a Connection,
     keyring: &'a Keyring,
     id: &'a str,
 }
 
-impl Place<'_> {
+impl Resealing<'_> {
     /// Seals anew what the query finds: a key in its first column, the value in its second one. The statement that
     /// writes takes the infrastructure, that key and the new value.
     fn part(

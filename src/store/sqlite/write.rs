@@ -61,11 +61,11 @@ fn create(connection: &Connection, row: &IndexRow, changes: &SealedChanges) -> R
     if added == 0 {
         return Err(StoreError::AlreadyExists);
     }
-    let place = Place { connection, number: connection.last_insert_rowid(), version: 1 };
-    place.set_owners(changes.owners.as_ref().unwrap_or(&row.owners))?;
-    place.set_parts(changes, 0)?;
+    let writer = InfrastructureWriter { connection, number: connection.last_insert_rowid(), version: 1 };
+    writer.set_owners(changes.owners.as_ref().unwrap_or(&row.owners))?;
+    writer.set_parts(changes, 0)?;
     if let Some(lease) = &changes.lease {
-        leases::grant(connection, place.number, lease)?;
+        leases::grant(connection, writer.number, lease)?;
     }
     Ok(1)
 }
@@ -89,32 +89,32 @@ fn commit(
     if current != expected {
         return Err(StoreError::Stale { expected, current });
     }
-    let place = Place { connection, number, version: current };
-    place.run(
+    let writer = InfrastructureWriter { connection, number, version: current };
+    writer.run(
         "UPDATE infrastructures SET version = ?2, deleted = coalesce(?3, deleted), pending = coalesce(?4, pending)
          WHERE number = ?1",
         params![number, current + 1, changes.deleted, changes.pending],
     )?;
     // A statement of its own: one that names the column rewrites the payload, changed or not.
     if let Some(data) = &changes.infrastructure {
-        place.run("UPDATE infrastructures SET data = ?2 WHERE number = ?1", params![number, data])?;
+        writer.run("UPDATE infrastructures SET data = ?2 WHERE number = ?1", params![number, data])?;
     }
     if let Some(owners) = &changes.owners {
-        place.run("DELETE FROM owners WHERE infrastructure = ?", [number])?;
-        place.set_owners(owners)?;
+        writer.run("DELETE FROM owners WHERE infrastructure = ?", [number])?;
+        writer.set_owners(owners)?;
     }
-    place.set_parts(changes, sequence)?;
+    writer.set_parts(changes, sequence)?;
     Ok(current + 1)
 }
 
 /// The infrastructure that is being written.
-struct Place<'a> {
+struct InfrastructureWriter<'a> {
     connection: &'a Connection,
     number: i64,
     version: Version,
 }
 
-impl Place<'_> {
+impl InfrastructureWriter<'_> {
     fn run(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         execute(self.connection, sql, params)
     }

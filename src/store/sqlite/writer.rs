@@ -1,6 +1,6 @@
 //! The one thread that writes. Commits that wait together go into one transaction, and so share one flush of the disk.
 
-use super::{error::store_error, place::Watch, write::Task};
+use super::{error::store_error, file::Watch, write::Task};
 use crate::store::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 use std::{io, sync::mpsc, thread};

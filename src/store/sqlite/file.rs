@@ -21,7 +21,7 @@ use std::{
 const USER_VERSION: u64 = 60;
 
 /// The file under its name.
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     path: PathBuf,
     file: File,
     identity: (u64, u64),
@@ -29,7 +29,7 @@ pub(super) struct Place {
     is_foreign: AtomicBool,
 }
 
-impl Place {
+impl DatabaseFile {
     /// Of an open file. It is closed after all connections: closing it lets go of the locks that SQLite has on it.
     pub(super) fn new(path: PathBuf, file: File) -> io::Result<Self> {
         let identity = identity(&file.metadata()?);
@@ -74,7 +74,7 @@ fn lost(what: &str) -> StoreError {
 
 /// The file as the writer knows it.
 pub(super) struct Watch {
-    place: Arc<Place>,
+    file: Arc<DatabaseFile>,
     /// Marks of the content that may be found in the file. The mark grows with every checkpoint, so that a backup has an older
     /// one. None where other daemons make checkpoints as well.
     marks: Option<(i32, i32)>,
@@ -83,20 +83,20 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Begins to watch.
-    pub(super) const fn new(place: Arc<Place>, shared: bool) -> Self {
-        Self { place, marks: if shared { None } else { Some((0, 0)) }, told: false }
+    pub(super) const fn new(file: Arc<DatabaseFile>, shared: bool) -> Self {
+        Self { file, marks: if shared { None } else { Some((0, 0)) }, told: false }
     }
 
     /// Whether the file is where and what it was. Says in the log when that has changed.
     pub(super) fn check(&mut self) -> Result<(), StoreError> {
-        let mark_is_known = || match (self.marks, self.place.user_version()) {
+        let mark_is_known = || match (self.marks, self.file.user_version()) {
             (Some((before, now)), Some(found)) => found == before || found == now,
             (Some(_), None) => false,
             (None, _) => true,
         };
-        let result = self.place.check().and_then(|()| {
+        let result = self.file.check().and_then(|()| {
             let is_known = mark_is_known();
-            self.place.is_foreign.store(!is_known, Ordering::Relaxed);
+            self.file.is_foreign.store(!is_known, Ordering::Relaxed);
             if is_known { Ok(()) } else { Err(lost("another content is in its place")) }
         });
         match &result {
@@ -112,7 +112,7 @@ impl Watch {
     pub(super) fn leave(&mut self, connection: &Connection) {
         // Nothing may have been written since the content was exchanged.
         let _ = self.check();
-        self.place.leave(connection);
+        self.file.leave(connection);
     }
 
     /// Copies the WAL into the file, under a new mark. What is not copied now, for want of room or because of a reader, stays
@@ -134,7 +134,7 @@ impl Watch {
         }
         let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         // A reader may have kept even the former mark from the file.
-        if let (Some(marks), Some(found)) = (&mut self.marks, self.place.user_version())
+        if let (Some(marks), Some(found)) = (&mut self.marks, self.file.user_version())
             && found != marks.1
         {
             marks.0 = found;
