@@ -20,7 +20,7 @@ impl Radl {
         self.check_with(recipes::check)
     }
 
-    /// As [`Radl::check`] for a document put together from checked ones, whose recipes need not be read again.
+    /// Checks by the rules of [`Radl::check`] a document put together from checked ones, whose recipes need not be read again.
     ///
     /// # Errors
     /// The first rule that is broken.

@@ -41,7 +41,7 @@ enum Told {
     Nothing,
     /// `Line N: ` in front.
     Line,
-    /// The same, and the column in the text.
+    /// `Line N: ` in front, and the column in the text.
     LineAndColumn,
 }
 
@@ -147,7 +147,7 @@ impl RadlError {
         self
     }
 
-    /// As [`Self::because`], in the place of what was said before.
+    /// Says why, in the place of what was said before.
     pub(crate) fn instead(mut self, detail: String) -> Self {
         self.detail = Some(detail.into());
         self
@@ -262,7 +262,7 @@ impl RadlError {
         self.position
     }
 
-    /// The same error with its column, looked up in the text the document was parsed from. Errors of
+    /// This error with its column, looked up in the text the document was parsed from. Errors of
     /// [`check`](crate::Radl::check) know their line only: the document does not keep columns.
     #[must_use]
     pub fn located_in(mut self, text: &str) -> Self {

@@ -2,14 +2,14 @@
 
 use crate::constraints::Conflict;
 use crate::error::RadlError;
-use crate::features::{Amount, Constraint, Features, Operator, SoftGroup, Value};
+use crate::features::{Constraint, Features, Operator, SoftGroup, Value};
 use crate::lexer::{Kind, Lexer, Token};
 use crate::merge::{self, TakenIds};
 use crate::model::{
     AnsibleHost, Configure, Contextualize, ContextualizeItem, Deploy, Description, NOT_WHOLE, Network, Radl, System,
 };
 use crate::syntax::{self, Before, Expected, Misfit};
-use crate::units;
+use crate::units::{self, Amount};
 use indexmap::IndexMap;
 use rand::Rng;
 use rand::distr::Alphanumeric;
@@ -71,7 +71,7 @@ impl<R: Rng> Parser<'_, R> {
         self.unexpected_in(None, expected)
     }
 
-    /// As [`Self::unexpected`], behind the text of a recipe.
+    /// What is said of something unexpected behind the text of a recipe.
     fn unexpected_in<T>(&self, recipe: Option<(&str, u32)>, expected: Expected) -> Result<T, RadlError> {
         let (text, token, before, opened) = (self.text, &self.token, self.before, self.open.last().copied());
         Err(Misfit { text, token, before, opened, recipe, expected }.error())
