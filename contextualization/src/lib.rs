@@ -9,7 +9,6 @@
 //! | [`ssh`] | sessions, commands, streams, uploads, hops |
 //! | [`winrm`] | Windows machines: passwords |
 //! | [`plan`] | from a document to files, playbooks and steps |
-//! | [`yaml`] | YAML that keeps tags and styles |
 //! | [`bootstrap`] | bringing Ansible to the master |
 //! | [`galaxy`] | roles and collections that the document asks for |
 //! | [`driver`] | the state machine; its entry is [`run`] |
@@ -32,4 +31,4 @@ pub use contract::{
     Settings, VmError, VmFacts, VmPower,
 };
 pub use driver::run;
-pub use radl::yaml::tree as yaml;
+pub use radl::yaml;

@@ -90,7 +90,7 @@ pub fn excerpt(place: &FilePlace, texts: &Texts<'_>, cleaner: &Cleaner) -> Vec<S
     let file = place.file.strip_prefix(texts.conf_dir).map_or(place.file.as_str(), |file| file.trim_start_matches('/'));
     let (name, playbook) = texts.playbook;
     let own = if file == name {
-        let at = yaml::place::counterpart(playbook, (place.line, place.column), texts.recipe);
+        let at = yaml::counterpart(playbook, (place.line, place.column), texts.recipe);
         at.map(|at| ("the recipe".to_owned(), texts.recipe, at))
     } else {
         let other = texts.others.iter().find(|(other, _)| other == file);
