@@ -18,6 +18,7 @@
 pub mod access;
 pub mod bootstrap;
 pub mod contract;
+mod digest;
 pub mod driver;
 mod failure;
 pub mod galaxy;
@@ -27,8 +28,7 @@ pub mod ssh;
 pub mod winrm;
 
 pub use contract::{
-    Attempt, Cause, Details, Effect, Entry, ErrorCode, Installed, Job, Journal, JournalClosed, KeyPair, Outcome,
-    Settings, VmError, VmFacts, VmPower,
+    Attempt, Cause, Checkpoint, Checkpoints, CheckpointsClosed, Details, ErrorCode, InstalledCredentials, Job, KeyPair,
+    Outcome, Report, Settings, VmError, VmFacts, VmPower,
 };
 pub use driver::run;
-pub use radl::yaml;

@@ -14,7 +14,7 @@ use crate::engine::{
 };
 use async_trait::async_trait;
 use contextualization::{
-    Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts,
+    Checkpoint, Checkpoints, CheckpointsClosed, Job, KeyPair, Report, VmFacts,
     plan::decide::{decide, runs_ansible},
 };
 use keypair::KeyType;
@@ -115,7 +115,7 @@ async fn run(
         tracing::warn!("the former contextualization does not end; going on without waiting for it");
     }
     let ended = |outcome| Event::ContextEnded { generation, outcome };
-    let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
+    let journal = Arc::new(KeeperCheckpoints { handle: handle.clone(), generation });
     // Decided before a key pair is made, which takes a tenth of a second of a processor.
     if nobody_can_log_in(&handle.snapshot()) {
         let skipped = journal.record(skip_simulated(&handle.snapshot())).await;
@@ -203,11 +203,11 @@ fn nobody_can_log_in(model: &Infrastructure) -> bool {
 }
 
 /// Simulated machines count as configured at once.
-fn skip_simulated(model: &Infrastructure) -> Entry {
+fn skip_simulated(model: &Infrastructure) -> Checkpoint {
     let line = "The machines of this cloud are simulated: there is nothing to configure.".to_owned();
     let present = model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_)));
-    let configured = present.map(|vm| Effect::VmResult { vm: vm.number, result: Ok(()) });
-    Entry { progress: None, effects: std::iter::once(Effect::InfrastructureLog(line)).chain(configured).collect() }
+    let configured = present.map(|vm| Report::VmResult { vm: vm.number, result: Ok(()) });
+    Checkpoint { progress: None, reports: std::iter::once(Report::InfrastructureLog(line)).chain(configured).collect() }
 }
 
 /// The infrastructure's key pair, made and stored at the first need.
@@ -221,16 +221,16 @@ async fn ansible_key(handle: &Handle, kind: KeyType) -> Result<KeyPair, String> 
     handle.change(keep).await.map_err(|error| error.to_string())
 }
 
-/// The journal of a contextualization: every entry is a report to the keeper.
-struct KeeperJournal {
+/// The checkpoints of a contextualization: each is a report to the keeper.
+struct KeeperCheckpoints {
     handle: Handle,
     generation: u64,
 }
 
 #[async_trait]
-impl Journal for KeeperJournal {
-    async fn record(&self, entry: Entry) -> Result<(), JournalClosed> {
+impl Checkpoints for KeeperCheckpoints {
+    async fn record(&self, entry: Checkpoint) -> Result<(), CheckpointsClosed> {
         let event = Event::Context { generation: self.generation, entry };
-        if self.handle.report_and_wait(event).await { Ok(()) } else { Err(JournalClosed) }
+        if self.handle.report_and_wait(event).await { Ok(()) } else { Err(CheckpointsClosed) }
     }
 }
