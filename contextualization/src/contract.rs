@@ -252,6 +252,6 @@ pub enum Outcome {
     Failed(String),
     /// Time is over; VMs without a result are unconfigured.
     TimedOut,
-    /// The journal closed or the job was cancelled.
+    /// The checkpoints closed, or the job was cancelled.
     Cancelled,
 }
