@@ -1,7 +1,7 @@
 //! What the engine gives a contextualization and what it gets back.
 //!
-//! The engine starts one [`Job`] per generation of an infrastructure and implements [`Journal`]: every step forward is
-//! an [`Entry`], stored in one transaction, so that after a crash the job is started again with the last progress and
+//! The engine starts one [`Job`] per generation of an infrastructure and implements [`Checkpoints`]: every step forward is
+//! a [`Checkpoint`], stored in one transaction, so that after a crash the job is started again with the last progress and
 //! nothing is done or logged twice.
 
 pub use crate::failure::{Attempt, Details, ErrorCode, VmError};
@@ -107,14 +107,14 @@ pub struct Settings {
 
 /// Which of the requested new credentials a machine has now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Installed {
+pub struct InstalledCredentials {
     /// `new.password`
     pub password: bool,
     /// `new.public_key` and `new.private_key`
     pub key: bool,
 }
 
-impl Installed {
+impl InstalledCredentials {
     /// Whether there is any.
     #[must_use]
     pub fn any(self) -> bool {
@@ -122,9 +122,9 @@ impl Installed {
     }
 }
 
-/// Something the outside sees.
+/// What the outside is told of a step.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
+pub enum Report {
     /// A line of the infrastructure's log, without time stamp and newline.
     InfrastructureLog(String),
     /// Text appended to the infrastructure's log as it is, newlines included.
@@ -148,7 +148,7 @@ pub enum Effect {
         /// The VM.
         vm: u32,
         /// Which of them.
-        installed: Installed,
+        installed: InstalledCredentials,
     },
     /// First sight of a host key.
     HostKey {
@@ -161,7 +161,7 @@ pub enum Effect {
     ProxyHostKey {
         /// The VM.
         vm: u32,
-        /// As [`VmFacts::proxy_host_key`].
+        /// Key and place of the proxy, in the form of [`VmFacts::proxy_host_key`].
         key: String,
     },
     /// The VM that Ansible runs on.
@@ -178,26 +178,26 @@ pub enum Effect {
     },
 }
 
-/// One step forward, stored in one transaction.
+/// One step forward, stored in one transaction: where a later daemon goes on.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Entry {
+pub struct Checkpoint {
     /// Where the job is now: opaque to the engine, given back in [`Job::progress`] after a restart. None: unchanged.
     pub progress: Option<serde_json::Value>,
     /// What the outside sees of it.
-    pub effects: Vec<Effect>,
+    pub reports: Vec<Report>,
 }
 
-/// The journal is gone: the generation was superseded, the infrastructure deleted or the lease lost. The job ends
-/// without touching anything further.
+/// No further checkpoint is taken: the generation was superseded, the infrastructure deleted or the lease lost. The job
+/// ends without touching anything further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the journal of this contextualization is closed")]
-pub struct JournalClosed;
+#[error("the checkpoints of this contextualization are closed")]
+pub struct CheckpointsClosed;
 
 /// Where a job records its steps.
 #[async_trait]
-pub trait Journal: Send + Sync {
-    /// Stores the entry; when it returns the entry is durable.
-    async fn record(&self, entry: Entry) -> Result<(), JournalClosed>;
+pub trait Checkpoints: Send + Sync {
+    /// Stores the checkpoint; when it returns it is durable.
+    async fn record(&self, checkpoint: Checkpoint) -> Result<(), CheckpointsClosed>;
 }
 
 /// Why a generation was started.
@@ -252,6 +252,6 @@ pub enum Outcome {
     Failed(String),
     /// Time is over; VMs without a result are unconfigured.
     TimedOut,
-    /// The journal closed or the job was cancelled.
+    /// The checkpoints closed, or the job was cancelled.
     Cancelled,
 }

@@ -89,7 +89,7 @@ impl VmError {
         format!("Cause: [{}] {}\nHint: {}\n{}", self.code, self.message, self.code.hint(), self.excerpt())
     }
 
-    /// The same as attempt `number` of `of`.
+    /// This failure as that of attempt `number` of `of`.
     #[must_use]
     pub fn in_attempt(mut self, number: u32, of: u32) -> Self {
         self.details.get_or_insert_default().attempt = Some(Attempt { number, of });

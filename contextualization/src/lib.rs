@@ -9,7 +9,6 @@
 //! | [`ssh`] | sessions, commands, streams, uploads, hops |
 //! | [`winrm`] | Windows machines: passwords |
 //! | [`plan`] | from a document to files, playbooks and steps |
-//! | [`yaml`] | YAML that keeps tags and styles |
 //! | [`bootstrap`] | bringing Ansible to the master |
 //! | [`galaxy`] | roles and collections that the document asks for |
 //! | [`driver`] | the state machine; its entry is [`run`] |
@@ -19,6 +18,7 @@
 pub mod access;
 pub mod bootstrap;
 pub mod contract;
+mod digest;
 pub mod driver;
 mod failure;
 pub mod galaxy;
@@ -28,8 +28,7 @@ pub mod ssh;
 pub mod winrm;
 
 pub use contract::{
-    Attempt, Cause, Details, Effect, Entry, ErrorCode, Installed, Job, Journal, JournalClosed, KeyPair, Outcome,
-    Settings, VmError, VmFacts, VmPower,
+    Attempt, Cause, Checkpoint, Checkpoints, CheckpointsClosed, Details, ErrorCode, InstalledCredentials, Job, KeyPair,
+    Outcome, Report, Settings, VmError, VmFacts, VmPower,
 };
 pub use driver::run;
-pub use radl::yaml::tree as yaml;

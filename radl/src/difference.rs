@@ -2,7 +2,7 @@
 //! only this is kept.
 
 use crate::{
-    Features, Radl,
+    Features, Radl, Value,
     entries::Entries,
     model::{Network, System},
 };
@@ -24,7 +24,7 @@ struct Changes {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     removed: Vec<String>,
     #[serde(default, skip_serializing_if = "Entries::is_empty")]
-    set: Entries,
+    set: Entries<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before_softs: Option<usize>,
 }

@@ -4,7 +4,6 @@
 //! So the copies of a list share its entries, by the chunk, until one of them changes something: then it has that entry
 //! and its chunk for itself. Lists are short as a rule: names are compared one by one, and only a long list has an index.
 
-use crate::features::Value;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
@@ -12,6 +11,7 @@ use serde::{
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    marker::PhantomData,
     sync::Arc,
 };
 
@@ -23,21 +23,30 @@ const CHUNK: usize = 32;
 const STEP: usize = 4;
 
 #[derive(Debug, Clone, PartialEq)]
-struct Entry {
+struct Entry<V> {
     name: Arc<str>,
-    value: Value,
+    value: V,
 }
 
+/// Entries whose copies share them.
+type Chunk<V> = Arc<Vec<Arc<Entry<V>>>>;
+
 /// An ordered map from names to values.
-#[derive(Clone, Default)]
-pub(crate) struct Entries {
-    chunks: Vec<Arc<Vec<Arc<Entry>>>>,
+#[derive(Clone)]
+pub(crate) struct Entries<V> {
+    chunks: Vec<Chunk<V>>,
     /// Where the first names of a long list stand; those behind them, [`SHORT`] at most, are searched one by one, so that
     /// copies which add a few names of their own go on sharing it.
     index: Option<Arc<HashMap<Arc<str>, usize>>>,
 }
 
-impl Entries {
+impl<V> Default for Entries<V> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), index: None }
+    }
+}
+
+impl<V: Clone + PartialEq> Entries<V> {
     pub(crate) fn len(&self) -> usize {
         self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
@@ -46,23 +55,23 @@ impl Entries {
         self.chunks.is_empty()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         self.entries(0).map(|entry| (&*entry.name, &entry.value))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&V> {
         Some(&self.entry(self.position(name)?)?.value)
     }
 
     /// The value, to be changed in this list alone.
-    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut V> {
         let at = self.position(name)?;
         let entry = Arc::make_mut(self.chunks.get_mut(at / CHUNK)?).get_mut(at % CHUNK)?;
         Some(&mut Arc::make_mut(entry).value)
     }
 
     /// Sets a value; a known name keeps its place.
-    pub(crate) fn insert(&mut self, name: &str, value: Value) {
+    pub(crate) fn insert(&mut self, name: &str, value: V) {
         let Some(at) = self.position(name) else {
             return self.push(Arc::new(Entry { name: name.into(), value }));
         };
@@ -74,7 +83,7 @@ impl Entries {
     }
 
     /// Removes an entry and tells where it stood; the others keep their order.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<(usize, Value)> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<(usize, V)> {
         let at = self.position(name)?;
         let removed = self.entry(at)?.clone();
         self.retain(|other| other != name);
@@ -163,18 +172,18 @@ impl Entries {
         after
     }
 
-    fn entry(&self, at: usize) -> Option<&Arc<Entry>> {
+    fn entry(&self, at: usize) -> Option<&Arc<Entry<V>>> {
         self.chunks.get(at / CHUNK)?.get(at % CHUNK)
     }
 
     /// The entries from a place on.
-    fn entries(&self, from: usize) -> impl Iterator<Item = &Arc<Entry>> {
+    fn entries(&self, from: usize) -> impl Iterator<Item = &Arc<Entry<V>>> {
         let chunks = self.chunks.get(from / CHUNK..).unwrap_or_default();
         chunks.iter().flat_map(|chunk| chunk.iter()).skip(from % CHUNK)
     }
 
     /// Adds an entry of a name that is not there yet.
-    fn push(&mut self, entry: Arc<Entry>) {
+    fn push(&mut self, entry: Arc<Entry<V>>) {
         let at = self.len();
         if let Some(index) = self.index.as_mut().filter(|index| index.len() == at).and_then(Arc::get_mut) {
             index.insert(entry.name.clone(), at);
@@ -205,8 +214,8 @@ impl Entries {
     }
 }
 
-impl<N: AsRef<str>> FromIterator<(N, Value)> for Entries {
-    fn from_iter<I: IntoIterator<Item = (N, Value)>>(pairs: I) -> Self {
+impl<N: AsRef<str>, V: Clone + PartialEq> FromIterator<(N, V)> for Entries<V> {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut entries = Self::default();
         for (name, value) in pairs {
             entries.insert(name.as_ref(), value);
@@ -215,15 +224,15 @@ impl<N: AsRef<str>> FromIterator<(N, Value)> for Entries {
     }
 }
 
-impl PartialEq for Entries {
+impl<V: Clone + PartialEq> PartialEq for Entries<V> {
     /// The order says nothing.
     fn eq(&self, other: &Self) -> bool {
-        let same = |at: usize, entry: &Arc<Entry>| match other.entry(at) {
+        let same = |at: usize, entry: &Arc<Entry<V>>| match other.entry(at) {
             Some(found) if Arc::ptr_eq(entry, found) => true,
             Some(found) if found.name == entry.name => found.value == entry.value,
             _ => other.get(&entry.name) == Some(&entry.value),
         };
-        let same_chunk = |(number, chunk): (usize, &Arc<Vec<Arc<Entry>>>)| {
+        let same_chunk = |(number, chunk): (usize, &Chunk<V>)| {
             other.chunks.get(number).is_some_and(|theirs| Arc::ptr_eq(chunk, theirs))
                 || chunk.iter().zip(number * CHUNK..).all(|(entry, at)| same(at, entry))
         };
@@ -231,37 +240,37 @@ impl PartialEq for Entries {
     }
 }
 
-impl fmt::Debug for Entries {
+impl<V: Clone + PartialEq + fmt::Debug> fmt::Debug for Entries<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
-impl Serialize for Entries {
+impl<V: Clone + PartialEq + Serialize> Serialize for Entries<V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }
 }
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de, V: Clone + PartialEq + Deserialize<'de>> Deserialize<'de> for Entries<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Entries;
+        struct Pairs<V>(PhantomData<V>);
+        impl<'de, V: Clone + PartialEq + Deserialize<'de>> Visitor<'de> for Pairs<V> {
+            type Value = Entries<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of features")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<V>, A::Error> {
                 let mut entries = Entries::default();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                while let Some((name, value)) = map.next_entry::<String, V>()? {
                     entries.insert(&name, value);
                 }
                 Ok(entries)
             }
         }
-        deserializer.deserialize_map(Pairs)
+        deserializer.deserialize_map(Pairs(PhantomData))
     }
 }
 
@@ -269,27 +278,25 @@ impl<'de> Deserialize<'de> for Entries {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::features::Operator;
     use indexmap::IndexMap;
     use proptest::prelude::*;
 
-    fn text(text: &str) -> Value {
-        Value::Text { operator: Operator::Eq, text: text.to_owned(), line: 0 }
+    fn text(text: &str) -> String {
+        text.to_owned()
     }
 
     #[test]
-    fn an_entry_is_small_and_shared_until_it_is_changed() {
-        assert!(size_of::<Value>() <= 40, "{}", size_of::<Value>());
-        let one: Entries = [("a", text("1")), ("b", text("2"))].into_iter().collect();
+    fn an_entry_is_shared_until_it_is_changed() {
+        let one: Entries<String> = [("a", text("1")), ("b", text("2"))].into_iter().collect();
         let mut other = one.clone();
         other.insert("a", text("3"));
         other.insert("b", text("2"));
         assert_eq!(one.get("a"), Some(&text("1")));
-        let entry = |entries: &Entries, at: usize| Arc::as_ptr(&entries.chunks[0][at]);
+        let entry = |entries: &Entries<String>, at: usize| Arc::as_ptr(&entries.chunks[0][at]);
         assert_ne!(entry(&one, 0), entry(&other, 0));
         assert_eq!(entry(&one, 1), entry(&other, 1), "an equal value is no change");
         // Lists that were made apart come together as far as they are equal.
-        let mut apart: Entries = [("b", text("2")), ("a", text("4")), ("c", text("5"))].into_iter().collect();
+        let mut apart: Entries<String> = [("b", text("2")), ("a", text("4")), ("c", text("5"))].into_iter().collect();
         let before = apart.clone();
         apart.share(&one);
         assert_eq!(apart, before);
@@ -299,17 +306,18 @@ mod tests {
 
     #[test]
     fn copies_of_a_long_list_share_all_but_the_chunks_they_change() {
-        let base: Entries = (0..1000).map(|number| (format!("n{number}"), text("long"))).collect();
+        let base: Entries<String> = (0..1000).map(|number| (format!("n{number}"), text("long"))).collect();
         let mut copy = base.clone();
         copy.insert("n700", text("own"));
         copy.insert("own", text("added"));
-        let shared =
-            |a: &Entries, b: &Entries| a.chunks.iter().zip(&b.chunks).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+        let shared = |a: &Entries<String>, b: &Entries<String>| {
+            a.chunks.iter().zip(&b.chunks).filter(|(a, b)| Arc::ptr_eq(a, b)).count()
+        };
         assert_eq!(shared(&copy, &base), base.chunks.len() - 2);
         assert!(Arc::ptr_eq(copy.index.as_ref().unwrap(), base.index.as_ref().unwrap()));
         assert_eq!((copy.get("own"), copy.get("n999")), (Some(&text("added")), Some(&text("long"))));
         // One that comes from elsewhere, as from a database, shares as much.
-        let mut read: Entries = serde_json::from_str(&serde_json::to_string(&copy).unwrap()).unwrap();
+        let mut read: Entries<String> = serde_json::from_str(&serde_json::to_string(&copy).unwrap()).unwrap();
         read.share(&base);
         assert_eq!(read, copy);
         assert_eq!(shared(&read, &base), base.chunks.len() - 2);
@@ -324,8 +332,8 @@ mod tests {
         ) {
             let name = |number: usize| format!("n{number}");
             let start = |number| (name(number), text("start"));
-            let mut ours: Entries = (0..first).map(start).collect();
-            let mut model: IndexMap<String, Value> = (0..first).map(start).collect();
+            let mut ours: Entries<String> = (0..first).map(start).collect();
+            let mut model: IndexMap<String, String> = (0..first).map(start).collect();
             let copy = ours.clone();
             for (remove, number, value) in steps {
                 let (name, value) = (name(number), text(&value.to_string()));
@@ -344,10 +352,10 @@ mod tests {
             prop_assert!((0..70).all(|number| ours.get(&name(number)) == model.get(&name(number))));
             let written = serde_json::to_string(&ours)?;
             prop_assert_eq!(&written, &serde_json::to_string(&model)?);
-            prop_assert_eq!(&serde_json::from_str::<Entries>(&written)?, &ours);
-            let reversed: Entries = model.into_iter().rev().collect();
+            prop_assert_eq!(&serde_json::from_str::<Entries<String>>(&written)?, &ours);
+            let reversed: Entries<String> = model.into_iter().rev().collect();
             prop_assert_eq!(&reversed, &ours);
-            prop_assert_eq!(&copy, &(0..first).map(start).collect::<Entries>());
+            prop_assert_eq!(&copy, &(0..first).map(start).collect::<Entries<String>>());
             let (set, removed) = ours.changes_from(&copy);
             let again = copy.with(&set, &removed);
             prop_assert!(again.iter().eq(ours.iter()), "the order is the same, too");

@@ -1,9 +1,11 @@
 //! Feature lists: an ordered map from a name to a value, as they stand between the parentheses of a sentence.
 
-use crate::{entries::Entries, units};
+use crate::{
+    entries::Entries,
+    units::{self, Amount},
+};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::{iter::Sum, ops::Add};
 
 /// How a feature compares with its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,16 +39,6 @@ impl Operator {
             Self::Ge => ">=",
         }
     }
-}
-
-/// A number of a document: integers stay integers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Amount {
-    /// A whole number.
-    Integer(i64),
-    /// A number written with a dot.
-    Float(f64),
 }
 
 /// One bound of a number: operator, amount and unit as written.
@@ -120,6 +112,9 @@ pub enum Value {
     Object(Box<serde_json::Map<String, serde_json::Value>>),
 }
 
+// A daemon keeps thousands of them per machine.
+const _: () = assert!(size_of::<Value>() <= 40);
+
 /// Features that are wished for, with a weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SoftGroup {
@@ -132,54 +127,12 @@ pub struct SoftGroup {
 /// An ordered list of features.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Features {
-    pub(crate) values: Entries,
+    pub(crate) values: Entries<Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) softs: Vec<SoftGroup>,
     /// How many features stand before the soft groups; all groups print together, where the first one stood.
     #[serde(default)]
     pub(crate) before_softs: usize,
-}
-
-impl Amount {
-    /// The amount as a float (large integers lose precision).
-    #[must_use]
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Self::Integer(i) => i as f64,
-            Self::Float(f) => f,
-        }
-    }
-}
-
-impl From<i64> for Amount {
-    fn from(value: i64) -> Self {
-        Self::Integer(value)
-    }
-}
-
-impl From<f64> for Amount {
-    fn from(value: f64) -> Self {
-        Self::Float(value)
-    }
-}
-
-impl Add for Amount {
-    type Output = Self;
-
-    /// Whole numbers stay whole, unless they get too large.
-    fn add(self, other: Self) -> Self {
-        let whole = match (self, other) {
-            (Self::Integer(a), Self::Integer(b)) => a.checked_add(b),
-            _ => None,
-        };
-        whole.map_or_else(|| Self::Float(self.as_f64() + other.as_f64()), Self::Integer)
-    }
-}
-
-impl Sum for Amount {
-    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
-        amounts.fold(Self::Integer(0), Add::add)
-    }
 }
 
 impl Features {

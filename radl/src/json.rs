@@ -2,14 +2,15 @@
 
 use crate::constraints::Conflict;
 use crate::error::RadlError;
-use crate::features::{Amount, Constraint, Features, Operator, SoftGroup, Value};
+use crate::features::{Constraint, Features, Operator, SoftGroup, Value};
 use crate::lexer::is_name;
 use crate::merge::{self, TakenIds};
 use crate::model::{
     AnsibleHost, Configure, Contextualize, ContextualizeItem, Deploy, Description, NOT_WHOLE, Network, Radl, System,
 };
 use crate::parser::{MAX_DEPTH, number_value};
-use crate::{units, yaml};
+use crate::units::{self, Amount};
+use crate::yaml;
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json, json};
 

@@ -4,7 +4,7 @@
 //! recipes between `@begin` and `@end`, which are taken verbatim.
 
 use crate::error::RadlError;
-use crate::features::Amount;
+use crate::units::Amount;
 
 /// The words that are never names.
 pub const KEYWORDS: [&str; 13] = [

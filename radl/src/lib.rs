@@ -13,7 +13,7 @@
 //! | [`warnings`] | what is no error and probably a slip all the same |
 //! | [`recipes`], [`yaml`] | rules on recipes, their syntax, their tree |
 //! | [`constraints`] | combining features |
-//! | [`units`], [`versions`] | arithmetic and order of amounts and versions |
+//! | [`units`], [`versions`] | amounts with units, versions: arithmetic and order |
 //! | [`difference`] | what one document has otherwise than another one |
 //! | [`merge`] | what AddResource and Reconfigure do to the stored document |
 //! | [`applications`] | what is installed and what is to be |
@@ -59,12 +59,13 @@ pub mod yaml;
 pub use constraints::Conflict;
 pub use difference::Difference;
 pub use error::{ErrorKind, Position, RadlError};
-pub use features::{Amount, Constraint, Features, Operator, SoftGroup, Value, VersionBound};
+pub use features::{Constraint, Features, Operator, SoftGroup, Value, VersionBound};
 pub use model::{
     AnsibleHost, Configure, Contextualize, ContextualizeItem, Credentials, Deploy, Description, Interface, Network,
     Radl, System, Tool,
 };
 pub use outports::Outport;
+pub use units::Amount;
 
 impl Radl {
     /// Parses the text form. Empty text and comments alone are an empty document.

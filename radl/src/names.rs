@@ -54,12 +54,18 @@ impl System {
         number: Option<u64>,
         defaults: Defaults<'_>,
     ) -> Option<(String, Option<String>)> {
-        let requested = self.features.text(&interface_feature(interface, "dns_name"));
-        let requested = requested.and_then(|name| split(name, number));
+        let requested = self.name_template(interface).and_then(|name| split(name, number));
         let default_host = || Some((split(defaults.host?, number)?.0, None));
         let (host, domain) = requested.or_else(default_host)?;
         let domain = domain.filter(|domain| !domain.is_empty()).or_else(|| defaults.domain.map(str::to_owned));
         Some((host, domain))
+    }
+
+    /// The name that the document gives to an interface, with its placeholder: `net_interface.N.dns.0.name`, else
+    /// `net_interface.N.dns_name`.
+    fn name_template(&self, interface: usize) -> Option<&str> {
+        let text = |key: &str| self.features.text(&interface_feature(interface, key));
+        text("dns.0.name").or_else(|| text("dns_name"))
     }
 
     /// Writes the names of machine `number`: `#N#` filled in on every connected interface, and `default_host` on

@@ -2,14 +2,14 @@
 
 use crate::constraints::Conflict;
 use crate::error::RadlError;
-use crate::features::{Amount, Constraint, Features, Operator, SoftGroup, Value};
+use crate::features::{Constraint, Features, Operator, SoftGroup, Value};
 use crate::lexer::{Kind, Lexer, Token};
 use crate::merge::{self, TakenIds};
 use crate::model::{
     AnsibleHost, Configure, Contextualize, ContextualizeItem, Deploy, Description, NOT_WHOLE, Network, Radl, System,
 };
 use crate::syntax::{self, Before, Expected, Misfit};
-use crate::units;
+use crate::units::{self, Amount};
 use indexmap::IndexMap;
 use rand::Rng;
 use rand::distr::Alphanumeric;

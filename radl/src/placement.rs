@@ -2,9 +2,10 @@
 
 use crate::applications::{applications, namesake, satisfies};
 use crate::error::RadlError;
-use crate::features::{Amount, Features};
+use crate::features::Features;
 use crate::merge;
 use crate::model::{Deploy, Radl, System};
+use crate::units::Amount;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a provider without candidate for a system counts.

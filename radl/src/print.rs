@@ -1,9 +1,10 @@
 //! Documents to text.
 
 use crate::error::RadlError;
-use crate::features::{Amount, Constraint, Features, Operator, Value};
+use crate::features::{Constraint, Features, Operator, Value};
 use crate::lexer::is_name;
 use crate::model::{Configure, Contextualize, ContextualizeItem, Deploy, Network, Radl, System};
+use crate::units::Amount;
 use std::fmt;
 
 impl fmt::Display for Radl {

@@ -2,7 +2,7 @@
 
 use crate::error::RadlError;
 use crate::model::{Configure, Radl, System, Tool};
-use crate::yaml::{self, Reader, Shape};
+use crate::yaml::{self, Reader, Shape, YamlError};
 use std::collections::HashMap;
 
 /// Bytes of one recipe.
@@ -17,7 +17,7 @@ pub(crate) fn check(configure: &Configure) -> Result<(), RadlError> {
     yaml::check(recipe).map_err(|reason| invalid(configure, &reason))
 }
 
-fn invalid(configure: &Configure, reason: &str) -> RadlError {
+fn invalid(configure: &Configure, reason: &YamlError) -> RadlError {
     let text = format!("Invalid YAML code: {reason} (configure {}).", configure.name);
     RadlError::at_line(configure.line, text).about(&configure.name).inside("configure", &configure.name)
 }

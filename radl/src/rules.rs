@@ -1,8 +1,9 @@
 //! What the value of a feature has to be.
 
 use crate::error::RadlError;
-use crate::features::{Amount, Constraint, Features, Operator, Value};
+use crate::features::{Constraint, Features, Operator, Value};
 use crate::outports;
+use crate::units::Amount;
 use std::collections::HashSet;
 
 const YES_NO: &[&str] = &["YES", "NO"];

@@ -1,7 +1,8 @@
 //! Which instances fit the wished amounts.
 
-use crate::features::{Amount, Constraint, Features, Operator, Value};
+use crate::features::{Constraint, Features, Operator, Value};
 use crate::units;
+use crate::units::Amount;
 use std::cmp::Ordering;
 
 /// A wish in one line: operator and amount.

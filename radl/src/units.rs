@@ -1,7 +1,59 @@
-//! Units of amounts: decimal K, M, G, T and binary Ki, Mi, Gi, Ti, and exact arithmetic with them.
+//! Amounts and their units: decimal K, M, G, T and binary Ki, Mi, Gi, Ti, and exact arithmetic with them.
 
-use crate::features::Amount;
-use std::cmp::Ordering;
+use serde::{Deserialize, Serialize};
+use std::{cmp::Ordering, iter::Sum, ops::Add};
+
+/// A number of a document: integers stay integers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// A whole number.
+    Integer(i64),
+    /// A number written with a dot.
+    Float(f64),
+}
+
+impl Amount {
+    /// The amount as a float (large integers lose precision).
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Integer(i) => i as f64,
+            Self::Float(f) => f,
+        }
+    }
+}
+
+impl From<i64> for Amount {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<f64> for Amount {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl Add for Amount {
+    type Output = Self;
+
+    /// Whole numbers stay whole, unless they get too large.
+    fn add(self, other: Self) -> Self {
+        let whole = match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a.checked_add(b),
+            _ => None,
+        };
+        whole.map_or_else(|| Self::Float(self.as_f64() + other.as_f64()), Self::Integer)
+    }
+}
+
+impl Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::Integer(0), Add::add)
+    }
+}
 
 /// Factor of a known unit: sizes in any case with an optional final B, and the performance units (factor 1).
 /// None for a word that is no unit.

@@ -1,8 +1,9 @@
 //! What of a document is no error and probably a slip all the same.
 
-use crate::features::{Amount, Constraint, Features, Value};
+use crate::features::{Constraint, Features, Value};
 use crate::model::Radl;
 use crate::units;
+use crate::units::Amount;
 
 /// How many warnings are told of a document.
 pub const MAX_WARNINGS: usize = 10;

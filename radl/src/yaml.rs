@@ -1,19 +1,35 @@
-//! Recipes as YAML: whether Ansible's reader takes them (one YAML 1.1 document of which data can be made), and their
-//! [`tree`].
+//! YAML: the one room that reads and writes it. Recipes, cloud-configs and documents in YAML come from anybody, so every
+//! reader here has the same limits ([`MAX_BYTES`], [`MAX_DEPTH`], one document), tells where in the text something is, and
+//! never panics; aliases stay aliases, so a text takes no more room than it has bytes. What is read is YAML 1.1, as Ansible
+//! reads it.
+//!
+//! | function | of a text |
+//! |---|---|
+//! | [`check`], [`check_for`] | whether data can be made of it by those who will |
+//! | [`shape`] | what kind of recipe it is |
+//! | [`parse`], [`emit`] | its nodes with their places, and back |
+//! | [`counterpart`] | where a node stands in another text |
 
 mod construct;
+mod events;
 mod fault;
-pub mod place;
+mod place;
 mod source;
-pub mod tree;
+mod tree;
+
+pub use fault::YamlError;
+pub use place::counterpart;
+pub use tree::{Node, NodeKind, emit, parse};
 
 use construct::Construction;
+use events::Events;
 use fault::Fault;
-use libyaml_safer::{EventData, Parser};
-use source::source;
+use libyaml_safer::EventData;
 
+/// Bytes of a text that is read.
+pub const MAX_BYTES: usize = 16 << 20;
 /// How deep collections may nest: the scanner looks at every open one for each token.
-const MAX_DEPTH: usize = 200;
+pub const MAX_DEPTH: usize = 200;
 /// First line of a cloud-config that is YAML only after cloud-init has rendered it.
 pub const CLOUD_TEMPLATE: &str = "## template:";
 
@@ -26,53 +42,30 @@ pub enum Reader {
     CloudInit,
 }
 
-/// Whether `recipe` is one YAML document of which Ansible can make data; the error is the reason, with line and column in
-/// the recipe, and never with anything that stands there.
+/// Whether `recipe` is one YAML document of which Ansible can make data.
 ///
 /// # Errors
-/// The reason, ready to follow `Invalid YAML code: `.
-pub fn check(recipe: &str) -> Result<(), String> {
+/// The reason, with line and column in the recipe, ready to follow `Invalid YAML code: `.
+pub fn check(recipe: &str) -> Result<(), YamlError> {
     check_for(Reader::Ansible, recipe)
 }
 
-/// As [`check`], for another reader.
+/// Whether `recipe` is one YAML document of which its reader can make data.
 ///
 /// # Errors
-/// The reason, ready to follow `Invalid YAML code: `.
-pub fn check_for(reader: Reader, recipe: &str) -> Result<(), String> {
-    // The scanner gives up by panicking on a few malformed texts (a tag right before a comma, octets in tags that are no
-    // Unicode). Recipes come from anybody, so that has to stay here.
-    std::panic::catch_unwind(|| check_events(reader, recipe).map_err(|fault| fault.explained(recipe).to_string()))
-        .unwrap_or_else(|_| Err("the text is malformed beyond description".to_owned()))
+/// The reason, with line and column in the recipe, ready to follow `Invalid YAML code: `.
+pub fn check_for(reader: Reader, recipe: &str) -> Result<(), YamlError> {
+    check_events(reader, recipe).map_err(|fault| fault.explained(recipe))
 }
 
 fn check_events(reader: Reader, recipe: &str) -> Result<(), Fault> {
-    let text = source(recipe);
-    let mut input = text.as_bytes();
-    let mut parser = Parser::new();
-    parser.set_input_string(&mut input);
+    let mut events = Events::of(recipe);
     let is_template = recipe.trim_start().starts_with(CLOUD_TEMPLATE);
     let mut construction = Construction::new(reader);
-    let (mut documents, mut depth) = (0, 0_usize);
     loop {
-        let event = parser.parse()?;
-        match event.data {
-            EventData::SequenceStart { .. } | EventData::MappingStart { .. } => depth += 1,
-            EventData::SequenceEnd | EventData::MappingEnd => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return Err(Fault::at(format!("collections nest deeper than {MAX_DEPTH}"), event.start_mark));
-        }
+        let event = events.next()?;
         match event.data {
             EventData::StreamEnd => return Ok(()),
-            EventData::DocumentStart { .. } => {
-                documents += 1;
-                if documents > 1 {
-                    let problem = "expected a single document in the stream, but found another";
-                    return Err(Fault::at(problem, event.start_mark));
-                }
-            }
             _ if is_template => {}
             _ => construction.event(&event)?,
         }
@@ -104,17 +97,10 @@ pub fn shape(recipe: &str) -> Shape {
     if recipe.trim_start().starts_with(VAULT) {
         return Shape::Vault;
     }
-    std::panic::catch_unwind(|| shape_of_events(recipe)).unwrap_or(Shape::Other)
-}
-
-fn shape_of_events(recipe: &str) -> Shape {
-    let text = source(recipe);
-    let mut input = text.as_bytes();
-    let mut parser = Parser::new();
-    parser.set_input_string(&mut input);
+    let mut events = Events::of(recipe);
     let (mut shape, mut is_known) = (Shape::Empty, false);
     loop {
-        let Ok(event) = parser.parse() else { return Shape::Other };
+        let Ok(event) = events.next() else { return Shape::Other };
         match event.data {
             EventData::StreamEnd => return shape,
             EventData::SequenceStart { .. } if !is_known => shape = Shape::Plays { has_vault: false },

@@ -1,7 +1,7 @@
 //! What the daemon does with documents beyond the vectors.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use radl::{Radl, cidr, placement};
+use radl::{Radl, cidr, names::Defaults, placement};
 
 #[test]
 fn redirected_ports_are_written_back() {
@@ -20,6 +20,29 @@ fn redirected_ports_are_written_back() {
     private.check().unwrap();
     assert_eq!(private.ssh_port(), 10022);
     assert_eq!(private.systems[0].interface_on("public.T"), Some(1));
+}
+
+/// `dns.0.name` goes before `dns_name`, in the name of the machine and in the records of its domain.
+#[test]
+fn both_forms_of_a_name_are_one_name() {
+    let system = |body: &str| {
+        let body = format!("net_interface.0.connection = 'n' and net_interface.0.ip = '192.0.2.1' and {body}");
+        Radl::parse(&format!("network n ()\nsystem s ({body})")).unwrap().systems.remove(0)
+    };
+    let defaults = Defaults { host: Some("vnode-#N#.ignored"), domain: Some("example.org") };
+    let (new, old) = ("net_interface.0.dns.0.name = 'new-#N#.lab'", "net_interface.0.dns_name = 'old-#N#'");
+    for (body, host, domain) in [
+        (format!("{old} and {new}"), "new-7", "lab"),
+        (new.to_owned(), "new-7", "lab"),
+        (old.to_owned(), "old-7", "example.org"),
+        ("x = 'y'".to_owned(), "vnode-7", "example.org"),
+    ] {
+        let system = system(&body);
+        let name = system.requested_name(0, Some(7), defaults).unwrap();
+        assert_eq!(name, (host.to_owned(), Some(domain.to_owned())), "{body}");
+        let records = system.dns_entries(7, defaults);
+        assert_eq!((records[0].host.as_str(), records[0].domain.clone()), (host, format!("{domain}.")), "{body}");
+    }
 }
 
 #[test]

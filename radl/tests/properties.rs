@@ -303,7 +303,7 @@ fn depth_and_size_are_bounded() {
     let json = serde_json::json!([{"class": "system", "id": "s", "a": [objects]}]);
     assert!(Radl::from_json_value(&json).unwrap_err().message().contains("nest deeper"));
     let recipe = "[".repeat(100_000) + &"]".repeat(100_000);
-    assert!(radl::yaml::check(&recipe).unwrap_err().contains("nest deeper"));
+    assert!(radl::yaml::check(&recipe).unwrap_err().to_string().contains("nest deeper"));
     let wishes: Vec<String> =
         (0..30_000).map(|n| format!("soft {n} (x{n} = 1 and a contains (name = 'b{n}'))")).collect();
     let wishes = Radl::parse(&format!("system s ({})", wishes.join(" and "))).unwrap();
@@ -357,7 +357,14 @@ fn recipes_are_hostile() {
     for recipe in
         ["- [!a,b]", "!<%ff> x", "- !a%E9%E9%E9 b", "\"\\", "\u{feff}\u{feff}", "*a", "&a [*a]", "%TAG ! x\n--- a"]
     {
-        let _ = radl::yaml::check(recipe);
+        let checked = radl::yaml::check(recipe);
+        let (read, shape) = (radl::yaml::parse(recipe), radl::yaml::shape(recipe));
+        assert!(checked.is_err() || read.is_ok(), "{recipe:?}: {shape:?}");
+        assert_eq!(
+            radl::yaml::counterpart(recipe, (9, 1), recipe).is_some(),
+            matches!(read, Ok(Some(_))),
+            "{recipe:?}"
+        );
     }
     assert!(radl::yaml::check("- a: *nowhere").is_err());
     assert!(radl::yaml::check("- a: !vault |\n    12\n- &b c\n- *b").is_ok());

@@ -2,7 +2,11 @@
 //! PyYAML takes them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use radl::{Radl, merge, yaml};
+use proptest::prelude::*;
+use radl::{
+    Radl, merge,
+    yaml::{self, Node, NodeKind},
+};
 
 #[rustfmt::skip]
 const READ: &[&str] = &[
@@ -64,10 +68,10 @@ fn recipes_are_read_as_ansible_reads_them() {
     for text in READ.iter().copied().chain([long(4300).as_str(), &format!("{}.5", long(4400)), &nested]) {
         assert_eq!(yaml::check(text), Ok(()), "{text:?}");
         // What is accepted can be worked on.
-        yaml::tree::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        yaml::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
     }
     for text in REFUSED.iter().copied().chain([long(4301).as_str(), &format!("{}:10", long(4301))]) {
-        let why = yaml::check(text).expect_err(text);
+        let why = yaml::check(text).expect_err(text).to_string();
         assert!(why.contains(" at line ") && why.contains(" column "), "{text:?}: {why}");
     }
 }
@@ -90,7 +94,7 @@ fn errors_say_where_and_what_to_do() {
         ("\n- vars:\n    a: @S3cret\n", "line 3 column 8", "must stand in quotes"),
         ("\n- vars:\n    a: S3cret\u{7}\n", "line 3 column 14", ""),
     ] {
-        let why = yaml::check(text).expect_err(text);
+        let why = yaml::check(text).expect_err(text).to_string();
         assert!(why.contains(&format!(" at {place}")) && why.contains(advice), "{text}: {why}");
         assert!(!why.contains("S3cret"), "{why}");
     }
@@ -122,4 +126,55 @@ fn what_ansible_cannot_read_is_refused_with_the_document() {
     let why = cloud("runcmd: [!unsafe b]", "cloud_init").unwrap_err().message();
     assert!(why.starts_with("Line 2: Invalid YAML code: ") && why.contains("at line 2 column 10"), "{why}");
     cloud("## template: jinja\n#cloud-config\nfqdn: {{ v1.local_hostname }}", "cloud_init").unwrap();
+}
+
+/// Every reader has the same limits, and tells the place of what is beyond them.
+#[test]
+fn limits_are_those_of_all_readers() {
+    let (deepest, deeper) = ("[".repeat(200) + &"]".repeat(200), "[".repeat(201) + &"]".repeat(201));
+    assert!(yaml::check(&deepest).is_ok() && yaml::parse(&deepest).is_ok());
+    let two = "- a\n---\n- b".to_owned();
+    let long = "# \n".repeat(yaml::MAX_BYTES / 3 + 1);
+    for (text, why, line) in
+        [(deeper, "nest deeper than 200", Some(1)), (two, "a single document", Some(2)), (long, "more than", None)]
+    {
+        let errors = [yaml::check(&text).unwrap_err(), yaml::parse(&text).unwrap_err()];
+        for error in errors {
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(error.position().map(|at| at.line), line, "{error}");
+        }
+        assert_eq!(yaml::shape(&text), yaml::Shape::Other);
+        assert_eq!(yaml::counterpart(&text, (1, 1), &text), None);
+    }
+}
+
+/// Nodes know where they stand; where is no part of what they say.
+#[test]
+fn nodes_have_places() {
+    let text = "# é\n- name: one\n  é: [a, *x]\n";
+    let root = yaml::parse(text).unwrap().unwrap();
+    let NodeKind::Sequence(items) = &root.kind else { panic!("{root:?}") };
+    let NodeKind::Mapping(pairs) = &items[0].kind else { panic!("{root:?}") };
+    let NodeKind::Sequence(list) = &pairs[1].1.kind else { panic!("{root:?}") };
+    let at = |node: &Node| node.position.map(|at| (at.line, at.column.unwrap()));
+    let places = [at(&root), at(&items[0]), at(&pairs[0].1), at(&pairs[1].0), at(&list[1])];
+    assert_eq!(places, [(2, 1), (2, 3), (2, 9), (3, 3), (3, 10)].map(Some));
+    assert_eq!(pairs[0].1, Node { position: None, ..pairs[0].1.clone() });
+    assert_eq!(yaml::counterpart(text, (3, 10), "- {name: 1, é: [b, c]}"), Some((1, 20)));
+}
+
+proptest! {
+    /// Whatever a text holds, nothing panics; what can be checked can be read, and what was read is written back.
+    #[test]
+    fn any_text_is_read_or_refused(text in "([-:?,&*!|>'\"%@`#{}\\[\\] \n]|[a<=~0]|!!(str|int|map)|\\PC){0,40}") {
+        let read = yaml::parse(&text);
+        prop_assert!(yaml::check(&text).is_err() || read.is_ok(), "{:?}", read);
+        let _ = (yaml::shape(&text), yaml::check_for(yaml::Reader::CloudInit, &text));
+        let Ok(Some(node)) = read else { return Ok(()) };
+        // Some texts get quotes where they had none; then they keep them.
+        if let Ok(written) = yaml::emit(&node) {
+            let again = yaml::parse(&written).unwrap().unwrap();
+            prop_assert_eq!(yaml::emit(&again), Ok(written));
+        }
+    }
 }

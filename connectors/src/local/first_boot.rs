@@ -6,7 +6,7 @@ use crate::{
     error::{ConnectorError, ErrorClass},
     user_data::{UserData, cloud_config},
 };
-use radl::yaml::tree::{Kind, Node};
+use radl::yaml::{Node, NodeKind};
 
 /// Keys of a cloud-config that nodes obey, in the order that cloud-init keeps.
 const KEYS: [&str; 3] = ["bootcmd", "write_files", "runcmd"];
@@ -57,7 +57,7 @@ fn invalid(text: &str) -> ConnectorError {
 
 fn items(value: &Node) -> Result<&[Node]> {
     match &value.kind {
-        Kind::Sequence(items) => Ok(items),
+        NodeKind::Sequence(items) => Ok(items),
         _ if value.is_empty() => Ok(&[]),
         _ => Err(invalid("bootcmd, runcmd and write_files must be lists")),
     }
@@ -67,8 +67,8 @@ fn items(value: &Node) -> Result<&[Node]> {
 fn command(key: &str, item: &Node) -> Result<String> {
     let fault = || invalid(&format!("a command of {key} must be a text or a list of texts"));
     match &item.kind {
-        Kind::Scalar(line, _) => Ok(line.clone()),
-        Kind::Sequence(words) => {
+        NodeKind::Scalar(line, _) => Ok(line.clone()),
+        NodeKind::Sequence(words) => {
             let words: Option<Vec<String>> = words.iter().map(|word| word.scalar().map(quoted)).collect();
             words.map(|words| words.join(" ")).ok_or_else(fault)
         }

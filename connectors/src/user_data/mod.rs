@@ -10,10 +10,7 @@ mod tests;
 use crate::{ConnectorError, ErrorClass, GuestOs, VmIntent};
 use radl::{
     Radl,
-    yaml::{
-        CLOUD_TEMPLATE,
-        tree::{self, Kind, Node},
-    },
+    yaml::{self, CLOUD_TEMPLATE, Node, NodeKind},
 };
 
 /// How cloud-init is to merge this text with what the cloud adds itself, unless the recipe says so.
@@ -121,8 +118,8 @@ pub(crate) fn cloud_config(recipe: &str) -> Option<Vec<(Node, Node)>> {
     if recipe.starts_with(CLOUD_TEMPLATE) {
         return None;
     }
-    match tree::parse(recipe).ok()?? {
-        Node { kind: Kind::Mapping(pairs), .. } => Some(pairs),
+    match yaml::parse(recipe).ok()?? {
+        Node { kind: NodeKind::Mapping(pairs), .. } => Some(pairs),
         _ => None,
     }
 }
@@ -130,7 +127,7 @@ pub(crate) fn cloud_config(recipe: &str) -> Option<Vec<(Node, Node)>> {
 /// Whether each of our lists has a list, or nothing, to be appended to.
 fn mergeable(pairs: &[(Node, Node)], ours: &[(&str, Vec<Node>)]) -> bool {
     let taken = |(key, value): &(Node, Node)| {
-        ours.iter().any(|(name, _)| key.scalar() == Some(name)) && !matches!(value.kind, Kind::Sequence(_))
+        ours.iter().any(|(name, _)| key.scalar() == Some(name)) && !matches!(value.kind, NodeKind::Sequence(_))
     };
     !pairs.iter().any(taken)
 }
@@ -140,7 +137,7 @@ fn config(pairs: &[(Node, Node)], ours: &[(&str, Vec<Node>)]) -> Result<String, 
     let mut pairs = pairs.to_vec();
     for (name, items) in ours {
         match pairs.iter_mut().rfind(|(key, _)| key.scalar() == Some(name)) {
-            Some((_, Node { kind: Kind::Sequence(known), .. })) => known.extend(items.iter().cloned()),
+            Some((_, Node { kind: NodeKind::Sequence(known), .. })) => known.extend(items.iter().cloned()),
             _ => pairs.push((Node::plain(name), Node::list(items.clone()))),
         }
     }
@@ -148,6 +145,6 @@ fn config(pairs: &[(Node, Node)], ours: &[(&str, Vec<Node>)]) -> Result<String, 
         pairs.insert(0, (Node::plain("merge_how"), Node::text(MERGE_HOW)));
     }
     let invalid = |error| ConnectorError::new(ErrorClass::Invalid, format!("The cloud-init recipe: {error}"));
-    let text = tree::emit(&Node::mapping(pairs)).map_err(invalid)?;
+    let text = yaml::emit(&Node::mapping(pairs)).map_err(invalid)?;
     Ok(format!("{CLOUD_CONFIG}{}", text.strip_prefix("---\n").unwrap_or(&text)))
 }

@@ -19,17 +19,17 @@ fn with(recipe: &str) -> UserData {
 fn values(text: &str) -> serde_json::Value {
     fn value(node: &Node) -> serde_json::Value {
         match &node.kind {
-            Kind::Scalar(text, _) => text.as_str().into(),
-            Kind::Sequence(items) => items.iter().map(value).collect(),
-            Kind::Mapping(pairs) => {
+            NodeKind::Scalar(text, _) => text.as_str().into(),
+            NodeKind::Sequence(items) => items.iter().map(value).collect(),
+            NodeKind::Mapping(pairs) => {
                 let pair = |(key, item): &(Node, Node)| (key.scalar().unwrap().to_owned(), value(item));
                 serde_json::Value::Object(pairs.iter().map(pair).collect())
             }
-            Kind::Alias(name) => format!("*{name}").into(),
+            NodeKind::Alias(name) => format!("*{name}").into(),
         }
     }
     assert!(text.starts_with("#cloud-config\n"), "{text}");
-    value(&tree::parse(text).unwrap().unwrap())
+    value(&yaml::parse(text).unwrap().unwrap())
 }
 
 /// The example of the specification, byte for byte in what it says, and in its order.

@@ -9,8 +9,8 @@ use super::{
     wait::wait_ssh,
 };
 use crate::{
-    contract::{ErrorCode, Installed, KeyPair, VmError, VmFacts},
-    ssh::{Endpoint, HostKeyPolicy, Login, Request, SshError, SshLimits, SshSession},
+    contract::{ErrorCode, InstalledCredentials, KeyPair, VmError, VmFacts},
+    ssh::{ConnectRequest, Endpoint, HostKeyPolicy, Login, SshError, SshLimits, SshSession},
 };
 use futures::{Stream, StreamExt};
 use std::{
@@ -59,7 +59,7 @@ pub struct Target {
     /// What to do there.
     pub task: NodeTask,
     /// The new credentials that are to be installed: all of these, or an error.
-    pub installs: Installed,
+    pub installs: InstalledCredentials,
     /// Sentences on requested credentials that are not installed.
     pub notes: Vec<String>,
 }
@@ -97,7 +97,7 @@ impl Target {
             logins: login_order(&current, &new, Some(own)),
             host_key: vm.host_key.clone(),
             proxy,
-            installs: Installed { password: password.is_some(), key: key.is_some() },
+            installs: InstalledCredentials { password: password.is_some(), key: key.is_some() },
             notes: kept_back(&current, &new),
             task,
         })
@@ -110,8 +110,8 @@ impl Target {
         (via.endpoint() == &proxy.endpoint && via.user() == proxy.user).then(|| via.host_key())
     }
 
-    fn request(&self, place: &Endpoint, settings: &AccessSettings) -> Request {
-        Request {
+    fn request(&self, place: &Endpoint, settings: &AccessSettings) -> ConnectRequest {
+        ConnectRequest {
             endpoint: place.clone(),
             user: self.user.clone(),
             logins: self.logins.iter().map(|(_, login)| login.clone()).collect(),
@@ -135,14 +135,14 @@ pub struct Accessed {
     /// What it is.
     pub facts: NodeFacts,
     /// The new credentials that are installed: these `new.*` move over the current ones.
-    pub installed: Installed,
+    pub installed: InstalledCredentials,
 }
 
 impl Accessed {
     /// Prepares a machine on an open session, which may go through a proxy host.
     ///
     /// # Errors
-    /// As [`prepare_node`]; SSH_AUTH when the new password was refused.
+    /// Those of [`prepare_node`]; SSH_AUTH when the new password was refused.
     pub async fn prepare(target: &Target, session: &SshSession) -> Result<Self, VmError> {
         let prepared = prepare_node(session, &target.task).await?;
         if prepared.password_changed == Some(false) {
@@ -162,7 +162,7 @@ impl Accessed {
 /// Connects the daemon to a machine: directly, or through its proxy host. Made for the master.
 ///
 /// # Errors
-/// As [`wait_ssh`], with PROXY_FAILED for the first of two hops.
+/// Those of [`wait_ssh`], and PROXY_FAILED for the first of two hops.
 pub async fn reach(limits: &SshLimits, target: &Target, settings: &AccessSettings) -> Result<SshSession, VmError> {
     let attempt = || async {
         let request = target.request(&target.outside, settings);

@@ -2,8 +2,7 @@
 
 use super::{LoginKind, NodeTask, Target, errors::failure};
 use crate::{
-    contract::{ErrorCode, Installed, VmError},
-    plan::control,
+    contract::{ErrorCode, InstalledCredentials, VmError},
     ssh::{Endpoint, Login},
 };
 use radl::AnsibleHost;
@@ -21,7 +20,7 @@ pub fn ansible_host(host: &AnsibleHost, host_key: Option<String>) -> Result<Targ
     if logins.is_empty() {
         return Err(missing("credentials.password or credentials.private_key"));
     }
-    let place = Endpoint::new(control::address(host), 22);
+    let place = Endpoint::new(ansible_host_address(host), 22);
     Ok(Target {
         vm: 0,
         user: text("credentials.username").ok_or_else(|| missing("credentials.username"))?,
@@ -31,7 +30,13 @@ pub fn ansible_host(host: &AnsibleHost, host_key: Option<String>) -> Result<Targ
         host_key,
         proxy: None,
         task: NodeTask::default(),
-        installs: Installed::default(),
+        installs: InstalledCredentials::default(),
         notes: Vec::new(),
     })
+}
+
+/// Address of an external host, as written in its section.
+#[must_use]
+pub fn ansible_host_address(host: &AnsibleHost) -> &str {
+    host.features.text("host").unwrap_or_default()
 }

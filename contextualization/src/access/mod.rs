@@ -19,7 +19,7 @@ mod windows;
 
 pub use addresses::{addresses_of, has_ipv6, on_public_network, private_ip, public_ip};
 pub use all::{AccessSettings, Accessed, Target, access_all, reach};
-pub use ansible_host::ansible_host;
+pub use ansible_host::{ansible_host, ansible_host_address};
 pub use errors::{PHASE, wait_text};
 pub use logins::{LoginKind, credential_change, login_order};
 pub use node::{AccessError, BlockDevice, NodeFacts, NodeTask, Prepared, Python, Sudo, prepare_node};

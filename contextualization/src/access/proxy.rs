@@ -1,7 +1,10 @@
 //! Proxy hosts: the network features `proxy_host = 'user[:password]@host[:port]'` and `proxy_key`.
 
 use super::addresses::proxied_network;
-use crate::ssh::{Endpoint, HostKeyPolicy, Login, Request, keys};
+use crate::{
+    digest::digest,
+    ssh::{ConnectRequest, Endpoint, HostKeyPolicy, Login, keys},
+};
 use radl::Radl;
 use std::time::Duration;
 
@@ -83,8 +86,7 @@ impl Proxy {
     /// A name for files and the like, the same for all machines behind the same account of the same server.
     #[must_use]
     pub fn name(&self) -> String {
-        let digest = openssl::sha::sha256(format!("{}@{}", self.user, self.endpoint).as_bytes());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        digest(&[format!("{}@{}", self.user, self.endpoint).as_bytes()], 8)
     }
 
     /// What the runner needs to connect to it; secrets are in it.
@@ -104,8 +106,8 @@ impl Proxy {
         })
     }
 
-    pub(super) fn request(&self, check_host_key: bool, timeout: Duration) -> Request {
-        Request {
+    pub(super) fn request(&self, check_host_key: bool, timeout: Duration) -> ConnectRequest {
+        ConnectRequest {
             endpoint: self.endpoint.clone(),
             user: self.user.clone(),
             logins: self.logins.clone(),

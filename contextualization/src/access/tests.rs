@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    contract::{ErrorCode, Installed, KeyPair, VmFacts, VmPower},
+    contract::{ErrorCode, InstalledCredentials, KeyPair, VmFacts, VmPower},
     ssh::{Endpoint, Login},
 };
 use radl::{Configure, Network, Radl, System};
@@ -177,13 +177,13 @@ fn credentials_are_tried_oldest_first_and_changed_only_whole() {
     );
     assert_eq!(all.task.new_password.as_deref(), Some("new"));
     assert_eq!(all.task.authorize, ["ssh-ed25519 OWN", "ssh-rsa NEW"]);
-    assert_eq!(all.installs, Installed { password: true, key: true });
+    assert_eq!(all.installs, InstalledCredentials { password: true, key: true });
     // No password to replace, and only half a key: nothing is changed, and the user hears of it.
     let half = with(&[("private_key", "oldkey"), ("new.password", "new"), ("new.public_key", "ssh-rsa NEW")]);
-    assert_eq!((half.task.new_password, half.installs, half.notes.len()), (None, Installed::default(), 2));
+    assert_eq!((half.task.new_password, half.installs, half.notes.len()), (None, InstalledCredentials::default(), 2));
     // The password is changed whatever becomes of the key.
     let one = with(&[("password", "old"), ("new.password", "new"), ("new.private_key", "newkey")]);
-    assert_eq!((one.installs, one.notes.len()), (Installed { password: true, key: false }, 1));
+    assert_eq!((one.installs, one.notes.len()), (InstalledCredentials { password: true, key: false }, 1));
     assert_eq!(half.task.authorize, ["ssh-ed25519 OWN"]);
     let shown = format!("{all:?}", all = with(&[("password", "secret1"), ("new.password", "secret2")]));
     assert!(!shown.contains("secret"), "{shown}");

@@ -7,7 +7,7 @@ use super::{
     wait::wait_ssh,
 };
 use crate::{
-    contract::{ErrorCode, Installed, VmError, VmFacts},
+    contract::{ErrorCode, InstalledCredentials, VmError, VmFacts},
     ssh::{Endpoint, SshError, SshSession},
     winrm::{WinRm, WinRmError},
 };
@@ -26,7 +26,7 @@ pub struct AccessedWindows {
     /// Login name.
     pub user: String,
     /// The new credentials that are installed.
-    pub installed: Installed,
+    pub installed: InstalledCredentials,
     /// Sentences on requested credentials that are not installed.
     pub notes: Vec<String>,
 }
@@ -92,7 +92,12 @@ pub async fn access_windows(
         if master.is_closed() { failure(ErrorCode::MasterLost, text) } else { error.into() }
     })?;
     let address = reached?;
-    Ok(AccessedWindows { address, user, installed: Installed { password: change.is_some(), key: false }, notes })
+    Ok(AccessedWindows {
+        address,
+        user,
+        installed: InstalledCredentials { password: change.is_some(), key: false },
+        notes,
+    })
 }
 
 /// The first place that answers.

@@ -23,7 +23,6 @@ pub use version::{Line, Wish};
 
 use crate::{
     contract::{ErrorCode, Settings},
-    plan::decide,
     ssh::{ExecLimits, SshError, SshSession},
 };
 use deliver::send;
@@ -97,7 +96,7 @@ pub async fn check(radl: &Radl, settings: &Settings) -> Result<(), String> {
     let wanted = radl.contextualize.as_ref().and_then(|section| section.options.get(VERSION));
     let fault = match wanted {
         None => return Ok(()),
-        Some(Value::Text { .. }) => Wish::new(decide::option(radl, VERSION), &settings.ansible_version).err(),
+        Some(Value::Text { text, .. }) => Wish::new(Some(text), &settings.ansible_version).err(),
         Some(_) => Some(format!("option {VERSION} without quotes")),
     };
     let Some(what) = fault else { return Ok(()) };

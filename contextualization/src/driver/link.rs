@@ -1,8 +1,10 @@
-//! The daemon's connection to the master: one session, made again when it breaks; the runner's commands on it.
+//! The daemon's connection to a control node: one session, made again when it breaks; the runner's commands on it.
 
+use super::stop::Stop;
 use crate::{
     access::{self, AccessSettings, Target},
     bootstrap::Runtime,
+    plan::control::ControlNode,
     ssh::{ExecLimits, ExecStream, SshError, SshLimits, SshSession},
 };
 use serde_json::Value;
@@ -16,6 +18,33 @@ use tokio::{
 const AGAIN: Duration = Duration::from_secs(60);
 /// Pause between two tries.
 const AGAIN_PAUSE: Duration = Duration::from_secs(5);
+
+/// A control node that is ready to run playbooks: the master, or an external host in its place.
+#[derive(Clone)]
+pub struct Master<'a> {
+    /// Which one.
+    pub control: ControlNode,
+    /// The connection to it.
+    pub link: Arc<Link<'a>>,
+    /// Ansible on it.
+    pub runtime: Runtime,
+}
+
+impl Master<'_> {
+    /// Ends a run, whether its supervisor lives or left something behind.
+    ///
+    /// # Errors
+    /// What the command failed with; a broken connection is waited for.
+    pub async fn end_run(&self, run: &str) -> Result<(), SshError> {
+        self.link.ask(&self.runtime, &["cancel", run], &Value::Null).await
+    }
+
+    /// Ends a run that nobody is going to listen to.
+    pub(super) async fn sweep(&self, run: &str) -> Result<(), Stop> {
+        let swept = self.end_run(run).await;
+        swept.map_err(|e| Stop::Redo(format!("the runner on the master does not answer: {e}")))
+    }
+}
 
 /// The link. Its methods wait until the master answers; [`Life::ended`] tells when that will not happen.
 pub struct Link<'a> {

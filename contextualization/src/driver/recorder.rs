@@ -1,21 +1,21 @@
-//! The one place that writes the journal: progress and effects go together.
+//! The one place that makes checkpoints: progress and reports go together.
 
-use super::progress::Progress;
-use crate::contract::{Effect, Entry, Journal, JournalClosed, VmError, VmFacts};
+use super::rules::progress::Progress;
+use crate::contract::{Checkpoint, Checkpoints, CheckpointsClosed, Report, VmError, VmFacts};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{Mutex, watch};
 
 /// Records steps; shared by all lanes.
 pub struct Recorder {
-    journal: Arc<dyn Journal>,
+    checkpoints: Arc<dyn Checkpoints>,
     progress: Mutex<Progress>,
     vms: watch::Receiver<Arc<Vec<VmFacts>>>,
 }
 
 impl Recorder {
     /// A recorder that goes on at `progress`.
-    pub fn new(journal: Arc<dyn Journal>, progress: Progress, vms: watch::Receiver<Arc<Vec<VmFacts>>>) -> Self {
-        Self { journal, progress: Mutex::new(progress), vms }
+    pub fn new(checkpoints: Arc<dyn Checkpoints>, progress: Progress, vms: watch::Receiver<Arc<Vec<VmFacts>>>) -> Self {
+        Self { checkpoints, progress: Mutex::new(progress), vms }
     }
 
     /// The live machines.
@@ -28,70 +28,78 @@ impl Recorder {
         self.progress.lock().await.clone()
     }
 
-    /// Changes the progress and records it with `effects`; effects on machines that are gone are left out.
-    pub async fn record(&self, effects: Vec<Effect>, change: impl FnOnce(&mut Progress)) -> Result<(), JournalClosed> {
+    /// Changes the progress and records it with `reports`; reports on machines that are gone are left out.
+    pub async fn record(
+        &self,
+        reports: Vec<Report>,
+        change: impl FnOnce(&mut Progress),
+    ) -> Result<(), CheckpointsClosed> {
         let mut progress = self.progress.lock().await;
         change(&mut progress);
         let live = self.live();
-        let wanted = |effect: &Effect| match effect {
-            Effect::InfrastructureLog(_) | Effect::InfrastructureText(_) | Effect::AnsibleHostKey { .. } => true,
-            Effect::VmLog { vm, .. }
-            | Effect::VmResult { vm, .. }
-            | Effect::CredentialsChanged { vm, .. }
-            | Effect::HostKey { vm, .. }
-            | Effect::ProxyHostKey { vm, .. }
-            | Effect::Master { vm } => live.contains(vm),
+        let wanted = |report: &Report| match report {
+            Report::InfrastructureLog(_) | Report::InfrastructureText(_) | Report::AnsibleHostKey { .. } => true,
+            Report::VmLog { vm, .. }
+            | Report::VmResult { vm, .. }
+            | Report::CredentialsChanged { vm, .. }
+            | Report::HostKey { vm, .. }
+            | Report::ProxyHostKey { vm, .. }
+            | Report::Master { vm } => live.contains(vm),
         };
-        let effects = effects.into_iter().filter(wanted).collect();
+        let reports = reports.into_iter().filter(wanted).collect();
         let value = serde_json::to_value(&*progress).unwrap_or_default();
-        self.journal.record(Entry { progress: Some(value), effects }).await
+        self.checkpoints.record(Checkpoint { progress: Some(value), reports }).await
     }
 
-    /// As [`Recorder::record`], without lines that this preparation of a master said before: a daemon that goes on with
-    /// it begins it again.
-    pub async fn once(&self, effects: Vec<Effect>, change: impl FnOnce(&mut Progress)) -> Result<(), JournalClosed> {
-        let mark = |effect: &Effect| match effect {
-            Effect::InfrastructureLog(line) => Some(line.clone()),
-            Effect::VmLog { vm, text } => Some(format!("{vm} {text}")),
+    /// Records as [`Recorder::record`] does, without lines that this preparation of a master said before: a daemon that
+    /// goes on with it begins it again.
+    pub async fn once(
+        &self,
+        reports: Vec<Report>,
+        change: impl FnOnce(&mut Progress),
+    ) -> Result<(), CheckpointsClosed> {
+        let mark = |report: &Report| match report {
+            Report::InfrastructureLog(line) => Some(line.clone()),
+            Report::VmLog { vm, text } => Some(format!("{vm} {text}")),
             _ => None,
         };
         let said = self.progress.lock().await.said.clone();
-        let is_new = |effect: &Effect| mark(effect).is_none_or(|mark| !said.contains(&mark));
-        let effects: Vec<Effect> = effects.into_iter().filter(is_new).collect();
-        let marks: Vec<String> = effects.iter().filter_map(mark).collect();
+        let is_new = |report: &Report| mark(report).is_none_or(|mark| !said.contains(&mark));
+        let reports: Vec<Report> = reports.into_iter().filter(is_new).collect();
+        let marks: Vec<String> = reports.iter().filter_map(mark).collect();
         let change = |p: &mut Progress| {
             p.said.extend(marks);
             change(p);
         };
-        self.record(effects, change).await
+        self.record(reports, change).await
     }
 
     /// Lines for the infrastructure's log, once in a preparation.
-    pub async fn log_once(&self, lines: impl IntoIterator<Item = String>) -> Result<(), JournalClosed> {
-        self.once(lines.into_iter().map(Effect::InfrastructureLog).collect(), |_| {}).await
+    pub async fn log_once(&self, lines: impl IntoIterator<Item = String>) -> Result<(), CheckpointsClosed> {
+        self.once(lines.into_iter().map(Report::InfrastructureLog).collect(), |_| {}).await
     }
 
     /// Lines for the infrastructure's log.
-    pub async fn log(&self, lines: impl IntoIterator<Item = String>) -> Result<(), JournalClosed> {
-        let effects: Vec<Effect> = lines.into_iter().map(Effect::InfrastructureLog).collect();
-        if effects.is_empty() { Ok(()) } else { self.record(effects, |_| {}).await }
+    pub async fn log(&self, lines: impl IntoIterator<Item = String>) -> Result<(), CheckpointsClosed> {
+        let reports: Vec<Report> = lines.into_iter().map(Report::InfrastructureLog).collect();
+        if reports.is_empty() { Ok(()) } else { self.record(reports, |_| {}).await }
     }
 
     /// Final results of machines that have none yet, with the failure's text in their logs.
     pub async fn results(
         &self,
         results: impl IntoIterator<Item = (u32, Result<(), VmError>)>,
-    ) -> Result<(), JournalClosed> {
+    ) -> Result<(), CheckpointsClosed> {
         let known: BTreeSet<u32> = self.progress.lock().await.results.keys().copied().collect();
-        let mut effects = Vec::new();
+        let mut reports = Vec::new();
         let mut new = Vec::new();
         for (vm, result) in results {
             if known.contains(&vm) {
                 continue;
             }
             new.push((vm, result.as_ref().err().cloned()));
-            effects.push(Effect::VmResult { vm, result });
+            reports.push(Report::VmResult { vm, result });
         }
-        if effects.is_empty() { Ok(()) } else { self.record(effects, |p| p.results.extend(new)).await }
+        if reports.is_empty() { Ok(()) } else { self.record(reports, |p| p.results.extend(new)).await }
     }
 }

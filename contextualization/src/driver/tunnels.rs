@@ -1,18 +1,18 @@
 //! Reverse tunnels of the machines that the master cannot reach: their keys come in while the doors are opened.
 
-use super::stages::Stage;
+use super::pass::Pass;
 use crate::{access, plan::control::ControlNode, ssh::SshSession};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Pause after a try that failed.
 const AGAIN: Duration = Duration::from_secs(5);
 
-impl Stage<'_, '_> {
+impl Pass<'_, '_> {
     /// Admits the tunnels of all machines to the master, again whenever another machine shows its key. Goes on until it is
     /// dropped.
     pub(super) async fn tunnels(&self, node: &ControlNode, master: SshSession) {
         let ControlNode::Vm(_) = node else { return std::future::pending().await };
-        let mut vms = self.driver.job.vms.clone();
+        let mut vms = self.context.job.vms.clone();
         let mut admitted = BTreeMap::new();
         loop {
             let keys: BTreeMap<u32, String> = vms

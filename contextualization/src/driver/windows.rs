@@ -1,14 +1,14 @@
 //! The doors of Windows machines.
 
-use super::{Stop, progress::HostRecord, stages::Stage};
+use super::{pass::Pass, rules::progress::HostRecord, stop::Stop};
 use crate::{
     access::access_windows,
-    contract::{Effect, ErrorCode, VmFacts},
+    contract::{ErrorCode, Report, VmFacts},
     plan::{control::ControlNode, inventory},
     ssh::SshSession,
 };
 
-impl Stage<'_, '_> {
+impl Pass<'_, '_> {
     /// Waits for WinRM and sets the new password.
     pub(super) async fn windows_door(
         &self,
@@ -16,10 +16,10 @@ impl Stage<'_, '_> {
         vm: &VmFacts,
         session: &SshSession,
     ) -> Result<(), Stop> {
-        let (job, recorder) = (self.driver.job, self.driver.recorder);
+        let (job, recorder) = (self.context.job, self.context.recorder);
         let Some(name) = inventory::host_name(vm) else { return Ok(()) };
         let text = format!("Waiting WinRM access to VM: {}\n", inventory::main_ip(vm).unwrap_or_default());
-        recorder.record(vec![Effect::VmLog { vm: vm.id, text }], |_| {}).await?;
+        recorder.record(vec![Report::VmLog { vm: vm.id, text }], |_| {}).await?;
         let settings = self.access(job.settings.wait_ssh * 2);
         let opened = tokio::select! {
             opened = access_windows(session, vm, &settings) => opened,

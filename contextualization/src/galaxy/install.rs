@@ -2,7 +2,7 @@
 
 use super::{
     Wanted, sources,
-    spec::{Kind, Source},
+    spec::{ContentKind, Source},
 };
 use crate::{
     bootstrap::{Privilege, Runtime, packages},
@@ -18,7 +18,7 @@ const RETRIES: u32 = 5;
 
 /// What became of a role or collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Installed {
+pub struct Installation {
     /// Whether it was installed now, not before.
     pub fresh: bool,
     /// Why it is not there.
@@ -31,7 +31,7 @@ pub struct Installed {
 
 /// A line of the script's answer.
 #[derive(Deserialize)]
-struct Answer {
+struct ScriptLine {
     key: String,
     fresh: bool,
     error: Option<String>,
@@ -67,7 +67,7 @@ pub async fn install(
     (conf_dir, wanted): (&str, &[Wanted]),
     again: bool,
     time: Duration,
-) -> Result<Vec<Installed>, SshError> {
+) -> Result<Vec<Installation>, SshError> {
     let local = archives(settings.galaxy_dir.as_deref()).await;
     let mut pushed = Vec::new();
     let mut items = Vec::new();
@@ -107,18 +107,23 @@ pub async fn install(
     let argv = [runtime.python.as_str(), "-c", include_str!("../../assets/galaxy.py"), conf_dir];
     let output = session.exec_with_input(&argv, plan.to_string().as_bytes(), ExecLimits::within(time)).await?;
     let stdout = String::from_utf8_lossy(&output.stdout);
-    let answers: BTreeMap<String, Answer> =
-        stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).map(|a: Answer| (a.key.clone(), a)).collect();
-    let answer = |item: &Value| match answers.get(item["key"].as_str().unwrap_or_default()) {
-        Some(Answer { fresh, error, lock_step, alone, .. }) => {
-            Installed { fresh: *fresh, error: error.clone(), lock_step: *lock_step, alone: *alone }
+    let answers: BTreeMap<String, ScriptLine> = stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .map(|a: ScriptLine| (a.key.clone(), a))
+        .collect();
+    // What git and others say may repeat a URL with its credentials, also that of another item.
+    let hide = |error: String| wanted.iter().fold(error, |error, one| one.requirement.hide(&error));
+    let became = |item: &Value| match answers.get(item["key"].as_str().unwrap_or_default()) {
+        Some(ScriptLine { fresh, error, lock_step, alone, .. }) => {
+            Installation { fresh: *fresh, error: error.clone().map(hide), lock_step: *lock_step, alone: *alone }
         }
         None => {
-            let error = Some(session.failed(&output).to_string());
-            Installed { fresh: false, error, lock_step: false, alone: false }
+            let error = Some(hide(session.failed(&output).to_string()));
+            Installation { fresh: false, error, lock_step: false, alone: false }
         }
     };
-    Ok(items.iter().map(answer).collect())
+    Ok(items.iter().map(became).collect())
 }
 
 /// Nothing of the user's or the machine's own Ansible settings, no questions, no files outside the conf dir.
@@ -145,6 +150,6 @@ fn environment(runtime: &Runtime, conf_dir: &str) -> BTreeMap<&'static str, Stri
 /// The reference's line for a role or collection of the document.
 #[must_use]
 pub fn announcement(wanted: &Wanted) -> String {
-    let what = if wanted.requirement.kind == Kind::Role { "role" } else { "collection" };
+    let what = if wanted.requirement.kind == ContentKind::Role { "role" } else { "collection" };
     format!("Galaxy {what} {} detected setting to install.", wanted.requirement)
 }

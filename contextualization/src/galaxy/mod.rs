@@ -11,17 +11,21 @@ pub mod install;
 pub mod sources;
 pub mod spec;
 
+use indexmap::IndexMap;
 use radl::{Features, Radl, System, Value};
-use spec::{Kind, Requirement, SpecError};
+use spec::{ContentKind, Requirement, SpecError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Beginnings of application names and what they mean.
-const PREFIXES: [(&str, Kind); 3] =
-    [("ansible.roles.", Kind::Role), ("ansible.modules.", Kind::Role), ("ansible.collections.", Kind::Collection)];
+const PREFIXES: [(&str, ContentKind); 3] = [
+    ("ansible.roles.", ContentKind::Role),
+    ("ansible.modules.", ContentKind::Role),
+    ("ansible.collections.", ContentKind::Collection),
+];
 
 /// Kind and text of a role or collection; none for other applications.
 #[must_use]
-pub fn split(application: &str) -> Option<(Kind, &str)> {
+pub fn split(application: &str) -> Option<(ContentKind, &str)> {
     PREFIXES.iter().find_map(|(prefix, kind)| Some((*kind, application.strip_prefix(prefix)?)))
 }
 
@@ -53,21 +57,13 @@ fn requirements<'a>(
 /// grammar refuses is left out: [`check`] refuses such documents.
 #[must_use]
 pub fn wanted(radl: &Radl, mirror: Option<&str>) -> Vec<Wanted> {
-    let mut all: Vec<Wanted> = Vec::new();
+    let mut all: IndexMap<Requirement, BTreeSet<String>> = IndexMap::new();
     for system in &radl.systems {
         for requirement in requirements(system, mirror).flatten() {
-            let systems = match all.iter_mut().find(|w| w.requirement == requirement) {
-                Some(known) => &mut known.systems,
-                None => {
-                    all.push(Wanted { requirement, systems: BTreeSet::new() });
-                    let last = all.len() - 1;
-                    &mut all[last].systems
-                }
-            };
-            systems.insert(system.name.clone());
+            all.entry(requirement).or_default().insert(system.name.clone());
         }
     }
-    all
+    all.into_iter().map(|(requirement, systems)| Wanted { requirement, systems }).collect()
 }
 
 /// Refuses what no grammar covers, and two versions under one name: there is one place for each.
@@ -75,7 +71,7 @@ pub fn wanted(radl: &Radl, mirror: Option<&str>) -> Vec<Wanted> {
 /// # Errors
 /// The first fault, in words for the author of the document.
 pub fn check(radl: &Radl, mirror: Option<&str>) -> Result<(), SpecError> {
-    let mut names: BTreeMap<(Kind, String), Requirement> = BTreeMap::new();
+    let mut names: BTreeMap<(ContentKind, String), Requirement> = BTreeMap::new();
     for requirement in radl.systems.iter().flat_map(|system| requirements(system, mirror)) {
         let requirement = requirement?;
         let name = (requirement.kind, requirement.installed_name().to_owned());
@@ -119,7 +115,7 @@ pub fn cause<'f>(text: &str, faults: &'f BTreeMap<String, String>) -> Option<&'f
 
 /// What a fault of a role or collection is kept under.
 #[must_use]
-pub fn fault_key(kind: Kind, name: &str) -> String {
+pub fn fault_key(kind: ContentKind, name: &str) -> String {
     format!("{kind} {name}")
 }
 

@@ -1,6 +1,6 @@
 //! Where roles and collections come from, as `ansible-galaxy` is to be told. Pure.
 
-use super::spec::{Kind, Requirement, Source};
+use super::spec::{ContentKind, Requirement, Source};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 #[must_use]
 pub fn archive<'a>(requirement: &Requirement, files: &'a [String]) -> Option<&'a str> {
     let Source::Galaxy(name) = &requirement.source else { return None };
-    let stem = if requirement.kind == Kind::Role { name.clone() } else { name.replacen('.', "-", 1) };
+    let stem = if requirement.kind == ContentKind::Role { name.clone() } else { name.replacen('.', "-", 1) };
     let version = |file: &'a str| {
         let version = file.strip_suffix(".tar.gz")?.strip_prefix(&stem)?.strip_prefix('-')?;
         version.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(version)
@@ -46,13 +46,13 @@ fn satisfies(version: &str, wish: &str) -> bool {
 #[must_use]
 pub fn entry(requirement: &Requirement, pushed: Option<&str>) -> Value {
     let mut entry = match (requirement.kind, &requirement.source, pushed) {
-        (Kind::Role, _, Some(path)) => json!({ "src": path }),
-        (Kind::Role, Source::Git(url), None) => json!({ "src": url, "scm": "git" }),
-        (Kind::Role, Source::Galaxy(src) | Source::Archive(src), None) => json!({ "src": src }),
-        (Kind::Collection, _, Some(path)) => json!({ "name": path, "type": "file" }),
-        (Kind::Collection, Source::Galaxy(name), None) => json!({ "name": name, "type": "galaxy" }),
-        (Kind::Collection, Source::Archive(url), None) => json!({ "name": url, "type": "url" }),
-        (Kind::Collection, Source::Git(url), None) => json!({ "name": url, "type": "git" }),
+        (ContentKind::Role, _, Some(path)) => json!({ "src": path }),
+        (ContentKind::Role, Source::Git(url), None) => json!({ "src": url, "scm": "git" }),
+        (ContentKind::Role, Source::Galaxy(src) | Source::Archive(src), None) => json!({ "src": src }),
+        (ContentKind::Collection, _, Some(path)) => json!({ "name": path, "type": "file" }),
+        (ContentKind::Collection, Source::Galaxy(name), None) => json!({ "name": name, "type": "galaxy" }),
+        (ContentKind::Collection, Source::Archive(url), None) => json!({ "name": url, "type": "url" }),
+        (ContentKind::Collection, Source::Git(url), None) => json!({ "name": url, "type": "git" }),
     };
     if let Some(name) = &requirement.name {
         entry["name"] = json!(name);

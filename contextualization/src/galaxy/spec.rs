@@ -6,25 +6,26 @@
 //! source  = namespace "." name | https URL | git+https URL | git+ssh URL
 //! ```
 
+use percent_encoding::percent_decode_str;
 use std::fmt;
 
-/// What it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+/// What can be installed: Ansible calls both of them content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContentKind {
     /// A role.
     Role,
     /// A collection.
     Collection,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ContentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if *self == Self::Role { "role" } else { "collection" })
     }
 }
 
 /// Where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A name on a Galaxy server.
     Galaxy(String),
@@ -35,10 +36,10 @@ pub enum Source {
 }
 
 /// A role or collection to install.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ContentKind,
     /// Where it comes from.
     pub source: Source,
     /// Name of the role, always known for roles.
@@ -52,16 +53,16 @@ pub struct Requirement {
 pub enum SpecError {
     /// Not a source.
     #[error("{0} {1:?}: {2}")]
-    Source(Kind, String, &'static str),
+    Source(ContentKind, String, &'static str),
     /// Not a version.
     #[error("{0} {1:?}: the version must be letters, digits and . _ + -, beginning with a letter or digit")]
-    Version(Kind, String),
+    Version(ContentKind, String),
     /// Not a name.
     #[error("{0} {1:?}: the name after | must be letters, digits and . _ -, beginning with a letter or digit")]
-    Name(Kind, String),
+    Name(ContentKind, String),
     /// Two versions.
     #[error("{0} {1:?}: two different versions are given")]
-    Versions(Kind, String),
+    Versions(ContentKind, String),
     /// Two things under one name.
     #[error("{0} and {1} have the same name: one infrastructure can have one of them")]
     Twice(String, String),
@@ -79,17 +80,17 @@ fn word(text: &str, more: &str, longest: usize) -> bool {
 }
 
 /// Whether the text is `NAMESPACE.NAME`.
-fn is_galaxy_name(kind: Kind, text: &str) -> bool {
+fn is_galaxy_name(kind: ContentKind, text: &str) -> bool {
     let Some((namespace, name)) = text.split_once('.') else { return false };
     match kind {
-        Kind::Role => word(namespace, "_-", 64) && word(name, "_-.", 128) && !name.contains(".."),
-        Kind::Collection => word(namespace, "_", 64) && word(name, "_", 64),
+        ContentKind::Role => word(namespace, "_-", 64) && word(name, "_-.", 128) && !name.contains(".."),
+        ContentKind::Collection => word(namespace, "_", 64) && word(name, "_", 64),
     }
 }
 
-fn is_version(kind: Kind, text: &str) -> bool {
+fn is_version(kind: ContentKind, text: &str) -> bool {
     let operators = [">=", "<=", "==", "!=", ">", "<"];
-    let bare = operators.iter().find_map(|o| text.strip_prefix(o)).filter(|_| kind == Kind::Collection);
+    let bare = operators.iter().find_map(|o| text.strip_prefix(o)).filter(|_| kind == ContentKind::Collection);
     word(bare.unwrap_or(text), "._+-", 64)
 }
 
@@ -115,7 +116,7 @@ fn origin(url: &str) -> Option<String> {
     Some(format!("{scheme}://{server}").to_ascii_lowercase())
 }
 
-fn source(kind: Kind, text: &str, mirror: Option<&str>) -> Result<Source, &'static str> {
+fn source(kind: ContentKind, text: &str, mirror: Option<&str>) -> Result<Source, &'static str> {
     let Some((scheme, place)) = text.split_once("://") else {
         return if is_galaxy_name(kind, text) { Ok(Source::Galaxy(text.to_owned())) } else { Err(EXPECTED) };
     };
@@ -147,7 +148,12 @@ impl Requirement {
     ///
     /// # Errors
     /// [`SpecError`].
-    pub fn parse(kind: Kind, text: &str, feature: Option<&str>, mirror: Option<&str>) -> Result<Self, SpecError> {
+    pub fn parse(
+        kind: ContentKind,
+        text: &str,
+        feature: Option<&str>,
+        mirror: Option<&str>,
+    ) -> Result<Self, SpecError> {
         let shown = || text.chars().take(200).collect::<String>();
         let (left, right) = text.split_once('|').map_or((text, None), |(left, right)| (left, Some(right)));
         let version_of = |text: &'_ str| text.split_once(',').map(|(_, version)| version.to_owned());
@@ -164,19 +170,39 @@ impl Requirement {
         }
         let source = source(kind, place, mirror).map_err(|why| SpecError::Source(kind, shown(), why))?;
         let name = match (kind, name, &source) {
-            (Kind::Collection, Some(_), _) => {
+            (ContentKind::Collection, Some(_), _) => {
                 let why = "a collection has its name inside: leave out what follows |";
                 return Err(SpecError::Source(kind, shown(), why));
             }
-            (Kind::Collection, None, _) => None,
-            (Kind::Role, Some(name), _) => Some(name.to_owned()),
-            (Kind::Role, None, Source::Galaxy(name)) => Some(name.clone()),
-            (Kind::Role, None, Source::Archive(url) | Source::Git(url)) => Some(name_of(url).to_owned()),
+            (ContentKind::Collection, None, _) => None,
+            (ContentKind::Role, Some(name), _) => Some(name.to_owned()),
+            (ContentKind::Role, None, Source::Galaxy(name)) => Some(name.clone()),
+            (ContentKind::Role, None, Source::Archive(url) | Source::Git(url)) => Some(name_of(url).to_owned()),
         };
         if name.as_deref().is_some_and(|name| !word(name, "._-", 128) || name.contains("..")) {
             return Err(SpecError::Name(kind, shown()));
         }
         Ok(Self { kind, source, name, version: versions.pop() })
+    }
+
+    /// What a URL holds before its host, where that is a secret: everything but the user name of SSH.
+    fn credentials(&self) -> Option<&str> {
+        let (Source::Archive(url) | Source::Git(url)) = &self.source else { return None };
+        let (scheme, place) = url.split_once("://")?;
+        let (user, _) = place.split('/').next()?.rsplit_once('@')?;
+        (user.contains(':') || scheme != "ssh").then_some(user)
+    }
+
+    /// A text of others, such as an error of git, without the credentials of the URL.
+    #[must_use]
+    pub fn hide(&self, text: &str) -> String {
+        let Some(credentials) = self.credentials() else { return text.to_owned() };
+        let hidden = text.replace(&format!("{credentials}@"), "***@");
+        let password = credentials.split_once(':').map_or(credentials, |(_, password)| password);
+        let decoded = percent_decode_str(password).decode_utf8_lossy();
+        // A shorter one may be a part of any word.
+        let secrets = [password, &decoded].into_iter().filter(|secret| secret.len() >= 4);
+        secrets.fold(hidden, |text, secret| text.replace(secret, "***"))
     }
 
     /// Name under which it will be there: of the role, or what stands for a collection's.
@@ -190,19 +216,14 @@ impl Requirement {
 }
 
 impl fmt::Display for Requirement {
-    /// As in a document, without the password that a URL may hold.
+    /// Writes it as a document does, without the password that a URL may hold.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             Source::Galaxy(name) => f.write_str(name)?,
             Source::Archive(url) | Source::Git(url) => {
-                let (scheme, place) = url.split_once("://").unwrap_or(("", url));
-                let (authority, path) = place.split_once('/').unwrap_or((place, ""));
-                let server = match authority.rsplit_once('@') {
-                    Some((user, server)) if user.contains(':') || scheme == "https" => format!("***@{server}"),
-                    _ => authority.to_owned(),
-                };
                 let git = if matches!(self.source, Source::Git(_)) { "git+" } else { "" };
-                write!(f, "{git}{scheme}://{server}/{path}")?;
+                let shown = self.credentials().map(|secret| url.replacen(&format!("{secret}@"), "***@", 1));
+                write!(f, "{git}{}", shown.as_ref().unwrap_or(url))?;
             }
         }
         if let Some(version) = &self.version {

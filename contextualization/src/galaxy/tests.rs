@@ -3,17 +3,18 @@
 use super::{
     cause, check, fault_key, hint,
     sources::{archive, entry},
-    spec::{Kind, Requirement},
+    spec::{ContentKind, Requirement},
+    wanted,
 };
 use radl::Radl;
 use serde_json::json;
 
 fn role(text: &str, version: Option<&str>) -> Result<Requirement, String> {
-    Requirement::parse(Kind::Role, text, version, None).map_err(|e| e.to_string())
+    Requirement::parse(ContentKind::Role, text, version, None).map_err(|e| e.to_string())
 }
 
 fn collection(text: &str, version: Option<&str>) -> Result<Requirement, String> {
-    Requirement::parse(Kind::Collection, text, version, None).map_err(|e| e.to_string())
+    Requirement::parse(ContentKind::Collection, text, version, None).map_err(|e| e.to_string())
 }
 
 /// Name and version are honoured wherever they stand. Cases: R-15.
@@ -41,6 +42,36 @@ fn what_galaxy_is_told() {
     assert_eq!(told(collection("https://example.org/a-b-1.0.0.tar.gz", None)), url);
     let shown = role("git+https://me:secret@git.example.org/x/y,1|z", None).unwrap().to_string();
     assert_eq!(shown, "git+https://***@git.example.org/x/y,1|z");
+}
+
+/// What git says of a URL shows no credentials, however it writes them.
+#[test]
+fn errors_show_no_credentials() {
+    let hidden = |text: &str, error: &str| role(text, None).unwrap().hide(error);
+    let secret = "git+https://me:p%40ssw0rd@git.example.org/x/y.git|z";
+    assert_eq!(
+        hidden(secret, "fatal: unable to access 'https://me:p%40ssw0rd@git.example.org/x/y.git/': 403"),
+        "fatal: unable to access 'https://***@git.example.org/x/y.git/': 403"
+    );
+    assert_eq!(hidden(secret, "could not read for 'me', tried p@ssw0rd"), "could not read for 'me', tried ***");
+    let token = "https://t0ken-x@git.example.org/a.tar.gz";
+    assert_eq!(hidden(token, "GET https://t0ken-x@git.example.org: t0ken-x"), "GET https://***@git.example.org: ***");
+    let ssh = "git+ssh://git@git.example.org/x/y";
+    assert_eq!(hidden(ssh, "git@git.example.org: denied"), "git@git.example.org: denied");
+}
+
+/// Each thing once, in the order of the document, and in no more time than it takes to read it.
+#[test]
+fn much_that_is_wanted() {
+    let role = |n: usize| format!("disk.0.applications contains (name='ansible.roles.lab.r{n}')");
+    let system =
+        |name: &str, n: usize| format!("system {name} ({})\n", (0..n).map(role).collect::<Vec<_>>().join(" and "));
+    let radl = Radl::parse(&(system("a", 20_000) + &system("b", 20_000))).unwrap();
+    let start = std::time::Instant::now();
+    let wanted = wanted(&radl, None);
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+    let names = |n: usize| (wanted[n].requirement.to_string(), wanted[n].systems.len());
+    assert_eq!((wanted.len(), names(0), names(19_999)), (20_000, ("lab.r0".into(), 2), ("lab.r19999".into(), 2)));
 }
 
 /// Cases: R-16.
@@ -87,7 +118,7 @@ fn anything_else_is_refused() {
     role("a.b,1", Some("2")).expect_err("two versions");
     assert!(collection("a.b|c", None).unwrap_err().contains("leave out what follows |"));
     // Plain http only from the operator's own mirror.
-    let mirrored = |url, mirror| Requirement::parse(Kind::Role, url, None, Some(mirror));
+    let mirrored = |url, mirror| Requirement::parse(ContentKind::Role, url, None, Some(mirror));
     assert!(role("http://mirror:8080/a.tar.gz", None).unwrap_err().contains("CTXT_GALAXY_SERVER"));
     mirrored("http://mirror:8080/a.tar.gz", "http://mirror:8080/galaxy").unwrap();
     for (url, mirror) in [
@@ -140,7 +171,7 @@ fn archives_of_a_directory() {
 #[test]
 fn what_could_not_be_installed_is_the_cause() {
     let why = "the role lab.nfs could not be installed: refused".to_owned();
-    let faults = [(fault_key(Kind::Role, "lab.nfs"), why.clone())].into();
+    let faults = [(fault_key(ContentKind::Role, "lab.nfs"), why.clone())].into();
     let text = "Ansible did not run the recipe: the role 'lab.nfs' was not found in /a:/b";
     assert_eq!(cause(text, &faults), Some(&why));
     for other in ["the role 'lab.other' was not found in /a", "couldn't resolve module/action 'lab.nfs.mount'", "no"] {

@@ -26,16 +26,16 @@ pub struct FilePlace {
     pub shown: Vec<String>,
 }
 
-/// An answer.
+/// What Ansible answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct AnsibleAnswer {
     /// What is wrong, on one line.
     pub said: String,
     /// Where.
     pub place: Option<FilePlace>,
 }
 
-impl Answer {
+impl AnsibleAnswer {
     /// The answer in the last lines of a run's output; none when there is none.
     #[must_use]
     pub fn of_output(output: &str) -> Option<Self> {
@@ -90,7 +90,7 @@ pub fn excerpt(place: &FilePlace, texts: &Texts<'_>, cleaner: &Cleaner) -> Vec<S
     let file = place.file.strip_prefix(texts.conf_dir).map_or(place.file.as_str(), |file| file.trim_start_matches('/'));
     let (name, playbook) = texts.playbook;
     let own = if file == name {
-        let at = yaml::place::counterpart(playbook, (place.line, place.column), texts.recipe);
+        let at = yaml::counterpart(playbook, (place.line, place.column), texts.recipe);
         at.map(|at| ("the recipe".to_owned(), texts.recipe, at))
     } else {
         let other = texts.others.iter().find(|(other, _)| other == file);
@@ -133,19 +133,20 @@ mod tests {
 
     #[test]
     fn answers_of_ansible() {
-        let answer = Answer::of_output(OLD).unwrap();
+        let answer = AnsibleAnswer::of_output(OLD).unwrap();
         assert!(answer.said.starts_with("couldn't resolve module/action 'nosuch'. This often"), "{answer:?}");
         assert!(answer.said.ends_with("incorrect module path."), "{answer:?}");
         let place = answer.place.unwrap();
         assert_eq!((place.file.as_str(), place.line, place.column), ("/c/roles/r/tasks/main.yml", 3, 7));
         assert_eq!(place.shown, ["- name: x", "  ^ here"]);
-        let answer = Answer::of_output(UNREAD).unwrap();
+        let answer = AnsibleAnswer::of_output(UNREAD).unwrap();
         let said = "Syntax Error while loading YAML. found unacceptable key (unhashable type: 'AnsibleMapping')";
         assert_eq!(answer.said, said);
-        let answer =
-            Answer::of_message("The error was: 'x' is undefined\n\nThe error appears to be in '/c/a.yml': line 4, ");
+        let answer = AnsibleAnswer::of_message(
+            "The error was: 'x' is undefined\n\nThe error appears to be in '/c/a.yml': line 4, ",
+        );
         assert_eq!((answer.said.as_str(), answer.place), ("The error was: 'x' is undefined", None));
-        assert_eq!(Answer::of_output("Traceback\nkilled"), None);
+        assert_eq!(AnsibleAnswer::of_output("Traceback\nkilled"), None);
     }
 
     /// In the words of the user, whatever the playbook looks like; secrets are masked.
@@ -156,7 +157,7 @@ mod tests {
         let others = [("part.yml".to_owned(), "- a\n- b: c\n")];
         let texts = Texts { conf_dir: "/c", recipe, playbook: ("web_front_task_all.yml", playbook), others: &others };
         let cleaner = Cleaner::new(["secret-1".to_owned()], false);
-        let shown = |output: &str| excerpt(&Answer::of_output(output).unwrap().place.unwrap(), &texts, &cleaner);
+        let shown = |output: &str| excerpt(&AnsibleAnswer::of_output(output).unwrap().place.unwrap(), &texts, &cleaner);
         let own = [
             "In the recipe, line 4 column 24:",
             "- hosts: all",

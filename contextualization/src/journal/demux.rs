@@ -1,22 +1,20 @@
-//! Events of one run to a log and a result per machine. Pure: the same events give the same effects, once.
+//! Events of one run to a log and a result per machine. Pure: the same events give the same reports, once.
 
 use super::{
-    answer::{Answer, FilePlace},
+    answer::{AnsibleAnswer, FilePlace},
     event::{Event, Line, Lines, Stats},
+    position::{End, FLOODED, JournalPosition, Kept},
     tail::Tail,
     text::{self, Cleaner},
-    verdict::{self, Failure, Place},
+    verdict::{self, RunSubject},
 };
 use crate::{
-    contract::{Effect, ErrorCode, VmError},
+    contract::{ErrorCode, Report, VmError},
     plan::builtin::INSTALL,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// State of a run whose journal was too long.
-pub(super) const FLOODED: &str = "flooded";
 /// Exit status of Ansible after an exception that it did not expect.
 const UNEXPECTED: i64 = 250;
 /// Lines of Ansible's own output that are kept: as many as the runner sends.
@@ -32,52 +30,6 @@ const LONG: &str = "... the log of this run is too long: its end follows when th
 /// What the free strategy says of an action that it cannot run.
 const LOCK_STEP: &str = "bypasses the host loop";
 
-/// Where the reading of a run's journal stands; kept with the effects, so that nothing is shown twice.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Position {
-    /// Bytes of the journal that were read.
-    pub offset: u64,
-    /// Last event that had its effect.
-    pub last_seq: u64,
-    /// Lines that were no events.
-    pub garbage: u64,
-    /// Log bytes written per machine.
-    pub written: BTreeMap<u32, usize>,
-    /// Of machines whose logs are too long: what is kept for the end of the run.
-    pub kept: BTreeMap<u32, Kept>,
-    /// Bytes that were added to the log of the infrastructure.
-    pub warned: usize,
-    /// Last failure per machine.
-    pub failures: BTreeMap<u32, Failure>,
-    /// Machines whose counts were seen, and whether these are fine.
-    pub stats: BTreeMap<u32, bool>,
-    /// Machines that came to the end of the recipe.
-    pub done: BTreeSet<u32>,
-    /// How the run ended.
-    pub end: Option<End>,
-}
-
-/// The end of a long log, which is told when the run is over.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// Where its lines begin in the journal: they are read again from there after a restart.
-    pub from: u64,
-    /// Bytes between the beginning of the log and what is kept.
-    pub left_out: usize,
-}
-
-/// End of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
-    /// Exit status of Ansible.
-    pub rc: i64,
-    /// `finished`, `cancelled`, `timeout`, `failed`, `lost`, `rebooted`; `flooded` when its journal was too long.
-    pub state: String,
-    /// Last lines of its output.
-    pub tail: String,
-}
-
 /// The demultiplexer of a run.
 #[derive(Debug)]
 pub struct Demux {
@@ -88,26 +40,32 @@ pub struct Demux {
     lines: Lines,
     /// Where the next line begins, before `position.offset` while lines are read again.
     cursor: u64,
-    /// Whether the line at the cursor had its effects before.
+    /// Whether the line at the cursor had its reports before.
     replaying: bool,
     /// Last event that was read again.
     replayed: u64,
     tails: HashMap<u32, Tail>,
     /// Where it stands.
-    pub position: Position,
+    pub position: JournalPosition,
 }
 
-fn say(vm: u32, text: &str, effects: &mut Vec<Effect>) {
-    match effects.last_mut() {
-        Some(Effect::VmLog { vm: last, text: all }) if *last == vm => *all += text,
-        _ => effects.push(Effect::VmLog { vm, text: text.to_owned() }),
+fn say(vm: u32, text: &str, reports: &mut Vec<Report>) {
+    match reports.last_mut() {
+        Some(Report::VmLog { vm: last, text: all }) if *last == vm => *all += text,
+        _ => reports.push(Report::VmLog { vm, text: text.to_owned() }),
     }
 }
 
 impl Demux {
     /// A demultiplexer for `run` over `hosts` (inventory name to machine), going on at `position`.
     #[must_use]
-    pub fn new(run: &str, hosts: HashMap<String, u32>, cleaner: Cleaner, log_max: usize, position: Position) -> Self {
+    pub fn new(
+        run: &str,
+        hosts: HashMap<String, u32>,
+        cleaner: Cleaner,
+        log_max: usize,
+        position: JournalPosition,
+    ) -> Self {
         let mut demux = Self {
             run: run.to_owned(),
             hosts,
@@ -146,8 +104,8 @@ impl Demux {
     }
 
     /// Takes the next bytes of the journal.
-    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Report> {
+        let mut reports = Vec::new();
         for Line { bytes, event } in self.lines.push(bytes) {
             self.replaying = self.cursor < self.position.offset;
             if self.replaying {
@@ -169,7 +127,7 @@ impl Demux {
                 Some(event) if event.run == self.run && event.seq > 0 => {
                     if event.seq > self.position.last_seq && self.position.end.is_none() {
                         self.position.last_seq = event.seq;
-                        self.event(&event, &mut effects);
+                        self.event(&event, &mut reports);
                     }
                 }
                 _ => self.position.garbage += u64::from(bytes > 1),
@@ -180,9 +138,9 @@ impl Demux {
             self.position.end = Some(End { rc: 255, state: FLOODED.to_owned(), tail: String::new() });
         }
         if self.position.end.is_some() {
-            self.tell_tails(&mut effects);
+            self.tell_tails(&mut reports);
         }
-        effects
+        reports
     }
 
     /// Bytes of the journal that are read.
@@ -201,7 +159,7 @@ impl Demux {
     }
 
     /// Writes a text to the log of a machine; beyond nine tenths of what a log may be it waits for the end of the run.
-    fn write(&mut self, vm: u32, text: &str, effects: &mut Vec<Effect>) {
+    fn write(&mut self, vm: u32, text: &str, reports: &mut Vec<Report>) {
         let limit = self.log_max / 10;
         let text = &*text::shortened(text, limit);
         if self.replaying {
@@ -214,10 +172,10 @@ impl Demux {
         let written = self.position.written.entry(vm).or_default();
         if !self.position.kept.contains_key(&vm) && *written + text.len() <= self.log_max - limit {
             *written += text.len();
-            return say(vm, text, effects);
+            return say(vm, text, reports);
         }
         let kept = self.position.kept.entry(vm).or_insert_with(|| {
-            say(vm, LONG, effects);
+            say(vm, LONG, reports);
             Kept::default()
         });
         let tail = self.tails.entry(vm).or_default();
@@ -226,33 +184,33 @@ impl Demux {
     }
 
     /// Adds a line to the log of the infrastructure, which has room for so many.
-    fn warn(&mut self, line: String, effects: &mut Vec<Effect>) {
+    fn warn(&mut self, line: String, reports: &mut Vec<Report>) {
         let had_room = self.position.warned < WARNINGS;
         self.position.warned += line.len();
         if self.position.warned < WARNINGS {
-            effects.push(Effect::InfrastructureLog(line));
+            reports.push(Report::InfrastructureLog(line));
         } else if had_room {
             let line = "WARNING: further lines of this run are left out: they are in the logs of the machines.";
-            effects.push(Effect::InfrastructureLog(line.to_owned()));
+            reports.push(Report::InfrastructureLog(line.to_owned()));
         }
     }
 
     /// The ends of long logs, once.
-    fn tell_tails(&mut self, effects: &mut Vec<Effect>) {
+    fn tell_tails(&mut self, reports: &mut Vec<Report>) {
         for (vm, kept) in std::mem::take(&mut self.position.kept) {
             let tail = self.tails.remove(&vm).unwrap_or_default().text();
             if kept.left_out > 0 {
-                say(vm, &format!("... {} bytes are left out ...\n", kept.left_out), effects);
+                say(vm, &format!("... {} bytes are left out ...\n", kept.left_out), reports);
             }
-            say(vm, &tail, effects);
+            say(vm, &tail, reports);
         }
     }
 
-    fn event(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    fn event(&mut self, event: &Event, reports: &mut Vec<Report>) {
         let name = self.cleaner.name(event.name.as_deref().unwrap_or_default());
         match event.e.as_str() {
-            "play" => self.play(event, effects),
-            "stats" => self.stats(&event.stats, effects),
+            "play" => self.play(event, reports),
+            "stats" => self.stats(&event.stats, reports),
             "run_end" => {
                 let lines: Vec<&str> = event.tail.lines().collect();
                 let last = lines.iter().skip(lines.len().saturating_sub(TAIL));
@@ -260,72 +218,81 @@ impl Demux {
                 let tail = text::shortened(&tail.join("\n"), TAIL_BYTES).into_owned();
                 self.position.end = Some(End { rc: event.rc, state: event.state.clone(), tail });
             }
-            kind => {
+            _ => {
                 let Some(vm) = self.vm(event.host.as_ref()) else { return };
-                // The name is one of ours: it was found in the inventory.
-                let host = event.host.as_deref().unwrap_or_default();
-                let item = event.loop_item.as_deref().map(|i| format!("(item={})", self.cleaner.name(i)));
-                let item = item.unwrap_or_default();
-                let changed = event.res.get("changed").and_then(Value::as_bool).unwrap_or(false);
-                let word = if changed { "changed" } else { "ok" };
-                let text = match kind {
-                    "done" => {
-                        self.position.done.insert(vm);
-                        return;
-                    }
-                    "host_start" => {
-                        let title = if event.handler { "RUNNING HANDLER" } else { "TASK" };
-                        format!("{}{}", text::banner(&format!("{title} [{name}]")), text::moment(event.ts))
-                    }
-                    "ok" if event.looped => return,
-                    "ok" if event.verbose => format!("{word}: [{host}] => {}\n", self.values(event, true)),
-                    "ok" => format!("{word}: [{host}]\n"),
-                    "item_ok" if event.verbose => {
-                        format!("{word}: [{host}] => {item} => {}\n", self.values(event, true))
-                    }
-                    "item_ok" => format!("{word}: [{host}] => {item}\n"),
-                    "skipped" if event.looped => return,
-                    "skipped" => format!("skipping: [{host}]\n"),
-                    "item_skipped" => format!("skipping: [{host}] => {item} \n"),
-                    "failed" | "unreachable" => {
-                        let word = if kind == "failed" { "FAILED" } else { "UNREACHABLE" };
-                        let mut text = format!("fatal: [{host}]: {word}! => {}\n", self.values(event, false));
-                        if event.looped {
-                            text.clear();
-                        }
-                        if event.ignored {
-                            text += "...ignoring\n";
-                        } else {
-                            self.failure(vm, kind, &name, event);
-                        }
-                        text
-                    }
-                    "item_failed" => {
-                        if name == INSTALL {
-                            let reason = self.message(event);
-                            let line = format!("WARNING: VM {vm}: an application was not installed {item}: {reason}");
-                            self.warn(line, effects);
-                        }
-                        self.failure(vm, kind, &name, event);
-                        format!("failed: [{host}] {item} => {}\n", self.values(event, false))
-                    }
-                    "include" => format!("included: {name} for {host}\n"),
-                    "retry" => {
-                        let left = event.left.unwrap_or_default();
-                        format!("FAILED - RETRYING: [{host}]: {name} ({left} retries left).\n")
-                    }
-                    "warn" => {
-                        let text = self.cleaner.name(event.text.as_deref().unwrap_or_default());
-                        format!("[WARNING]: {text}\n")
-                    }
-                    _ => return,
-                };
-                self.write(vm, &text, effects);
+                self.note(vm, &name, event, reports);
+                if let Some(text) = self.text(&name, event) {
+                    self.write(vm, &text, reports);
+                }
             }
         }
     }
 
-    fn play(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+    /// Keeps what an event says of the result of a machine.
+    fn note(&mut self, vm: u32, name: &str, event: &Event, reports: &mut Vec<Report>) {
+        match event.e.as_str() {
+            "done" => drop(self.position.done.insert(vm)),
+            "failed" | "unreachable" if !event.ignored => self.failure(vm, name, event),
+            "item_failed" => {
+                if name == INSTALL {
+                    let (item, reason) = (self.loop_item(event), self.message(event));
+                    let line = format!("WARNING: VM {vm}: an application was not installed {item}: {reason}");
+                    self.warn(line, reports);
+                }
+                self.failure(vm, name, event);
+            }
+            _ => {}
+        }
+    }
+
+    /// The text of an event of one machine in its log, in the look of Ansible; none of one that is not shown.
+    fn text(&self, name: &str, event: &Event) -> Option<String> {
+        // The name is one of ours: it was found in the inventory.
+        let host = event.host.as_deref().unwrap_or_default();
+        let item = self.loop_item(event);
+        let changed = event.res.get("changed").and_then(Value::as_bool).unwrap_or(false);
+        let word = if changed { "changed" } else { "ok" };
+        let text = match event.e.as_str() {
+            "host_start" => {
+                let title = if event.handler { "RUNNING HANDLER" } else { "TASK" };
+                format!("{}{}", text::banner(&format!("{title} [{name}]")), text::moment(event.ts))
+            }
+            "ok" | "skipped" if event.looped => return None,
+            "ok" if event.verbose => format!("{word}: [{host}] => {}\n", self.values(event, true)),
+            "ok" => format!("{word}: [{host}]\n"),
+            "item_ok" if event.verbose => format!("{word}: [{host}] => {item} => {}\n", self.values(event, true)),
+            "item_ok" => format!("{word}: [{host}] => {item}\n"),
+            "skipped" => format!("skipping: [{host}]\n"),
+            "item_skipped" => format!("skipping: [{host}] => {item} \n"),
+            "failed" | "unreachable" => {
+                let word = if event.e == "failed" { "FAILED" } else { "UNREACHABLE" };
+                let mut text = String::new();
+                if !event.looped {
+                    text = format!("fatal: [{host}]: {word}! => {}\n", self.values(event, false));
+                }
+                if event.ignored {
+                    text += "...ignoring\n";
+                }
+                text
+            }
+            "item_failed" => format!("failed: [{host}] {item} => {}\n", self.values(event, false)),
+            "include" => format!("included: {name} for {host}\n"),
+            "retry" => {
+                let left = event.left.unwrap_or_default();
+                format!("FAILED - RETRYING: [{host}]: {name} ({left} retries left).\n")
+            }
+            "warn" => format!("[WARNING]: {}\n", self.cleaner.name(event.text.as_deref().unwrap_or_default())),
+            _ => return None,
+        };
+        Some(text)
+    }
+
+    fn loop_item(&self, event: &Event) -> String {
+        let item = event.loop_item.as_deref();
+        item.map(|item| format!("(item={})", self.cleaner.name(item))).unwrap_or_default()
+    }
+
+    fn play(&mut self, event: &Event, reports: &mut Vec<Report>) {
         let of_play: Option<BTreeSet<&String>> = event.hosts.as_ref().map(|hosts| hosts.iter().collect());
         let title = text::banner(&format!("PLAY [{}]", self.cleaner.name(event.play.as_deref().unwrap_or_default())));
         let mut vms: Vec<u32> = self
@@ -337,11 +304,11 @@ impl Demux {
             .collect();
         vms.sort_unstable();
         for vm in vms {
-            self.write(vm, &title, effects);
+            self.write(vm, &title, reports);
         }
     }
 
-    fn stats(&mut self, stats: &BTreeMap<String, Stats>, effects: &mut Vec<Effect>) {
+    fn stats(&mut self, stats: &BTreeMap<String, Stats>, reports: &mut Vec<Report>) {
         for (host, s) in stats {
             let Some(vm) = self.hosts.get(host).copied() else { continue };
             self.position.stats.insert(vm, s.failures == 0 && s.unreachable == 0);
@@ -349,7 +316,7 @@ impl Demux {
                 "{host} : ok={} changed={} unreachable={} failed={} skipped={} rescued={} ignored={}\n",
                 s.ok, s.changed, s.unreachable, s.failures, s.skipped, s.rescued, s.ignored
             );
-            self.write(vm, &format!("{}{counts}", text::banner("PLAY RECAP")), effects);
+            self.write(vm, &format!("{}{counts}", text::banner("PLAY RECAP")), reports);
         }
     }
 
@@ -361,13 +328,13 @@ impl Demux {
         verdict::failure("", &event.res, &self.cleaner).message
     }
 
-    fn failure(&mut self, vm: u32, kind: &str, task: &str, event: &Event) {
+    fn failure(&mut self, vm: u32, task: &str, event: &Event) {
         // The summary of a loop says less than its failed item did.
         if event.looped && self.position.failures.get(&vm).is_some_and(|f| f.task == task) {
             return;
         }
         let mut failure = verdict::failure(task, &event.res, &self.cleaner);
-        if kind == "unreachable" {
+        if event.e == "unreachable" {
             failure.unreachable();
         }
         failure.mitogen = event.mitogen;
@@ -403,16 +370,18 @@ impl Demux {
     pub fn place_named(&self, vm: u32) -> Option<FilePlace> {
         match self.position.failures.get(&vm) {
             Some(failure) => failure.place.clone(),
-            None if self.position.stats.is_empty() => Answer::of_output(&self.position.end.as_ref()?.tail)?.place,
+            None if self.position.stats.is_empty() => {
+                AnsibleAnswer::of_output(&self.position.end.as_ref()?.tail)?.place
+            }
             None => None,
         }
     }
 
-    /// The result of each machine once the run ended; none before. `place` is where the run belongs.
+    /// The result of each machine once the run ended; none before. `subject` is what the run was about.
     #[must_use]
-    pub fn results(&self, place: &Place) -> Option<BTreeMap<u32, Result<(), VmError>>> {
+    pub fn results(&self, subject: &RunSubject) -> Option<BTreeMap<u32, Result<(), VmError>>> {
         let end = self.position.end.as_ref()?;
-        let result = |vm: &u32| verdict::result(&self.position, *vm, end, place);
+        let result = |vm: &u32| verdict::result(&self.position, *vm, end, subject);
         Some(self.hosts.values().map(|vm| (*vm, result(vm))).collect())
     }
 }

@@ -1,11 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{
-    demux::{Demux, Position},
-    text::Cleaner,
-    verdict::Place,
-};
-use crate::{Effect, ErrorCode};
+use super::{demux::Demux, position::JournalPosition, text::Cleaner, verdict::RunSubject};
+use crate::{ErrorCode, Report};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -21,15 +17,15 @@ garbage { "x"
 {"v":1,"run":"r","seq":7,"ts":0,"e":"run_end","rc":2,"state":"finished","tail":""}
 "#;
 
-fn demux(position: Position) -> Demux {
+fn demux(position: JournalPosition) -> Demux {
     let hosts = [("10.0.0.1_0".to_owned(), 0), ("10.0.0.2_1".to_owned(), 1)].into();
     Demux::new("r", hosts, Cleaner::new(["secret-1".to_owned()], false), 1 << 20, position)
 }
 
-fn logs(effects: Vec<Effect>) -> BTreeMap<u32, String> {
+fn logs(reports: Vec<Report>) -> BTreeMap<u32, String> {
     let mut logs = BTreeMap::<u32, String>::new();
-    for effect in effects {
-        if let Effect::VmLog { vm, text } = effect {
+    for report in reports {
+        if let Report::VmLog { vm, text } = report {
             *logs.entry(vm).or_default() += &text;
         }
     }
@@ -38,7 +34,7 @@ fn logs(effects: Vec<Effect>) -> BTreeMap<u32, String> {
 
 #[test]
 fn journal_becomes_logs_and_results() {
-    let mut demux = demux(Position::default());
+    let mut demux = demux(JournalPosition::default());
     let logs = logs(demux.feed(JOURNAL.as_bytes()));
     let stars = "*".repeat(68);
     let expected = format!(
@@ -55,8 +51,8 @@ fn journal_becomes_logs_and_results() {
         "{}",
         logs[&1]
     );
-    let place = Place { phase: "step 1".to_owned(), step: Some(1), recipe: Some("web_front".to_owned()) };
-    let results = demux.results(&place).unwrap();
+    let subject = RunSubject { phase: "step 1".to_owned(), step: Some(1), recipe: Some("web_front".to_owned()) };
+    let results = demux.results(&subject).unwrap();
     assert_eq!(results[&0], Ok(()));
     let error = results[&1].clone().unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::TaskFailed, "task 'Say it': no (why)"));
@@ -68,21 +64,21 @@ proptest! {
     /// Cut anywhere, with the daemon restarted anywhere: the same logs, each line once.
     #[test]
     fn pieces_and_restarts_change_nothing(cuts in prop::collection::vec(0..JOURNAL.len(), 0..12), restart in any::<bool>()) {
-        let whole = logs(demux(Position::default()).feed(JOURNAL.as_bytes()));
+        let whole = logs(demux(JournalPosition::default()).feed(JOURNAL.as_bytes()));
         let mut cuts = cuts;
         cuts.push(JOURNAL.len());
         cuts.sort_unstable();
-        let (mut reader, mut effects, mut at) = (demux(Position::default()), Vec::new(), 0);
+        let (mut reader, mut reports, mut at) = (demux(JournalPosition::default()), Vec::new(), 0);
         for cut in cuts {
             if restart {
                 let stored = serde_json::to_string(&reader.position).unwrap();
                 reader = demux(serde_json::from_str(&stored).unwrap());
                 at = reader.begin() as usize;
             }
-            effects.extend(reader.feed(&JOURNAL.as_bytes()[at..cut.max(at)]));
+            reports.extend(reader.feed(&JOURNAL.as_bytes()[at..cut.max(at)]));
             at = cut.max(at);
         }
-        prop_assert_eq!(logs(effects), whole);
+        prop_assert_eq!(logs(reports), whole);
         prop_assert_eq!(reader.position.offset, JOURNAL.len() as u64);
     }
 
@@ -107,10 +103,10 @@ proptest! {
                 foreign += u64::from(*kind == 2);
             }
         }
-        let (mut reader, mut pristine) = (demux(Position::default()), demux(Position::default()));
+        let (mut reader, mut pristine) = (demux(JournalPosition::default()), demux(JournalPosition::default()));
         prop_assert_eq!(logs(reader.feed(&damaged)), logs(pristine.feed(JOURNAL.as_bytes())));
         prop_assert!(reader.position.garbage >= pristine.position.garbage + foreign);
-        prop_assert_eq!(reader.results(&Place::default()), pristine.results(&Place::default()));
+        prop_assert_eq!(reader.results(&RunSubject::default()), pristine.results(&RunSubject::default()));
     }
 
     /// In any order: no event has its effect twice, and later ones are not undone by earlier ones.
@@ -119,7 +115,7 @@ proptest! {
     fn reordered_lines_never_count_twice(order in Just((0..JOURNAL.lines().count()).collect::<Vec<_>>()).prop_shuffle()) {
         let lines: Vec<&str> = JOURNAL.lines().collect();
         let shuffled: String = order.iter().chain(&order).map(|at| format!("{}\n", lines[*at])).collect();
-        for log in logs(demux(Position::default()).feed(shuffled.as_bytes())).values() {
+        for log in logs(demux(JournalPosition::default()).feed(shuffled.as_bytes())).values() {
             for once in ["PLAY [", "TASK [", "ok: [", "fatal: [", "PLAY RECAP"] {
                 prop_assert!(log.matches(once).count() <= 1, "{}", log);
             }
@@ -128,9 +124,9 @@ proptest! {
 
     #[test]
     fn hostile_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
-        let mut reader = demux(Position::default());
-        let effects = reader.feed(&bytes);
-        prop_assert!(effects.is_empty() && reader.position.offset <= bytes.len() as u64);
+        let mut reader = demux(JournalPosition::default());
+        let reports = reader.feed(&bytes);
+        prop_assert!(reports.is_empty() && reader.position.offset <= bytes.len() as u64);
     }
 }
 
@@ -149,7 +145,7 @@ fn long_logs_are_cut_in_the_middle() {
     let read = |restarts: usize| {
         let fresh =
             |position| Demux::new("r", [("10.0.0.1_0".to_owned(), 0)].into(), Cleaner::new([], true), 10_000, position);
-        let (mut reader, mut effects) = (fresh(Position::default()), Vec::new());
+        let (mut reader, mut reports) = (fresh(JournalPosition::default()), Vec::new());
         let text = journal.clone() + &over;
         for part in 0..=restarts {
             let stored = serde_json::to_string(&reader.position).unwrap();
@@ -158,14 +154,14 @@ fn long_logs_are_cut_in_the_middle() {
             let from = reader.begin() as usize;
             if part + 1 == restarts {
                 // The stream breaks while lines are read again.
-                effects.extend(reader.feed(&text.as_bytes()[from..from + (until - from) / 3]));
+                reports.extend(reader.feed(&text.as_bytes()[from..from + (until - from) / 3]));
                 let from = reader.begin() as usize;
-                effects.extend(reader.feed(&text.as_bytes()[from..until]));
+                reports.extend(reader.feed(&text.as_bytes()[from..until]));
                 continue;
             }
-            effects.extend(reader.feed(&text.as_bytes()[from..until]));
+            reports.extend(reader.feed(&text.as_bytes()[from..until]));
         }
-        logs(effects).remove(&0).unwrap()
+        logs(reports).remove(&0).unwrap()
     };
     let all = read(0);
     assert!(all.len() < 10_300 && all.is_ascii() && all.contains("\"schn 1\""), "{all}");
@@ -184,7 +180,7 @@ fn long_logs_are_cut_in_the_middle() {
 /// What Python writes of bytes that are no text is no valid JSON everywhere: it is read all the same.
 #[test]
 fn halves_of_characters_are_replaced() {
-    let mut reader = demux(Position::default());
+    let mut reader = demux(JournalPosition::default());
     let line = br#"{"run":"r","seq":1,"e":"ok","host":"10.0.0.1_0","name":"x","verbose":true,"res":{"msg":"a\\ud800 \udcff b"}}"#;
     let text = logs(reader.feed(&[line.as_slice(), b"\n"].concat())).remove(&0).unwrap();
     assert!(text.contains("\"a\\\\ud800 \u{fffd} b\""), "{text}");
@@ -196,10 +192,10 @@ fn what_another_attempt_may_change() {
     let ended = |rc: i64, tail: &str| {
         let end = serde_json::json!({"v": 1, "run": "r", "seq": 1, "ts": 0, "e": "run_end", "rc": rc,
                                      "state": "finished", "tail": tail});
-        let mut demux = demux(Position::default());
+        let mut demux = demux(JournalPosition::default());
         demux.feed(format!("{end}\n").as_bytes());
-        let place = Place { phase: "step 1".to_owned(), step: Some(1), recipe: Some("web_front".to_owned()) };
-        let error = demux.results(&place).unwrap().remove(&0).unwrap().unwrap_err();
+        let subject = RunSubject { phase: "step 1".to_owned(), step: Some(1), recipe: Some("web_front".to_owned()) };
+        let error = demux.results(&subject).unwrap().remove(&0).unwrap().unwrap_err();
         (error.code, error.may_change(), error.message, demux.place_named(0).map(|place| place.line))
     };
     let action =
@@ -218,9 +214,9 @@ fn what_another_attempt_may_change() {
                                        "name": "T", "res": {"msg": msg}});
         let stats = r#"{"v":1,"run":"r","seq":2,"ts":0,"e":"stats","stats":{"10.0.0.1_0":{"failures":1}}}"#;
         let end = r#"{"v":1,"run":"r","seq":3,"ts":0,"e":"run_end","rc":2,"state":"finished","tail":""}"#;
-        let mut demux = demux(Position::default());
+        let mut demux = demux(JournalPosition::default());
         demux.feed(format!("{event}\n{stats}\n{end}\n").as_bytes());
-        let error = demux.results(&Place::default()).unwrap().remove(&0).unwrap().unwrap_err();
+        let error = demux.results(&RunSubject::default()).unwrap().remove(&0).unwrap().unwrap_err();
         (error.code, error.may_change(), error.message)
     };
     let undefined =
@@ -256,12 +252,12 @@ fn floods_of_every_kind_are_bounded() {
     for kind in &kinds {
         let log_max = 100_000;
         let hosts = [("10.0.0.1_0".to_owned(), 0)].into();
-        let mut demux = Demux::new("r", hosts, Cleaner::new([], false), log_max, Position::default());
+        let mut demux = Demux::new("r", hosts, Cleaner::new([], false), log_max, JournalPosition::default());
         let mut told = 0;
         for seq in 1..150 {
-            for effect in demux.feed(line(seq, kind).as_bytes()) {
-                told += match effect {
-                    Effect::InfrastructureLog(text) | Effect::VmLog { text, .. } => text.len(),
+            for report in demux.feed(line(seq, kind).as_bytes()) {
+                told += match report {
+                    Report::InfrastructureLog(text) | Report::VmLog { text, .. } => text.len(),
                     _ => 0,
                 };
             }
@@ -273,14 +269,14 @@ fn floods_of_every_kind_are_bounded() {
     }
 
     // A journal of zeros, or one with more events than anybody reads: the run is over.
-    let mut demux = demux(Position::default());
+    let mut demux = demux(JournalPosition::default());
     let zeros = vec![0; 1 << 20];
     let read = (0..1000).find(|_| {
         demux.feed(&zeros);
         demux.is_flooded()
     });
     assert!(read.is_some_and(|megabytes| megabytes < 100), "{read:?}");
-    let error = demux.results(&Place::default()).unwrap()[&0].clone().unwrap_err();
+    let error = demux.results(&RunSubject::default()).unwrap()[&0].clone().unwrap_err();
     assert!(error.message.contains("too long to be read"), "{error:?}");
 }
 

@@ -97,14 +97,14 @@ impl Cleaner {
         out
     }
 
-    /// As [`Cleaner::clean`], on one line and of bounded length: names of tasks, plays, items; messages.
+    /// Cleans a text for one line of bounded length: names of tasks, plays, items; messages.
     #[must_use]
     pub fn name(&self, text: &str) -> String {
         let line: String = text.chars().take(2000).map(|c| if c == '\n' || c == '\r' { ' ' } else { c }).collect();
         self.clean(&line).replace(LAUNCH, "Launch task\\: ")
     }
 
-    /// As [`Cleaner::clean`], for a text of JSON, which means the same afterwards.
+    /// Cleans a text of JSON, which means the same afterwards.
     #[must_use]
     pub fn json(&self, text: &str) -> String {
         self.clean(text).replace(LAUNCH, "Launch task\\u003a ")

@@ -1,15 +1,14 @@
 //! From what a run said to the result of a machine: kinds of failure, recognised from events.
 
 use super::{
-    answer::{Answer, FilePlace},
-    demux::{End, FLOODED, Position},
+    answer::AnsibleAnswer,
+    position::{End, FLOODED, Failure, JournalPosition},
     text::Cleaner,
 };
 use crate::{
     contract::{Details, ErrorCode, VmError},
     galaxy,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Lines of standard error that are kept.
@@ -29,9 +28,9 @@ const NOT_RUNNABLE: [&str; 3] =
 /// What Ansible, and the runner in its place, say of encrypted text that they cannot open.
 const NOT_OPENED: [&str; 3] = ["no vault secrets", "Decryption failed", "VAULT: "];
 
-/// Where a run belongs.
+/// What a run is about.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
+pub struct RunSubject {
     /// The phase, as errors name it.
     pub phase: String,
     /// The user's step, none for the built-in playbook.
@@ -40,47 +39,12 @@ pub struct Place {
     pub recipe: Option<String>,
 }
 
-/// A failed task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// What kind.
-    pub code: ErrorCode,
-    /// The task.
-    pub task: String,
-    /// A sentence: what the module said, with the end of its standard error.
-    pub message: String,
-    /// What the module said.
-    #[serde(default)]
-    pub module_message: String,
-    /// Exit status of its command.
-    #[serde(default)]
-    pub rc: Option<i64>,
-    /// Last lines of its standard error.
-    #[serde(default)]
-    pub stderr: Vec<String>,
-    /// The place in a file that Ansible named.
-    #[serde(default)]
-    pub place: Option<FilePlace>,
-    /// Whether not the task failed but what carries it.
-    #[serde(default)]
-    pub mitogen: bool,
-}
-
-impl Failure {
-    /// The machine did not answer, which is the reason unless there is a better one.
-    pub fn unreachable(&mut self) {
-        if self.code == ErrorCode::TaskFailed {
-            self.code = ErrorCode::Unreachable;
-        }
-    }
-}
-
 /// The failure that a result tells of.
 #[must_use]
 pub fn failure(task: &str, result: &Map<String, Value>, cleaner: &Cleaner) -> Failure {
     let text = |key: &str| result.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     let said = text("msg").or_else(|| text("reason")).unwrap_or("no message");
-    let answer = Answer::of_message(said);
+    let answer = AnsibleAnswer::of_message(said);
     let place = answer.place;
     // Where the message tells of a place, the log shows that place in the user's own text.
     let said = if place.is_some() { answer.said.as_str() } else { said };
@@ -129,7 +93,7 @@ fn is_killed(rc: Option<i64>) -> bool {
 ///
 /// # Errors
 /// Why it failed.
-pub fn result(position: &Position, vm: u32, end: &End, place: &Place) -> Result<(), VmError> {
+pub fn result(position: &JournalPosition, vm: u32, end: &End, subject: &RunSubject) -> Result<(), VmError> {
     let failure = position.failures.get(&vm);
     match position.stats.get(&vm) {
         Some(true) => return Ok(()),
@@ -138,7 +102,7 @@ pub fn result(position: &Position, vm: u32, end: &End, place: &Place) -> Result<
         None if position.done.contains(&vm) && matches!(end.state.as_str(), "timeout" | "cancelled") => return Ok(()),
         _ => {}
     }
-    let mut details = Details { step: place.step, recipe: place.recipe.clone(), ..Details::default() };
+    let mut details = Details { step: subject.step, recipe: subject.recipe.clone(), ..Details::default() };
     let tail: Vec<String> = end.tail.lines().map(str::to_owned).collect();
     let (code, message) = match (end.state.as_str(), failure) {
         ("timeout", _) => (ErrorCode::Timeout, "time is over".to_owned()),
@@ -158,7 +122,7 @@ pub fn result(position: &Position, vm: u32, end: &End, place: &Place) -> Result<
         }
         (state, None) if position.stats.is_empty() => {
             let last = || tail.last().map_or("it said nothing", |line| line.trim()).to_owned();
-            let said = Answer::of_output(&end.tail).map_or_else(last, |answer| answer.said);
+            let said = AnsibleAnswer::of_output(&end.tail).map_or_else(last, |answer| answer.said);
             details.rc = Some(end.rc);
             let (code, why) = match state {
                 _ if NOT_OPENED.iter().any(|words| end.tail.contains(words)) => (ErrorCode::Vault, ""),
@@ -185,5 +149,5 @@ pub fn result(position: &Position, vm: u32, end: &End, place: &Place) -> Result<
         }
         (_, None) => (ErrorCode::TaskFailed, "the machine was not reached: the play ended before".to_owned()),
     };
-    Err(VmError { code, phase: place.phase.clone(), message, details: Some(Box::new(details)) })
+    Err(VmError { code, phase: subject.phase.clone(), message, details: Some(Box::new(details)) })
 }

@@ -2,11 +2,11 @@
 //! (docs/spec/contextualization.md 2.2, 2.3, 2.8, 6.12). Needs `ansible.builtin` only.
 
 use super::names;
-use crate::{
-    galaxy,
+use crate::galaxy;
+use radl::{
+    System, Value,
     yaml::{self, Node, YamlError},
 };
-use radl::{System, Value};
 use std::collections::BTreeMap;
 
 /// A disk to prepare.
@@ -125,77 +125,35 @@ fn play(name: &str, hosts: Node, more: Vec<(&str, Node)>, tasks: Vec<Node>) -> N
 /// # Errors
 /// [`YamlError`] when it cannot be written.
 pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Result<String, YamlError> {
-    let all = || Node::text("{{ IM_HOST }}");
-    let mut plays = Vec::new();
-    if !without_python.is_empty() {
-        let install = "command -v python3 >/dev/null || { (command -v apt-get && apt-get update -q && \
-                       DEBIAN_FRONTEND=noninteractive apt-get install -qy python3) || (command -v dnf && dnf install -qy \
-                       python3) || (command -v yum && yum install -qy python3) || (command -v zypper && zypper -n \
-                       install python3) || (command -v apk && apk add python3); }";
-        // Where it fails, the next play does: a play that fails on all its machines would end the playbook for all others.
-        let task = Node::map([
-            ("name", Node::text("Install Python")),
-            ("ansible.builtin.raw", Node::text(install)),
-            ("ignore_errors", Node::plain("yes")),
-            ("ignore_unreachable", Node::plain("yes")),
-        ]);
-        let hosts = Node::list(without_python.iter().map(|h| Node::text(h)).collect());
-        plays.push(play("python", hosts, vec![], vec![task]));
+    let plays = python(without_python).into_iter().chain([basic(extras, token)]).chain(main(extras));
+    yaml::emit(&Node::list(plays.collect()))
+}
+
+/// Python for the machines without it, which all that follows needs.
+fn python(without_python: &[String]) -> Option<Node> {
+    if without_python.is_empty() {
+        return None;
     }
-    let mut tasks = vec![
-        // First: once a machine has its name, sudo looks it up, and waits for a name server where there is none.
-        Node::map([
-            ("name", Node::text("Name all machines in the hosts file")),
-            (
-                "ansible.builtin.blockinfile",
-                Node::map([
-                    ("path", Node::text("/etc/hosts")),
-                    ("block", Node::text("{{ lookup('ansible.builtin.file', 'etc_hosts') }}")),
-                    ("marker", Node::text("# {mark} machines of this infrastructure")),
-                    ("create", Node::plain("yes")),
-                    // A hosts file that is a mount point cannot be replaced by renaming.
-                    ("unsafe_writes", Node::plain("yes")),
-                ]),
-            ),
-        ]),
-        script(
-            "Prepare the machine",
-            &one_after_the_other(&[
-                include_str!("../../assets/requiretty.sh"),
-                include_str!("../../assets/python_link.sh"),
-                include_str!("../../assets/set_hostname.sh"),
-            ]),
-            vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))],
-            vec![("ignore_errors", Node::plain("yes"))],
-        ),
-    ];
+    let install = "command -v python3 >/dev/null || { (command -v apt-get && apt-get update -q && \
+                   DEBIAN_FRONTEND=noninteractive apt-get install -qy python3) || (command -v dnf && dnf install -qy \
+                   python3) || (command -v yum && yum install -qy python3) || (command -v zypper && zypper -n \
+                   install python3) || (command -v apk && apk add python3); }";
+    // Where it fails, the next play does: a play that fails on all its machines would end the playbook for all others.
+    let task = Node::map([
+        ("name", Node::text("Install Python")),
+        ("ansible.builtin.raw", Node::text(install)),
+        ("ignore_errors", Node::plain("yes")),
+        ("ignore_unreachable", Node::plain("yes")),
+    ]);
+    let hosts = Node::list(without_python.iter().map(|h| Node::text(h)).collect());
+    Some(play("python", hosts, vec![], vec![task]))
+}
+
+/// Names, the token and the facts of all machines, and the way out for those that need a gate.
+fn basic(extras: &[Extras], token: bool) -> Node {
+    let mut tasks = names_of_machines();
     if token {
-        tasks.push(Node::map([
-            ("name", Node::text("Forget former access tokens")),
-            (
-                "ansible.builtin.lineinfile",
-                Node::map([
-                    ("path", Node::text("/etc/environment")),
-                    ("regexp", Node::text("^BEARER_TOKEN=(?!{{ IM_INFRASTRUCTURE_AUTH | regex_escape }}$)")),
-                    ("state", Node::plain("absent")),
-                ]),
-            ),
-            ("no_log", Node::plain("yes")),
-        ]));
-        tasks.push(Node::map([
-            ("name", Node::text("Keep the access token in /etc/environment")),
-            (
-                "ansible.builtin.lineinfile",
-                Node::map([
-                    ("path", Node::text("/etc/environment")),
-                    ("regexp", Node::text("^BEARER_TOKEN=")),
-                    ("line", Node::text("BEARER_TOKEN={{ IM_INFRASTRUCTURE_AUTH }}")),
-                    ("create", Node::plain("yes")),
-                    ("mode", Node::text("0644")),
-                ]),
-            ),
-            ("no_log", Node::plain("yes")),
-        ]));
+        tasks.extend(access_token());
     }
     // After the host name is set, so that the facts tell it. The cache serves all later runs.
     tasks.push(Node::map([("name", Node::text("Gather the facts")), ("ansible.builtin.setup", Node::map::<&str>([]))]));
@@ -208,9 +166,52 @@ pub fn playbook(extras: &[Extras], without_python: &[String], token: bool) -> Re
         let nat = include_str!("../../assets/nat.sh");
         tasks.push(script("Let private machines reach out", nat, vec![], vec![("when", when)]));
     }
-    plays.push(play("basic", all(), vars, tasks));
-    plays.extend(main(extras));
-    yaml::emit(&Node::list(plays))
+    play("basic", Node::text("{{ IM_HOST }}"), vars, tasks)
+}
+
+/// All machines in the hosts file, and the own name of each. In this order: once a machine has its name, sudo looks it up,
+/// and waits for a name server where there is none.
+fn names_of_machines() -> Vec<Node> {
+    let hosts_file = Node::map([
+        ("name", Node::text("Name all machines in the hosts file")),
+        (
+            "ansible.builtin.blockinfile",
+            Node::map([
+                ("path", Node::text("/etc/hosts")),
+                ("block", Node::text("{{ lookup('ansible.builtin.file', 'etc_hosts') }}")),
+                ("marker", Node::text("# {mark} machines of this infrastructure")),
+                ("create", Node::plain("yes")),
+                // A hosts file that is a mount point cannot be replaced by renaming.
+                ("unsafe_writes", Node::plain("yes")),
+            ]),
+        ),
+    ]);
+    let scripts = one_after_the_other(&[
+        include_str!("../../assets/requiretty.sh"),
+        include_str!("../../assets/python_link.sh"),
+        include_str!("../../assets/set_hostname.sh"),
+    ]);
+    let own_name = vec![("IM_FQDN", Node::text("{{ IM_NODE_FQDN }}"))];
+    let ignore = vec![("ignore_errors", Node::plain("yes"))];
+    vec![hosts_file, script("Prepare the machine", &scripts, own_name, ignore)]
+}
+
+/// The token of the infrastructure in the environment of every login, in the place of a former one.
+fn access_token() -> [Node; 2] {
+    let environment = |name: &str, pairs: Vec<(&str, Node)>| {
+        let path = ("path", Node::text("/etc/environment"));
+        let line = Node::map(std::iter::once(path).chain(pairs));
+        Node::map([("name", Node::text(name)), ("ansible.builtin.lineinfile", line), ("no_log", Node::plain("yes"))])
+    };
+    let former = Node::text("^BEARER_TOKEN=(?!{{ IM_INFRASTRUCTURE_AUTH | regex_escape }}$)");
+    let forget = vec![("regexp", former), ("state", Node::plain("absent"))];
+    let keep = vec![
+        ("regexp", Node::text("^BEARER_TOKEN=")),
+        ("line", Node::text("BEARER_TOKEN={{ IM_INFRASTRUCTURE_AUTH }}")),
+        ("create", Node::plain("yes")),
+        ("mode", Node::text("0644")),
+    ];
+    [environment("Forget former access tokens", forget), environment("Keep the access token in /etc/environment", keep)]
 }
 
 /// Disks and applications: one play for all systems that have some, so that one that fails keeps nobody from theirs.

@@ -24,6 +24,23 @@ impl std::fmt::Display for ControlNode {
     }
 }
 
+/// A text that names no control node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected the name of a control node, such as \"VM 0\"")]
+pub struct InvalidControlNode;
+
+impl std::str::FromStr for ControlNode {
+    type Err = InvalidControlNode;
+
+    /// Reads what is displayed of it.
+    fn from_str(text: &str) -> Result<Self, InvalidControlNode> {
+        let number =
+            text.strip_prefix("VM ").map(|number| number.parse().map(Self::Vm).map_err(|_| InvalidControlNode));
+        let host = text.strip_prefix("ansible host ").map(|id| Ok(Self::Host(id.to_owned())));
+        number.or(host).unwrap_or(Err(InvalidControlNode))
+    }
+}
+
 /// The section of the external host that configures a machine: the one its system names, else the first. None when the
 /// document has no such section.
 #[must_use]
@@ -40,10 +57,4 @@ pub fn control_of(radl: &Radl, vm: &VmFacts, master: Option<u32>) -> Option<Cont
         Some(host) => Some(ControlNode::Host(host.id.clone())),
         None => master.map(ControlNode::Vm),
     }
-}
-
-/// Address of an external host, as written in its section.
-#[must_use]
-pub fn address(host: &AnsibleHost) -> &str {
-    host.features.text("host").unwrap_or_default()
 }

@@ -94,43 +94,61 @@ pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) ->
         let side = if on { &mut decision.participants } else { &mut decision.switched_off };
         side.insert(vm.id);
     }
-    let mut explicit = None;
     if !runs_ansible(radl) {
         return decision;
     }
-    if let Some(section) = &radl.contextualize {
-        if section.items.is_empty() {
-            decision.notes.push("The contextualize section has options only: the default items are used.".to_owned());
-        } else {
-            explicit = Some(section.items.iter().filter(|i| is_ansible(i)));
-        }
+    let has_items = radl.contextualize.as_ref().is_some_and(|section| !section.items.is_empty());
+    if radl.contextualize.is_some() && !has_items {
+        decision.notes.push("The contextualize section has options only: the default items are used.".to_owned());
     }
     decision.enabled = !decision.participants.is_empty();
     if !decision.enabled {
         return decision;
     }
     decision.notes.extend(option_notes(radl));
-    // (system, configure) -> step.
-    let mut items: IndexMap<(&str, &str), i64> = IndexMap::new();
-    match explicit {
-        Some(explicit) => {
-            for item in explicit {
-                items.insert((&item.system, &item.configure), item.step);
-                if item.replaced_step.is_some() {
-                    let (s, c, n) = (&item.system, &item.configure, item.step);
-                    decision
-                        .notes
-                        .push(format!("WARNING: configure {c} of system {s} is given twice: step {n} is used."));
-                }
-            }
-        }
-        None => {
-            let has_recipe = |vm: &&VmFacts| configures.get(system_of(vm)).is_some_and(|c| c.recipe.is_some());
-            for vm in vms.iter().filter(has_recipe) {
-                items.insert((system_of(vm), system_of(vm)), 1);
-            }
+    let items = if has_items { wanted_items(radl, &mut decision.notes) } else { default_items(vms, &configures) };
+    add_lanes(&mut decision, items, (vms, selected), &configures);
+    if option(radl, STRATEGY) == Some("per_vm") {
+        for lanes in decision.steps.values_mut() {
+            let each = |lane: &Lane| {
+                let lane = lane.clone();
+                lane.vms.clone().into_iter().map(move |vm| Lane { vms: vec![vm], ..lane.clone() })
+            };
+            *lanes = lanes.iter().flat_map(each).collect();
         }
     }
+    decision
+}
+
+/// What is to be configured: the step of each pair of a system and a configure, in order.
+type Items<'a> = IndexMap<(&'a str, &'a str), i64>;
+
+/// The items of the contextualize section.
+fn wanted_items<'a>(radl: &'a Radl, notes: &mut Vec<String>) -> Items<'a> {
+    let mut items = Items::new();
+    for item in radl.contextualize.iter().flat_map(|section| &section.items).filter(|item| is_ansible(item)) {
+        items.insert((&item.system, &item.configure), item.step);
+        if item.replaced_step.is_some() {
+            let (s, c, n) = (&item.system, &item.configure, item.step);
+            notes.push(format!("WARNING: configure {c} of system {s} is given twice: step {n} is used."));
+        }
+    }
+    items
+}
+
+/// Without such items: the configure of each system that has the name of the system.
+fn default_items<'a>(vms: &'a [VmFacts], configures: &HashMap<&str, &Configure>) -> Items<'a> {
+    let has_recipe = |system: &&str| configures.get(system).is_some_and(|configure| configure.recipe.is_some());
+    vms.iter().map(system_of).filter(has_recipe).map(|system| ((system, system), 1)).collect()
+}
+
+/// Puts the items into the lanes of their systems, for the machines that take part and are selected.
+fn add_lanes(
+    decision: &mut Decision,
+    items: Items<'_>,
+    (vms, selected): (&[VmFacts], Option<&BTreeSet<u32>>),
+    configures: &HashMap<&str, &Configure>,
+) {
     let mut members: HashMap<&str, Vec<u32>> = HashMap::new();
     for vm in vms {
         if decision.participants.contains(&vm.id) && selected.is_none_or(|selected| selected.contains(&vm.id)) {
@@ -155,14 +173,4 @@ pub fn decide(radl: &Radl, vms: &[VmFacts], selected: Option<&BTreeSet<u32>>) ->
             }
         }
     }
-    if option(radl, STRATEGY) == Some("per_vm") {
-        for lanes in decision.steps.values_mut() {
-            let each = |lane: &Lane| {
-                let lane = lane.clone();
-                lane.vms.clone().into_iter().map(move |vm| Lane { vms: vec![vm], ..lane.clone() })
-            };
-            *lanes = lanes.iter().flat_map(each).collect();
-        }
-    }
-    decision
 }

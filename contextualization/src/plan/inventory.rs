@@ -2,16 +2,18 @@
 
 use super::{
     Sources,
-    control::{self, ControlNode},
+    control::ControlNode,
     decide::{is_windows, system_of},
     names, windows,
 };
 use crate::{
-    access::{private_ip, public_ip},
+    access::{ansible_host_address, private_ip, public_ip},
     contract::{Settings, VmFacts},
+};
+use radl::{
+    Value,
     yaml::{self, Node, YamlError},
 };
-use radl::Value;
 use std::collections::BTreeMap;
 
 /// A machine as Ansible meets it.
@@ -168,7 +170,7 @@ fn control_vars(vars: &mut Vec<(String, Node)>, sources: &Sources<'_>) {
         }
         ControlNode::Host(id) => {
             let host = sources.radl.ansible_hosts.iter().find(|host| host.id == *id);
-            let name = host.map(control::address).unwrap_or_default();
+            let name = host.map(ansible_host_address).unwrap_or_default();
             for (variable, value) in [("HOSTNAME", name), ("DOMAIN", ""), ("FQDN", name)] {
                 vars.push((format!("IM_MASTER_{variable}"), Node::inert(value)));
             }

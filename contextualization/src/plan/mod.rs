@@ -3,21 +3,21 @@
 //! | module | subject |
 //! |---|---|
 //! | [`decide`] | whether, for whom, in which steps |
-//! | [`engine`] | whether mitogen carries the tasks |
 //! | [`names`] | host names; safe names of files and groups |
 //! | [`inventory`] | inventory, variables, host table |
 //! | [`recipe`] | header of user recipes |
 //! | [`builtin`] | the built-in playbook |
+//! | [`carrier`] | whether mitogen carries the tasks |
 //! | [`config`] | `ansible.cfg`, `known_hosts` |
 //! | [`control`] | where Ansible runs for a machine |
 //! | [`windows`] | the built-in playbook for Windows |
 //! | [`view`] | the document as recipes see it |
 
 pub mod builtin;
+pub mod carrier;
 pub mod config;
 pub mod control;
 pub mod decide;
-pub mod engine;
 pub mod inventory;
 pub mod names;
 pub mod recipe;
@@ -27,13 +27,12 @@ pub mod windows;
 use crate::{
     contract::{KeyPair, Settings, VmFacts},
     ssh::TarEntry,
-    yaml::YamlError,
 };
+use carrier::Carrier;
 use control::ControlNode;
 use decide::{Decision, Lane, is_windows, option};
-use engine::Engine;
 use inventory::{Common, Host};
-use radl::Radl;
+use radl::{Radl, yaml::YamlError};
 use recipe::{Header, Playbook, RecipeError, Strategy};
 use std::collections::{BTreeMap, HashMap};
 
@@ -59,7 +58,7 @@ pub struct Runnable {
     /// How its hosts advance.
     pub strategy: Strategy,
     /// What may carry its tasks.
-    pub engine: Engine,
+    pub carrier: Carrier,
     /// Name of the configure.
     pub configure: String,
     /// Its header.
@@ -74,10 +73,10 @@ impl Runnable {
     /// A built-in playbook.
     #[must_use]
     pub fn built_in(radl: &Radl, playbook: &str) -> Self {
-        let engine = engine::choose(option(radl, decide::STRATEGY), &[]);
+        let carrier = carrier::choose(option(radl, decide::STRATEGY), &[]);
         let (playbook, strategy) = (playbook.to_owned(), Strategy::Free);
         let (configure, header) = (String::new(), Header::default());
-        Self { playbook, strategy, engine, configure, header, looks_at_others: false, vault: None }
+        Self { playbook, strategy, carrier, configure, header, looks_at_others: false, vault: None }
     }
 }
 
@@ -159,7 +158,7 @@ pub fn files(s: &Sources<'_>) -> Result<Files, YamlError> {
     put(".im/callback/im_journal.py", 0o600, include_str!("../../assets/im_journal.py"));
     put(".im/callback/im_quiet.py", 0o600, include_str!("../../assets/im_quiet.py"));
     for strategy in [Strategy::Free, Strategy::Linear] {
-        let path = format!("{}/{}.py", engine::PLUGINS, Engine::Mitogen.plugin(strategy));
+        let path = format!("{}/{}.py", carrier::PLUGINS, Carrier::Mitogen.plugin(strategy));
         put(&path, 0o600, include_str!("../../assets/mitogen_strategy.py"));
     }
 
@@ -241,7 +240,7 @@ fn runnable(
     let runnable = Runnable {
         playbook: playbook_name(configure, system),
         strategy: strategy(radl, &texts, s.lock_step_roles),
-        engine: if hidden { Engine::Plain } else { engine::choose(option(radl, decide::STRATEGY), &texts) },
+        carrier: if hidden { Carrier::Plain } else { carrier::choose(option(radl, decide::STRATEGY), &texts) },
         configure: configure.to_owned(),
         header,
         looks_at_others: merged.is_none()

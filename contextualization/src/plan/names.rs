@@ -1,6 +1,10 @@
 //! Names: of machines, and of files and groups made from ids that a tenant chose (docs/spec/contextualization.md 1.12, 5.4).
 
-use crate::contract::{Settings, VmFacts};
+use crate::{
+    contract::{Settings, VmFacts},
+    digest::digest,
+};
+use radl::names::{Defaults, split};
 use std::fmt::Write;
 
 /// A host name with its domain.
@@ -19,27 +23,24 @@ impl std::fmt::Display for Fqdn {
 }
 
 impl Fqdn {
-    fn of(template: &str, vm: u32, default_domain: &str) -> Self {
-        let name = template.replace("#N#", &vm.to_string());
-        let (host, domain) = name.split_once('.').unwrap_or((&name, default_domain));
-        let domain = if domain.is_empty() { default_domain } else { domain };
-        Self { host: host.to_owned(), domain: domain.to_owned() }
+    fn of((host, domain): (String, Option<String>), settings: &Settings) -> Self {
+        let domain = domain.filter(|domain| !domain.is_empty()).unwrap_or_else(|| settings.default_domain.clone());
+        Self { host, domain }
     }
 }
 
 /// The name requested for interface `index`, none when there is no request.
 #[must_use]
 pub fn requested(vm: &VmFacts, index: usize, settings: &Settings) -> Option<Fqdn> {
-    let features = &vm.info.systems.first()?.features;
-    let new_form = features.text(&format!("net_interface.{index}.dns.0.name"));
-    let template = new_form.or_else(|| features.text(&format!("net_interface.{index}.dns_name")))?;
-    (!template.is_empty()).then(|| Fqdn::of(template, vm.id, &settings.default_domain))
+    let system = vm.info.systems.first()?;
+    Some(Fqdn::of(system.requested_name(index, Some(vm.id.into()), Defaults::default())?, settings))
 }
 
 /// The machine's name: requested for its first interface, or made from DEFAULT_VM_NAME.
 #[must_use]
 pub fn of_vm(vm: &VmFacts, settings: &Settings) -> Fqdn {
-    requested(vm, 0, settings).unwrap_or_else(|| Fqdn::of(&settings.default_vm_name, vm.id, &settings.default_domain))
+    let default = || split(&settings.default_vm_name, Some(vm.id.into())).unwrap_or_default();
+    requested(vm, 0, settings).unwrap_or_else(|| Fqdn::of(default(), settings))
 }
 
 /// An id as a file or group name: ids of `[A-Za-z0-9_.-]{1,128}` without leading `.` or `-` stay, all others are
@@ -62,8 +63,7 @@ pub fn safe(id: &str) -> String {
         return "%".to_owned();
     }
     if name.len() > 128 {
-        let digest = openssl::sha::sha256(id.as_bytes());
-        let short: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let short = digest(&[id.as_bytes()], 8);
         name = format!("{}%{short}", name.chars().take(100).collect::<String>());
     }
     name

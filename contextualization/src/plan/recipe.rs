@@ -1,7 +1,6 @@
 //! User recipes: the daemon's header merged into each play (docs/spec/contextualization.md 1.14, 6.4, 6.5).
 
-use crate::yaml::{self, Kind, Node};
-use radl::yaml::VAULT;
+use radl::yaml::{self, Node, NodeKind, VAULT};
 use serde::{Deserialize, Serialize};
 
 /// Name of the task at the end of a recipe that says which machines have come that far. It runs nothing: a skipped
@@ -66,7 +65,7 @@ pub struct Playbook {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecipeError {
     /// Not YAML.
-    #[error("configure {0}: {1}")]
+    #[error("configure {0}: Error parsing YAML: {1}")]
     Yaml(String, yaml::YamlError),
     /// Not a list of maps.
     #[error("configure {0}: expected a list of plays")]
@@ -110,16 +109,16 @@ fn brings_other_role(node: &Node, alone: &[String]) -> bool {
         !name.is_some_and(|name| alone.iter().any(|known| known == name))
     };
     match &node.kind {
-        Kind::Mapping(pairs) => pairs.iter().any(|(key, value)| {
+        NodeKind::Mapping(pairs) => pairs.iter().any(|(key, value)| {
             let other = match (key.scalar(), &value.kind) {
-                (Some("roles"), Kind::Sequence(roles)) => roles.iter().any(is_other),
+                (Some("roles"), NodeKind::Sequence(roles)) => roles.iter().any(is_other),
                 (Some(key), _) if ROLE.contains(&key) => is_other(value),
                 _ => false,
             };
             other || brings_other_role(value, alone)
         }),
-        Kind::Sequence(items) => items.iter().any(|item| brings_other_role(item, alone)),
-        Kind::Scalar(..) | Kind::Alias(_) => false,
+        NodeKind::Sequence(items) => items.iter().any(|item| brings_other_role(item, alone)),
+        NodeKind::Scalar(..) | NodeKind::Alias(_) => false,
     }
 }
 
@@ -135,16 +134,16 @@ pub fn merge(name: &str, recipe: &str, header: Header) -> Result<Option<Playbook
     let parsed = yaml::parse(recipe).map_err(|e| RecipeError::Yaml(name.to_owned(), e))?;
     let Some(mut root) = parsed.filter(|node| !node.is_empty()) else { return Ok(None) };
     let mut notes = Vec::new();
-    let Kind::Sequence(plays) = &mut root.kind else { return Err(RecipeError::NotPlays(name.to_owned())) };
+    let NodeKind::Sequence(plays) = &mut root.kind else { return Err(RecipeError::NotPlays(name.to_owned())) };
     let last = plays.len().saturating_sub(1);
     for (at, play) in plays.iter_mut().enumerate() {
         let passes = ["import_playbook", "ansible.builtin.import_playbook", "include"];
         let passes = passes.iter().any(|key| play.get(key).is_some());
         // A play that is written once and repeated has its header already.
-        if matches!(play.kind, Kind::Alias(_)) {
+        if matches!(play.kind, NodeKind::Alias(_)) {
             continue;
         }
-        let Kind::Mapping(pairs) = &mut play.kind else { return Err(RecipeError::NotPlays(name.to_owned())) };
+        let NodeKind::Mapping(pairs) = &mut play.kind else { return Err(RecipeError::NotPlays(name.to_owned())) };
         if !passes {
             notes.extend(add_header(name, pairs, header));
             if at == last {
@@ -168,7 +167,7 @@ fn add_header(name: &str, pairs: &mut Vec<(Node, Node)>, header: Header) -> Opti
     let hosts = match own_hosts.filter(|h| !h.is_empty()) {
         None => run_hosts,
         Some(own) if header.keep_hosts => match own.kind {
-            Kind::Sequence(items) => Node::list(std::iter::once(run_hosts).chain(items).collect()),
+            NodeKind::Sequence(items) => Node::list(std::iter::once(run_hosts).chain(items).collect()),
             _ => Node::list(vec![run_hosts, own]),
         },
         Some(own) => {
@@ -201,10 +200,10 @@ fn add_local_password(pairs: &mut Vec<(Node, Node)>) {
     let password = || (Node::plain(BECOME_PASSWORD), Node::text(LOCAL_PASSWORD));
     if !has(pairs, "vars") {
         pairs.retain(|(k, _)| k.scalar() != Some("vars"));
-        pairs.push((Node::plain("vars"), Node { kind: Kind::Mapping(vec![password()]), ..Node::plain("") }));
+        pairs.push((Node::plain("vars"), Node { kind: NodeKind::Mapping(vec![password()]), ..Node::plain("") }));
     } else if let Some((_, own)) = pairs.iter_mut().find(|(k, _)| k.scalar() == Some("vars"))
         && own.get(BECOME_PASSWORD).is_none()
-        && let (Kind::Mapping(vars), None) = (&mut own.kind, &own.anchor)
+        && let (NodeKind::Mapping(vars), None) = (&mut own.kind, &own.anchor)
     {
         vars.push(password());
     }
@@ -218,7 +217,7 @@ fn add_end(pairs: &mut Vec<(Node, Node)>) {
         pairs.retain(|(k, _)| k.scalar() != Some("post_tasks"));
         pairs.push((Node::plain("post_tasks"), Node::list(vec![end])));
     } else if let Some((_, own)) = pairs.iter_mut().find(|(k, _)| k.scalar() == Some("post_tasks"))
-        && let (Kind::Sequence(tasks), None) = (&mut own.kind, &own.anchor)
+        && let (NodeKind::Sequence(tasks), None) = (&mut own.kind, &own.anchor)
     {
         tasks.push(end);
     }

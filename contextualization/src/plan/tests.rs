@@ -1,14 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::{
+    carrier::{self, Carrier},
     decide::{decide, system_of},
-    engine::{self, Engine},
     names,
     recipe::{Header, RecipeError, looks_at_others, merge, needs_lock_step},
 };
-use crate::{VmFacts, VmPower, yaml};
+use crate::{VmFacts, VmPower};
 use proptest::prelude::*;
-use radl::{Radl, System};
+use radl::{Radl, System, yaml};
 use std::sync::Arc;
 
 const HEADER: Header = Header { keep_hosts: false, become_root: true };
@@ -64,12 +64,12 @@ fn header_keeps_tags_styles_and_own_keys() {
 fn mitogen_unless_something_speaks_against_it() {
     let usual = "- tasks:\n  - command: raw\n    delegate_to: localhost\n    become_user: nobody\n";
     let raw = "- tasks:\n  - block:\n    - raw: 'true'\n";
-    let of = |wish, recipes: &[&str]| engine::choose(wish, recipes);
-    assert_eq!(of(None, &[usual]), Engine::Mitogen);
-    assert_eq!(of(None, &[usual, raw]), Engine::Plain);
-    assert_eq!(of(Some("mitogen"), &[raw]), Engine::Mitogen);
+    let of = |wish, recipes: &[&str]| carrier::choose(wish, recipes);
+    assert_eq!(of(None, &[usual]), Carrier::Mitogen);
+    assert_eq!(of(None, &[usual, raw]), Carrier::Plain);
+    assert_eq!(of(Some("mitogen"), &[raw]), Carrier::Mitogen);
     for wish in ["free", "linear", "per_vm"] {
-        assert_eq!(of(Some(wish), &[usual]), Engine::Plain);
+        assert_eq!(of(Some(wish), &[usual]), Carrier::Plain);
     }
 }
 

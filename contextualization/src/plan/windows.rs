@@ -1,6 +1,6 @@
 //! Windows machines: how Ansible connects to them, and the built-in playbook (docs/spec/contextualization.md 1.12, 2.3).
 
-use crate::yaml::{self, Node, YamlError};
+use radl::yaml::{self, Node, YamlError};
 
 /// Name of the built-in playbook in the conf dir.
 pub const PLAYBOOK: &str = "windows_task_all.yml";

@@ -8,17 +8,20 @@
 //! finished before any other one sends. [`Connection::call`] sees to it.
 
 use super::{
-    Exit, KeepAlive, Request, SshError,
-    bridge::{Bridge, Buffer, Channel, Destination, Open, Stage},
+    ConnectRequest, Exit, KeepAlive, SshError,
+    bridge::{Bridge, Buffer, Channel, Destination, ENDLESS, MOST_DROPPED, Open, Stage},
     login::{self, Accepted, Transport, is_fatal, would_block},
-    session::{ENDLESS, MOST_DROPPED},
+    waste::{self, Busy, Waste},
 };
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{Shutdown, shutdown},
+};
 use ssh2::{BlockDirections, Session};
 use std::{
     io::{ErrorKind, Read, Write},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
     sync::{
@@ -46,7 +49,7 @@ pub(super) struct Handle {
 /// Starts the thread and waits for its login. `keep` is dropped when the connection is closed.
 pub(super) async fn start(
     transport: Transport,
-    request: Request,
+    request: ConnectRequest,
     times: KeepAlive,
     keep: Box<dyn Send>,
 ) -> Result<(Handle, Accepted), SshError> {
@@ -61,15 +64,17 @@ pub(super) async fn start(
     let (report, reported) = oneshot::channel();
     let hang_up = transport.hang_up().map_err(local)?;
     let patience = request.timeout + LOGIN_GRACE;
+    let (busy, (thread, over)) = (Busy::default(), oneshot::channel());
+    let is_busy = busy.clone();
     std::thread::Builder::new()
         .name("ssh".to_owned())
         .stack_size(512 << 10)
         .spawn(move || {
-            let _keep = keep;
+            let (_keep, _thread) = (keep, thread);
             match login::login(transport, &request, &|| report.is_closed()) {
                 Ok((session, socket, accepted)) => {
                     if report.send(Ok(accepted)).is_ok() {
-                        let connection = Connection::new(request.endpoint.to_string(), session, socket, times);
+                        let connection = Connection::new(request.endpoint.to_string(), session, socket, times, is_busy);
                         connection.run(&inbox, &woken, &ended);
                     }
                 }
@@ -83,7 +88,7 @@ pub(super) async fn start(
         Ok(Err(_)) => return Err(unreachable("the connection's thread ended")),
         Err(_) => return Err(unreachable("it does not stop talking")),
     };
-    hang_up.not_needed();
+    tokio::spawn(waste::watch(busy, hang_up, times.interval, over));
     Ok((handle, accepted))
 }
 
@@ -130,16 +135,21 @@ struct Connection {
     times: KeepAlive,
     heard: Instant,
     asked: Instant,
+    busy: Busy,
+    /// Time in calls of libssh2 since the thread woke up.
+    spent: Duration,
+    waste: Waste,
 }
 
 /// The connection is of no use any more.
 struct Broken(String);
 
 impl Connection {
-    fn new(target: String, session: Session, socket: OwnedFd, times: KeepAlive) -> Self {
+    fn new(target: String, session: Session, socket: OwnedFd, times: KeepAlive, busy: Busy) -> Self {
         session.set_keepalive(true, 2);
         let now = Instant::now();
-        Self { target, session, socket, times, heard: now, asked: now }
+        let waste = Waste::new(times.interval, now);
+        Self { target, session, socket, times, heard: now, asked: now, busy, spent: Duration::ZERO, waste }
     }
 
     fn run(mut self, inbox: &Receiver<Open>, woken: &UnixStream, ended: &OnceLock<SshError>) {
@@ -156,11 +166,15 @@ impl Connection {
             }
             bridge.refuse(error.clone());
         }
-        drop(bridges);
-        let _ = self.session.disconnect(None, "done", None);
         // Freeing what is left must neither hang nor leak.
-        self.session.set_timeout(500);
-        self.session.set_blocking(true);
+        let Self { session, busy, .. } = self;
+        busy.during(|| {
+            drop(bridges);
+            let _ = session.disconnect(None, "done", None);
+            session.set_timeout(500);
+            session.set_blocking(true);
+            drop(session);
+        });
     }
 
     fn serve(&mut self, inbox: &Receiver<Open>, woken: &UnixStream, bridges: &mut Vec<Bridge>) -> Result<(), Broken> {
@@ -187,7 +201,15 @@ impl Connection {
             } else if used.elapsed() >= self.times.idle {
                 return Err(Broken("it was idle".to_owned()));
             }
-            while self.step_all(bridges)? {}
+            let mut moved = false;
+            while self.step_all(bridges)? {
+                moved = true;
+            }
+            if self.waste.is_too_much(std::mem::take(&mut self.spent), Instant::now(), moved) {
+                // What would be sent or read now has no end.
+                let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+                return Err(Broken("it sends without end what is of no use".to_owned()));
+            }
             self.keep_alive(bridges)?;
             self.wait(woken, orders_may_come, bridges)?;
         }
@@ -395,7 +417,10 @@ impl Connection {
     ) -> Result<Option<T>, ssh2::Error> {
         let start = Instant::now();
         loop {
-            match operation(&self.session) {
+            let called = Instant::now();
+            let result = self.busy.during(|| operation(&self.session));
+            self.spent += called.elapsed();
+            match result {
                 Ok(value) => return Ok(Some(value)),
                 Err(e) if !would_block(&e) => return Err(e),
                 Err(e) => {
@@ -413,7 +438,7 @@ impl Connection {
         }
     }
 
-    /// As [`Connection::call`], where an error of the channel alone counts as done.
+    /// Calls libssh2 by [`Connection::call`], where an error of the channel alone counts as done.
     fn survivable(&mut self, operation: impl FnMut(&Session) -> Result<(), ssh2::Error>) -> Result<Option<()>, Broken> {
         match self.call(operation) {
             Ok(done) => Ok(done),
@@ -422,7 +447,7 @@ impl Connection {
         }
     }
 
-    /// As [`Connection::call`] for reads and writes, whose errors hide libssh2's code.
+    /// Reads or writes by [`Connection::call`]: their errors hide libssh2's code.
     fn call_io(&mut self, mut operation: impl FnMut() -> std::io::Result<usize>) -> Result<Moved, Broken> {
         let moved = self.call(|session| match operation() {
             Ok(n) => Ok(n),

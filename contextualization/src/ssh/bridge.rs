@@ -5,6 +5,11 @@ use nix::poll::PollFlags;
 use std::os::unix::net::UnixStream;
 use tokio::sync::oneshot;
 
+/// Bytes beyond the limit of a command that are read to learn how it ends. What says more than that says it for ever.
+pub(super) const MOST_DROPPED: usize = 16 << 20;
+/// What is said of it.
+pub(super) const ENDLESS: &str = "a command does not stop writing: is its shell the right one?";
+
 /// Where a channel leads.
 pub(super) enum Destination {
     /// A command line of the remote shell; its standard error is kept up to `stderr` bytes.

@@ -1,7 +1,7 @@
 //! How many connections the daemon holds and how fast it opens them (docs/spec/contextualization.md 6.11).
 
 use super::{
-    Endpoint, KeepAlive, Request, SshError, SshSession,
+    ConnectRequest, Endpoint, KeepAlive, SshError, SshSession,
     slots::{Slot, Slots},
 };
 use std::{
@@ -46,13 +46,13 @@ impl SshLimits {
         }
     }
 
-    /// The same bounds for somebody who shares them with others.
+    /// These bounds for an owner who shares them with others.
     #[must_use]
     pub fn of(&self, owner: &str) -> Self {
         Self { owner: owner.into(), ..self.clone() }
     }
 
-    /// The same bounds with other times for silence.
+    /// These bounds with other times for silence.
     #[must_use]
     pub fn with_keep_alive(self, keep_alive: KeepAlive) -> Self {
         Self { keep_alive, ..self }
@@ -82,11 +82,11 @@ impl SshLimits {
         servers.entry(endpoint.clone()).or_insert_with(fresh).clone()
     }
 
-    /// As [`SshSession::connect`], within these bounds; the waiting for admission is not part of its time.
+    /// Connects by [`SshSession::connect`], within these bounds; the waiting for admission is not part of its time.
     ///
     /// # Errors
-    /// As [`SshSession::connect`].
-    pub async fn connect(&self, request: Request) -> Result<SshSession, SshError> {
+    /// Those of [`SshSession::connect`].
+    pub async fn connect(&self, request: ConnectRequest) -> Result<SshSession, SshError> {
         let admission = self.admit(&request.endpoint).await;
         SshSession::connect_admitted(request, self.keep_alive, admission).await
     }

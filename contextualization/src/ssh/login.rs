@@ -3,7 +3,7 @@
 //! Runs in the session's own thread. libssh2 is in its non-blocking mode throughout, so that every wait has a limit and
 //! ends when nobody waits for the result any more.
 
-use super::{KeepAlive, Login, Request, SshError, keys};
+use super::{ConnectRequest, KeepAlive, Login, SshError, keys};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -58,6 +58,7 @@ impl Transport {
 }
 
 /// Ends a connection when it is dropped, whatever its thread is doing.
+#[derive(Debug)]
 pub(super) struct HangUp(Option<OwnedFd>);
 
 impl HangUp {
@@ -105,7 +106,7 @@ enum Stop {
 /// Handshake and authentication. Returns the session and a second descriptor of its socket for polling.
 pub(super) fn login(
     transport: Transport,
-    request: &Request,
+    request: &ConnectRequest,
     abandoned: &dyn Fn() -> bool,
 ) -> Result<(Session, OwnedFd, Accepted), SshError> {
     let target = request.endpoint.to_string();
@@ -141,7 +142,12 @@ fn prefer_host_key(session: &Session, expected: Option<&str>) {
     let _ = session.method_pref(MethodType::HostKey, &order);
 }
 
-fn authenticate(session: &mut Session, wait: &Wait<'_>, request: &Request, target: &str) -> Result<usize, SshError> {
+fn authenticate(
+    session: &mut Session,
+    wait: &Wait<'_>,
+    request: &ConnectRequest,
+    target: &str,
+) -> Result<usize, SshError> {
     let user = request.user.as_str();
     let mut invalid = None;
     let mut refused = false;
@@ -158,7 +164,7 @@ fn authenticate(session: &mut Session, wait: &Wait<'_>, request: &Request, targe
                 wait.finish(session, |s| s.userauth_password(user, password))
             }
             Login::Password(password) => {
-                wait.finish(session, |s| s.userauth_keyboard_interactive(user, &mut Answer(password)))
+                wait.finish(session, |s| s.userauth_keyboard_interactive(user, &mut PasswordPrompt(password)))
             }
             Login::PrivateKey(text) => match keys::normalize(text) {
                 Ok(key) => wait.finish(session, |s| s.userauth_pubkey_memory(user, None, &key, None)),
@@ -183,9 +189,9 @@ fn authenticate(session: &mut Session, wait: &Wait<'_>, request: &Request, targe
 }
 
 /// Answers every prompt with the password.
-struct Answer<'a>(&'a str);
+struct PasswordPrompt<'a>(&'a str);
 
-impl KeyboardInteractivePrompt for Answer<'_> {
+impl KeyboardInteractivePrompt for PasswordPrompt<'_> {
     fn prompt(&mut self, _user: &str, _instructions: &str, prompts: &[Prompt<'_>]) -> Vec<String> {
         prompts.iter().map(|_| self.0.to_owned()).collect()
     }

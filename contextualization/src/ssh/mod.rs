@@ -13,6 +13,7 @@ mod quote;
 mod session;
 mod slots;
 mod tunnel;
+mod waste;
 
 pub use error::SshError;
 pub use limits::{Admission, SshLimits};
@@ -91,7 +92,7 @@ impl HostKeyPolicy {
 
 /// Whom to connect to, as whom, and how long that may take.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ConnectRequest {
     /// The server.
     pub endpoint: Endpoint,
     /// Login name.

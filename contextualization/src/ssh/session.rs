@@ -1,9 +1,9 @@
 //! The session type that everything else sees: a handle on a connection and its channels.
 
 use super::{
-    Admission, Endpoint, ExecLimits, Exit, KeepAlive, Output, Request, SshError,
+    Admission, ConnectRequest, Endpoint, ExecLimits, Exit, KeepAlive, Output, SshError,
     actor::{self, Handle},
-    bridge::{Channel, Destination},
+    bridge::{Channel, Destination, ENDLESS, MOST_DROPPED},
     login::Transport,
     quote,
 };
@@ -45,11 +45,6 @@ struct Inner {
     actor: Handle,
 }
 
-/// Bytes beyond the limit of a command that are read to learn how it ends. What says more than that says it for ever.
-pub(super) const MOST_DROPPED: usize = 16 << 20;
-/// What is said of it.
-pub(super) const ENDLESS: &str = "a command does not stop writing: is its shell the right one?";
-
 /// One file of an upload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TarEntry {
@@ -73,16 +68,16 @@ impl SshSession {
     /// # Errors
     /// [`SshError::Unreachable`], [`SshError::HostKeyChanged`], [`SshError::AuthFailed`],
     /// [`SshError::InvalidPrivateKey`].
-    pub async fn connect(request: Request) -> Result<Self, SshError> {
+    pub async fn connect(request: ConnectRequest) -> Result<Self, SshError> {
         Self::connect_admitted(request, KeepAlive::default(), None).await
     }
 
     pub(super) async fn connect_admitted(
-        request: Request,
+        request: ConnectRequest,
         keep_alive: KeepAlive,
         admission: Option<Admission>,
     ) -> Result<Self, SshError> {
-        let Request { endpoint, timeout, .. } = &request;
+        let ConnectRequest { endpoint, timeout, .. } = &request;
         let unreachable = |reason: String| SshError::Unreachable { target: endpoint.to_string(), reason };
         let start = Instant::now();
         let stream = tokio::time::timeout(*timeout, TcpStream::connect((endpoint.host.as_str(), endpoint.port)))
@@ -99,8 +94,8 @@ impl SshSession {
     /// the server forbids TCP forwarding a relay command takes its place; waiting for one is not part of the time.
     ///
     /// # Errors
-    /// As [`SshSession::connect`], and [`SshError::Disconnected`] of this session.
-    pub async fn connect_through(&self, request: Request) -> Result<Self, SshError> {
+    /// Those of [`SshSession::connect`], and [`SshError::Disconnected`] of this session.
+    pub async fn connect_through(&self, request: ConnectRequest) -> Result<Self, SshError> {
         let (Channel { stream, exit }, relay, start) = self.forward(&request.endpoint, request.timeout).await?;
         let relayed = relay.is_some();
         let keep = Keep { admission: None, relay, keep_alive: self.inner.keep_alive };
@@ -146,7 +141,7 @@ impl SshSession {
     /// Logs in over an open transport, in what is left of the request's time since `start`.
     async fn over(
         transport: Transport,
-        mut request: Request,
+        mut request: ConnectRequest,
         start: Instant,
         keep: Keep,
         via: Option<Self>,
@@ -225,7 +220,7 @@ impl SshSession {
     /// Runs a command with `stdin` as its input.
     ///
     /// # Errors
-    /// As [`SshSession::exec`].
+    /// Those of [`SshSession::exec`].
     pub async fn exec_with_input(&self, argv: &[&str], stdin: &[u8], limits: ExecLimits) -> Result<Output, SshError> {
         let work = async {
             let (channel, _permit) = self.command(&quote(argv), stdin.to_vec(), true, limits.stderr).await?;
@@ -237,7 +232,7 @@ impl SshSession {
     /// Runs a command and copies `input` to its standard input as fast as it is taken.
     ///
     /// # Errors
-    /// As [`SshSession::exec`]; a failure of `input` is [`SshError::Remote`].
+    /// Those of [`SshSession::exec`]; a failure of `input` is [`SshError::Remote`].
     pub async fn upload_stream<R: AsyncRead + Unpin>(
         &self,
         argv: &[&str],
@@ -269,7 +264,7 @@ impl SshSession {
     /// no SFTP. New directories are private to the user.
     ///
     /// # Errors
-    /// As [`SshSession::exec`]; [`SshError::Remote`] when a path is unfit or unpacking failed.
+    /// Those of [`SshSession::exec`]; [`SshError::Remote`] when a path is unfit or unpacking failed.
     pub async fn upload_tar(&self, directory: &str, entries: &[TarEntry]) -> Result<(), SshError> {
         let archive = archive(entries).map_err(|e| self.remote(format!("packing files: {e}")))?;
         let argv =

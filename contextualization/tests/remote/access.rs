@@ -2,7 +2,7 @@
 
 use crate::sshd::{SOON, Sshd, USERS};
 use contextualization::{
-    ErrorCode, Installed, KeyPair,
+    ErrorCode, InstalledCredentials, KeyPair,
     access::{
         AccessError, AccessSettings, Accessed, LoginKind, NodeTask, Proxy, Routes, Sudo, Target, WaitLimits,
         access_all, prepare_node, reach, wait_ssh,
@@ -33,7 +33,7 @@ fn target(vm: u32, sshd: &Sshd, user: &str, logins: Vec<(LoginKind, Login)>) -> 
         host_key: None,
         proxy: None,
         task: NodeTask::default(),
-        installs: Installed::default(),
+        installs: InstalledCredentials::default(),
         notes: Vec::new(),
     }
 }
@@ -97,7 +97,7 @@ async fn credentials_change_once_and_a_repetition_ends_the_same() {
         logins.push(key(LoginKind::Infrastructure, &own));
         let settings = quick();
         let limits = SshLimits::new(10, 100);
-        let installs = Installed { password: true, key: true };
+        let installs = InstalledCredentials { password: true, key: true };
         let target = Target { task, installs, ..target(1, &sshd, user, logins) };
         let mut seen = Vec::new();
         // As if the daemon had died each time before it could store what it did.

@@ -2,8 +2,8 @@
 
 use crate::sshd::{SOON, Sshd, run};
 use contextualization::ssh::{
-    Endpoint, ExecLimits, HostKeyPolicy, KeepAlive, Login, Request, SshError, SshLimits, SshSession, TarEntry, keys,
-    quote,
+    ConnectRequest, Endpoint, ExecLimits, HostKeyPolicy, KeepAlive, Login, SshError, SshLimits, SshSession, TarEntry,
+    keys, quote,
 };
 
 use std::{
@@ -64,7 +64,7 @@ async fn commands_run_side_by_side_on_one_connection() {
 async fn a_credential_opens_and_the_session_says_which() {
     let sshd = Sshd::start(&[]);
     let connect = |user: &'static str, logins: Vec<Login>, host_key: HostKeyPolicy| {
-        SshSession::connect(Request { host_key, ..sshd.request(user, logins) })
+        SshSession::connect(ConnectRequest { host_key, ..sshd.request(user, logins) })
     };
     let password = |text: &str| Login::Password(text.to_owned());
     let dir = tempfile::tempdir().unwrap();
@@ -139,7 +139,8 @@ async fn a_session_leads_to_further_machines_even_without_forwarding() {
     }
     let nobody = contextualization::ssh::Endpoint::new("127.0.0.1", 1);
     for via in [&third, &closed.session("root").await] {
-        let lost = via.connect_through(Request { endpoint: nobody.clone(), ..inner.request("root", vec![]) }).await;
+        let lost =
+            via.connect_through(ConnectRequest { endpoint: nobody.clone(), ..inner.request("root", vec![]) }).await;
         assert!(
             matches!(&lost, Err(SshError::Unreachable { reason, .. }) if reason.contains("efused") || reason.contains("connection failed")),
             "{lost:?}"
@@ -236,7 +237,7 @@ async fn a_lost_server_is_an_error_at_once() {
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = contextualization::ssh::Endpoint::new("127.0.0.1", mute.local_addr().unwrap().port());
     let timeout = Duration::from_millis(300);
-    let silent = SshSession::connect(Request { endpoint: at, timeout, ..sshd.request("root", vec![]) }).await;
+    let silent = SshSession::connect(ConnectRequest { endpoint: at, timeout, ..sshd.request("root", vec![]) }).await;
     assert!(matches!(silent, Err(SshError::Unreachable { .. })), "{silent:?}");
 }
 
@@ -330,7 +331,7 @@ async fn ports_that_never_stop_talking() {
                 sent = stream.write_all(&flood);
             }
         });
-        let request = Request {
+        let request = ConnectRequest {
             endpoint: Endpoint::new("127.0.0.1", port),
             user: "nobody".to_owned(),
             logins: vec![Login::Password("x".to_owned())],

@@ -3,7 +3,7 @@
 
 use contextualization::{
     KeyPair,
-    ssh::{Endpoint, HostKeyPolicy, Login, Request, SshSession, keys},
+    ssh::{ConnectRequest, Endpoint, HostKeyPolicy, Login, SshSession, keys},
 };
 use std::{
     fs,
@@ -123,9 +123,9 @@ impl Sshd {
     }
 
     /// A connection as a user, to any host key.
-    pub fn request(&self, user: &str, logins: Vec<Login>) -> Request {
+    pub fn request(&self, user: &str, logins: Vec<Login>) -> ConnectRequest {
         let host_key = HostKeyPolicy::off();
-        Request { endpoint: self.endpoint(), user: user.to_owned(), logins, host_key, timeout: SOON }
+        ConnectRequest { endpoint: self.endpoint(), user: user.to_owned(), logins, host_key, timeout: SOON }
     }
 
     /// A session of a user, with the server's key.

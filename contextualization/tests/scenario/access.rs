@@ -1,12 +1,12 @@
 //! Master and access: which doors open, by which way, and what is said of those that stay shut.
 
 use crate::{
+    checkpoints::{Memory, Seen},
     documents::{configure, contextualize, document, item, job, processes, settings},
-    journal::{Memory, Seen},
     lab::{self, Lab, Node},
 };
 use contextualization::{
-    ErrorCode, Job, Journal, Outcome, Settings, VmFacts, VmPower, run,
+    Checkpoints, ErrorCode, Job, Outcome, Settings, VmFacts, VmPower, run,
     ssh::{KeepAlive, SshLimits, keys},
 };
 use radl::{Configure, Radl};
@@ -467,9 +467,9 @@ fn the_master_is_lost_for_a_while_and_for_good() {
         let start = |generation| {
             let memory = Arc::new(Memory::default());
             let job = job(radl.clone(), receiver.clone(), generation, &pair);
-            let journal: Arc<dyn Journal> = Arc::clone(&memory) as _;
+            let checkpoints: Arc<dyn Checkpoints> = Arc::clone(&memory) as _;
             let limits = SshLimits::new(50, 10).with_keep_alive(keep_alive);
-            (memory, tokio::spawn(run(job, journal, limits, CancellationToken::new())))
+            (memory, tokio::spawn(run(job, checkpoints, limits, CancellationToken::new())))
         };
         let meanwhile = |seen: &Seen| seen.logs.get(&3).is_some_and(|log| log.contains("TASK [Meanwhile]"));
 

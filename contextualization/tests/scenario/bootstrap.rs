@@ -1,8 +1,8 @@
 //! Ansible on the master: bundles, what is installed already, versions, interpreters, a package index.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, job},
-    journal::Memory,
     lab::{self, Lab, Node},
     web::{WebServer, bundle, name_server, unpack},
 };

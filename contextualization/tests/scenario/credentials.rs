@@ -7,7 +7,7 @@ use crate::{
 };
 use contextualization::{
     Outcome,
-    ssh::{Endpoint, HostKeyPolicy, Login, Request, SshError, SshSession, keys},
+    ssh::{ConnectRequest, Endpoint, HostKeyPolicy, Login, SshError, SshSession, keys},
 };
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const RECIPE: &str =
 
 /// Whether a login opens the door.
 async fn opens(node: &Node, login: Login) -> bool {
-    let request = Request {
+    let request = ConnectRequest {
         endpoint: Endpoint::new(node.ip(), node.port),
         user: node.user.to_owned(),
         logins: vec![login],

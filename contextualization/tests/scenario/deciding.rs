@@ -1,8 +1,8 @@
 //! Who is contextualized, with what, and in which order.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{Outcome, VmFacts, ssh::keys};

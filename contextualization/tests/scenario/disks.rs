@@ -2,8 +2,8 @@
 //! end, whatever happens.
 
 use crate::{
+    checkpoints::Memory,
     documents::{contextualize, document, job},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{ErrorCode, Outcome, VmFacts, ssh::keys};

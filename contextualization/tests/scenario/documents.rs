@@ -1,7 +1,7 @@
 //! Documents, options and jobs of the tests, and running them.
 
-use crate::{journal::Memory, lab};
-use contextualization::{Cause, Job, Journal, Outcome, Settings, VmFacts, run, ssh::SshLimits};
+use crate::{checkpoints::Memory, lab};
+use contextualization::{Cause, Checkpoints, Job, Outcome, Settings, VmFacts, run, ssh::SshLimits};
 use radl::{Configure, Contextualize, ContextualizeItem, Radl};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
@@ -85,8 +85,8 @@ pub fn job(
 
 /// Starts a job; aborting the task is the death of the daemon.
 pub fn start(job: Job, memory: &Arc<Memory>, cancel: CancellationToken) -> JoinHandle<Outcome> {
-    let journal: Arc<dyn Journal> = Arc::clone(memory) as _;
-    tokio::spawn(run(job, journal, SshLimits::new(50, 10), cancel))
+    let checkpoints: Arc<dyn Checkpoints> = Arc::clone(memory) as _;
+    tokio::spawn(run(job, checkpoints, SshLimits::new(50, 10), cancel))
 }
 
 /// Runs a job to its end.

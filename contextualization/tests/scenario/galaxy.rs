@@ -1,8 +1,8 @@
 //! Roles and collections of a document, from everywhere they can come from.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job},
-    journal::Memory,
     lab::{self, Lab, Node},
     web::{WebServer, bundle, unpack},
 };

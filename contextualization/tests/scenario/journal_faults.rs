@@ -1,8 +1,8 @@
 //! What runs write: hostile output, damaged journals, and the failures that are recognised in them.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{Attempt, ErrorCode, Outcome, ssh::keys};

@@ -1,9 +1,11 @@
 //! The keeper of an infrastructure as far as credentials go: it applies to the machines what a contextualization tells,
 //! and may die before it stores that.
 
-use crate::journal::Memory;
+use crate::checkpoints::Memory;
 use async_trait::async_trait;
-use contextualization::{Effect, Entry, Job, Journal, JournalClosed, Outcome, VmFacts, run, ssh::SshLimits};
+use contextualization::{
+    Checkpoint, Checkpoints, CheckpointsClosed, Job, Outcome, Report, VmFacts, run, ssh::SshLimits,
+};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -11,7 +13,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Machines and journal of one infrastructure.
+/// Machines and checkpoints of one infrastructure.
 pub struct Keeper {
     pub memory: Memory,
     pub vms: watch::Sender<Arc<Vec<VmFacts>>>,
@@ -70,10 +72,10 @@ impl Keeper {
 }
 
 #[async_trait]
-impl Journal for Keeper {
-    async fn record(&self, entry: Entry) -> Result<(), JournalClosed> {
-        for effect in &entry.effects {
-            let Effect::CredentialsChanged { vm, installed } = *effect else { continue };
+impl Checkpoints for Keeper {
+    async fn record(&self, entry: Checkpoint) -> Result<(), CheckpointsClosed> {
+        for effect in &entry.reports {
+            let Report::CredentialsChanged { vm, installed } = *effect else { continue };
             if self.dies_at.lock().unwrap().remove(&vm) {
                 self.died.notify_one();
                 std::future::pending::<()>().await;

@@ -1,8 +1,8 @@
 //! Machines that come late, or never.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, document, item, job, settings, start},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{ErrorCode, Outcome, Settings, ssh::keys};

@@ -1,8 +1,8 @@
 //! Life of a contextualization: cancelled, superseded, late and lost runs.
 
 use crate::{
+    checkpoints::{Memory, Seen},
     documents::{configure, contextualize, document, item, job, processes, settings, start},
-    journal::{Memory, Seen},
     lab::{self, Lab, Node},
 };
 use contextualization::{Attempt, ErrorCode, Outcome, Settings, VmPower, ssh::keys};

@@ -1,13 +1,13 @@
 //! Whole contextualizations: the driver, real sshd nodes, the offline bundle, real Ansible. Needs root.
 //!
-//! Support is in `lab` (nodes), `journal` (what the outside sees) and `documents` (documents, jobs); the other modules are
+//! Support is in `lab` (nodes), `checkpoints` (what the outside sees) and `documents` (documents, jobs); the other modules are
 //! tests by subject, named after the groups of cases of docs/spec/contextualization.md, section 7.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod ansible_hosts;
+mod checkpoints;
 mod credentials;
 mod documents;
-mod journal;
 mod keeper;
 mod lab;
 mod web;

@@ -1,8 +1,8 @@
 //! The main job: a front-end and workers, with the death of the daemon in the middle, then one worker less.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job, start},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{ErrorCode, Outcome, ssh::keys};

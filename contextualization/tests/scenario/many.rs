@@ -1,8 +1,8 @@
 //! Many machines, with events of a recorded run instead of Ansible.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{Outcome, VmFacts, ssh::keys};

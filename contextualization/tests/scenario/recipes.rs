@@ -1,8 +1,8 @@
 //! How recipes run: order, header, strategy, retries, limits, includes, what runs on the master, output.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job, settings},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{ErrorCode, Outcome, Settings, ssh::keys};
@@ -275,7 +275,7 @@ fn retries_limits_and_reboots() {
             let memory = memory.clone();
             let paths = [lab.path(&w1, "/var/tmp/handled"), lab.path(&front, "/var/after-hang")];
             let task = crate::documents::start(second, &memory, tokio_util::sync::CancellationToken::new());
-            let done = move |_: &crate::journal::Seen| paths.iter().all(|path| path.exists());
+            let done = move |_: &crate::checkpoints::Seen| paths.iter().all(|path| path.exists());
             memory.until("the others", done).await;
             assert!(began.elapsed() < Duration::from_secs(55), "too slow to tell: {:?}", began.elapsed());
             task

@@ -1,8 +1,8 @@
 //! Hostile documents, hostile users of the master, and where secrets may be.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job, start},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{Job, Outcome, VmFacts, ssh::keys};
@@ -134,7 +134,7 @@ fn hostile_values_and_secrets() {
         assert!(why.contains("names no version of Ansible that is known"), "{why}");
 
         let task = start(job(radl, receiver, 2, &key), &memory, CancellationToken::new());
-        let waits = |seen: &crate::journal::Seen| seen.logs.get(&0).is_some_and(|log| log.contains("TASK [Wait]"));
+        let waits = |seen: &crate::checkpoints::Seen| seen.logs.get(&0).is_some_and(|log| log.contains("TASK [Wait]"));
         memory.until("the task that waits", waits).await;
         // While a run is under way.
         for secret in [CANARY, TOKEN, &private, &ours] {

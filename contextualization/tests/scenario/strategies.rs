@@ -1,8 +1,8 @@
 //! What carries the tasks: mitogen by default, the wish of the document, and going on without mitogen when it is broken.
 
 use crate::{
+    checkpoints::{Memory, Seen},
     documents::{configure, contextualize, document, item, job, processes, start},
-    journal::{Memory, Seen},
     lab::{self, Lab, Node},
 };
 use contextualization::{ErrorCode, Job, Outcome, VmFacts, ssh::keys};

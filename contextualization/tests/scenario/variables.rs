@@ -1,8 +1,8 @@
 //! What recipes see: names, inventory, variables, host table, environment.
 
 use crate::{
+    checkpoints::Memory,
     documents::{configure, contextualize, document, item, job},
-    journal::Memory,
     lab::{self, Lab, Node},
 };
 use contextualization::{Outcome, Settings, VmFacts, ssh::keys};

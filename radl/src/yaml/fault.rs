@@ -1,9 +1,35 @@
 //! Why a text is no usable YAML, where, and what to do about it. What stands there may be a secret, so it is never shown.
 
+use crate::error::Position;
 use libyaml_safer::{Error, Mark};
 use std::fmt;
 
-/// What is wrong.
+/// Why a text is not usable YAML, or a node cannot be written: in words for its author, with place and advice where they
+/// are known, and never with anything that stands in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct YamlError {
+    problem: String,
+    position: Option<Position>,
+    advice: Option<&'static str>,
+}
+
+impl YamlError {
+    /// Where in the text.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+}
+
+impl std::error::Error for YamlError {}
+
+/// The place that a mark of the parser, which counts from 0, stands for.
+pub(super) fn position(mark: Mark) -> Position {
+    let [line, column] = [mark.line, mark.column].map(|n| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1));
+    Position { line, column: Some(column) }
+}
+
+/// What is wrong, while the text is being read.
 #[derive(Debug)]
 pub(super) struct Fault {
     problem: String,
@@ -13,23 +39,28 @@ pub(super) struct Fault {
 }
 
 impl Fault {
+    /// A problem without a place.
+    pub(super) fn of(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), places: Vec::new(), advice: None }
+    }
+
     /// A problem at a place.
     pub(super) fn at(problem: impl Into<String>, place: Mark) -> Self {
         Self { problem: problem.into(), places: vec![place], advice: None }
     }
 
-    /// The same with what to do about it.
+    /// Adds what to do about it.
     pub(super) fn advised(self, advice: &'static str) -> Self {
         Self { advice: Some(advice), ..self }
     }
 
-    /// The same with its place, when the parser gave none, and what to do about it, found in the text.
-    pub(super) fn explained(mut self, text: &str) -> Self {
+    /// The error of it, with its place, when the parser gave none, and what to do about it, found in the text.
+    pub(super) fn explained(mut self, text: &str) -> YamlError {
         if self.places.is_empty() {
             self.places.extend(control_character(text));
         }
-        self.advice = self.advice_for(text).or(self.advice);
-        self
+        let advice = self.advice_for(text).or(self.advice);
+        YamlError { problem: self.problem, position: self.places.first().copied().map(position), advice }
     }
 
     fn advice_for(&self, text: &str) -> Option<&'static str> {
@@ -84,11 +115,12 @@ impl From<Error> for Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for YamlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem)?;
-        if let Some(place) = self.places.first() {
-            write!(f, " at {place}")?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, " at line {line}")?;
+            column.map_or(Ok(()), |column| write!(f, " column {column}"))?;
         }
         self.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))
     }

@@ -2,7 +2,7 @@
 //! functions of TOSCA are not evaluated in this version.
 
 use crate::engine::{error::OperationError, state::model::Infrastructure};
-use contextualization::yaml::{self, Kind, Node};
+use radl::yaml::{self, Node, NodeKind};
 use serde_json::{Map, Value};
 
 /// TOSCA Simple Profile in YAML 1.0, chapter 4.
@@ -23,11 +23,10 @@ const FUNCTIONS: [&str; 8] = [
 /// One that has to be evaluated.
 pub fn outputs(infrastructure: &Infrastructure) -> Result<Option<Map<String, Value>>, OperationError> {
     let Some(text) = infrastructure.extra_info.tosca() else { return Ok(None) };
-    // The parser gives up by panicking on a few malformed texts.
-    let Ok(Ok(Some(document))) = std::panic::catch_unwind(|| yaml::parse(text)) else { return Ok(None) };
-    let Kind::Mapping(_) = &document.kind else { return Ok(None) };
+    let Ok(Some(document)) = yaml::parse(text) else { return Ok(None) };
+    let NodeKind::Mapping(_) = &document.kind else { return Ok(None) };
     let outputs = document.get("topology_template").and_then(|topology| topology.get("outputs"));
-    let Some(Kind::Mapping(outputs)) = outputs.map(|outputs| &outputs.kind) else { return Ok(Some(Map::new())) };
+    let Some(NodeKind::Mapping(outputs)) = outputs.map(|outputs| &outputs.kind) else { return Ok(Some(Map::new())) };
     let mut values = Map::new();
     for (name, output) in outputs {
         let value = output.get("value").map_or(Some(Value::Null), json);
@@ -41,10 +40,10 @@ pub fn outputs(infrastructure: &Infrastructure) -> Result<Option<Map<String, Val
 /// The value that a node says; none if a function or an alias says it.
 fn json(node: &Node) -> Option<Value> {
     Some(match &node.kind {
-        Kind::Scalar(text, _) if node.is_plain() => plain(text),
-        Kind::Scalar(text, _) => text.as_str().into(),
-        Kind::Sequence(items) => Value::Array(items.iter().map(json).collect::<Option<_>>()?),
-        Kind::Mapping(pairs) => {
+        NodeKind::Scalar(text, _) if node.is_plain() => plain(text),
+        NodeKind::Scalar(text, _) => text.as_str().into(),
+        NodeKind::Sequence(items) => Value::Array(items.iter().map(json).collect::<Option<_>>()?),
+        NodeKind::Mapping(pairs) => {
             let is_function = |name: &str| pairs.len() == 1 && FUNCTIONS.contains(&name);
             let pair = |(key, value): &(Node, Node)| {
                 let name = key.scalar().filter(|name| !is_function(name))?;
@@ -52,7 +51,7 @@ fn json(node: &Node) -> Option<Value> {
             };
             Value::Object(pairs.iter().map(pair).collect::<Option<_>>()?)
         }
-        Kind::Alias(_) => return None,
+        NodeKind::Alias(_) => return None,
     })
 }
 

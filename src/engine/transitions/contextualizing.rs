@@ -3,11 +3,11 @@
 use crate::engine::{
     error::OperationError,
     state::{
-        draft::{Draft, Effect as DraftEffect},
+        draft::{Draft, Effect},
         model::Lifecycle,
     },
 };
-use contextualization::{Cause, Effect as ContextEffect, Entry, ErrorCode, Outcome, VmError};
+use contextualization::{Cause, Checkpoint, ErrorCode, Outcome, Report, VmError};
 use radl::{Radl, System};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -110,20 +110,20 @@ fn open_generation(draft: &Draft, number: u64) -> bool {
     draft.model.generation.as_ref().is_some_and(|generation| generation.open && generation.number == number)
 }
 
-pub(super) fn context(draft: &mut Draft, generation: u64, entry: Entry) -> bool {
+pub(super) fn context(draft: &mut Draft, generation: u64, entry: Checkpoint) -> bool {
     if !open_generation(draft, generation) {
         return false;
     }
     if let Some(progress) = entry.progress {
         draft.progress = Some(Some(progress));
     }
-    for effect in entry.effects {
+    for effect in entry.reports {
         match effect {
-            ContextEffect::InfrastructureLog(line) => draft.log(&line),
-            ContextEffect::InfrastructureText(text) => draft.log_plain(&text),
-            ContextEffect::VmLog { vm, text } => draft.log_vm(vm, text),
-            ContextEffect::VmResult { vm, result } => vm_result(draft, vm, result),
-            ContextEffect::CredentialsChanged { vm, installed } => {
+            Report::InfrastructureLog(line) => draft.log(&line),
+            Report::InfrastructureText(text) => draft.log_plain(&text),
+            Report::VmLog { vm, text } => draft.log_vm(vm, text),
+            Report::VmResult { vm, result } => vm_result(draft, vm, result),
+            Report::CredentialsChanged { vm, installed } => {
                 let former = draft.model.vm(vm).and_then(|vm| Some(vm.info.systems.first()?.credentials()));
                 change_system(draft, vm, |system| system.update_credentials(installed.password, installed.key));
                 if let Some((vm, former)) = draft.vm(vm).zip(former) {
@@ -134,18 +134,18 @@ pub(super) fn context(draft: &mut Draft, generation: u64, entry: Entry) -> bool 
                     vm.former_secrets.extend(replaced);
                 }
             }
-            ContextEffect::HostKey { vm, key } => {
+            Report::HostKey { vm, key } => {
                 if let Some(vm) = draft.vm(vm) {
                     vm.host_key = Some(key);
                 }
             }
-            ContextEffect::ProxyHostKey { vm, key } => {
+            Report::ProxyHostKey { vm, key } => {
                 if let Some(vm) = draft.vm(vm) {
                     vm.proxy_host_key = Some(key);
                 }
             }
-            ContextEffect::Master { vm } => draft.infrastructure().master = Some(vm),
-            ContextEffect::AnsibleHostKey { host, key } => {
+            Report::Master { vm } => draft.infrastructure().master = Some(vm),
+            Report::AnsibleHostKey { host, key } => {
                 draft.infrastructure().ansible_host_keys.insert(host, key);
             }
         }
@@ -178,7 +178,7 @@ pub(super) fn context_stopped(draft: &mut Draft) {
         let why = "The daemon was stopped during the contextualization.";
         draft.log(why);
         close(draft, &VmError::new(ErrorCode::Cancelled, "contextualization", why), false);
-        draft.effects.push(DraftEffect::StopContextualization);
+        draft.effects.push(Effect::StopContextualization);
     }
 }
 

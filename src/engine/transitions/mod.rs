@@ -29,7 +29,7 @@ use crate::engine::state::{
 use adding::{launch_ended, launched, placed, prepared, shared_ready};
 use altering::altered;
 use connectors::{AccountName, Observation, PowerState, ProviderId, SharedResources};
-use contextualization::{Entry, Outcome};
+use contextualization::{Checkpoint, Outcome};
 use contextualizing::{context, context_ended, context_stopped};
 use deleting::{deleted, shared_deleted};
 use snapshotting::snapshot_ended;
@@ -137,7 +137,7 @@ pub enum Event {
         /// Its generation.
         generation: u64,
         /// The step.
-        entry: Entry,
+        entry: Checkpoint,
     },
     /// A contextualization ended.
     ContextEnded {

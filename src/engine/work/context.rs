@@ -15,7 +15,7 @@ use crate::engine::{
 use async_trait::async_trait;
 use connectors::GuestKind;
 use contextualization::{
-    Effect, Entry, Job, Journal, JournalClosed, KeyPair, VmFacts,
+    Checkpoint, Checkpoints, CheckpointsClosed, Job, KeyPair, Report, VmFacts,
     plan::decide::{decide, runs_ansible},
 };
 use keypair::KeyType;
@@ -116,7 +116,7 @@ async fn run(
         tracing::warn!("the former contextualization does not end; going on without waiting for it");
     }
     let ended = |outcome| Event::ContextEnded { generation, outcome };
-    let journal = Arc::new(KeeperJournal { handle: handle.clone(), generation });
+    let journal = Arc::new(KeeperCheckpoints { handle: handle.clone(), generation });
     // Decided before a key pair is made, which takes a tenth of a second of a processor.
     if nobody_can_log_in(&handle.snapshot()) {
         let skipped = journal.record(skip_all(&handle.snapshot())).await;
@@ -204,7 +204,7 @@ fn nobody_can_log_in(model: &Infrastructure) -> bool {
 }
 
 /// Machines that nobody can log in to count as configured at once.
-fn skip_all(model: &Infrastructure) -> Entry {
+fn skip_all(model: &Infrastructure) -> Checkpoint {
     let mut guests = model.vms.iter().filter(|vm| vm.is_live()).map(|vm| connectors::guests(&vm.cloud.kind).kind);
     let line = match guests.next() {
         Some(GuestKind::Function) => "Functions have no login: there is nothing to configure.",
@@ -213,8 +213,8 @@ fn skip_all(model: &Infrastructure) -> Entry {
     };
     let line = line.to_owned();
     let present = model.vms.iter().filter(|vm| matches!(vm.lifecycle, Lifecycle::Present(_)));
-    let configured = present.map(|vm| Effect::VmResult { vm: vm.number, result: Ok(()) });
-    Entry { progress: None, effects: std::iter::once(Effect::InfrastructureLog(line)).chain(configured).collect() }
+    let configured = present.map(|vm| Report::VmResult { vm: vm.number, result: Ok(()) });
+    Checkpoint { progress: None, reports: std::iter::once(Report::InfrastructureLog(line)).chain(configured).collect() }
 }
 
 /// The infrastructure's key pair, made and stored at the first need.
@@ -228,16 +228,16 @@ async fn ansible_key(handle: &Handle, kind: KeyType) -> Result<KeyPair, String> 
     handle.change(keep).await.map_err(|error| error.to_string())
 }
 
-/// The journal of a contextualization: every entry is a report to the keeper.
-struct KeeperJournal {
+/// The checkpoints of a contextualization: each is a report to the keeper.
+struct KeeperCheckpoints {
     handle: Handle,
     generation: u64,
 }
 
 #[async_trait]
-impl Journal for KeeperJournal {
-    async fn record(&self, entry: Entry) -> Result<(), JournalClosed> {
+impl Checkpoints for KeeperCheckpoints {
+    async fn record(&self, entry: Checkpoint) -> Result<(), CheckpointsClosed> {
         let event = Event::Context { generation: self.generation, entry };
-        if self.handle.report_and_wait(event).await { Ok(()) } else { Err(JournalClosed) }
+        if self.handle.report_and_wait(event).await { Ok(()) } else { Err(CheckpointsClosed) }
     }
 }

@@ -1,7 +1,7 @@
-//! A journal that keeps in memory what the outside would see.
+//! Checkpoints kept in memory, and what the outside would see of them.
 
 use async_trait::async_trait;
-use contextualization::{Effect, Entry, Journal, JournalClosed, VmError};
+use contextualization::{Checkpoint, Checkpoints, CheckpointsClosed, Report, VmError};
 use std::{
     collections::BTreeMap,
     sync::Mutex,
@@ -28,29 +28,29 @@ impl Seen {
     }
 }
 
-/// A journal in memory.
+/// Checkpoints in memory.
 #[derive(Default)]
 pub struct Memory(pub Mutex<Seen>);
 
 #[async_trait]
-impl Journal for Memory {
-    async fn record(&self, entry: Entry) -> Result<(), JournalClosed> {
+impl Checkpoints for Memory {
+    async fn record(&self, entry: Checkpoint) -> Result<(), CheckpointsClosed> {
         let mut seen = self.0.lock().unwrap();
         if let Some(progress) = entry.progress {
             seen.progress = progress;
         }
-        for effect in entry.effects {
+        for effect in entry.reports {
             match effect {
-                Effect::InfrastructureLog(line) | Effect::InfrastructureText(line) => seen.infrastructure.push(line),
-                Effect::VmLog { vm, text } => seen.logs.entry(vm).or_default().push_str(&text),
-                Effect::VmResult { vm, result } => {
+                Report::InfrastructureLog(line) | Report::InfrastructureText(line) => seen.infrastructure.push(line),
+                Report::VmLog { vm, text } => seen.logs.entry(vm).or_default().push_str(&text),
+                Report::VmResult { vm, result } => {
                     assert!(seen.results.insert(vm, result).is_none(), "VM {vm} has two results");
                 }
-                Effect::Master { vm } => seen.master = Some(vm),
-                Effect::AnsibleHostKey { host, key } => drop(seen.ansible_host_keys.insert(host, key)),
-                Effect::HostKey { vm, key } => drop(seen.host_keys.insert(vm, key)),
-                Effect::ProxyHostKey { vm, key } => drop(seen.proxy_host_keys.insert(vm, key)),
-                Effect::CredentialsChanged { .. } => {}
+                Report::Master { vm } => seen.master = Some(vm),
+                Report::AnsibleHostKey { host, key } => drop(seen.ansible_host_keys.insert(host, key)),
+                Report::HostKey { vm, key } => drop(seen.host_keys.insert(vm, key)),
+                Report::ProxyHostKey { vm, key } => drop(seen.proxy_host_keys.insert(vm, key)),
+                Report::CredentialsChanged { .. } => {}
             }
         }
         Ok(())

@@ -3,9 +3,9 @@
 //!
 //! Mitogen is used where nothing speaks against it: the bundle brings it, every machine of the run has Python, and the
 //! recipe uses nothing that behaves differently there. A run in which mitogen itself fails goes on without it
-//! (`driver::engine`).
+//! (`driver/rules/next.rs`).
 
-use crate::yaml;
+use radl::yaml;
 use serde::{Deserialize, Serialize};
 
 /// Directory of the strategy plugins in the conf dir.
@@ -32,7 +32,7 @@ const PLAIN: [&str; 12] = [
 /// What carries the tasks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Engine {
+pub enum Carrier {
     /// Ansible alone.
     #[default]
     Plain,
@@ -40,7 +40,7 @@ pub enum Engine {
     Mitogen,
 }
 
-impl Engine {
+impl Carrier {
     /// Name of the plugin that makes machines advance like `strategy`.
     #[must_use]
     pub fn plugin(self, strategy: super::Strategy) -> String {
@@ -54,12 +54,12 @@ impl Engine {
 /// What may carry a recipe, given with those that it may include: as `option ctxt_strategy` wishes, else mitogen unless
 /// something in them keeps it away. Texts that no parser accepts never run, so they do not matter.
 #[must_use]
-pub fn choose(wish: Option<&str>, recipes: &[&str]) -> Engine {
+pub fn choose(wish: Option<&str>, recipes: &[&str]) -> Carrier {
     match wish {
-        Some("mitogen") => Engine::Mitogen,
-        Some("free" | "linear" | "per_vm") => Engine::Plain,
-        _ if recipes.iter().any(|recipe| keeps_away(recipe)) => Engine::Plain,
-        _ => Engine::Mitogen,
+        Some("mitogen") => Carrier::Mitogen,
+        Some("free" | "linear" | "per_vm") => Carrier::Plain,
+        _ if recipes.iter().any(|recipe| keeps_away(recipe)) => Carrier::Plain,
+        _ => Carrier::Mitogen,
     }
 }
 

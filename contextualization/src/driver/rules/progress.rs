@@ -1,10 +1,11 @@
 //! Where a contextualization stands: what is stored with every step, and enough to go on after a restart.
 
+use super::{item::Item, key::ItemKey};
 use crate::{
     bootstrap::Runtime,
     contract::VmError,
-    journal::demux::Position,
-    plan::{control::ControlNode, engine::Engine, inventory::Host, recipe::Strategy},
+    journal::position::JournalPosition,
+    plan::{carrier::Carrier, control::ControlNode, inventory::Host, recipe::Strategy},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,22 +35,31 @@ pub struct Progress {
     /// What the logs say already of the master that is being prepared.
     pub said: BTreeSet<String>,
     /// Finished items.
-    pub finished: BTreeSet<String>,
+    pub finished: BTreeSet<ItemKey>,
     /// Items with a run under way.
-    pub open: BTreeMap<String, OpenRun>,
+    pub open: BTreeMap<ItemKey, OpenRun>,
     /// Runs that the process of another item's run went on with, by item: they may be under way.
-    pub ahead: BTreeMap<String, String>,
+    pub ahead: BTreeMap<ItemKey, String>,
     /// Attempts begun of items that are not finished: an attempt that took the master with it counts.
-    pub attempts: BTreeMap<String, u32>,
+    pub attempts: BTreeMap<ItemKey, u32>,
     /// Machines for which an item of the user is done, with the mark of what it was done with.
-    pub done: BTreeMap<String, BTreeMap<u32, String>>,
+    pub done: BTreeMap<ItemKey, BTreeMap<u32, String>>,
     /// Machines that were the master and died: others are preferred.
     pub lost: BTreeSet<u32>,
     /// How often a master was prepared again.
     pub redos: u32,
 }
 
+/// How often a master may be prepared again.
+pub const MAX_REDOS: u32 = 5;
+
 impl Progress {
+    /// Whether a master may be prepared once more.
+    #[must_use]
+    pub fn may_redo(&self) -> bool {
+        self.redos < MAX_REDOS
+    }
+
     /// Back to the choice of the master. What is done for the machines stays done.
     pub fn redo(&mut self) {
         self.phase = Phase::WaitIps;
@@ -59,24 +69,26 @@ impl Progress {
         self.hosts.clear();
         self.said.clear();
         self.not_installed.clear();
-        // The keys of the user's steps begin with a number.
-        self.finished.retain(|key| !key.starts_with(super::BASIC_KEY) && !key.starts_with(super::WINDOWS_KEY));
+        self.finished.retain(|key| !key.is_built_in());
         self.redos += 1;
     }
 
     /// Whether the item is done for the machine, and nothing changed since.
-    pub fn is_done(&self, item: &super::item::Item, vm: u32) -> bool {
+    #[must_use]
+    pub fn is_done(&self, item: &Item, vm: u32) -> bool {
         let done = self.done.get(&item.key).and_then(|vms| vms.get(&vm));
         done.is_some() && done == item.marks.get(&vm)
     }
 
     /// Machines of the item that have no result yet and for which it is not done.
-    pub fn waiting(&self, item: &super::item::Item) -> BTreeSet<u32> {
+    #[must_use]
+    pub fn waiting(&self, item: &Item) -> BTreeSet<u32> {
         let waits = |vm: &u32| !self.results.contains_key(vm) && !self.is_done(item, *vm);
         item.vms.iter().copied().filter(waits).collect()
     }
 
     /// The machine of the infrastructure that is the master.
+    #[must_use]
     pub fn master(&self) -> Option<u32> {
         self.controls.iter().find_map(|record| match record.node {
             ControlNode::Vm(number) => Some(number),
@@ -85,6 +97,7 @@ impl Progress {
     }
 
     /// How Ansible is started on a control node.
+    #[must_use]
     pub fn runtime(&self, node: &ControlNode) -> Option<&Runtime> {
         self.controls.iter().find(|record| record.node == *node)?.runtime.as_ref()
     }
@@ -160,6 +173,7 @@ pub struct HostRecord {
 
 impl HostRecord {
     /// The machine as the inventory wants it.
+    #[must_use]
     pub fn host(&self, vm: u32, password: Option<String>) -> Host {
         Host {
             vm,
@@ -191,13 +205,13 @@ pub struct OpenRun {
     /// Where it runs.
     pub control: ControlNode,
     /// How far its journal was read.
-    pub position: Position,
+    pub position: JournalPosition,
     /// How its machines advance.
     #[serde(default)]
     pub strategy: Strategy,
     /// What carries its tasks.
-    #[serde(default)]
-    pub engine: Engine,
+    #[serde(default, rename = "engine")]
+    pub carrier: Carrier,
     /// Failures of machines in the same attempt that are not in this run: those of an attempt that goes on without
     /// mitogen for other machines.
     #[serde(default)]
@@ -211,7 +225,7 @@ pub struct OpenRun {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NextRun {
     /// Key of the item.
-    pub key: String,
+    pub key: ItemKey,
     /// Id of the run.
     pub run: String,
     /// Its playbook in the conf dir.

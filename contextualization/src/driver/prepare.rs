@@ -1,19 +1,18 @@
-//! Where Ansible runs: the master, or the external hosts of the document in its place; each with everything on it.
+//! From machines to control nodes with everything on them: the master, or the external hosts of the document in its place.
 
 use super::{
-    Stop,
-    late::{self, GRACE, Growing},
-    link::{Life, Link},
-    progress::{ControlRecord, Phase, Progress},
-    stages::{Stage, error, lacks_public_ip},
+    late::{self, GRACE},
+    link::{Life, Link, Master},
+    pass::{Growing, Pass, error, lacks_public_ip},
+    rules::progress::{ControlRecord, Phase, Progress},
+    stop::Stop,
 };
 use crate::{
     access::{self, Accessed, Target, master},
-    bootstrap::Runtime,
-    contract::{Effect, ErrorCode, VmError, VmFacts, VmPower},
+    contract::{ErrorCode, Report, VmError, VmFacts, VmPower},
     plan::{
         Files,
-        control::{ControlNode, address, control_of},
+        control::{ControlNode, control_of},
         inventory,
     },
     ssh::SshSession,
@@ -27,17 +26,6 @@ use tokio::sync::Notify;
 const NO_MASTER: &str =
     "Contextualization Error: No correct Master VM found. Check if there a linux VM with Public IP.";
 
-/// A control node that is ready to run playbooks.
-#[derive(Clone)]
-pub(super) struct Master<'a> {
-    /// Which one.
-    pub(super) control: ControlNode,
-    /// The connection to it.
-    pub(super) link: Arc<Link<'a>>,
-    /// Ansible on it.
-    pub(super) runtime: Runtime,
-}
-
 /// A connection to a control node, and the way it was made.
 struct Seat<'a> {
     control: ControlNode,
@@ -46,10 +34,10 @@ struct Seat<'a> {
     session: SshSession,
 }
 
-impl<'a> Stage<'_, 'a> {
+impl<'a> Pass<'_, 'a> {
     /// The control nodes with Ansible and all files on them, and what the files are.
     pub(super) async fn prepared(&self) -> Result<(Vec<Master<'a>>, Files), Stop> {
-        let progress = self.driver.recorder.progress().await;
+        let progress = self.context.recorder.progress().await;
         if progress.phase >= Phase::Running
             && let Some(ready) = self.attach(&progress).await?
         {
@@ -60,7 +48,7 @@ impl<'a> Stage<'_, 'a> {
 
     /// The links to control nodes that were prepared before; none when one of them is no more.
     async fn attach(&self, progress: &Progress) -> Result<Option<(Vec<Master<'a>>, Files)>, Stop> {
-        let limit = self.driver.patience();
+        let limit = self.context.patience();
         let lost = |e: VmError| Stop::Dead(format!("the master VM is lost: {}", e.message));
         let vms = self.vms();
         let gone = |node: &ControlNode| matches!(node, ControlNode::Vm(id) if vms.iter().all(|vm| vm.id != *id));
@@ -83,9 +71,9 @@ impl<'a> Stage<'_, 'a> {
     }
 
     async fn prepare(&self) -> Result<(Vec<Master<'a>>, Files), Stop> {
-        let (driver, recorder) = (self.driver, self.driver.recorder);
+        let (context, recorder) = (self.context, self.context.recorder);
         self.addresses(true).await?;
-        let seats = if driver.job.radl.ansible_hosts.is_empty() {
+        let seats = if context.job.radl.ansible_hosts.is_empty() {
             vec![self.master().await?]
         } else {
             self.ansible_hosts().await?
@@ -104,12 +92,12 @@ impl<'a> Stage<'_, 'a> {
         for seat in &seats {
             files = self.files(&seat.control, &progress)?;
             // The session may have been closed while nothing was to be said.
-            let sent = seat.link.session().await.upload_tar(&driver.conf_dir, &files.entries).await;
+            let sent = seat.link.session().await.upload_tar(&context.conf_dir, &files.entries).await;
             sent.map_err(|e| Stop::Redo(format!("cannot copy files to the master: {e}")))?;
         }
         recorder.log_once(files.notes.clone()).await?;
         let masters = Self::masters(seats, &progress);
-        let generation = driver.job.generation.to_string();
+        let generation = context.job.generation.to_string();
         for master in &masters {
             // Runs of other generations end.
             let ended = master.link.ask(&master.runtime, &["gc", &generation], &serde_json::Value::Null).await;
@@ -120,14 +108,14 @@ impl<'a> Stage<'_, 'a> {
         let served = |vm: &&VmFacts| masters.iter().any(|master| self.in_charge(&master.control, vm));
         let late: Vec<u32> =
             self.participants().iter().filter(served).map(|vm| vm.id).filter(|vm| !is_known(vm)).collect();
-        let line = (!late.is_empty()).then(|| late::announcement(&late, driver.patience()));
+        let line = (!late.is_empty()).then(|| late::announcement(&late, context.patience()));
         let running = |p: &mut Progress| {
             p.phase = Phase::Running;
             // Their doors go on being opened.
             p.said.retain(|mark| late.iter().any(|vm| mark.starts_with(&format!("{vm} "))));
             p.late.extend(late);
         };
-        recorder.record(line.into_iter().map(Effect::InfrastructureLog).collect(), running).await?;
+        recorder.record(line.into_iter().map(Report::InfrastructureLog).collect(), running).await?;
         Ok((masters, files))
     }
 
@@ -161,10 +149,10 @@ impl<'a> Stage<'_, 'a> {
 
     /// Chooses the master of the infrastructure, waits for it and prepares it as a machine.
     async fn master(&self) -> Result<Seat<'a>, Stop> {
-        let (driver, recorder) = (self.driver, self.driver.recorder);
-        let settings = &driver.job.settings;
+        let (context, recorder) = (self.context, self.context.recorder);
+        let settings = &context.job.settings;
         let select = |p: &mut Progress| p.phase = Phase::SelectMaster;
-        recorder.once(vec![Effect::InfrastructureLog("Select master VM".to_owned())], select).await?;
+        recorder.once(vec![Report::InfrastructureLog("Select master VM".to_owned())], select).await?;
         let id = self.choose().await?;
         let control = ControlNode::Vm(id);
         let wait = |p: &mut Progress| {
@@ -172,9 +160,9 @@ impl<'a> Stage<'_, 'a> {
             p.controls = vec![ControlRecord { node: control.clone(), runtime: None }];
         };
         let lines = ["Wait master VM to boot", "Wait master VM to have the SSH active."];
-        let mut effects = vec![Effect::Master { vm: id }];
-        effects.extend(lines.map(|l| Effect::InfrastructureLog(l.to_owned())));
-        recorder.once(effects, wait).await?;
+        let mut reports = vec![Report::Master { vm: id }];
+        reports.extend(lines.map(|l| Report::InfrastructureLog(l.to_owned())));
+        recorder.once(reports, wait).await?;
         let up = |vms: &[VmFacts]| vms.iter().all(|vm| vm.id != id || vm.power != VmPower::Pending);
         let booted = self.wait(settings.wait_running, up).await;
         let Some(vm) = self.facts(id).filter(|vm| booted && vm.power == VmPower::Running) else {
@@ -199,8 +187,8 @@ impl<'a> Stage<'_, 'a> {
 
     /// The machine that becomes the master: one that did not die before, if there is one.
     async fn choose(&self) -> Result<u32, Stop> {
-        let radl = &self.driver.job.radl;
-        let (participants, lost) = (self.participants(), self.driver.recorder.progress().await.lost);
+        let radl = &self.context.job.radl;
+        let (participants, lost) = (self.participants(), self.context.recorder.progress().await.lost);
         let others: Vec<VmFacts> = participants.iter().filter(|vm| !lost.contains(&vm.id)).cloned().collect();
         let chosen = master::select(&others, radl).or_else(|| master::select(&participants, radl));
         chosen.ok_or_else(|| Stop::Failed(NO_MASTER.to_owned()))
@@ -208,7 +196,7 @@ impl<'a> Stage<'_, 'a> {
 
     /// Connects to the external hosts that some machine uses.
     async fn ansible_hosts(&self) -> Result<Vec<Seat<'a>>, Stop> {
-        let (job, recorder) = (self.driver.job, self.driver.recorder);
+        let (job, recorder) = (self.context.job, self.context.recorder);
         let used: Vec<ControlNode> =
             self.participants().iter().filter_map(|vm| control_of(&job.radl, vm, None)).collect();
         let used: Vec<ControlNode> = job
@@ -222,7 +210,7 @@ impl<'a> Stage<'_, 'a> {
             p.phase = Phase::WaitMaster;
             p.controls = used.iter().map(|node| ControlRecord { node: node.clone(), runtime: None }).collect();
         };
-        let line = |node: &ControlNode| Effect::InfrastructureLog(format!("Connecting to the {node}."));
+        let line = |node: &ControlNode| Report::InfrastructureLog(format!("Connecting to the {node}."));
         recorder.once(used.iter().map(line).collect(), wait).await?;
         let seats = used.iter().map(|node| async move {
             let reached = self.reach(node, job.settings.wait_ssh).await;
@@ -233,7 +221,7 @@ impl<'a> Stage<'_, 'a> {
         let keys = seats.iter().filter_map(|seat| match &seat.control {
             ControlNode::Host(host) if seat.target.host_key.as_deref() != Some(seat.session.host_key()) => {
                 let (host, key) = (host.clone(), seat.session.host_key().to_owned());
-                Some(Effect::AnsibleHostKey { host, key })
+                Some(Report::AnsibleHostKey { host, key })
             }
             _ => None,
         });
@@ -243,29 +231,25 @@ impl<'a> Stage<'_, 'a> {
 
     /// Connects to a control node.
     async fn reach(&self, control: &ControlNode, limit: Duration) -> Result<Seat<'a>, VmError> {
-        let job = self.driver.job;
+        let job = self.context.job;
         let unknown = || error(ErrorCode::MasterLost, access::PHASE, format!("there is no {control} any more"));
         let target = match control {
             ControlNode::Vm(id) => Target::of(&self.facts(*id).ok_or_else(unknown)?, &job.ansible_key)?,
             ControlNode::Host(id) => {
                 let host: &AnsibleHost =
                     job.radl.ansible_hosts.iter().find(|host| host.id == *id).ok_or_else(unknown)?;
-                tracing::debug!(host = id, address = address(host), "connecting to an external ansible host");
+                tracing::debug!(
+                    host = id,
+                    address = access::ansible_host_address(host),
+                    "connecting to an external ansible host"
+                );
                 access::ansible_host(host, job.ansible_host_keys.get(id).cloned())?
             }
         };
-        let session = access::reach(self.driver.ssh, &target, &self.access(limit)).await?;
-        let (check, conf_dir) = (job.settings.check_host_keys, self.driver.conf_dir.clone());
-        let life = Life { patience: self.driver.patience(), ended: Arc::clone(&self.driver.dead) };
-        let link = Arc::new(Link::new(self.driver.ssh, target.clone(), check, session.clone(), conf_dir, life));
+        let session = access::reach(self.context.ssh, &target, &self.access(limit)).await?;
+        let (check, conf_dir) = (job.settings.check_host_keys, self.context.conf_dir.clone());
+        let life = Life { patience: self.context.patience(), ended: Arc::clone(&self.context.dead) };
+        let link = Arc::new(Link::new(self.context.ssh, target.clone(), check, session.clone(), conf_dir, life));
         Ok(Seat { control: control.clone(), target, link, session })
-    }
-
-    /// Whether the control node is to open the door of this machine.
-    pub(super) fn in_charge(&self, control: &ControlNode, vm: &VmFacts) -> bool {
-        match control {
-            ControlNode::Vm(id) => vm.id != *id,
-            ControlNode::Host(_) => control_of(&self.driver.job.radl, vm, None).as_ref() == Some(control),
-        }
     }
 }
