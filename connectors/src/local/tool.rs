@@ -28,14 +28,18 @@ impl<T, E: Into<std::io::Error>> During<T> for std::result::Result<T, E> {
     }
 }
 
+/// Runs what follows unless the process with the number in `$0` has died meanwhile: then no signal will tell of its death.
+const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
+
 /// Runs a tool to its end with `input` on its standard input and returns its output. It ends with this process: what a
 /// dead daemon was doing does not go on beside its successor, which holds the locks by then.
 ///
 /// # Errors
 /// `Transient` with what the tool wrote to its standard error.
 pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Result<String> {
+    let own_pid = std::process::id().to_string();
     let mut child = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", program])
+        .args(["--pdeathsig", "KILL", "--", "sh", "-c", UNLESS_ORPHANED, &own_pid, program])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -5,6 +5,7 @@ use crate::{
     engine::{
         error::OperationError,
         exchange::{export, import, record::InfrastructureRecord},
+        secrets,
         state::{draft::Terms, rows, states::Clock},
     },
     store::{Changes, IndexRow, Store},
@@ -28,6 +29,7 @@ pub fn to_rows(
         max_contextualization: Duration::ZERO,
         wait_running: Duration::ZERO,
         default_vm_name: "".into(),
+        new_password: secrets::random_password,
     };
     let draft = import::whole(model, logs, terms);
     Ok((rows::index_row(&draft), rows::changes(&draft, 1)?))

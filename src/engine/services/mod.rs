@@ -8,6 +8,7 @@ use crate::{
     engine::{
         cluster::{CloudCall, Cluster},
         error::OperationError,
+        secrets,
         settings::{Access, EngineSettings, ExposedAuth},
         state::{
             accounts::{Accounts, Shown},
@@ -194,6 +195,7 @@ impl Services {
             max_contextualization: self.settings.max_contextualization,
             wait_running: self.settings.contextualization.wait_running,
             default_vm_name: self.settings.contextualization.default_vm_name.as_str().into(),
+            new_password: secrets::random_password,
         }
     }
 

@@ -79,6 +79,8 @@ pub struct Terms {
     pub wait_running: Duration,
     /// DEFAULT_VM_NAME
     pub default_vm_name: Arc<str>,
+    /// Makes up the password of a machine.
+    pub new_password: fn() -> String,
 }
 
 impl Terms {

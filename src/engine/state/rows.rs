@@ -191,7 +191,14 @@ mod tests {
         let (limit, default_vm_name) = (Duration::from_secs(1), "vnode-#N#".into());
         Draft::new(
             model,
-            Terms { now: 0, steady: 0, max_contextualization: limit, wait_running: limit, default_vm_name },
+            Terms {
+                now: 0,
+                steady: 0,
+                max_contextualization: limit,
+                wait_running: limit,
+                default_vm_name,
+                new_password: String::new,
+            },
         )
     }
 

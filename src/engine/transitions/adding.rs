@@ -2,7 +2,6 @@
 
 use crate::engine::{
     error::OperationError,
-    secrets,
     state::{
         accounts::Accounts,
         draft::{Done, Draft, Effect},
@@ -421,7 +420,7 @@ fn give_new_password(draft: &mut Draft, number: u32) {
         && system.credentials().password.is_some()
         && system.new_credentials().password.is_none();
     if wants {
-        let password = secrets::random_password();
+        let password = (draft.terms.new_password)();
         change_system(draft, number, |system| {
             system.features.set_text("disk.0.os.credentials.new.password", &password);
         });

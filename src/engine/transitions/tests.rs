@@ -6,6 +6,7 @@ use crate::{
     auth::{Caller, Credentials, Identity, Item, Principal},
     engine::{
         error::OperationError,
+        secrets,
         state::{
             accounts::{Accounts, Shown},
             draft::{Done, Draft, Effect, Terms},
@@ -133,6 +134,7 @@ impl World {
             max_contextualization: limit,
             wait_running: limit,
             default_vm_name: "vnode-#N#".into(),
+            new_password: secrets::random_password,
         };
         let mut draft = Draft::new(self.model.clone(), terms);
         let result = change(&mut draft);
