@@ -85,6 +85,11 @@ impl Setup {
         Ok(setup)
     }
 
+    /// Outputs are evaluated, though there is no machine.
+    pub fn evaluate_outputs(&mut self) {
+        self.machines.get_or_insert_default();
+    }
+
     fn machines(&self) -> Vec<Machine<'_>> {
         self.machines.iter().flatten().map(OwnedMachine::borrowed).collect()
     }

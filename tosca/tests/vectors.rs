@@ -150,3 +150,25 @@ fn binding_cases_pass() {
     assert!(failures.is_empty(), "{} of {count} fail:\n{}", failures.len(), failures.join("\n"));
     assert!(count >= 83, "{count}");
 }
+
+#[test]
+#[ignore]
+fn zz() {
+    for entry in std::fs::read_dir("/tmp/tosca-check").unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let sources = |url: &str| {
+            if url.ends_with(".yml") || url.ends_with(".yaml") { return tosca::Fetched::Text("- tasks: [{debug: {msg: x}}]".to_owned()); }
+            tosca::Fetched::Text("echo 1".to_owned())
+        };
+        let s = tosca::Surroundings { sources: &sources, template_repository: None, access_token: Some("tok"), random: &random };
+        match tosca::Template::parse(&text, &s) {
+            Err(e) => println!("== {name}: {e}"),
+            Ok(t) => match t.translate(&tosca::Situation { machines: &[], surroundings: &s }) {
+                Err(e) => println!("== {name}: TRANSLATE {e}"),
+                Ok(t) => println!("== {name}: ok {} systems {} configures, check {:?} warnings {:?}", t.radl.systems.len(), t.radl.configures.len(), t.radl.check().err().map(|e| e.to_string()), t.warnings),
+            }
+        }
+    }
+}

@@ -222,10 +222,7 @@ impl<'s> Reader<'s> {
             // A map of types has no order: that of the document is the one of their places.
             names.sort_by_key(|(_, place)| *place);
             for (name, place) in names {
-                let is_simple = kind == Kind::Data;
-                if let Err(problem) = self.types.line(kind, name)
-                    && !is_simple
-                {
+                if let Err(problem) = self.types.line(kind, name) {
                     self.problems.add(problem.at(place, &format!("{}.{name}", kind.section())));
                 }
             }

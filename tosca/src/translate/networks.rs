@@ -251,7 +251,7 @@ impl Translator<'_> {
         wishes.additional_ip = text("additional_ip")?.or(wishes.additional_ip.take());
         let names = value("additional_dns_names")?;
         if let Some(names) = names.as_list().filter(|names| !names.is_empty()) {
-            wishes.additional_names = names.iter().filter_map(Value::scalar).collect();
+            wishes.additional_names = names.iter().filter_map(Value::scalar).filter(|name| !name.is_empty()).collect();
         }
         // The default says nothing, or a later endpoint would take back what an earlier one said.
         if is_given("private_ip") {

@@ -35,6 +35,11 @@ pub fn is_known_type(types: &Types, schema: &Schema) -> bool {
     known && schema.entry.as_ref().is_none_or(|entry| is_known_type(types, entry))
 }
 
+/// Whether a name is that of a type that no document defines.
+pub(super) fn is_simple(name: &str) -> bool {
+    SIMPLE.contains(&name)
+}
+
 /// The full name of a data type; `PortDef` and `PortSpec` may be written alone.
 fn data_type(types: &Types, name: &str) -> Option<String> {
     let network = || format!("network.{name}");

@@ -178,7 +178,9 @@ impl Types {
                 let expected = format!("a line of at most {MAX_ANCESTORS} ancestors that does not come back to itself");
                 return Err(Problem::new(Class::InvalidType, message).expecting(expected));
             }
-            next = definition.parent.as_ref().map(|parent| self.full_name(kind, parent));
+            // A data type may derive from a simple one, which is no type of a document.
+            let parent = definition.parent.as_ref().filter(|parent| kind != Kind::Data || !check::is_simple(parent));
+            next = parent.map(|parent| self.full_name(kind, parent));
             line.push((name, definition));
         }
         Ok(line)
