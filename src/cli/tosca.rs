@@ -58,15 +58,14 @@ fn translated(arguments: &ToscaArguments) -> Result<Answer, String> {
     let inputs = match &arguments.inputs {
         None => Value::NULL,
         Some(file) => {
-            let fault = |fault: yaml::Fault| format!("{}: line {}: {}", file.display(), fault.place.line, fault.message);
+            let fault =
+                |fault: yaml::Fault| format!("{}: line {}: {}", file.display(), fault.place.line, fault.message);
             yaml::parse(&text_of(file)?).map_err(fault)?
         }
     };
     let setup = match &arguments.setup {
         None => Json::Null,
-        Some(file) => {
-            serde_json::from_str(&text_of(file)?).map_err(|error| format!("{}: {error}", file.display()))?
-        }
+        Some(file) => serde_json::from_str(&text_of(file)?).map_err(|error| format!("{}: {error}", file.display()))?,
     };
     let mut setup = Setup::from_json(&setup).map_err(|error| error.to_string())?;
     if arguments.outputs {
@@ -77,7 +76,8 @@ fn translated(arguments: &ToscaArguments) -> Result<Answer, String> {
     Ok(match offline::run(&text, &inputs, update.as_deref(), &setup, &random) {
         Ok(report) => shown(&report, arguments),
         Err(failure) => {
-            let document = if matches!(failure.phase, "parse_update") { update.as_deref() } else { Some(text.as_str()) };
+            let document =
+                if matches!(failure.phase, "parse_update") { update.as_deref() } else { Some(text.as_str()) };
             refused(&failure, document.unwrap_or(&text), arguments.errors)
         }
     })
@@ -139,6 +139,7 @@ fn known(error: &Error) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
     use std::fs;
@@ -185,7 +186,10 @@ mod tests {
         let wrong = document.replace("num_cpus", "cpus");
         let told = asked(folder.path(), &wrong, |_| {});
         assert!(!told.success && told.stderr.contains("contains unknown field \"cpus\""), "{told:?}");
-        assert!(told.stderr.contains("line 6, column 71, node_templates.vm.capabilities.host.properties.cpus"), "{told:?}");
+        assert!(
+            told.stderr.contains("line 6, column 71, node_templates.vm.capabilities.host.properties.cpus"),
+            "{told:?}"
+        );
         let told = asked(folder.path(), &wrong, |arguments| arguments.errors = ErrorFormat::Json);
         let error: Json = serde_json::from_str(&told.stdout).expect("JSON");
         assert_eq!((&error["phase"], &error["line"]), (&"parse".into(), &6.into()), "{error}");

@@ -123,7 +123,8 @@ fn machine(vm: &Json) -> Result<OwnedMachine, SetupError> {
     let text = |key: &str| vm.get(key).and_then(Json::as_str).map(str::to_owned);
     let id = vm.get("im_id").and_then(Json::as_u64).ok_or_else(|| SetupError("im_id has to be a number".to_owned()))?;
     let radl = vm.get("radl").ok_or_else(|| SetupError(format!("the machine {id} has no radl")))?;
-    let radl = Radl::from_json_value(radl).map_err(|error| SetupError(format!("the radl of the machine {id}: {error}")))?;
+    let radl =
+        Radl::from_json_value(radl).map_err(|error| SetupError(format!("the radl of the machine {id}: {error}")))?;
     Ok(OwnedMachine {
         id,
         cloud_id: text("id"),
@@ -213,9 +214,8 @@ impl Report {
     #[must_use]
     pub fn to_json(&self) -> Json {
         let radl = &self.translation.radl;
-        let deploy = |deploy: &radl::Deploy| {
-            json!({"system": deploy.system, "vm_number": deploy.number, "cloud": deploy.cloud})
-        };
+        let deploy =
+            |deploy: &radl::Deploy| json!({"system": deploy.system, "vm_number": deploy.number, "cloud": deploy.cloud});
         let mut report = json!({
             "radl": radl_json(radl),
             "deploys": radl.deploys.iter().map(deploy).collect::<Vec<_>>(),

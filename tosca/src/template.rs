@@ -20,7 +20,7 @@ pub struct Template {
     pub(crate) warnings: Vec<String>,
 }
 
-/// What is special about a node, by its root type (docs/spec/tosca.md 3.3).
+/// What is special about a node, by its root type (docs/spec/tosca.md 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Compute,
@@ -145,7 +145,7 @@ impl Node {
 }
 
 impl Template {
-    /// The document as it is to be stored: special inputs and whole imported templates resolved (docs/spec/tosca.md 1.5).
+    /// The document as it is to be stored: special inputs and whole imported templates resolved (docs/spec/tosca.md 1).
     #[must_use]
     pub fn document(&self) -> &Value {
         &self.document

@@ -15,7 +15,7 @@ pub use scalar::{float_text, plain};
 /// Bytes of a document.
 pub const MAX_TEXT: usize = 1 << 20;
 /// Values of a document, aliases counted with all that they stand for.
-pub const MAX_VALUES: usize = 100_000;
+pub const MAX_VALUES: usize = 40_000;
 /// How deep lists and maps may nest.
 pub const MAX_DEPTH: usize = 64;
 
@@ -236,7 +236,9 @@ impl Value {
             },
             Json::String(text) => Data::Text(text.clone()),
             Json::Array(items) => Data::List(items.iter().map(Self::from_json).collect()),
-            Json::Object(map) => Data::Map(map.iter().map(|(key, value)| (key.clone(), Self::from_json(value))).collect()),
+            Json::Object(map) => {
+                Data::Map(map.iter().map(|(key, value)| (key.clone(), Self::from_json(value))).collect())
+            }
         };
         data.into()
     }
@@ -346,7 +348,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn value(&mut self, parser: &mut Parser<&mut &[u8]>, event: EventData, place: Place, depth: usize) -> Result<Value, Fault> {
+    fn value(
+        &mut self,
+        parser: &mut Parser<&mut &[u8]>,
+        event: EventData,
+        place: Place,
+        depth: usize,
+    ) -> Result<Value, Fault> {
         if depth > MAX_DEPTH {
             return fault(&format!("lists and maps nest deeper than {MAX_DEPTH}"), place);
         }
@@ -360,9 +368,10 @@ impl<'a> Reader<'a> {
                 self.counted(count, place)?;
                 return Ok(Value { data, place });
             }
-            EventData::Scalar { anchor, tag, value, plain_implicit, .. } => {
-                (anchor, scalar::typed(tag.as_deref(), value, plain_implicit).map_err(|message| Fault { message, place })?)
-            }
+            EventData::Scalar { anchor, tag, value, plain_implicit, .. } => (
+                anchor,
+                scalar::typed(tag.as_deref(), value, plain_implicit).map_err(|message| Fault { message, place })?,
+            ),
             EventData::SequenceStart { anchor, tag, .. } => {
                 check_tag(tag.as_deref(), "seq", place)?;
                 let mut items = Vec::new();

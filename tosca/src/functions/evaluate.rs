@@ -29,7 +29,7 @@ pub(crate) enum Entity<'t> {
 pub(crate) struct Scope<'t> {
     pub entity: Entity<'t>,
     /// Whether a property of a type that has no value is an empty text: so it is for the recipes of the type itself, which
-    /// ask for properties that need not be given (docs/spec/tosca.md 17, 26).
+    /// ask for properties that need not be given (docs/spec/tosca.md 17).
     pub is_of_type: bool,
 }
 
@@ -209,8 +209,10 @@ impl Template {
     pub(crate) fn input(&self, arguments: &[Value]) -> Result<&Value, Problem> {
         let [name] = arguments else {
             let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-            let message =
-                format!("Expected one argument for function \"get_input\" but received \"[{}]\".", arguments.join(", "));
+            let message = format!(
+                "Expected one argument for function \"get_input\" but received \"[{}]\".",
+                arguments.join(", ")
+            );
             return Err(Problem::new(Class::Value, message));
         };
         let name = name.to_string();

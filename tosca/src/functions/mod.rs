@@ -55,6 +55,7 @@ pub(crate) fn call(value: &Value) -> Option<Call<'_>> {
 /// Whether a value is a call. Where a map is expected, a text under `concat` is a member of it.
 pub(crate) fn is_function(value: &Value, expects_map: bool) -> bool {
     let Some((function, _)) = call(value) else { return false };
-    let is_list = value.as_map().and_then(|map| map.first()).is_some_and(|(_, arguments)| arguments.as_list().is_some());
+    let is_list =
+        value.as_map().and_then(|map| map.first()).is_some_and(|(_, arguments)| arguments.as_list().is_some());
     !(expects_map && function == Function::Concat && !is_list)
 }

@@ -84,13 +84,7 @@ pub(crate) fn locate_property<'t>(
     })
 }
 
-fn of_relationship<'t>(
-    source: &'t Node,
-    link: &'t Link,
-    name: &str,
-    keys: &'t [Value],
-    scope: Scope<'t>,
-) -> Found<'t> {
+fn of_relationship<'t>(source: &'t Node, link: &'t Link, name: &str, keys: &'t [Value], scope: Scope<'t>) -> Found<'t> {
     let relationship = &link.relationship;
     Found {
         value: relationship.properties.get(name).filter(|value| !value.is_null()),
@@ -116,8 +110,10 @@ fn named_node<'t>(template: &'t Template, name: &str, scope: Scope<'t>) -> Resul
         ("SOURCE", Entity::Link(source, _)) => Ok(source),
         ("TARGET", Entity::Link(_, link)) => template.node(&link.target).ok_or_else(|| not_there(name, scope)),
         ("SOURCE" | "TARGET", _) => {
-            let message =
-                format!("\"{name}\" keyword can only be used in context to \"Relationships\" {} node", name.to_lowercase());
+            let message = format!(
+                "\"{name}\" keyword can only be used in context to \"Relationships\" {} node",
+                name.to_lowercase()
+            );
             Err(Problem::new(Class::Key, message))
         }
         ("SELF", _) => Err(unusable("SELF")),
@@ -169,9 +165,9 @@ pub(crate) fn attribute_question<'t>(
             template.host(start).ok_or_else(|| not_there("HOST", scope))?
         }
         ("SELF", Entity::Link(source, _)) => source,
-        (name, Entity::Outputs) => template.node(name).ok_or_else(|| {
-            Problem::new(Class::Key, format!("Node template \"{name}\" was not found."))
-        })?,
+        (name, Entity::Outputs) => template
+            .node(name)
+            .ok_or_else(|| Problem::new(Class::Key, format!("Node template \"{name}\" was not found.")))?,
         (name, _) => named_node(template, name, scope).map_err(|problem| match problem.class {
             Class::Key if template.node(name).is_none() && !matches!(name, "SOURCE" | "TARGET") => {
                 Problem::new(Class::Key, format!("Node template \"{name}\" was not found."))

@@ -97,7 +97,9 @@ impl Reader<'_> {
                     continue;
                 }
                 if seen.len() > MAX_FILES || file.depth >= MAX_DEPTH {
-                    let message = format!("Import of template \"{url}\": more than {MAX_FILES} files, or {MAX_DEPTH} levels of them");
+                    let message = format!(
+                        "Import of template \"{url}\": more than {MAX_FILES} files, or {MAX_DEPTH} levels of them"
+                    );
                     self.problems.add(refuse(message));
                     return types;
                 }
@@ -277,9 +279,8 @@ pub(super) fn whole_template(document: Value, surroundings: &Surroundings<'_>) -
         Err(None) => return Err(Error::Wanted(vec![url])),
         Err(Some(problem)) => return Err(Error::Refused(vec![problem.at(place, "imports")])),
     };
-    let base = yaml::parse(&text).map_err(|fault| {
-        forbid(Class::Import, format!("Import of template \"{url}\": {}", fault.message))
-    })?;
+    let base = yaml::parse(&text)
+        .map_err(|fault| forbid(Class::Import, format!("Import of template \"{url}\": {}", fault.message)))?;
     let Some(topology) = document.get("topology_template").and_then(Value::as_map) else {
         let problem = Problem::new(Class::MissingField, "Template is missing required field \"topology_template\".");
         return Err(Error::Refused(vec![problem.at(place, "topology_template")]));
@@ -301,7 +302,9 @@ fn merged(document: &Value, topology: &Map, base: &Value) -> Value {
     let mut result = document.as_map().cloned().unwrap_or_default();
     for name in ["imports", "repositories", "dsl_definitions", "relationship_templates"] {
         match base.get(name) {
-            Some(value) if name == "imports" || !result.contains_key(name) => drop(result.insert(name.to_owned(), value.clone())),
+            Some(value) if name == "imports" || !result.contains_key(name) => {
+                drop(result.insert(name.to_owned(), value.clone()))
+            }
             None if name == "imports" => drop(result.shift_remove(name)),
             _ => {}
         }

@@ -218,7 +218,8 @@ impl<'s> Reader<'s> {
     /// Whether the types of the document derive from types that are there.
     fn check_types(&mut self, own: &Types) {
         for kind in Kind::ALL {
-            let mut names: Vec<(&String, Place)> = own.of(kind).map(|(name, definition)| (name, definition.place)).collect();
+            let mut names: Vec<(&String, Place)> =
+                own.of(kind).map(|(name, definition)| (name, definition.place)).collect();
             // A map of types has no order: that of the document is the one of their places.
             names.sort_by_key(|(_, place)| *place);
             for (name, place) in names {

@@ -3,12 +3,13 @@
 use super::{Reader, joined};
 use crate::error::{Class, Problem};
 use crate::template::{Capability, Link, Node, Relationship, Role, Template};
-use crate::types::{
-    Artifact, Flat, Kind, Operation, Property, check_value, operations, read_artifacts, section,
-};
+use crate::types::{Artifact, Flat, Kind, Operation, Property, check_value, operations, read_artifacts, section};
 use crate::yaml::{Map, Value};
 use indexmap::IndexMap;
 use std::sync::Arc;
+
+/// Node templates of a document. Many machines that are alike are one node with a count.
+const MAX_NODES: usize = 2000;
 
 /// Keys of a node template.
 pub(crate) const NODE_KEYS: &[&str] = &[
@@ -42,6 +43,13 @@ struct Owner<'a> {
 impl Reader<'_> {
     pub(super) fn nodes(&mut self, topology: &Value) -> IndexMap<String, Node> {
         let mut nodes = IndexMap::new();
+        if let Some(section) =
+            topology.get("node_templates").filter(|section| section.as_map().is_some_and(|map| map.len() > MAX_NODES))
+        {
+            let message = format!("The document has more than {MAX_NODES} node templates.");
+            self.problems.add(Problem::new(Class::Validation, message).at(section.place, "node_templates"));
+            return nodes;
+        }
         for (name, value) in section(topology, "node_templates", "topology_template", &mut self.problems) {
             if self.problems.is_full() {
                 break;
@@ -151,7 +159,9 @@ impl Reader<'_> {
 
     fn checked_value(&mut self, property: &Property, key: &str, value: &Value, path: &str) -> Value {
         let comparison = value.as_map().filter(|map| map.len() == 1).and_then(|map| map.first());
-        if property.schema.type_name == "string" && comparison.is_some_and(|(word, _)| COMPARISONS.contains(&word.as_str())) {
+        if property.schema.type_name == "string"
+            && comparison.is_some_and(|(word, _)| COMPARISONS.contains(&word.as_str()))
+        {
             return value.clone();
         }
         check_value(&self.types, &property.schema, key, value, path, &mut self.problems)
@@ -206,7 +216,8 @@ impl Reader<'_> {
         let fits = number("min_instances").is_some_and(|least| least <= wanted)
             && number("max_instances").is_some_and(|most| wanted <= most);
         // Limits that are functions are known later.
-        let is_open = ["min_instances", "max_instances"].iter().any(|key| assigned.get(*key).is_some() && number(key).is_none());
+        let is_open =
+            ["min_instances", "max_instances"].iter().any(|key| assigned.get(*key).is_some() && number(key).is_none());
         if !fits && !is_open {
             let message = format!(
                 "\"properties\" of template \"{name}\": \"default_instances\" value is not between \"min_instances\" and \
@@ -251,7 +262,7 @@ impl Reader<'_> {
         links
     }
 
-    /// The relationship of a requirement: the given one, else the one that the type declares (docs/spec/tosca.md 3.8).
+    /// The relationship of a requirement: the given one, else the one that the type declares (docs/spec/tosca.md 3).
     fn relationship(&mut self, requirement: &str, value: &Value, flat: &Flat, path: &str) -> Option<Relationship> {
         let Some(given) = value.get("relationship") else {
             let declared = flat.requirements.iter().filter(|known| known.name == requirement);
@@ -283,7 +294,8 @@ impl Reader<'_> {
             self.problems.mismatch(&what, "map", value, path);
             return None;
         };
-        let known = ["type", "properties", "interfaces", "description", "metadata", "attributes", "copy", "derived_from"];
+        let known =
+            ["type", "properties", "interfaces", "description", "metadata", "attributes", "copy", "derived_from"];
         self.known_keys(&what, map, &known, path);
         let Some(type_name) = value.get("type").and_then(Value::scalar) else {
             self.problems.missing(&what, "type", value.place, path);
@@ -309,7 +321,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether requirements lead to nodes that are there, and as often as the types want it (docs/spec/tosca.md 3.7).
+    /// Whether requirements lead to nodes that are there, and as often as the types want it (docs/spec/tosca.md 3).
     pub(super) fn check_requirements(&mut self, template: &Template) {
         for node in template.nodes.values() {
             let path = format!("node_templates.{}.requirements", node.name);
@@ -334,8 +346,9 @@ impl Reader<'_> {
                 let count = node.targets(&wanted.name).count();
                 if count < wanted.least || wanted.most.is_some_and(|most| count > most) {
                     let (requirement, name) = (&wanted.name, &node.name);
-                    let message =
-                        format!("Relationship \"{requirement}\" in template \"{name}\" has a wrong number of occurrences");
+                    let message = format!(
+                        "Relationship \"{requirement}\" in template \"{name}\" has a wrong number of occurrences"
+                    );
                     let expected = match wanted.most {
                         Some(most) => format!("{} to {most}", wanted.least),
                         None => format!("at least {}", wanted.least),
@@ -359,7 +372,10 @@ fn with_defaults(mut given: Map, flat: &Flat) -> Map {
 
 /// Operations with those of the type where the template is silent; a template that only gives inputs changes those of the
 /// operation of its type.
-fn with_inherited(own: IndexMap<String, Operation>, inherited: &IndexMap<String, Operation>) -> IndexMap<String, Operation> {
+fn with_inherited(
+    own: IndexMap<String, Operation>,
+    inherited: &IndexMap<String, Operation>,
+) -> IndexMap<String, Operation> {
     let mut all = own;
     for (name, operation) in inherited {
         match all.get_mut(name) {

@@ -10,7 +10,8 @@ fn origin(features: &Features) -> Option<(String, String)> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(h, _)| h);
+    let host =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(h, _)| h);
     Some((scheme.to_owned(), host.to_owned()))
 }
 
@@ -75,7 +76,8 @@ impl Translator<'_> {
         let Some(features) = self.draft.systems.get(system) else { return };
         let connections: Vec<String> = networks::connections(features).into_iter().map(str::to_owned).collect();
         for network in connections {
-            let Some(shared) = self.draft.networks.get(&network).filter(|features| !networks::is_public(features)) else {
+            let Some(shared) = self.draft.networks.get(&network).filter(|features| !networks::is_public(features))
+            else {
                 continue;
             };
             match owners.by_network.get(&network) {
@@ -97,7 +99,8 @@ impl Translator<'_> {
                         features.set_text("outports", outports);
                     }
                     self.draft.networks.insert(name.clone(), features);
-                    let reason = format!("is a network of its own, because {system} is in another cloud than {network} (6.7)");
+                    let reason =
+                        format!("is a network of its own, because {system} is in another cloud than {network} (6.7)");
                     self.draft.because(&name, reason);
                     owners.set(&name, origin);
                     name

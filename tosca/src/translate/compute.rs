@@ -28,7 +28,8 @@ impl Translator<'_> {
         let name = self.text(node, "instance_name")?.unwrap_or_else(|| node.name.clone());
         features.set_text("instance_name", &name);
         let tags = self.property(node, "tags")?;
-        let tags: Vec<String> = tags.as_map().into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+        let tags: Vec<String> =
+            tags.as_map().into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
         if !tags.is_empty() {
             features.set_text("instance_tags", &tags.join(","));
         }
@@ -53,7 +54,11 @@ impl Translator<'_> {
         for (property, feature) in [("num_cpus", "cpu.count"), ("num_gpus", "gpu.count")] {
             let value = self.of_capability(node, "host", property)?;
             if !value.is_null() {
-                at_least(features, feature, amount(&value).map_err(|problem| located(problem, node, property, &value))?);
+                at_least(
+                    features,
+                    feature,
+                    amount(&value).map_err(|problem| located(problem, node, property, &value))?,
+                );
             }
         }
         for (property, feature) in [("mem_size", "memory.size"), ("disk_size", "disk.0.size")] {
@@ -146,9 +151,9 @@ fn operator(word: &str) -> Option<Operator> {
 /// A number, also when it is written as a text.
 pub(super) fn amount(value: &Value) -> Result<Amount, Problem> {
     let whole = value.integer().and_then(|whole| i64::try_from(whole).ok()).map(Amount::Integer);
-    whole.or_else(|| value.number().map(Amount::Float)).ok_or_else(|| {
-        Problem::new(Class::Value, format!("\"{value}\" is not a numeric."))
-    })
+    whole
+        .or_else(|| value.number().map(Amount::Float))
+        .ok_or_else(|| Problem::new(Class::Value, format!("\"{value}\" is not a numeric.")))
 }
 
 /// A size in bytes: whole when it is.

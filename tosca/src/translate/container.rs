@@ -63,7 +63,11 @@ fn of_runtime(evaluator: &Evaluator<'_>, node: &Node, name: &str) -> Result<Valu
 }
 
 /// Where a container is reached: the ports of its first network (docs/spec/tosca.md 8.2).
-pub(super) fn endpoint_expressions(evaluator: &Evaluator<'_>, node: &Node, suffix: &str) -> Result<Vec<Value>, Problem> {
+pub(super) fn endpoint_expressions(
+    evaluator: &Evaluator<'_>,
+    node: &Node,
+    suffix: &str,
+) -> Result<Vec<Value>, Problem> {
     let port = |spec: &Value, key: &str| spec.get(key).and_then(Value::scalar);
     let published = of_runtime(evaluator, node, "publish_ports")?;
     if let Some(specs) = published.as_list().filter(|specs| !specs.is_empty()) {
@@ -99,7 +103,11 @@ impl<'a> Translator<'a> {
             features.set_text("environment.variables", &variables.join(","));
         }
         let command = self.property(node, "command")?;
-        set_list(&mut features, "command", command.as_list().unwrap_or_default().iter().filter_map(Value::scalar).collect());
+        set_list(
+            &mut features,
+            "command",
+            command.as_list().unwrap_or_default().iter().filter_map(Value::scalar).collect(),
+        );
         for (property, feature) in [("num_cpus", "cpu.count"), ("num_gpus", "gpu.count")] {
             let value = of_runtime(&self.evaluator, node, property)?;
             if !value.is_null() {
@@ -139,7 +147,10 @@ impl<'a> Translator<'a> {
                     (Some(_), None) => None,
                 };
             } else if let Some(path) = artifact.deploy_path.as_ref().filter(|_| kind == "File") {
-                let content = artifact.properties.get("content").map(|content| self.evaluator.evaluate(content, Scope::node(node)));
+                let content = artifact
+                    .properties
+                    .get("content")
+                    .map(|content| self.evaluator.evaluate(content, Scope::node(node)));
                 let content = content.transpose()?.and_then(|content| content.scalar()).filter(|text| !text.is_empty());
                 let content = match content {
                     Some(content) => Some(content),
@@ -190,10 +201,11 @@ impl<'a> Translator<'a> {
                 let message = format!("The volume \"{text}\" of {} is not valid.", node.name);
                 return Err(Problem::new(Class::Value, message).expecting("NAME:PATH").at(entry.place, ""));
             };
-            let volume = self.template.node(name).filter(|volume| volume.role == Role::BlockStorage).ok_or_else(|| {
-                let message = format!("Node template \"{name}\" was not found in \"{}\".", node.name);
-                Problem::new(Class::Key, message).expecting("the name of a BlockStorage").at(entry.place, "")
-            })?;
+            let volume =
+                self.template.node(name).filter(|volume| volume.role == Role::BlockStorage).ok_or_else(|| {
+                    let message = format!("Node template \"{name}\" was not found in \"{}\".", node.name);
+                    Problem::new(Class::Key, message).expecting("the name of a BlockStorage").at(entry.place, "")
+                })?;
             let size = self.property(volume, "size")?;
             if !size.is_null() {
                 features.set_number(&format!("disk.{disk}.size"), bytes(&size)?, "");

@@ -8,7 +8,7 @@ use crate::sources::{Fetched, beside, is_address, is_web_address};
 use crate::template::Node;
 use crate::types::Artifact;
 use crate::yaml::{Data, Value};
-use radl::yaml::tree;
+use radl::yaml as tree;
 use std::sync::Arc;
 
 /// Where names of recipes that are no address are looked for.
@@ -60,7 +60,9 @@ impl<'a> Translator<'a> {
                 let text = self.evaluator.evaluate(value, Scope::node(node)).map_err(place)?;
                 let text = text.scalar().unwrap_or_default();
                 match self.artifact(node, &text) {
-                    Some((owner, artifact)) => self.file_of(owner, &artifact.file, artifact.repository.as_deref()).map_err(place)?,
+                    Some((owner, artifact)) => {
+                        self.file_of(owner, &artifact.file, artifact.repository.as_deref()).map_err(place)?
+                    }
                     None => text,
                 }
             }
@@ -137,10 +139,7 @@ pub(super) fn script_tasks(node: &str, operation: &str, name: &str, text: &str, 
     };
     let title = format!("Copy contents of script of interface {node}_{operation}");
     let copy = tree::Node::map([("name", tree::Node::text(&title)), ("copy", copy)]);
-    let mut run = vec![
-        ("name", tree::Node::text(&format!("{node}_{operation}"))),
-        ("shell", tree::Node::text(&file)),
-    ];
+    let mut run = vec![("name", tree::Node::text(&format!("{node}_{operation}"))), ("shell", tree::Node::text(&file))];
     if !inputs.is_empty() {
         run.push(("environment", tree::Node::map(inputs.iter().map(|(name, value)| (name, tree_of(value))))));
     }

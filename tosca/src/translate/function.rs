@@ -6,7 +6,7 @@ use super::plays::tree_of;
 use crate::error::{Class, Problem};
 use crate::template::Node;
 use crate::yaml::{Data, Map, Value};
-use radl::yaml::tree;
+use radl::yaml as tree;
 use radl::{Amount, Features, Value as Feature};
 use serde_json::{Map as JsonMap, Value as Json, json};
 
@@ -55,15 +55,14 @@ impl<'a> Translator<'a> {
             vars.insert("oscar_service_name".to_owned(), self.property(node, "name")?);
             "utils/tasks/del_oscar_function.yml"
         };
-        let task = tree::Node::map([
-            ("include_tasks", tree::Node::text(tasks)),
-            ("vars", tree_of(&Data::Map(vars).into())),
-        ]);
+        let task =
+            tree::Node::map([("include_tasks", tree::Node::text(tasks)), ("vars", tree_of(&Data::Map(vars).into()))]);
         let play = tree::Node::map([("tasks", tree::Node::list(vec![task]))]);
-        let recipe = tree::emit(&tree::Node::list(vec![play]))
-            .map_err(|error| Problem::new(Class::Other, error.to_string()))?;
+        let recipe =
+            tree::emit(&tree::Node::list(vec![play])).map_err(|error| Problem::new(Class::Other, error.to_string()))?;
         let (id, level) = (format!("oscar_{}", node.name), self.levels.level(&node.name)?);
-        self.draft.because(&id, format!("is the function {}, which runs on the OSCAR node {} (8.1)", node.name, oscar.name));
+        self.draft
+            .because(&id, format!("is the function {}, which runs on the OSCAR node {} (8.1)", node.name, oscar.name));
         self.draft.configures.insert(id.clone(), Some(recipe));
         self.draft.add_item(host, &id, level);
         Ok(())
@@ -146,9 +145,11 @@ impl<'a> Translator<'a> {
         self.storage(node, &mut features)?;
         let template = self.template;
         let needed = node.targets("dependency").filter_map(|name| template.node(name));
-        let needed = needed.map(|target| template.host(target).map_or_else(|| target.name.clone(), |host| host.name.clone()));
+        let needed =
+            needed.map(|target| template.host(target).map_or_else(|| target.name.clone(), |host| host.name.clone()));
         set_list(&mut features, "dependencies", needed.collect());
-        self.draft.because(&node.name, "is a system, because it is a function that runs on no node of the document (8.1)");
+        self.draft
+            .because(&node.name, "is a system, because it is a function that runs on no node of the document (8.1)");
         self.draft.systems.insert(node.name.clone(), features);
         self.draft.configures.insert(node.name.clone(), None);
         let level = self.levels.level(&node.name)?;

@@ -12,7 +12,9 @@ pub(super) struct Levels<'a> {
 
 fn waits(link: &Link) -> bool {
     let relationship = &link.relationship;
-    [HOSTED_ON, "tosca.relationships.DependsOn", "tosca.relationships.ConnectsTo"].iter().any(|name| relationship.is(name))
+    [HOSTED_ON, "tosca.relationships.DependsOn", "tosca.relationships.ConnectsTo"]
+        .iter()
+        .any(|name| relationship.is(name))
 }
 
 impl<'a> Levels<'a> {

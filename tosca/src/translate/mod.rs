@@ -25,7 +25,9 @@ use crate::template::{Node, Role, Template};
 use crate::yaml::Value;
 use attributes::Expressions;
 use indexmap::IndexMap;
-use radl::{AnsibleHost, Configure, Contextualize, ContextualizeItem, Deploy, Description, Features, Network, Radl, System};
+use radl::{
+    AnsibleHost, Configure, Contextualize, ContextualizeItem, Deploy, Description, Features, Network, Radl, System,
+};
 use std::{collections::HashMap, sync::Arc};
 
 pub(crate) use container::is_named_after;
@@ -205,9 +207,10 @@ impl<'a> Translator<'a> {
     fn property(&self, node: &Node, name: &str) -> Result<Value, Problem> {
         match node.properties.get(name) {
             None => Ok(Value::NULL),
-            Some(value) => self.evaluator.evaluate(value, Scope::node(node)).map_err(|problem| {
-                problem.at(value.place, &format!("node_templates.{}.properties.{name}", node.name))
-            }),
+            Some(value) => self
+                .evaluator
+                .evaluate(value, Scope::node(node))
+                .map_err(|problem| problem.at(value.place, &format!("node_templates.{}.properties.{name}", node.name))),
         }
     }
 
@@ -304,4 +307,3 @@ fn free_name(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
     }
     (1..).map(|n| format!("{name}_{n}")).find(|name| !is_taken(name)).unwrap_or_default()
 }
-

@@ -86,7 +86,10 @@ impl Translator<'_> {
             let credential = self.property(node, "proxy_credential")?;
             let text = |key: &str| credential.get(key).and_then(Value::scalar).filter(|text| !text.is_empty());
             if credential.is_empty() {
-                return Err(Problem::new(Class::Other, "Property 'proxy_credential' must bet set if proxy_host is set."));
+                return Err(Problem::new(
+                    Class::Other,
+                    "Property 'proxy_credential' must bet set if proxy_host is set.",
+                ));
             }
             let Some(user) = text("user") else {
                 return Err(Problem::new(Class::Other, "Property 'user' must bet set in proxy_credential."));
@@ -103,7 +106,8 @@ impl Translator<'_> {
             }
         }
         let what = if is_public(&features) { "public" } else { "private" };
-        let reason = format!("is a {what} network, because its type is tosca.nodes.network.Network or derives from it (6.5)");
+        let reason =
+            format!("is a {what} network, because its type is tosca.nodes.network.Network or derives from it (6.5)");
         self.draft.because(&node.name, reason);
         self.draft.networks.insert(node.name.clone(), features);
         Ok(())
@@ -196,7 +200,8 @@ impl Translator<'_> {
         let mut features = Features::new();
         features.set_text("outbound", "no");
         self.draft.networks.insert(name.clone(), features);
-        self.draft.because(&name, format!("is a new private network, because {node} needs one and none is there (6.3)"));
+        self.draft
+            .because(&name, format!("is a new private network, because {node} needs one and none is there (6.3)"));
         name
     }
 
@@ -287,7 +292,8 @@ impl Translator<'_> {
             return Err(located(Problem::new(Class::Other, message)));
         }
         features.set_text(&format!("net_interface.{order}.connection"), link);
-        for (property, feature) in [("ip_address", "ip"), ("dns_name", "dns_name"), ("additional_ip", "additional_ip")] {
+        for (property, feature) in [("ip_address", "ip"), ("dns_name", "dns_name"), ("additional_ip", "additional_ip")]
+        {
             if let Some(text) = self.text(port, property)? {
                 features.set_text(&format!("net_interface.{order}.{feature}"), &text);
             }

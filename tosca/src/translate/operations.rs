@@ -45,7 +45,9 @@ impl<'a> Translator<'a> {
         let template = self.template;
         let Some(host) = template.host(node) else {
             if node.operations.values().any(|operation| !operation.is_of_type) {
-                self.draft.warnings.push(format!("{} runs on no Compute node: its operations have no effect", node.name));
+                self.draft
+                    .warnings
+                    .push(format!("{} runs on no Compute node: its operations have no effect", node.name));
             }
             return Ok(());
         };
@@ -71,7 +73,12 @@ impl<'a> Translator<'a> {
         let names: Vec<&str> = runs.iter().map(|run| run.name).collect();
         self.draft.because(
             &id,
-            format!("is the recipe of {} for its operations {}, run in step {level} on {} (7)", node.name, names.join(", "), host.name),
+            format!(
+                "is the recipe of {} for its operations {}, run in step {level} on {} (7)",
+                node.name,
+                names.join(", "),
+                host.name
+            ),
         );
         self.draft.configures.insert(id.clone(), Some(recipe));
         self.draft.add_item(&host.name, &id, level);
@@ -128,7 +135,8 @@ impl<'a> Translator<'a> {
             }
             inputs.push((input.clone(), evaluated));
         }
-        let recipe = self.implementation(node, implementation).map_err(|problem| problem.at(run.operation.place, &path))?;
+        let recipe =
+            self.implementation(node, implementation).map_err(|problem| problem.at(run.operation.place, &path))?;
         match recipe.as_deref() {
             Some(Recipe::Plays(part)) => {
                 plays.parts.push(part.clone());
@@ -147,7 +155,8 @@ impl<'a> Translator<'a> {
         let call = value.as_map().filter(|map| map.len() == 1).and_then(|map| map.get("get_artifact"));
         let Some(arguments) = call.and_then(Value::as_list) else { return Ok(None) };
         let Some(name) = arguments.get(1).and_then(Value::scalar) else {
-            let message = "Expected arguments: \"node-template-name\", \"artifact name\" for function \"get_artifact\".";
+            let message =
+                "Expected arguments: \"node-template-name\", \"artifact name\" for function \"get_artifact\".";
             return Err(Problem::new(Class::Value, message).at(value.place, ""));
         };
         match self.artifact(node, &name) {

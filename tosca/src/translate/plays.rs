@@ -2,13 +2,15 @@
 //!
 //! Plays are trees and no data: tags (`!vault`, `!unsafe`) stay what they are.
 
-use crate::yaml::{Data, MAX_DEPTH, MAX_VALUES, Value, float_text};
-use radl::yaml::tree::{self, Kind, Node};
+use crate::yaml::{Data, MAX_DEPTH, Value, float_text};
+use radl::yaml::{self as tree, Node, NodeKind};
 use std::collections::HashMap;
 
 /// One play: keywords and their values.
 pub(super) type Play = Vec<(Node, Node)>;
 
+/// Values of a recipe, aliases counted with all that they stand for.
+const MAX_VALUES: usize = 100_000;
 /// Keywords of a play that the service decides.
 const OWN_KEYWORDS: &[&str] = &["hosts", "connection"];
 
@@ -17,18 +19,22 @@ const OWN_KEYWORDS: &[&str] = &["hosts", "connection"];
 /// # Errors
 /// It is no YAML, for this reason.
 pub(super) fn read(text: &str) -> Result<Vec<Play>, String> {
-    // The scanner gives up by panicking on a few malformed texts.
-    let parsed = std::panic::catch_unwind(|| tree::parse(text)).unwrap_or(Ok(None));
-    radl::yaml::check(text)?;
-    let Some(root) = parsed.map_err(|error| error.to_string())? else { return Ok(Vec::new()) };
+    tree::check(text).map_err(|error| error.to_string())?;
+    let Some(root) = tree::parse(text).map_err(|error| error.to_string())? else { return Ok(Vec::new()) };
     let root = Resolver::default().node(root, 0)?;
-    let Kind::Sequence(items) = root.kind else { return Ok(Vec::new()) };
-    let plays: Option<Vec<Play>> = items.into_iter().map(|item| match item.kind {
-        Kind::Mapping(pairs) => {
-            Some(pairs.into_iter().filter(|(key, _)| !key.scalar().is_some_and(|key| OWN_KEYWORDS.contains(&key))).collect())
-        }
-        _ => None,
-    }).collect();
+    let NodeKind::Sequence(items) = root.kind else { return Ok(Vec::new()) };
+    let plays: Option<Vec<Play>> = items
+        .into_iter()
+        .map(|item| match item.kind {
+            NodeKind::Mapping(pairs) => Some(
+                pairs
+                    .into_iter()
+                    .filter(|(key, _)| !key.scalar().is_some_and(|key| OWN_KEYWORDS.contains(&key)))
+                    .collect(),
+            ),
+            _ => None,
+        })
+        .collect();
     Ok(plays.unwrap_or_default())
 }
 
@@ -47,19 +53,19 @@ impl Resolver {
             return Err(format!("a recipe with more than {MAX_VALUES} values, aliases resolved"));
         }
         node.kind = match node.kind {
-            Kind::Alias(name) => {
+            NodeKind::Alias(name) => {
                 let Some((known, count)) = self.anchors.get(&name) else {
                     return Err("an alias of what was not defined before".to_owned());
                 };
                 self.count += count;
                 return Ok(known.clone());
             }
-            Kind::Sequence(items) => {
-                Kind::Sequence(items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?)
+            NodeKind::Sequence(items) => {
+                NodeKind::Sequence(items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?)
             }
-            Kind::Mapping(pairs) => {
+            NodeKind::Mapping(pairs) => {
                 let pair = |(key, value): (Node, Node)| Ok((self.node(key, depth + 1)?, self.node(value, depth + 1)?));
-                Kind::Mapping(pairs.into_iter().map(pair).collect::<Result<_, String>>()?)
+                NodeKind::Mapping(pairs.into_iter().map(pair).collect::<Result<_, String>>()?)
             }
             scalar => scalar,
         };
@@ -133,7 +139,7 @@ fn agree(play: &Play, other: &Play) -> bool {
     other.iter().all(|(key, value)| {
         let known = play.iter().find(|(known, _)| known.scalar() == key.scalar());
         known.is_none_or(|(_, known)| match (&known.kind, &value.kind) {
-            (Kind::Mapping(_), Kind::Mapping(_)) | (Kind::Sequence(_), Kind::Sequence(_)) => true,
+            (NodeKind::Mapping(_), NodeKind::Mapping(_)) | (NodeKind::Sequence(_), NodeKind::Sequence(_)) => true,
             _ => known.scalar().is_some() && known.scalar() == value.scalar(),
         })
     })
@@ -142,8 +148,8 @@ fn agree(play: &Play, other: &Play) -> bool {
 fn merge(play: &mut Play, other: Play) {
     for (key, value) in other {
         match (find(play, &key), value.kind) {
-            (Some(Node { kind: Kind::Sequence(items), .. }), Kind::Sequence(more)) => items.extend(more),
-            (Some(Node { kind: Kind::Mapping(pairs), .. }), Kind::Mapping(more)) => {
+            (Some(Node { kind: NodeKind::Sequence(items), .. }), NodeKind::Sequence(more)) => items.extend(more),
+            (Some(Node { kind: NodeKind::Mapping(pairs), .. }), NodeKind::Mapping(more)) => {
                 for (key, value) in more {
                     pairs.retain(|(known, _)| known.scalar() != key.scalar());
                     pairs.push((key, value));
@@ -163,7 +169,7 @@ fn with_vars(mut play: Play, inputs: &[(String, Value)]) -> Play {
     let at = play.iter().position(|(key, _)| key.scalar() == Some("vars"));
     let own = at.map(|at| play.remove(at).1);
     let is_own = |name: &str| match own.as_ref().map(|own| &own.kind) {
-        Some(Kind::Mapping(pairs)) => pairs.iter().any(|(key, _)| key.scalar() == Some(name)),
+        Some(NodeKind::Mapping(pairs)) => pairs.iter().any(|(key, _)| key.scalar() == Some(name)),
         _ => false,
     };
     let mut pairs: Vec<(Node, Node)> = inputs
@@ -173,12 +179,12 @@ fn with_vars(mut play: Play, inputs: &[(String, Value)]) -> Play {
         .collect();
     let vars = match own {
         // The old form: a list of maps.
-        Some(Node { kind: Kind::Sequence(items), tag, anchor }) => {
+        Some(Node { kind: NodeKind::Sequence(items), tag, .. }) => {
             let mut all = vec![Node::mapping(pairs)];
             all.extend(items);
-            Node { kind: Kind::Sequence(all), tag, anchor }
+            Node { tag, ..Node::list(all) }
         }
-        Some(Node { kind: Kind::Mapping(own), .. }) => {
+        Some(Node { kind: NodeKind::Mapping(own), .. }) => {
             pairs.extend(own);
             Node::mapping(pairs)
         }

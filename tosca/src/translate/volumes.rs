@@ -14,7 +14,8 @@ impl Translator<'_> {
             let Some(volume) = self.template.node(&link.target) else { continue };
             let is_volume = volume.flat.line.iter().any(|name| name.ends_with(".BlockStorage"));
             if !is_volume {
-                let text = format!("{} is attached to {} and is no BlockStorage: it has no effect", volume.name, node.name);
+                let text =
+                    format!("{} is attached to {} and is no BlockStorage: it has no effect", volume.name, node.name);
                 self.draft.warnings.push(text);
                 continue;
             }
@@ -26,7 +27,14 @@ impl Translator<'_> {
     }
 
     /// One volume as the n-th disk; false when there is none to attach.
-    fn volume(&mut self, node: &Node, link: &Link, volume: &Node, n: u32, features: &mut Features) -> Result<bool, Problem> {
+    fn volume(
+        &mut self,
+        node: &Node,
+        link: &Link,
+        volume: &Node,
+        n: u32,
+        features: &mut Features,
+    ) -> Result<bool, Problem> {
         let located = |problem: Problem, property: &str, value: &Value| {
             problem.at(value.place, &format!("node_templates.{}.properties.{property}", volume.name))
         };

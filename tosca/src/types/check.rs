@@ -1,4 +1,4 @@
-//! Whether a value is of a type, and the form in which it is kept (docs/spec/tosca.md 3.4).
+//! Whether a value is of a type, and the form in which it is kept (docs/spec/tosca.md 3).
 
 use super::{Constraint, Dimension, Kind, Measure, Schema, Types};
 use crate::error::{Class, Problem, Problems};
@@ -43,7 +43,8 @@ pub(super) fn is_simple(name: &str) -> bool {
 /// The full name of a data type; `PortDef` and `PortSpec` may be written alone.
 fn data_type(types: &Types, name: &str) -> Option<String> {
     let network = || format!("network.{name}");
-    let found = |name: &str| Some(types.full_name(Kind::Data, name)).filter(|name| types.get(Kind::Data, name).is_some());
+    let found =
+        |name: &str| Some(types.full_name(Kind::Data, name)).filter(|name| types.get(Kind::Data, name).is_some());
     found(name).or_else(|| found(&network()))
 }
 
@@ -269,7 +270,8 @@ impl Check<'_> {
 }
 
 fn is_range(low: &Value, high: &Value) -> bool {
-    let is_bound = |value: &Value| value.as_text() == Some("UNBOUNDED") || matches!(value.data, Data::Integer(_) | Data::Float(_));
+    let is_bound =
+        |value: &Value| value.as_text() == Some("UNBOUNDED") || matches!(value.data, Data::Integer(_) | Data::Float(_));
     let ordered = match (low.number(), high.number()) {
         (Some(low), Some(high)) => low <= high,
         _ => true,

@@ -1,4 +1,4 @@
-//! Constraints of properties (docs/spec/tosca.md 3.5).
+//! Constraints of properties (docs/spec/tosca.md 3).
 
 use super::unit::{Dimension, Measure};
 use crate::error::{Class, Problem, Problems};
@@ -100,9 +100,12 @@ impl Constraint {
     pub fn check(&self, property: &str, dimension: Option<Dimension>, value: &Value) -> Result<(), Problem> {
         let fail = |text: String| Err(Problem::new(Class::Validation, text));
         let of = || format!("The value \"{value}\" of property \"{property}\"");
-        let orders = |limit: &Value, wanted: &[Ordering]| compare(dimension, value, limit).is_some_and(|o| wanted.contains(&o));
+        let orders =
+            |limit: &Value, wanted: &[Ordering]| compare(dimension, value, limit).is_some_and(|o| wanted.contains(&o));
         match self {
-            Self::Equal(limit) if !same(dimension, value, limit) => fail(format!("{} is not equal to \"{limit}\".", of())),
+            Self::Equal(limit) if !same(dimension, value, limit) => {
+                fail(format!("{} is not equal to \"{limit}\".", of()))
+            }
             Self::GreaterThan(limit) if !orders(limit, &[Ordering::Greater]) => {
                 fail(format!("{} must be greater than \"{limit}\".", of()))
             }
@@ -117,8 +120,10 @@ impl Constraint {
             }
             Self::InRange(low, high) => {
                 let inside = |value: &Value| {
-                    let above = low.as_ref().is_none_or(|low| compare(dimension, value, low).is_some_and(Ordering::is_ge));
-                    let below = high.as_ref().is_none_or(|high| compare(dimension, value, high).is_some_and(Ordering::is_le));
+                    let above =
+                        low.as_ref().is_none_or(|low| compare(dimension, value, low).is_some_and(Ordering::is_ge));
+                    let below =
+                        high.as_ref().is_none_or(|high| compare(dimension, value, high).is_some_and(Ordering::is_le));
                     above && below
                 };
                 // Both ends of a range have to lie in it.
@@ -143,7 +148,9 @@ impl Constraint {
                 fail(format!("Length of value \"{value}\" of property \"{property}\" must be at least \"{least}\"."))
             }
             Self::MaxLength(most) if length(value).is_none_or(|length| length > *most) => {
-                let text = format!("Length of value \"{value}\" of property \"{property}\" must be no greater than \"{most}\".");
+                let text = format!(
+                    "Length of value \"{value}\" of property \"{property}\" must be no greater than \"{most}\"."
+                );
                 fail(text)
             }
             Self::Pattern(pattern) if !value.scalar().is_some_and(|text| pattern.is_match(&text)) => {

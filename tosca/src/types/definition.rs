@@ -201,7 +201,8 @@ fn definition(kind: Kind, name: &str, value: &Value, path: &str, problems: &mut 
     }
     definition.artifacts = read_artifacts(value.get("artifacts"), &format!("{path}.artifacts"), problems);
     if matches!(kind, Kind::Node | Kind::Relationship) {
-        definition.operations = operations(value.get("interfaces"), &what, true, &format!("{path}.interfaces"), problems);
+        definition.operations =
+            operations(value.get("interfaces"), &what, true, &format!("{path}.interfaces"), problems);
     }
     Some(definition)
 }
@@ -397,7 +398,10 @@ pub(crate) fn operations(
         let shared = if is_of_type { None } else { value.get("inputs").and_then(Value::as_map) };
         let grouped = value.get("operations").and_then(Value::as_map);
         for (name, operation) in own.iter().chain(grouped.into_iter().flatten()) {
-            if matches!(name.as_str(), "type" | "inputs" | "description" | "operations" | "derived_from" | "notifications") {
+            if matches!(
+                name.as_str(),
+                "type" | "inputs" | "description" | "operations" | "derived_from" | "notifications"
+            ) {
                 continue;
             }
             let path = format!("{path}.{name}");

@@ -10,9 +10,7 @@ pub(crate) use check::check_value;
 pub use check::is_known_type;
 pub use constraint::Constraint;
 pub use definition::{Artifact, Definition, Operation, Property, Requirement, Schema};
-pub(crate) use definition::{
-    PROPERTY_KEYS, definitions, operations, read_artifacts, read_schema, section,
-};
+pub(crate) use definition::{PROPERTY_KEYS, definitions, operations, read_artifacts, read_schema, section};
 pub(crate) use shipped::all as shipped_sets;
 pub use shipped::{normative, well_known};
 pub use unit::{Dimension, Measure};
@@ -105,7 +103,7 @@ impl Flat {
         self.line.iter().any(|own| own == name)
     }
 
-    /// The topmost ancestor below the root of its kind (docs/spec/tosca.md 3.3).
+    /// The topmost ancestor below the root of its kind (docs/spec/tosca.md 3).
     #[must_use]
     pub fn root(&self) -> &str {
         let is_root = |name: &str| name.ends_with(".Root") && name.starts_with("tosca.");
@@ -149,7 +147,7 @@ impl Types {
         self.by_kind.get(&kind)?.get(name)
     }
 
-    /// The full name of what a document calls `name` (docs/spec/tosca.md 3.1).
+    /// The full name of what a document calls `name` (docs/spec/tosca.md 3).
     #[must_use]
     pub fn full_name(&self, kind: Kind, name: &str) -> String {
         if self.get(kind, name).is_some() {
@@ -186,7 +184,7 @@ impl Types {
         Ok(line)
     }
 
-    /// A type with all that it inherits (docs/spec/tosca.md 3.2).
+    /// A type with all that it inherits (docs/spec/tosca.md 3).
     ///
     /// # Errors
     /// The type or an ancestor is not known.

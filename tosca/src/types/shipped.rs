@@ -1,8 +1,8 @@
 //! The sets of types that the program carries, and the addresses they are known under (docs/spec/tosca.md 2.3 and 18).
 
 use super::Types;
-use crate::error::Problems;
 use super::definition::definitions;
+use crate::error::Problems;
 use crate::yaml;
 use std::sync::LazyLock;
 
@@ -48,6 +48,7 @@ pub(crate) fn all() -> [(&'static str, &'static Types); 3] {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
     use crate::types::Kind;
@@ -92,7 +93,11 @@ mod tests {
         ] {
             assert!(well_known(&format!("{raw}{known}")).is_some(), "{known}");
         }
-        for other in ["grycap/tosca/main/x/custom_types.yaml", "someone/tosca/main/custom_types.yaml", "grycap/tosca/../x/custom_types.yaml"] {
+        for other in [
+            "grycap/tosca/main/x/custom_types.yaml",
+            "someone/tosca/main/custom_types.yaml",
+            "grycap/tosca/../x/custom_types.yaml",
+        ] {
             assert!(well_known(&format!("{raw}{other}")).is_none(), "{other}");
         }
     }

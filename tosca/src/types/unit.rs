@@ -1,4 +1,4 @@
-//! Amounts with units: sizes, frequencies and times (docs/spec/tosca.md 3.4).
+//! Amounts with units: sizes, frequencies and times (docs/spec/tosca.md 3).
 
 use crate::error::{Class, Problem};
 use crate::yaml::float_text;
@@ -26,15 +26,8 @@ const SIZES: &[(&str, f64)] = &[
     ("TiB", 1_099_511_627_776.0),
 ];
 const FREQUENCIES: &[(&str, f64)] = &[("Hz", 1e-9), ("kHz", 1e-6), ("MHz", 1e-3), ("GHz", 1.0)];
-const TIMES: &[(&str, f64)] = &[
-    ("d", 86_400_000.0),
-    ("h", 3_600_000.0),
-    ("m", 60_000.0),
-    ("s", 1000.0),
-    ("ms", 1.0),
-    ("us", 1e-3),
-    ("ns", 1e-6),
-];
+const TIMES: &[(&str, f64)] =
+    &[("d", 86_400_000.0), ("h", 3_600_000.0), ("m", 60_000.0), ("s", 1000.0), ("ms", 1.0), ("us", 1e-3), ("ns", 1e-6)];
 
 impl Dimension {
     /// The dimension of a type, none for others.

@@ -58,7 +58,9 @@ fn forget_removal_lists(document: &mut Value) {
     let Some(Data::Map(nodes)) = nodes.map(|nodes| &mut nodes.data) else { return };
     for node in nodes.values_mut() {
         let scalable = inner(node, "capabilities").and_then(|capabilities| inner(capabilities, "scalable"));
-        if let Some(Data::Map(properties)) = scalable.and_then(|scalable| inner(scalable, "properties")).map(|p| &mut p.data) {
+        if let Some(Data::Map(properties)) =
+            scalable.and_then(|scalable| inner(scalable, "properties")).map(|p| &mut p.data)
+        {
             properties.shift_remove("removal_list");
         }
     }
@@ -67,9 +69,10 @@ fn forget_removal_lists(document: &mut Value) {
 /// Whether a default asks for a secret that the stored document has already.
 fn asks_for_secret(value: &Value) -> bool {
     let text = value.as_text().unwrap_or_default();
-    text == "access_token()" || text.strip_prefix("random(").is_some_and(|rest| {
-        rest.strip_suffix(')').is_some_and(|length| length.parse::<usize>().is_ok())
-    })
+    text == "access_token()"
+        || text
+            .strip_prefix("random(")
+            .is_some_and(|rest| rest.strip_suffix(')').is_some_and(|length| length.parse::<usize>().is_ok()))
 }
 
 fn merge(stored: &mut Value, update: &Value, depth: usize) {
@@ -135,6 +138,7 @@ fn merge_lists(known: &mut Vec<Value>, new: &[Value], depth: usize) {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
@@ -145,7 +149,8 @@ mod tests {
 
     #[test]
     fn calls_are_replaced_and_pairs_found_by_their_key() {
-        let json = merged("a: {get_input: x}\nr: [{host: a}, {dependency: b}]", "a: {concat: [q]}\nr: [{dependency: c}]");
+        let json =
+            merged("a: {get_input: x}\nr: [{host: a}, {dependency: b}]", "a: {concat: [q]}\nr: [{dependency: c}]");
         assert_eq!(json, serde_json::json!({"a": {"concat": ["q"]}, "r": [{"host": "a"}, {"dependency": "c"}]}));
         let json = merged("l: [a, b, c]\nn: 1", "l: [z]\nn: null");
         assert_eq!(json, serde_json::json!({"l": ["z", "b", "c"], "n": 1}));

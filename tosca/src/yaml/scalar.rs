@@ -107,7 +107,8 @@ fn float(text: &str) -> Option<f64> {
     let exponent_fits = exponent.is_none_or(|exponent| {
         exponent.strip_prefix(['+', '-']).is_some_and(|e| !e.is_empty() && e.bytes().all(|b| b.is_ascii_digit()))
     });
-    if !digits(whole) || !digits(fraction) || !exponent_fits || !(begins(whole) || whole.is_empty() && begins(fraction)) {
+    if !digits(whole) || !digits(fraction) || !exponent_fits || !(begins(whole) || whole.is_empty() && begins(fraction))
+    {
         return None;
     }
     let number: f64 = format!("0{rest}").replace('_', "").parse().ok()?;
