@@ -167,3 +167,23 @@ fn value_schema(types: &Types, schema: &Schema, depth: usize) -> Json {
     }
     json
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_knows_keys_types_and_properties() {
+        let schema = json_schema();
+        assert!(schema["properties"]["topology_template"].is_object() && schema["additionalProperties"] == false);
+        let conditions = schema["$defs"]["node"]["allOf"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let of_type =
+            |name: &str| conditions.iter().find(|condition| condition["if"]["properties"]["type"]["enum"][0] == name);
+        let volume =
+            of_type("tosca.nodes.BlockStorage").map(|condition| &condition["then"]["properties"]["properties"]);
+        assert_eq!(volume.map(|volume| &volume["required"]), Some(&json!(["size"])));
+        // Both sets define it.
+        let compute = of_type("tosca.nodes.indigo.Compute").map(|condition| condition["then"]["anyOf"].clone());
+        assert_eq!(compute.and_then(|schemas| schemas.as_array().map(Vec::len)), Some(2));
+    }
+}
