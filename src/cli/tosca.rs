@@ -1,7 +1,7 @@
 //! `imd tosca`: reads a TOSCA document and shows the RADL that it becomes, without a daemon.
 
 use super::{
-    Answer, ErrorFormat, OutputForm,
+    ErrorFormat, Output, OutputForm,
     radl::{dump, excerpt, read},
 };
 use ::radl::Position;
@@ -45,15 +45,15 @@ pub struct ToscaArguments {
 }
 
 /// Reads the files and does what the arguments say.
-pub(super) fn run(arguments: &ToscaArguments) -> Answer {
-    translated(arguments).unwrap_or_else(|error| Answer { stderr: format!("imd: {error}\n"), ..Answer::default() })
+pub(super) fn run(arguments: &ToscaArguments) -> Output {
+    translated(arguments).unwrap_or_else(|error| Output { stderr: format!("imd: {error}\n"), ..Output::default() })
 }
 
 fn text_of(file: &Path) -> Result<String, String> {
     read(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn translated(arguments: &ToscaArguments) -> Result<Answer, String> {
+fn translated(arguments: &ToscaArguments) -> Result<Output, String> {
     let text = text_of(&arguments.file)?;
     let inputs = match &arguments.inputs {
         None => Value::NULL,
@@ -83,7 +83,7 @@ fn translated(arguments: &ToscaArguments) -> Result<Answer, String> {
     })
 }
 
-fn shown(report: &Report, arguments: &ToscaArguments) -> Answer {
+fn shown(report: &Report, arguments: &ToscaArguments) -> Output {
     let warnings = report.translation.warnings.iter().map(|warning| format!("WARNING: {warning}\n"));
     let problems = report.outputs.iter().flat_map(|(_, problems)| problems);
     let stderr = warnings.chain(problems.map(|problem| format!("WARNING: {problem}\n"))).collect();
@@ -95,10 +95,10 @@ fn shown(report: &Report, arguments: &ToscaArguments) -> Answer {
             OutputForm::Json => dump(&report.to_json()) + "\n",
         },
     };
-    Answer { stdout, stderr, success: true }
+    Output { stdout, stderr, success: true }
 }
 
-fn refused(failure: &Failure, text: &str, format: ErrorFormat) -> Answer {
+fn refused(failure: &Failure, text: &str, format: ErrorFormat) -> Output {
     let Failure { phase, error } = failure;
     let place = error.place();
     match format {
@@ -107,7 +107,7 @@ fn refused(failure: &Failure, text: &str, format: ErrorFormat) -> Answer {
             // What a merged document says stands in neither of the two.
             let is_shown = place.line > 0 && !matches!(*phase, "merge" | "translate_update");
             let excerpt = if is_shown { excerpt(text, position).unwrap_or_default() } else { String::new() };
-            Answer { stderr: format!("{error}\n{excerpt}"), ..Answer::default() }
+            Output { stderr: format!("{error}\n{excerpt}"), ..Output::default() }
         }
         ErrorFormat::Json => {
             let path = error.problems().first().map(|problem| problem.path.as_str());
@@ -128,7 +128,7 @@ fn refused(failure: &Failure, text: &str, format: ErrorFormat) -> Answer {
                 "path": path,
                 "problems": error.problems().iter().map(problem).collect::<Vec<_>>(),
             });
-            Answer { stdout: dump(&object) + "\n", ..Answer::default() }
+            Output { stdout: dump(&object) + "\n", ..Output::default() }
         }
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn asked(folder: &Path, document: &str, change: impl FnOnce(&mut ToscaArguments)) -> Answer {
+    fn asked(folder: &Path, document: &str, change: impl FnOnce(&mut ToscaArguments)) -> Output {
         let file = folder.join("document.yaml");
         fs::write(&file, document).expect("a file");
         let mut arguments = ToscaArguments {
