@@ -187,7 +187,7 @@ mod tests {
         let told = asked(folder.path(), &wrong, |_| {});
         assert!(!told.success && told.stderr.contains("contains unknown field \"cpus\""), "{told:?}");
         assert!(
-            told.stderr.contains("line 6, column 71, node_templates.vm.capabilities.host.properties.cpus"),
+            told.stderr.contains("line 6, column 64, node_templates.vm.capabilities.host.properties.cpus"),
             "{told:?}"
         );
         let told = asked(folder.path(), &wrong, |arguments| arguments.errors = ErrorFormat::Json);
