@@ -7,6 +7,7 @@ mod migrate;
 mod purge;
 mod radl;
 mod rotate_key;
+mod tosca;
 
 use crate::{
     charset::utf8_or_latin1,
@@ -64,6 +65,8 @@ pub enum Command {
     CheckConfig,
     /// Parses, checks and prints a RADL document
     Radl(radl::RadlArguments),
+    /// Reads a TOSCA document and shows the RADL that it becomes
+    Tosca(tosca::ToscaArguments),
     /// Removes old deleted infrastructures from the database
     Purge(purge::PurgeArguments),
     /// Seals the database with a new data key
@@ -104,6 +107,7 @@ pub fn run(arguments: Arguments) -> Invocation {
     }
     match arguments.command {
         Some(Command::Radl(arguments)) => done(radl::run(&arguments).print()),
+        Some(Command::Tosca(arguments)) => done(tosca::run(&arguments).print()),
         Some(Command::CheckConfig) => done(check_config::run(&load(config)).print()),
         Some(Command::Purge(arguments)) => Invocation::Done(purge::run(config, &arguments)),
         Some(Command::RotateKey(arguments)) => Invocation::Done(rotate_key::run(config, &arguments)),

@@ -59,7 +59,11 @@ pub(super) fn run(arguments: &RadlArguments) -> Output {
     }
 }
 
-fn read(file: &std::path::Path) -> std::io::Result<String> {
+/// The text of a file; `-` is standard input.
+///
+/// # Errors
+/// It cannot be read, is no UTF-8, or is too large.
+pub(super) fn read(file: &std::path::Path) -> std::io::Result<String> {
     let mut text = String::new();
     let source: Box<dyn Read> =
         if file.as_os_str() == "-" { Box::new(std::io::stdin()) } else { Box::new(std::fs::File::open(file)?) };
@@ -110,7 +114,7 @@ fn failure(phase: &str, text: &str, error: &RadlError, format: ErrorFormat) -> O
 }
 
 /// The line of a place, and a mark under its column where that is known; of a long line the part around it.
-fn excerpt(text: &str, place: Position) -> Option<String> {
+pub(super) fn excerpt(text: &str, place: Position) -> Option<String> {
     let line = text.split('\n').nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
     let column = place.column.and_then(|column| usize::try_from(column).ok()?.checked_sub(1));
     let begin = column.unwrap_or_default().saturating_sub(EXCERPT / 2);
@@ -122,7 +126,7 @@ fn excerpt(text: &str, place: Position) -> Option<String> {
 }
 
 /// JSON with sorted keys, two-space indent and everything outside ASCII escaped (docs/spec/radl.md 14).
-fn dump(value: &Value) -> String {
+pub(super) fn dump(value: &Value) -> String {
     let mut value = value.clone();
     value.sort_all_objects();
     let mut text = String::new();
