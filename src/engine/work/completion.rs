@@ -4,8 +4,8 @@
 use crate::engine::{
     keeper::handle::Handle,
     services::Services,
-    state::model::{Infrastructure, Vm, WorkKind},
-    transitions::{CompletionOutcome, Event},
+    state::model::{Infrastructure, Vm},
+    transitions::{CompletionOutcome, Event, altering},
     work::intent,
 };
 use std::{sync::Arc, time::Duration};
@@ -50,7 +50,7 @@ async fn rounds(services: &Arc<Services>, handle: &Handle, number: u32, turn: &M
                 }
                 round += 1;
             }
-            Attempt::Later => until(handle, |model| !is_altered(model, number)).await,
+            Attempt::Later => until(handle, |model| !waits_for_alteration(model, number)).await,
         }
     }
 }
@@ -68,9 +68,8 @@ fn to_complete(model: &Infrastructure, number: u32) -> Option<&Arc<Vm>> {
 }
 
 /// Whether an alteration of the machine is under way: what is to be there is known when it has ended.
-fn is_altered(model: &Infrastructure, number: u32) -> bool {
-    model.work.iter().any(|work| matches!(work.kind, WorkKind::Altering { vm, .. } if vm == number))
-        && to_complete(model, number).is_some()
+fn waits_for_alteration(model: &Infrastructure, number: u32) -> bool {
+    altering::is_altered(model, number) && to_complete(model, number).is_some()
 }
 
 async fn attempt(services: &Arc<Services>, handle: &Handle, number: u32) -> Attempt {
@@ -78,7 +77,7 @@ async fn attempt(services: &Arc<Services>, handle: &Handle, number: u32) -> Atte
     let Some((vm, id)) = to_complete(&model, number).and_then(|vm| Some((vm, vm.provider_id()?))) else {
         return Attempt::Ended(CompletionOutcome::Interrupted);
     };
-    if is_altered(&model, number) {
+    if waits_for_alteration(&model, number) {
         return Attempt::Later;
     }
     let Some(intent) = intent::machine(services, &model, vm) else {
