@@ -5,7 +5,7 @@ use imd::{
     auth::{Caller, Credentials, Identity, Principal},
     engine::{
         OperationError,
-        cluster::wire::{self, Hello, Kind, Question, Welcome},
+        cluster::wire::{self, Hello, MessageKind, Question, Welcome},
         operations::{change::Change, destroy::Destroy},
     },
     store::Keyring,
@@ -27,7 +27,7 @@ async fn only_daemons_with_the_key_are_answered_and_once() {
     };
     let (ours, foreign) = (cluster.keyring(), Arc::new(Keyring::new([9; 32], &[])));
     let hello = || Hello { infrastructure: id.clone(), number: "1".to_owned() };
-    let sealed = |keyring: &Keyring, session: &str| wire::seal(keyring, Kind::Hello(session), &hello()).unwrap();
+    let sealed = |keyring: &Keyring, session: &str| wire::seal(keyring, MessageKind::Hello(session), &hello()).unwrap();
     for body in
         [Vec::new(), b"hello".to_vec(), sealed(&foreign, &session), sealed(&ours, "another session"), vec![0; 5000]]
     {
@@ -35,7 +35,7 @@ async fn only_daemons_with_the_key_are_answered_and_once() {
     }
     let (status, answer) = post("/hello", sealed(&ours, &session)).await;
     assert_eq!(status, 200);
-    let welcome: Welcome = wire::open(&ours, Kind::Welcome("1"), &answer).unwrap();
+    let welcome: Welcome = wire::open(&ours, MessageKind::Welcome("1"), &answer).unwrap();
     let ticket = welcome.ticket.unwrap();
 
     // Whose request it is was found out where it came in: a stranger stays one.
@@ -44,7 +44,7 @@ async fn only_daemons_with_the_key_are_answered_and_once() {
         let credentials = Arc::new(Credentials::default());
         let caller = Caller { credentials, principals: vec![Principal::User(identity)], expires: None };
         let question = Question::new(id.clone(), caller, change, &parameters).unwrap();
-        wire::seal(&ours, Kind::Question(ticket), &question).unwrap()
+        wire::seal(&ours, MessageKind::Question(ticket), &question).unwrap()
     };
     let destroy = || serde_json::to_value(Destroy { force: false, asynchronous: true }).unwrap();
     let question = |name: &str, ticket: &str| sealed_question(name, ticket, Destroy::NAME, destroy());
@@ -53,7 +53,7 @@ async fn only_daemons_with_the_key_are_answered_and_once() {
     let (status, answer) = ask(&ticket, question("stranger", &ticket)).await;
     assert_eq!(status, 200);
     let opened = |ticket: &str, answer: &[u8]| -> Result<serde_json::Value, OperationError> {
-        wire::open(&ours, Kind::Answer(ticket), answer).unwrap()
+        wire::open(&ours, MessageKind::Answer(ticket), answer).unwrap()
     };
     assert_eq!(opened(&ticket, &answer), Err(OperationError::NotOwner));
     // A ticket is good for one question, even a recorded one.
@@ -62,7 +62,7 @@ async fn only_daemons_with_the_key_are_answered_and_once() {
     // A daemon of a later version may ask for what this one does not know, or knows with other parameters.
     for (change, parameters) in [("unheard_of", destroy()), (Destroy::NAME, serde_json::json!({"gently": true}))] {
         let (_, answer) = post("/hello", sealed(&ours, &session)).await;
-        let ticket = wire::open::<Welcome>(&ours, Kind::Welcome("1"), &answer).unwrap().ticket.unwrap();
+        let ticket = wire::open::<Welcome>(&ours, MessageKind::Welcome("1"), &answer).unwrap().ticket.unwrap();
         let (status, answer) = ask(&ticket, sealed_question("user", &ticket, change, parameters)).await;
         assert_eq!((status, opened(&ticket, &answer)), (200, Err(OperationError::OtherVersion(change.to_owned()))));
     }

@@ -224,8 +224,7 @@ fn no_table(bridge: &str) -> String {
 /// A name for a network interface of the host: 15 characters, the most that Linux takes.
 fn interface_name(prefix: &str, parts: &[&str]) -> String {
     let digest = sha256(parts.join("\0").as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{prefix}{}", &hex[..15 - prefix.len()])
+    format!("{prefix}{}", &hex::encode(digest)[..15 - prefix.len()])
 }
 
 /// The host's end of the cable of card `index` of a node.

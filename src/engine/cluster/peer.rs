@@ -5,7 +5,7 @@ use crate::{
     engine::{
         cluster::{
             Cluster,
-            wire::{self, ASK, HELLO, Hello, Kind, Question, Welcome},
+            wire::{self, ASK, HELLO, Hello, MessageKind, Question, Welcome},
         },
         error::OperationError,
         misfit::Misfit,
@@ -74,9 +74,9 @@ impl Peer {
         let number = uuid::Uuid::new_v4().to_string();
         let hello = Hello { infrastructure: id.to_owned(), number: number.clone() };
         let keyring = &cluster.settings.keyring;
-        let sealed = wire::seal(keyring, Kind::Hello(&holder.session), &hello)?;
+        let sealed = wire::seal(keyring, MessageKind::Hello(&holder.session), &hello)?;
         let answer = post(&mut sender, &host, HELLO, sealed).await?;
-        let welcome: Welcome = wire::open(keyring, Kind::Welcome(&number), &answer)?;
+        let welcome: Welcome = wire::open(keyring, MessageKind::Welcome(&number), &answer)?;
         let (cluster, holder, infrastructure) = (cluster.clone(), holder.clone(), id.to_owned());
         Ok(welcome.ticket.map(|ticket| Self { cluster, holder, infrastructure, host, sender, ticket }))
     }
@@ -99,14 +99,15 @@ impl Peer {
         let question = Question::new(self.infrastructure.clone(), caller.clone(), change, parameters);
         let question = question.map_err(|error| lost(&error))?;
         let keyring = &self.cluster.settings.keyring;
-        let sealed = wire::seal(keyring, Kind::Question(&self.ticket), &question).map_err(|error| lost(&error))?;
+        let sealed =
+            wire::seal(keyring, MessageKind::Question(&self.ticket), &question).map_err(|error| lost(&error))?;
         let path = format!("{ASK}{}", self.ticket);
         let answer = tokio::select! {
             answer = post(&mut self.sender, &self.host, &path, sealed) => answer.map_err(|error| lost(&error))?,
             () = gone(&self.cluster, &self.holder, &self.infrastructure) => return Err(lost(&"it is silent")),
         };
         let answer: Result<serde_json::Value, OperationError> =
-            wire::open(keyring, Kind::Answer(&self.ticket), &answer).map_err(|error| lost(&error))?;
+            wire::open(keyring, MessageKind::Answer(&self.ticket), &answer).map_err(|error| lost(&error))?;
         serde_json::from_value(answer?).map_err(|error| lost(&Misfit::from(error)))
     }
 }

@@ -21,7 +21,7 @@ pub const ASK: &str = "/ask/";
 
 /// What a message is; each kind opens as nothing else.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind<'a> {
+pub enum MessageKind<'a> {
     /// To the daemon of this session.
     Hello(&'a str),
     /// Answers the hello with this number.
@@ -32,7 +32,7 @@ pub enum Kind<'a> {
     Answer(&'a str),
 }
 
-impl Kind<'_> {
+impl MessageKind<'_> {
     /// Begins unlike that of any row of the store, which has the length of an id there.
     fn associated_data(self) -> Vec<u8> {
         let (name, text) = match self {
@@ -94,7 +94,7 @@ impl Question {
 ///
 /// # Errors
 /// The library.
-pub fn seal(keyring: &Keyring, kind: Kind<'_>, message: &impl Serialize) -> Result<Vec<u8>, SealError> {
+pub fn seal(keyring: &Keyring, kind: MessageKind<'_>, message: &impl Serialize) -> Result<Vec<u8>, SealError> {
     let plain = serde_json::to_vec(message).map_err(|error| SealError::Failed(error.to_string()))?;
     keyring.seal(&kind.associated_data(), &plain)
 }
@@ -103,7 +103,7 @@ pub fn seal(keyring: &Keyring, kind: Kind<'_>, message: &impl Serialize) -> Resu
 ///
 /// # Errors
 /// It is not one of this kind from a daemon with our key.
-pub fn open<T: DeserializeOwned>(keyring: &Keyring, kind: Kind<'_>, sealed: &[u8]) -> Result<T, SealError> {
+pub fn open<T: DeserializeOwned>(keyring: &Keyring, kind: MessageKind<'_>, sealed: &[u8]) -> Result<T, SealError> {
     let plain = keyring.open(&kind.associated_data(), sealed)?;
     serde_json::from_slice(&plain).map_err(|_| SealError::Damaged)
 }

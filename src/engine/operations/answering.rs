@@ -3,7 +3,7 @@
 use crate::engine::{
     cluster::{
         Cluster,
-        wire::{self, Hello, Kind, Question, Welcome},
+        wire::{self, Hello, MessageKind, Question, Welcome},
     },
     keeper::keepers::Seized,
     operations::engine::Engine,
@@ -22,10 +22,10 @@ impl Engine {
     pub async fn welcome(&self, sealed: &[u8]) -> Option<Vec<u8>> {
         let cluster = self.cluster()?;
         let keyring = &cluster.settings.keyring;
-        let hello: Hello = wire::open(keyring, Kind::Hello(&cluster.session()), sealed).ok()?;
+        let hello: Hello = wire::open(keyring, MessageKind::Hello(&cluster.session()), sealed).ok()?;
         let kept = matches!(self.keepers.seize(&hello.infrastructure).await, Ok(Seized::Here(_)));
         let welcome = Welcome { ticket: kept.then(|| cluster.tickets.give()) };
-        wire::seal(keyring, Kind::Welcome(&hello.number), &welcome).ok()
+        wire::seal(keyring, MessageKind::Welcome(&hello.number), &welcome).ok()
     }
 
     /// Whether a question may come under this ticket; it is good for one.
@@ -37,7 +37,7 @@ impl Engine {
     pub async fn open_question(&self, ticket: &str, sealed: Bytes) -> Option<Question> {
         let (keyring, ticket) = (self.cluster()?.settings.keyring.clone(), ticket.to_owned());
         let is_short = sealed.len() < SHORT;
-        let open = move || wire::open(&keyring, Kind::Question(&ticket), &sealed).ok();
+        let open = move || wire::open(&keyring, MessageKind::Question(&ticket), &sealed).ok();
         if is_short { open() } else { self.apart("another daemon", open).await.ok()? }
     }
 
@@ -47,6 +47,6 @@ impl Engine {
         let here = Self { forwards: false, ..self.clone() };
         let Question { infrastructure, caller, change, parameters } = question;
         let answer = here.make_named(&caller, &infrastructure, &change, &parameters).await;
-        wire::seal(keyring, Kind::Answer(ticket), &answer).ok()
+        wire::seal(keyring, MessageKind::Answer(ticket), &answer).ok()
     }
 }
