@@ -163,6 +163,19 @@ fn nodes_have_places() {
     assert_eq!(yaml::counterpart(text, (3, 10), "- {name: 1, é: [b, c]}"), Some((1, 20)));
 }
 
+/// A text that the emitter cannot leave plain gets quotes, and no tag that it did not have.
+#[test]
+fn what_is_written_is_read_as_the_same() {
+    for (text, written) in
+        [("a\n\n{", "'a\n\n  {'\n"), ("! 12", "'12'\n"), ("! 'b'", "'b'\n"), ("! [c]", "- c\n"), ("'' : 1", "'': 1\n")]
+    {
+        let node = yaml::parse(text).unwrap().unwrap();
+        let out = yaml::emit(&node).unwrap();
+        assert_eq!(out.trim_start_matches("---").trim_start(), written, "{text}");
+        assert_eq!(yaml::emit(&yaml::parse(&out).unwrap().unwrap()), Ok(out));
+    }
+}
+
 proptest! {
     /// Whatever a text holds, nothing panics; what can be checked can be read, and what was read is written back.
     #[test]

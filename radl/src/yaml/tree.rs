@@ -174,7 +174,15 @@ fn node(events: &mut Events<'_>, event: Event) -> Result<Node, Fault> {
     let position = Some(position(event.start_mark));
     let (tag, anchor, kind) = match event.data {
         EventData::Alias { anchor } => (None, None, NodeKind::Alias(anchor)),
-        EventData::Scalar { anchor, tag, value, style, .. } => (tag, anchor, NodeKind::Scalar(value, style)),
+        EventData::Scalar { anchor, tag, value, style, .. } => {
+            // The tag `!` says that the text is a string, as quotes do.
+            let style = if tag.as_deref() == Some("!") && style == ScalarStyle::Plain {
+                ScalarStyle::SingleQuoted
+            } else {
+                style
+            };
+            (tag, anchor, NodeKind::Scalar(value, style))
+        }
         EventData::SequenceStart { anchor, tag, .. } => {
             let mut items = Vec::new();
             loop {
@@ -201,7 +209,7 @@ fn node(events: &mut Events<'_>, event: Event) -> Result<Node, Fault> {
         }
         _ => return Err(Fault::at("expected a value", event.start_mark)),
     };
-    Ok(Node { position, tag, anchor, kind })
+    Ok(Node { position, tag: tag.filter(|tag| tag != "!"), anchor, kind })
 }
 
 /// The node as a YAML text.
@@ -238,10 +246,9 @@ fn write(send: &mut impl FnMut(Event) -> Result<(), String>, node: &Node) -> Res
     match &node.kind {
         NodeKind::Alias(anchor) => send(Event::alias(anchor)),
         NodeKind::Scalar(value, style) => {
-            // A block scalar cannot carry every text; the emitter then takes double quotes.
+            // A style cannot carry every text: the emitter then takes quotes. What cannot be plain is a string anyway.
             let plain = implicit && *style == ScalarStyle::Plain;
-            let quoted = implicit && *style != ScalarStyle::Plain;
-            send(Event::scalar(anchor, tag, value, plain, quoted || (implicit && value.is_empty()), *style))
+            send(Event::scalar(anchor, tag, value, plain, implicit, *style))
         }
         NodeKind::Sequence(items) => {
             send(Event::sequence_start(anchor, tag, implicit, SequenceStyle::Block))?;
