@@ -22,7 +22,7 @@ use crate::{
     },
 };
 use connectors::{
-    ConnectorError, ConnectorSettings,
+    ConnectorError, ConnectorSettings, DockerSettings,
     dummy::DummySettings,
     http::HttpSettings,
     local::{DiskStorage, LocalSettings},
@@ -325,6 +325,7 @@ pub(crate) fn connector_settings(config: &Config) -> ConnectorSettings {
         http: HttpSettings { verify: config.verifi_ssl, ..HttpSettings::default() },
         dummy: DummySettings { state_dir: config.dummy.state_dir.clone(), socket: config.dummy.socket.clone() },
         local,
+        docker: DockerSettings { sockets: config.docker.unix_sockets },
         ..ConnectorSettings::default()
     }
 }

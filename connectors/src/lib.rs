@@ -26,6 +26,7 @@ pub mod cloud_type;
 pub mod conformance;
 pub mod contract;
 pub mod deployed;
+pub mod docker;
 pub mod dummy;
 pub mod error;
 pub mod http;
@@ -47,5 +48,5 @@ pub use contract::{
 pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;
 pub use registry::{Registry, account_name, guests, is_cloud, is_served};
-pub use settings::ConnectorSettings;
+pub use settings::{ConnectorSettings, DockerSettings};
 pub use user_data::{Guest, UserData};

@@ -2,7 +2,7 @@
 
 use crate::{
     AccountName, CloudAccount, CloudType, ConnectContext, Connector, ConnectorError, ConnectorSettings, ErrorClass,
-    Guests, deployed, dummy,
+    Guests, deployed, docker, dummy,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
 };
@@ -13,13 +13,12 @@ use std::{
 };
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [&CloudType; 3] = [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD];
+const CLOUDS: [&CloudType; 4] = [&deployed::CLOUD, &docker::CLOUD, &dummy::CLOUD, &local::CLOUD];
 
 /// Types of the contract that this version does not serve.
-const NOT_YET: [&str; 16] = [
+const NOT_YET: [&str; 15] = [
     "Azure",
     "CloudStack",
-    "Docker",
     "EC2",
     "EGI",
     "GCE",

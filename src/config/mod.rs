@@ -19,7 +19,7 @@ mod names;
 mod options;
 mod value;
 
-pub use options::{Config, Dummy, Local, OpenNebula};
+pub use options::{Config, Docker, Dummy, Local, OpenNebula};
 pub use value::{
     AdminGroup, AdminUser, BootMode, Collections, DatabaseUrl, ExposeAuth, HostKeys, InventoryTypes, LocalStorage,
     LogFormat, LogLevel, Secret, SshKeyType,

@@ -84,7 +84,7 @@ macro_rules! section {
 
 /// Every option, in the order of `etc/im.cfg`.
 pub fn rows() -> impl Iterator<Item = &'static OptionRow> {
-    [IM, OPENNEBULA, LOCAL, DUMMY].into_iter().flatten()
+    [IM, OPENNEBULA, DOCKER, LOCAL, DUMMY].into_iter().flatten()
 }
 
 const OIDC: Status = Later("OpenID Connect; every token is refused");
@@ -98,6 +98,8 @@ section! {
     Config ["im"] as IM {
         /// Section `[OpenNebula]`.
         opennebula: OpenNebula,
+        /// Section `[Docker]`.
+        docker: Docker,
         /// Section `[Local]`.
         local: Local,
         /// Section `[Dummy]`.
@@ -417,6 +419,16 @@ section! {
         image_uname: String = "", OPENNEBULA_LATER;
         /// Address of the token translation service.
         tts_url: String = "https://localhost:8443", OPENNEBULA_LATER;
+    }
+}
+
+section! {
+    /// Options of `[Docker]`: engines of containers.
+    Docker ["Docker"] as DOCKER {}
+
+    "Engines of containers" {
+        /// Whether credentials may name sockets of this host (unix://). Whoever may use such an engine is root here.
+        unix_sockets: bool = "False", Active;
     }
 }
 

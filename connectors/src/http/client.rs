@@ -1,7 +1,7 @@
 //! Requests to one cloud as one account, and their replies.
 
 use super::{
-    Fault, HttpSettings, Refusal,
+    Fault, HttpSettings, Refusal, Route,
     redaction::Redaction,
     session::{Authority, Held, Session},
 };
@@ -51,8 +51,21 @@ impl Client {
     /// # Errors
     /// `Invalid`, naming the key of the line that cannot be used.
     pub fn new(settings: &HttpSettings, account: &CloudAccount, base: Url) -> Result<Self, ConnectorError> {
+        Self::by_route(settings, account, base, &Route::default())
+    }
+
+    /// A client of the cloud at `base` that is reached by a route of its own.
+    ///
+    /// # Errors
+    /// `Invalid`, naming what of the line cannot be used.
+    pub fn by_route(
+        settings: &HttpSettings,
+        account: &CloudAccount,
+        base: Url,
+        route: &Route,
+    ) -> Result<Self, ConnectorError> {
         Ok(Self {
-            connections: settings.open(account)?,
+            connections: settings.open(account, route)?,
             base,
             session: None,
             redaction: Arc::new(Redaction::of(account)),

@@ -28,6 +28,6 @@ pub use long_running::{Handle, Patience, Progress};
 pub use paging::{Page, all_pages};
 pub use refusal::{Fault, Refusal};
 pub use session::{Authority, Token};
-pub use settings::HttpSettings;
+pub use settings::{HttpSettings, Route};
 // What a connector names of the library below.
 pub use reqwest::{Method, RequestBuilder, StatusCode, Url, header};

@@ -1,9 +1,9 @@
 //! Time limits and certificates: those of the daemon, and what a credential line says otherwise.
 
-use super::trust::{Trust, TrustError};
+use super::trust::{self, Trust, TrustError};
 use crate::{CloudAccount, ConnectorError, ErrorClass};
 use reqwest::{ClientBuilder, Proxy, redirect};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Key of a line: certificates of authorities (PEM) that are trusted besides those of the system.
 const CA_CERT: &str = "ca_cert";
@@ -40,19 +40,33 @@ impl Default for HttpSettings {
     }
 }
 
+/// How a cloud is reached that is not simply a server with a certificate.
+#[derive(Clone, Default)]
+pub struct Route {
+    /// Socket of the daemon's host that leads there.
+    pub socket: Option<PathBuf>,
+    /// Certificate and private key (PEM) that the account is known by.
+    pub identity: Option<(String, String)>,
+}
+
 impl HttpSettings {
     /// The connections of one account.
     ///
     /// # Errors
     /// `Invalid`, naming the key of the line that cannot be used.
-    pub(super) fn open(&self, account: &CloudAccount) -> Result<reqwest::Client, ConnectorError> {
+    pub(super) fn open(&self, account: &CloudAccount, route: &Route) -> Result<reqwest::Client, ConnectorError> {
         let verify = match account.field(VERIFY_SSL) {
             None => self.verify,
             Some(text) => truth(text).ok_or_else(|| invalid(account, VERIFY_SSL, "must be yes or no"))?,
         };
-        let trust = self.trust.of(verify, account.field(CA_CERT)).map_err(|error| match error {
+        let authorities = account.field(CA_CERT);
+        let trust = match &route.identity {
+            Some((certificate, key)) => trust::with_identity(verify, authorities, (certificate, key)),
+            None => self.trust.of(verify, authorities),
+        };
+        let trust = trust.map_err(|error| match error {
             TrustError::NoCertificate => invalid(account, CA_CERT, "has no certificate in PEM form"),
-            TrustError::Library(error) => unusable(account, &error),
+            error => unusable(account, &error),
         })?;
         let mut builder = ClientBuilder::new()
             .user_agent(concat!("imd/", env!("CARGO_PKG_VERSION")))
@@ -62,6 +76,9 @@ impl HttpSettings {
             // The client follows those that keep a request on its server.
             .redirect(redirect::Policy::none())
             .referer(false);
+        if let Some(socket) = &route.socket {
+            builder = builder.unix_socket(socket.as_path());
+        }
         match account.field(HTTP_PROXY) {
             Some(url) => {
                 let proxy = Proxy::all(url).map_err(|_| invalid(account, HTTP_PROXY, "is no URL of a proxy"))?;

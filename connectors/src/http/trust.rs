@@ -1,8 +1,8 @@
 //! Which certificates are trusted. An account has connections and a token of its own; the authorities behind them, nearly a
 //! megabyte as the library keeps them, are there once for all accounts that trust the same.
 
-use native_tls::{Certificate, TlsConnector};
-use openssl::sha::sha256;
+use native_tls::{Certificate, Identity, TlsConnector, TlsConnectorBuilder};
+use openssl::{pkey::PKey, sha::sha256};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -17,6 +17,9 @@ pub(super) enum TrustError {
     /// What the line says is trusted is no certificate.
     #[error("no certificate in PEM form")]
     NoCertificate,
+    /// The client's own certificate or key cannot be read, or the two are not of each other.
+    #[error("no certificate with its private key in PEM form")]
+    NoIdentity,
     /// The library refuses a certificate, or finds none of the system's.
     #[error(transparent)]
     Library(#[from] native_tls::Error),
@@ -54,24 +57,42 @@ impl Trust {
         if let Some(known) = kept.get(&kind) {
             return Ok(known.clone());
         }
-        let mut builder = TlsConnector::builder();
-        builder.danger_accept_invalid_certs(!verify).danger_accept_invalid_hostnames(!verify);
-        if let Some(pem) = pem {
-            let authorities = Certificate::stack_from_pem(pem.as_bytes()).map_err(|_| TrustError::NoCertificate)?;
-            if authorities.is_empty() {
-                return Err(TrustError::NoCertificate);
-            }
-            for authority in authorities {
-                builder.add_root_certificate(authority);
-            }
-        }
-        let made = builder.build()?;
+        let made = builder(verify, pem)?.build()?;
         if kept.len() >= MOST_KEPT {
             kept.clear();
         }
         kept.insert(kind, made.clone());
         Ok(made)
     }
+}
+
+/// Trust of one account alone, which shows the server a certificate of its own (PEM, with its private key).
+///
+/// # Errors
+/// As those of [`Trust::of`]; when certificate and key are not of each other.
+pub(super) fn with_identity(
+    verify: bool,
+    pem: Option<&str>,
+    (certificate, key): (&str, &str),
+) -> Result<TlsConnector, TrustError> {
+    let key = PKey::private_key_from_pem(key.as_bytes()).and_then(|key| key.private_key_to_pem_pkcs8());
+    let key = key.map_err(|_| TrustError::NoIdentity)?;
+    let identity = Identity::from_pkcs8(certificate.as_bytes(), &key).map_err(|_| TrustError::NoIdentity)?;
+    Ok(builder(verify, pem)?.identity(identity).build()?)
+}
+
+fn builder(verify: bool, pem: Option<&str>) -> Result<TlsConnectorBuilder, TrustError> {
+    let mut builder = TlsConnector::builder();
+    builder.danger_accept_invalid_certs(!verify).danger_accept_invalid_hostnames(!verify);
+    let Some(pem) = pem else { return Ok(builder) };
+    let authorities = Certificate::stack_from_pem(pem.as_bytes()).map_err(|_| TrustError::NoCertificate)?;
+    if authorities.is_empty() {
+        return Err(TrustError::NoCertificate);
+    }
+    for authority in authorities {
+        builder.add_root_certificate(authority);
+    }
+    Ok(builder)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What connectors take from the configuration.
 
+mod docker;
 mod dummy;
 mod local;
 
+pub use docker::DockerSettings;
 pub use dummy::DummySettings;
 pub use local::{DiskStorage, LocalSettings};
 
@@ -29,4 +31,6 @@ pub struct ConnectorSettings {
     pub dummy: DummySettings,
     /// Section `[Local]`.
     pub local: LocalSettings,
+    /// Section `[Docker]`.
+    pub docker: DockerSettings,
 }

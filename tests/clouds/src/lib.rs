@@ -4,6 +4,8 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`docker`] | a real Docker Engine |
 //! | [`proxy`] | faults, counts and latency in front of any of them |
 
+pub mod docker;
 pub mod proxy;

@@ -15,11 +15,13 @@ use hyper_util::rt::TokioIo;
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixStream},
     task::JoinHandle,
     time::sleep,
 };
@@ -29,6 +31,27 @@ pub struct Proxy {
     address: SocketAddr,
     rules: Arc<Mutex<Rules>>,
     accepting: JoinHandle<()>,
+}
+
+/// Where the server behind a proxy is.
+#[derive(Debug, Clone)]
+pub enum Upstream {
+    /// At an address.
+    Tcp(SocketAddr),
+    /// At a socket of this host.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Upstream {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<PathBuf> for Upstream {
+    fn from(socket: PathBuf) -> Self {
+        Self::Unix(socket)
+    }
 }
 
 /// Requests that are answered here, with what the cloud would say, and never reach it.
@@ -83,15 +106,15 @@ impl Rules {
 }
 
 impl Proxy {
-    /// A proxy of the server at `upstream`.
+    /// A proxy of the server at `upstream`: an address, or the path of a socket.
     ///
     /// # Errors
     /// When no port of loopback can be had.
-    pub async fn start(upstream: SocketAddr) -> io::Result<Self> {
+    pub async fn start(upstream: impl Into<Upstream>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let rules: Arc<Mutex<Rules>> = Arc::default();
-        let accepting = tokio::spawn(accept(listener, upstream, Arc::clone(&rules)));
+        let accepting = tokio::spawn(accept(listener, upstream.into(), Arc::clone(&rules)));
         Ok(Self { address, rules, accepting })
     }
 
@@ -142,12 +165,12 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, rules: Arc<Mutex<Rules>>) {
+async fn accept(listener: TcpListener, upstream: Upstream, rules: Arc<Mutex<Rules>>) {
     // A listener that fails once is asked again; with no more files there would be no end of it.
     while let Ok((stream, _)) = listener.accept().await {
-        let rules = Arc::clone(&rules);
+        let (upstream, rules) = (upstream.clone(), Arc::clone(&rules));
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, upstream, Arc::clone(&rules)));
+            let service = service_fn(move |request| answer(request, upstream.clone(), Arc::clone(&rules)));
             // A connection ends with an error whenever a request is to be lost.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
@@ -157,7 +180,7 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, rules: Arc<Mutex<Ru
 /// What a request becomes. An error ends the connection without an answer.
 async fn answer(
     request: Request<Incoming>,
-    upstream: SocketAddr,
+    upstream: Upstream,
     rules: Arc<Mutex<Rules>>,
 ) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
@@ -173,7 +196,11 @@ async fn answer(
     if let Some(refusal) = refusal {
         return refused(&refusal);
     }
-    let reply = forward(Request::from_parts(head, Full::new(body)), upstream).await?;
+    let request = Request::from_parts(head, Full::new(body));
+    let reply = match upstream {
+        Upstream::Tcp(address) => forward(request, TcpStream::connect(address).await?).await?,
+        Upstream::Unix(socket) => forward(request, UnixStream::connect(socket).await?).await?,
+    };
     if fate == Some(Fate::ReplyLost) {
         return Err(io::Error::other("the reply is lost"));
     }
@@ -190,8 +217,10 @@ fn refused(refusal: &Refusal) -> io::Result<Response<Full<Bytes>>> {
 }
 
 /// One request to the server, on a connection of its own.
-async fn forward(request: Request<Full<Bytes>>, upstream: SocketAddr) -> io::Result<Response<Full<Bytes>>> {
-    let stream = TcpStream::connect(upstream).await?;
+async fn forward<S>(request: Request<Full<Bytes>>, stream: S) -> io::Result<Response<Full<Bytes>>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = tokio::spawn(connection);
@@ -220,7 +249,8 @@ mod tests {
             for number in 1.. {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let _ = stream.read(&mut [0; 4096]).await;
-                let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}").as_bytes()).await;
+                let _ =
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}").as_bytes()).await;
             }
         });
         address
