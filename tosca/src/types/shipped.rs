@@ -32,12 +32,13 @@ pub fn well_known(url: &str) -> Option<&'static Types> {
         let plain = !path.is_empty() && !path.split('/').any(|part| part.is_empty() || part == ".." || part == ".");
         plain && (path.starts_with("refs/") || !path.contains('/'))
     };
-    if path == "grycap/ec3/tosca/tosca" {
-        return Some(&GRYCAP);
-    }
-    let (set, reference) = match path.strip_prefix("grycap/tosca/") {
-        Some(reference) => (&GRYCAP, reference),
-        None => (&INDIGO, path.strip_prefix("indigo-dc/tosca-types/")?),
+    let (set, reference) = if let Some(reference) = path.strip_prefix("grycap/tosca/") {
+        (&GRYCAP, reference)
+    } else if let Some(path) = path.strip_prefix("grycap/ec3/") {
+        // The former place of the same set.
+        (&GRYCAP, path.strip_suffix("/tosca")?)
+    } else {
+        (&INDIGO, path.strip_prefix("indigo-dc/tosca-types/")?)
     };
     is_reference(reference).then(|| &**set)
 }
@@ -63,6 +64,9 @@ mod tests {
             let mut problems = Problems::default();
             let set = definitions(&yaml::parse(text).expect("YAML"), &mut problems);
             assert_eq!(problems.into_list(), Vec::new());
+            for (name, definition) in Kind::ALL.iter().flat_map(|kind| set.of(*kind)) {
+                assert_eq!(definition.problems, Vec::new(), "{name}");
+            }
             let mut types = known.clone();
             types.extend(&set);
             for kind in Kind::ALL {
@@ -89,6 +93,7 @@ mod tests {
             "grycap/tosca/v1.2/custom_types.yaml",
             "grycap/tosca/refs/heads/main/custom_types.yaml",
             "grycap/ec3/tosca/tosca/custom_types.yaml",
+            "grycap/ec3/tosca_ha/tosca/custom_types.yaml",
             "indigo-dc/tosca-types/master/custom_types.yaml",
         ] {
             assert!(well_known(&format!("{raw}{known}")).is_some(), "{known}");
@@ -97,6 +102,7 @@ mod tests {
             "grycap/tosca/main/x/custom_types.yaml",
             "someone/tosca/main/custom_types.yaml",
             "grycap/tosca/../x/custom_types.yaml",
+            "grycap/ec3/tosca/custom_types.yaml",
         ] {
             assert!(well_known(&format!("{raw}{other}")).is_none(), "{other}");
         }
