@@ -49,10 +49,8 @@ impl Reader<'_> {
             let Some(policy) = self.named(Kind::Policy, name, value, keys, is_there) else { continue };
             let Some(flat) = policy.flat else { continue };
             let properties = value.get("properties").and_then(Value::as_map).cloned().unwrap_or_default();
-            if !flat.properties.is_empty() {
-                let what = format!("\"properties\" of template \"{name}\"");
-                self.check_properties(what, &properties, value, &flat, &policy.path);
-            }
+            let what = format!("\"properties\" of template \"{name}\"");
+            self.check_properties(what, &properties, value, &flat, &policy.path);
             template.policies.push(Policy { name: name.clone(), flat, targets: policy.names, properties });
         }
     }

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 /// Node templates of a document. Many machines that are alike are one node with a count.
 const MAX_NODES: usize = 2000;
+/// Properties of all nodes and inputs of their operations, those that their types bring included: a short document may name a
+/// type with many of them often.
+const MAX_VALUES: usize = 30_000;
 
 /// Keys of a node template.
 pub(crate) const NODE_KEYS: &[&str] = &[
@@ -50,12 +53,26 @@ impl Reader<'_> {
             self.problems.add(Problem::new(Class::Validation, message).at(section.place, "node_templates"));
             return nodes;
         }
+        let mut values = 0;
         for (name, value) in section(topology, "node_templates", "topology_template", &mut self.problems) {
             if self.problems.is_full() {
                 break;
             }
             match self.node(name, value) {
-                Some(node) => drop(nodes.insert(name.clone(), node)),
+                Some(node) => {
+                    let inputs = node.operations.values().map(|operation| operation.inputs.len());
+                    values += node.properties.len() + inputs.sum::<usize>();
+                    if values > MAX_VALUES {
+                        let message = format!(
+                            "The node templates have more than {MAX_VALUES} properties and inputs of operations, those of \
+                             their types included."
+                        );
+                        let problem = Problem::new(Class::Validation, message);
+                        self.problems.add(problem.at(value.place, &format!("node_templates.{name}")));
+                        break;
+                    }
+                    nodes.insert(name.clone(), node);
+                }
                 None => drop(self.refused_nodes.insert(name.clone())),
             }
         }

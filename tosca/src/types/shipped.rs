@@ -27,10 +27,11 @@ pub fn normative() -> &'static Types {
 #[must_use]
 pub fn well_known(url: &str) -> Option<&'static Types> {
     let path = url.strip_prefix("https://raw.githubusercontent.com/")?.strip_suffix("/custom_types.yaml")?;
-    // A reference may hold slashes (`refs/heads/main`), a file in another folder may not be taken for the set.
+    // A reference may hold slashes (`refs/heads/main`, `stable/v4.0.1`), but a file in a folder of the main branch may not be
+    // taken for the set.
     let is_reference = |path: &str| {
         let plain = !path.is_empty() && !path.split('/').any(|part| part.is_empty() || part == ".." || part == ".");
-        plain && (path.starts_with("refs/") || !path.contains('/'))
+        plain && !["main/", "master/"].iter().any(|branch| path.starts_with(branch))
     };
     let (set, reference) = if let Some(reference) = path.strip_prefix("grycap/tosca/") {
         (&GRYCAP, reference)
@@ -95,6 +96,7 @@ mod tests {
             "grycap/ec3/tosca/tosca/custom_types.yaml",
             "grycap/ec3/tosca_ha/tosca/custom_types.yaml",
             "indigo-dc/tosca-types/master/custom_types.yaml",
+            "indigo-dc/tosca-types/stable/v4.0.1/custom_types.yaml",
         ] {
             assert!(well_known(&format!("{raw}{known}")).is_some(), "{known}");
         }
