@@ -5,7 +5,7 @@ mod import;
 mod inputs;
 mod nodes;
 
-pub(crate) use nodes::NODE_KEYS;
+pub(crate) use nodes::{COMPARISONS, NODE_KEYS};
 
 use crate::error::{Class, Error, Phase, Problem, Problems};
 use crate::functions::Scope;
