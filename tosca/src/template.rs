@@ -91,6 +91,8 @@ pub(crate) struct Link {
     pub requirement: String,
     /// Name of the node that fulfils it.
     pub target: String,
+    /// Where it is asked for.
+    pub place: Place,
     pub relationship: Relationship,
 }
 

@@ -3,6 +3,7 @@
 
 use tosca::{Error, Fetched, Situation, Surroundings, Template, Translation};
 
+const GRYCAP: &str = "https://raw.githubusercontent.com/grycap/tosca/main/custom_types.yaml";
 const IMPORTED: &str = "https://types.example/a/b/types.yaml";
 
 /// A file of types with some that nobody can use, and an import of one in the folder above.
@@ -28,7 +29,8 @@ fn parsed(topology: &str) -> Result<(Template, Translation), Error> {
     let random = |length| "r".repeat(length);
     let surroundings =
         Surroundings { sources: &sources, template_repository: None, access_token: None, random: &random };
-    let text = format!("tosca_definitions_version: tosca_simple_yaml_1_0\nimports: [ {IMPORTED} ]\n{topology}");
+    let text =
+        format!("tosca_definitions_version: tosca_simple_yaml_1_0\nimports: [ {IMPORTED}, {GRYCAP} ]\n{topology}");
     let template = Template::parse(&text, &surroundings)?;
     let translation = template.translate(&Situation { machines: &[], surroundings: &surroundings })?;
     Ok((template, translation))
@@ -105,4 +107,40 @@ topology_template:
     )
     .unwrap();
     assert_eq!(template.outputs(&[]).len(), 2);
+}
+
+#[test]
+fn a_translation_tells_all_that_is_wrong_with_each_node() {
+    let error = parsed(
+        "
+topology_template:
+  node_templates:
+    vm:
+      type: tosca.nodes.indigo.Compute
+      capabilities:
+        endpoint: { properties: { ports: { web: { protocol: tcp } } } }
+        os: { properties: { image: x, credential: { token: x } } }
+        host: { properties: { num_cpus: { concat: [ many ] } } }
+      interfaces:
+        Standard:
+          create: missing.yml
+          configure: { implementation: https://types.example/gone.yml, inputs: { a: { concat: [ { get_input: b } ] } } }
+    port: { type: tosca.nodes.network.Port, requirements: [ binding: vm, link: disk ] }
+    disk: { type: BlockStorage, properties: { size: 1 GB } }
+",
+    )
+    .unwrap_err();
+    let told: Vec<(u32, &str)> =
+        error.problems().iter().map(|problem| (problem.place.line, problem.path.as_str())).collect();
+    for expected in [
+        (11, "node_templates.vm.capabilities.host.properties.num_cpus"),
+        (10, "node_templates.vm.capabilities.os.properties.credential"),
+        (14, "node_templates.vm.interfaces.create"),
+        (15, "node_templates.vm.interfaces.configure.inputs.a"),
+        (15, "node_templates.vm.interfaces.configure"),
+    ] {
+        assert!(told.contains(&expected), "{expected:?}: {told:?}");
+    }
+    let messages = error.to_string();
+    assert!(messages.contains("source or target port must be specified in PortSpec type."), "{messages}");
 }

@@ -279,7 +279,7 @@ impl Reader<'_> {
                     continue;
                 };
                 if let Some(relationship) = self.relationship(requirement, value, flat, &path) {
-                    links.push(Link { requirement: requirement.clone(), target, relationship });
+                    links.push(Link { requirement: requirement.clone(), target, place: value.place, relationship });
                 }
             }
         }
@@ -364,7 +364,7 @@ impl Reader<'_> {
                 } else {
                     Problem::new(Class::Key, format!("Node template \"{target}\" was not found in \"{name}\"."))
                 };
-                self.problems.add(problem.at(node.place, &joined(&path, &link.requirement)));
+                self.problems.add(problem.at(link.place, &joined(&path, &link.requirement)));
             }
             for wanted in &node.flat.requirements {
                 let open = node.open.iter().filter(|open| **open == wanted.name).count();

@@ -49,9 +49,9 @@ fn bombs_and_abysses_are_refused() {
     (1..20).for_each(|n| bomb += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
     let refused = |text: &str| parse(text).unwrap_err().to_string();
     assert!(refused(&bomb).contains("more than 40000 values, aliases resolved"));
-    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 11].join(", "));
+    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), ["*a"; 11].join(", "));
     assert!(refused(&long).contains("the aliases stand for more than 1048576 bytes of text"));
-    let nested = format!("{}{}", (0..60).map(|n| format!("&a{n} [")).collect::<String>(), vec!["x"; 1000].join(", "));
+    let nested = format!("{}{}", (0..60).map(|n| format!("&a{n} [")).collect::<String>(), ["x"; 1000].join(", "));
     assert!(refused(&format!("{nested}{}", "]".repeat(60))).contains("more than 40000 values"));
     assert!(refused(&"[".repeat(100_000)).contains("nest deeper than 64"));
     assert!(refused(&"x".repeat(BOUNDS.bytes + 1)).contains("more than 1048576 bytes"));
