@@ -127,15 +127,18 @@ impl<'a> Translator<'a> {
                 Ok(None) => self.evaluator.evaluate(value, scope),
                 Err(problem) => Err(problem),
             };
-            let valid = evaluated.and_then(|evaluated| match evaluated.is_null() {
-                false => Ok(inputs.push((input.clone(), evaluated))),
-                true => {
-                    let (name, owner) = (run.name, run.owner(node));
-                    let message = format!("input value for {input} in interface {name} of node {owner} not valid");
-                    Err(Problem::new(Class::Value, message))
-                }
-            });
-            self.noted(node, valid.map_err(|problem| problem.at(value.place, &format!("{path}.inputs.{input}"))));
+            let not_valid = || {
+                let (name, owner) = (run.name, run.owner(node));
+                Problem::new(
+                    Class::Value,
+                    format!("input value for {input} in interface {name} of node {owner} not valid"),
+                )
+            };
+            let valid = evaluated.and_then(|value| if value.is_null() { Err(not_valid()) } else { Ok(value) });
+            match valid.map_err(|problem| problem.at(value.place, &format!("{path}.inputs.{input}"))) {
+                Ok(value) => inputs.push((input.clone(), value)),
+                Err(problem) => self.noted(node, Err(problem)),
+            }
         }
         let recipe =
             self.implementation(node, implementation).map_err(|problem| problem.at(run.operation.place, &path))?;
