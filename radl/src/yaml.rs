@@ -1,25 +1,32 @@
 //! YAML: the one room that reads and writes it. Recipes, cloud-configs and documents in YAML come from anybody, so every
-//! reader here has the same limits ([`MAX_BYTES`], [`MAX_DEPTH`], one document), tells where in the text something is, and
-//! never panics; aliases stay aliases, so a text takes no more room than it has bytes. What is read is YAML 1.1, as Ansible
-//! reads it.
+//! reader here has limits ([`MAX_BYTES`], [`MAX_DEPTH`], one document), tells where in the text something is, and never
+//! panics. In a tree aliases stay aliases, so it takes no more room than its text has bytes; values repeat what an alias
+//! stands for, so their number has a limit, too. What is read is YAML 1.1, as Ansible and PyYAML read it.
 //!
 //! | function | of a text |
 //! |---|---|
 //! | [`check`], [`check_for`] | whether data can be made of it by those who will |
 //! | [`shape`] | what kind of recipe it is |
 //! | [`parse`], [`emit`] | its nodes with their places, and back |
+//! | [`read`] | its values with their places |
 //! | [`counterpart`] | where a node stands in another text |
 
 mod construct;
 mod events;
 mod fault;
 mod place;
+mod read;
+mod scalar;
 mod source;
 mod tree;
+mod value;
 
 pub use fault::YamlError;
 pub use place::counterpart;
+pub use read::{Bounds, read};
+pub use scalar::{float_text, plain};
 pub use tree::{Node, NodeKind, emit, parse};
+pub use value::{Data, Map, Place, Value};
 
 use construct::Construction;
 use events::Events;

@@ -79,12 +79,25 @@ pub(crate) fn is_address(text: &str) -> bool {
     })
 }
 
-/// A name of a file beside another one; `..` and absolute names do not lead anywhere else.
+/// The address that a name of a file has beside another one: `..` leads to the folder above, and never to another host.
 pub(crate) fn beside(base: &str, name: &str) -> Option<String> {
     if is_address(name) {
         return Some(name.to_owned());
     }
-    let is_plain = !name.starts_with('/') && !name.split('/').any(|part| part == "..");
-    let (folder, _) = base.rsplit_once('/')?;
-    is_plain.then(|| format!("{folder}/{name}"))
+    if name.starts_with('/') {
+        return None;
+    }
+    let (scheme, rest) = base.split_once("://")?;
+    let (folder, _) = rest.rsplit_once('/')?;
+    let mut parts: Vec<&str> = folder.split('/').collect();
+    for part in name.split('/') {
+        match part {
+            "." => {}
+            // The first part is the host.
+            ".." if parts.len() > 1 => drop(parts.pop()),
+            ".." => return None,
+            part => parts.push(part),
+        }
+    }
+    Some(format!("{scheme}://{}", parts.join("/")))
 }

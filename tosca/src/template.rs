@@ -61,6 +61,8 @@ pub(crate) struct Node {
     pub capabilities: IndexMap<String, Capability>,
     /// Requirements with the nodes that fulfil them, in order.
     pub links: Vec<Link>,
+    /// Requirements that name no node, but only say what it would have to be like.
+    pub open: Vec<String>,
     /// Operations of the template and, where it is silent, of its type.
     pub operations: IndexMap<String, Operation>,
     /// Artifacts of the template, then of its type.
@@ -89,6 +91,8 @@ pub(crate) struct Link {
     pub requirement: String,
     /// Name of the node that fulfils it.
     pub target: String,
+    /// Where it is asked for.
+    pub place: Place,
     pub relationship: Relationship,
 }
 

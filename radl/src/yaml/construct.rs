@@ -2,13 +2,11 @@
 //! that stand for nothing, values that their type cannot be. The measure is what Ansible reads recipes with: PyYAML's
 //! `SafeConstructor` with the tags `!vault` and `!unsafe`.
 
-use super::{Reader, fault::Fault};
+use super::{Reader, fault::Fault, scalar::STANDARD};
 use chrono::{NaiveDate, NaiveTime};
 use libyaml_safer::{Event, EventData, Mark};
 use std::collections::HashMap;
 
-/// Beginning of the standard tags.
-const STANDARD: &str = "tag:yaml.org,2002:";
 /// Standard tags of scalars, without that beginning.
 const SCALAR_TAGS: [&str; 9] = ["null", "bool", "int", "float", "binary", "timestamp", "str", "merge", "value"];
 /// Standard tags of collections.

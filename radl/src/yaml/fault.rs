@@ -14,6 +14,12 @@ pub struct YamlError {
 }
 
 impl YamlError {
+    /// What is wrong and what to do about it, without the place.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.advice.map_or_else(|| self.problem.clone(), |advice| format!("{}; {advice}", self.problem))
+    }
+
     /// Where in the text.
     #[must_use]
     pub fn position(&self) -> Option<Position> {

@@ -185,8 +185,11 @@ pub(crate) fn attribute_question<'t>(
     let target = node.targets(first).next().and_then(|target| template.node(target));
     if let Some(target) = target {
         (node, is_own, is_host) = (target, false, false);
+    } else if node.flat.properties.contains_key(first) {
+        // Every property is an attribute, too.
+        return Ok((Question { node, is_own, is_host, attribute: first, keys }, None));
     } else if !node.capabilities.contains_key(first) {
-        return Err(if keys.is_empty() || node.flat.properties.contains_key(first) {
+        return Err(if keys.is_empty() {
             attribute_not_in_node(first, &node.name)
         } else {
             let message = format!(
@@ -203,6 +206,7 @@ pub(crate) fn attribute_question<'t>(
     let of_capability = node.capabilities.get(first).and_then(|c| c.flat.attributes.get(attribute));
     match of_capability.or_else(|| node.flat.attributes.get(attribute)) {
         Some(definition) => Ok((Question { node, is_own, is_host, attribute, keys }, Some(definition))),
+        None if is_property(node, first, attribute) => Ok((Question { node, is_own, is_host, attribute, keys }, None)),
         None => {
             let message = format!(
                 "Attribute \"{attribute}\" was not found in capability \"{first}\" of node template \"{}\" referenced from \
@@ -213,6 +217,11 @@ pub(crate) fn attribute_question<'t>(
             Err(Problem::new(Class::Key, message))
         }
     }
+}
+
+/// Whether a capability of a node has a property, which is an attribute of it, too.
+fn is_property(node: &Node, capability: &str, name: &str) -> bool {
+    node.capabilities.get(capability).is_some_and(|capability| capability.flat.properties.contains_key(name))
 }
 
 impl Template {

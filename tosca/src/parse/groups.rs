@@ -3,38 +3,31 @@
 use super::Reader;
 use crate::error::{Class, Problem};
 use crate::template::{Policy, Template};
-use crate::types::{Kind, section};
+use crate::types::{Flat, Kind, section};
 use crate::yaml::{Map, Value};
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
+
+/// What a group and a policy have in common.
+struct Named {
+    path: String,
+    /// Members or targets.
+    names: Vec<String>,
+    flat: Option<Arc<Flat>>,
+}
 
 impl Reader<'_> {
     pub(super) fn groups(&mut self, topology: &Value, template: &mut Template) {
         for (name, value) in section(topology, "groups", "topology_template", &mut self.problems) {
-            let (what, path) = (format!("Groups \"{name}\""), format!("groups.{name}"));
-            let Some(map) = value.as_map() else {
-                self.problems.mismatch(&what, "map", value, &path);
-                continue;
-            };
-            self.known_keys(
-                &what,
-                map,
-                &["type", "metadata", "description", "properties", "members", "interfaces", "attributes"],
-                &path,
-            );
-            self.type_of(&what, Kind::Group, value, &path);
-            let members = self.names(&what, "members", value, &path);
-            let distinct: HashSet<&String> = members.iter().collect();
-            if members.is_empty() || distinct.len() < members.len() {
-                let shown: Vec<String> = members.iter().map(|member| format!("'{member}'")).collect();
+            let keys = ["members", "interfaces", "attributes"];
+            let is_there = |name: &str| template.nodes.contains_key(name);
+            let Some(group) = self.named(Kind::Group, name, value, keys, is_there) else { continue };
+            let distinct: HashSet<&String> = group.names.iter().collect();
+            if group.names.is_empty() || distinct.len() < group.names.len() {
+                let shown: Vec<String> = group.names.iter().map(|member| format!("'{member}'")).collect();
                 let message = format!("\"Member nodes \"[{}]\" should be >= 1 and not repeated\"", shown.join(", "));
-                self.problems.add(Problem::new(Class::GroupTarget, message).at(value.place, &path));
+                self.problems.add(Problem::new(Class::GroupTarget, message).at(value.place, &group.path));
             }
-            for member in &members {
-                if !template.nodes.contains_key(member) && !self.refused_nodes.contains(member) {
-                    self.problems.add(not_found(member).at(value.place, &path));
-                }
-            }
-            template.groups.insert(name.clone(), members);
+            template.groups.insert(name.clone(), group.names);
         }
     }
 
@@ -51,48 +44,50 @@ impl Reader<'_> {
             }
         };
         for (name, value) in maps.into_iter().flatten() {
-            let (what, path) = (format!("Policy \"{name}\""), format!("policies.{name}"));
-            let Some(map) = value.as_map() else {
-                self.problems.mismatch(&what, "map", value, &path);
-                continue;
-            };
-            self.known_keys(
-                &what,
-                map,
-                &["type", "metadata", "description", "properties", "targets", "triggers", "reservation"],
-                &path,
-            );
-            let targets = self.names(&what, "targets", value, &path);
-            for target in &targets {
-                let is_known = template.nodes.contains_key(target) || template.groups.contains_key(target);
-                if !is_known && !self.refused_nodes.contains(target) {
-                    self.problems.add(not_found(target).at(value.place, &path));
-                }
-            }
-            let Some(flat) = self.type_of(&what, Kind::Policy, value, &path) else { continue };
+            let keys = ["targets", "triggers", "reservation"];
+            let is_there = |name: &str| template.nodes.contains_key(name) || template.groups.contains_key(name);
+            let Some(policy) = self.named(Kind::Policy, name, value, keys, is_there) else { continue };
+            let Some(flat) = policy.flat else { continue };
             let properties = value.get("properties").and_then(Value::as_map).cloned().unwrap_or_default();
-            if !flat.properties.is_empty() {
-                let what = format!("\"properties\" of template \"{name}\"");
-                self.check_properties(what, &properties, value, &flat, &path);
-            }
-            template.policies.push(Policy { name: name.clone(), flat, targets, properties });
+            let what = format!("\"properties\" of template \"{name}\"");
+            self.check_properties(what, &properties, value, &flat, &policy.path);
+            template.policies.push(Policy { name: name.clone(), flat, targets: policy.names, properties });
         }
     }
 
-    fn type_of(
+    /// Reads what groups and policies have in common. `keys` are those that only the kind has, first the one of the names of
+    /// members or targets.
+    fn named(
         &mut self,
-        what: &str,
         kind: Kind,
+        name: &str,
         value: &Value,
-        path: &str,
-    ) -> Option<std::sync::Arc<crate::types::Flat>> {
-        match value.get("type").and_then(Value::scalar) {
-            Some(name) => self.flat(kind, &name, value.place, path),
-            None => {
-                self.problems.missing(what, "type", value.place, path);
-                None
+        keys: [&str; 3],
+        is_there: impl Fn(&str) -> bool,
+    ) -> Option<Named> {
+        let (kind_name, section) = if kind == Kind::Group { ("Groups", "groups") } else { ("Policy", "policies") };
+        let (what, path) = (format!("{kind_name} \"{name}\""), format!("{section}.{name}"));
+        let Some(map) = value.as_map() else {
+            self.problems.mismatch(&what, "map", value, &path);
+            return None;
+        };
+        let known = ["type", "metadata", "description", "properties"];
+        self.known_keys(&what, map, &[&known[..], &keys].concat(), &path);
+        let names = self.names(&what, keys[0], value, &path);
+        for name in names.iter().filter(|name| !is_there(name)) {
+            if !self.refused_nodes.contains(name) {
+                let message = format!("\"Target member \"{name}\" is not found in node_templates\"");
+                self.problems.add(Problem::new(Class::GroupTarget, message).at(value.place, &path));
             }
         }
+        let flat = match value.get("type").and_then(Value::scalar) {
+            Some(name) => self.flat(kind, &name, value.place, &path),
+            None => {
+                self.problems.missing(&what, "type", value.place, &path);
+                None
+            }
+        };
+        Some(Named { path, names, flat })
     }
 
     /// A list of names, or one alone.
@@ -108,8 +103,4 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn not_found(target: &str) -> Problem {
-    Problem::new(Class::GroupTarget, format!("\"Target member \"{target}\" is not found in node_templates\""))
 }

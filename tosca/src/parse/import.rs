@@ -134,7 +134,7 @@ impl Reader<'_> {
         import: &Import,
     ) -> Types {
         let outside = std::mem::take(&mut self.problems);
-        let types = match yaml::parse(text) {
+        let mut types = match yaml::parse(text) {
             Err(fault) => {
                 let message = format!("Import of template \"{url}\": {}", fault.message);
                 self.problems.add(Problem::new(Class::Import, message).at(fault.place, ""));
@@ -153,14 +153,19 @@ impl Reader<'_> {
                 definitions(&document, &mut self.problems)
             }
         };
-        let inside = std::mem::replace(&mut self.problems, outside);
-        inside.wanted.iter().for_each(|url| self.problems.want(url));
-        for problem in inside.into_list() {
+        let at_import = |problem: Problem| {
             // Lines of the imported file are none of the document.
             let detail = if problem.place.line > 0 { format!(", line {}", problem.place.line) } else { String::new() };
             let path = format!("{url}{detail}: {}", problem.path);
-            self.problems.add(Problem { place: import.place, path, ..problem });
-        }
+            Problem { place: import.place, path, ..problem }
+        };
+        let inside = std::mem::replace(&mut self.problems, outside);
+        inside.wanted.iter().for_each(|url| self.problems.want(url));
+        inside.into_list().into_iter().for_each(|problem| self.problems.add(at_import(problem)));
+        types.map_problems(&at_import);
+        // Values are checked against data types wherever they stand, so there is no single place where one is used.
+        let of_data = types.of(Kind::Data).flat_map(|(_, definition)| &definition.problems);
+        of_data.for_each(|problem| self.problems.add(problem.clone()));
         types
     }
 
@@ -267,7 +272,9 @@ pub(super) fn whole_template(document: Value, surroundings: &Surroundings<'_>) -
             let text = format!("The TOSCA template must be imported from the TOSCA repository: {repository}");
             return Err(forbid(Class::Import, text));
         }
-        Some(repository) => beside(&format!("{}/", repository.trim_end_matches('/')), &name),
+        Some(repository) => {
+            beside(&format!("{}/", repository.trim_end_matches('/')), &name).filter(|url| inside(repository, url))
+        }
         None => Some(name.clone()).filter(|name| is_address(name)),
     };
     let Some(url) = url else {

@@ -5,7 +5,7 @@ use crate::error::Problems;
 use crate::functions::{Entity, Scope};
 use crate::sources::Surroundings;
 use crate::template::Template;
-use crate::types::{Dimension, PROPERTY_KEYS, check_value, is_known_type, read_schema, section, unknown_type};
+use crate::types::{Dimension, PROPERTY_KEYS, Schema, check_value, is_known_type, read_schema, section, unknown_type};
 use crate::yaml::{Data, Value};
 use indexmap::IndexMap;
 
@@ -55,7 +55,8 @@ impl Reader<'_> {
                 continue;
             }
             let schema = read_schema(value, &path, &mut self.problems);
-            if !is_known_type(&self.types, &schema) {
+            let bare = Schema { entry: None, ..schema.clone() };
+            if !is_known_type(&self.types, &bare) {
                 let problem = unknown_type(&schema.type_name, crate::types::Kind::Data);
                 self.problems.add(problem.at(value.place, &path));
                 continue;
@@ -71,15 +72,8 @@ impl Reader<'_> {
 
     /// The default has to be of the type. Neither what a list or map holds nor constraints are enforced, for clients send
     /// what they want: that a constraint is broken is told and does no harm.
-    fn check_default(
-        &mut self,
-        name: &str,
-        schema: &crate::types::Schema,
-        default: &Value,
-        path: &str,
-        warnings: &mut Vec<String>,
-    ) {
-        let bare = crate::types::Schema { constraints: Vec::new(), entry: None, ..schema.clone() };
+    fn check_default(&mut self, name: &str, schema: &Schema, default: &Value, path: &str, warnings: &mut Vec<String>) {
+        let bare = Schema { constraints: Vec::new(), entry: None, ..schema.clone() };
         let mut found = Problems::default();
         let checked = check_value(&self.types, &bare, name, default, &format!("{path}.default"), &mut found);
         let is_fine = found.is_empty();

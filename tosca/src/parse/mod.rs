@@ -5,7 +5,7 @@ mod import;
 mod inputs;
 mod nodes;
 
-pub(crate) use nodes::NODE_KEYS;
+pub(crate) use nodes::{COMPARISONS, NODE_KEYS};
 
 use crate::error::{Class, Error, Phase, Problem, Problems};
 use crate::functions::Scope;
@@ -164,6 +164,14 @@ impl<'s> Reader<'s> {
             self.relationship_templates(holder, "");
         }
         template.nodes = self.nodes(topology);
+        for (node, requirement) in
+            template.nodes.values().flat_map(|node| node.open.iter().map(move |open| (node, open)))
+        {
+            template.warnings.push(format!(
+                "The requirement \"{requirement}\" of \"{}\" names no node: nothing is looked for that fulfils it.",
+                node.name
+            ));
+        }
         self.check_requirements(template);
         self.substitution(topology);
         self.outputs(topology, template);
@@ -215,16 +223,18 @@ impl<'s> Reader<'s> {
         repositories
     }
 
-    /// Whether the types of the document derive from types that are there.
+    /// Whether the types of the document are sound, and derive from types that are there.
     fn check_types(&mut self, own: &Types) {
         for kind in Kind::ALL {
-            let mut names: Vec<(&String, Place)> =
-                own.of(kind).map(|(name, definition)| (name, definition.place)).collect();
+            let mut types: Vec<_> = own.of(kind).collect();
             // A map of types has no order: that of the document is the one of their places.
-            names.sort_by_key(|(_, place)| *place);
-            for (name, place) in names {
-                if let Err(problem) = self.types.line(kind, name) {
-                    self.problems.add(problem.at(place, &format!("{}.{name}", kind.section())));
+            types.sort_by_key(|(_, definition)| definition.place);
+            for (name, definition) in types {
+                definition.problems.iter().for_each(|problem| self.problems.add(problem.clone()));
+                // Types of interfaces have no effect: what is run stands in types of nodes and relationships.
+                let line = if kind == Kind::Interface { Ok(Vec::new()) } else { self.types.line(kind, name) };
+                if let Err(problem) = line {
+                    self.problems.add(problem.at(definition.place, &format!("{}.{name}", kind.section())));
                 }
             }
         }
@@ -250,6 +260,9 @@ impl<'s> Reader<'s> {
         }
         match self.types.flat(kind, &full) {
             Ok(flat) => {
+                for (_, definition) in self.types.line(kind, &full).into_iter().flatten() {
+                    definition.problems.iter().for_each(|problem| self.problems.add(problem.clone()));
+                }
                 let flat = Arc::new(flat);
                 self.flats.insert((kind, full), Arc::clone(&flat));
                 Some(flat)

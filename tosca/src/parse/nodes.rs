@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 /// Node templates of a document. Many machines that are alike are one node with a count.
 const MAX_NODES: usize = 2000;
+/// Properties of all nodes and inputs of their operations, those that their types bring included: a short document may name a
+/// type with many of them often.
+const MAX_VALUES: usize = 30_000;
 
 /// Keys of a node template.
 pub(crate) const NODE_KEYS: &[&str] = &[
@@ -50,12 +53,26 @@ impl Reader<'_> {
             self.problems.add(Problem::new(Class::Validation, message).at(section.place, "node_templates"));
             return nodes;
         }
+        let mut values = 0;
         for (name, value) in section(topology, "node_templates", "topology_template", &mut self.problems) {
             if self.problems.is_full() {
                 break;
             }
             match self.node(name, value) {
-                Some(node) => drop(nodes.insert(name.clone(), node)),
+                Some(node) => {
+                    let inputs = node.operations.values().map(|operation| operation.inputs.len());
+                    values += node.properties.len() + inputs.sum::<usize>();
+                    if values > MAX_VALUES {
+                        let message = format!(
+                            "The node templates have more than {MAX_VALUES} properties and inputs of operations, those of \
+                             their types included."
+                        );
+                        let problem = Problem::new(Class::Validation, message);
+                        self.problems.add(problem.at(value.place, &format!("node_templates.{name}")));
+                        break;
+                    }
+                    nodes.insert(name.clone(), node);
+                }
                 None => drop(self.refused_nodes.insert(name.clone())),
             }
         }
@@ -79,7 +96,7 @@ impl Reader<'_> {
         // Problems come in the order in which people look: capabilities, then properties.
         let capabilities = self.capabilities(name, value, &flat, &path);
         let properties = self.node_properties(name, value, &flat, &path);
-        let links = self.links(name, value, &flat, &path);
+        let (links, open) = self.links(name, value, &flat, &path);
         let own = operations(
             value.get("interfaces"),
             &format!("\"interfaces\" of template \"{name}\""),
@@ -95,6 +112,7 @@ impl Reader<'_> {
             properties,
             capabilities,
             links,
+            open,
             operations: with_inherited(own, &flat.operations),
             artifacts: joined_artifacts(artifacts, &flat),
             flat,
@@ -227,13 +245,14 @@ impl Reader<'_> {
         }
     }
 
-    fn links(&mut self, name: &str, value: &Value, flat: &Flat, path: &str) -> Vec<Link> {
+    /// The requirements of a node: those with a node that fulfils them, and the names of those without.
+    fn links(&mut self, name: &str, value: &Value, flat: &Flat, path: &str) -> (Vec<Link>, Vec<String>) {
         let (what, path) = (format!("\"requirements\" of template \"{name}\""), joined(path, "requirements"));
-        let mut links = Vec::new();
-        let Some(list) = value.get("requirements") else { return links };
+        let (mut links, mut open) = (Vec::new(), Vec::new());
+        let Some(list) = value.get("requirements") else { return (links, open) };
         let Some(items) = list.as_list() else {
             self.problems.mismatch("\"requirements\"", "list", list, &path);
-            return links;
+            return (links, open);
         };
         for item in items {
             let Some(map) = item.as_map() else {
@@ -243,23 +262,28 @@ impl Reader<'_> {
             for (requirement, value) in map {
                 let path = joined(&path, requirement);
                 let known: Vec<&str> = flat.requirements.iter().map(|known| known.name.as_str()).collect();
-                if !known.contains(&requirement.as_str()) {
+                // A relationship of its own says all that the type would say.
+                if !known.contains(&requirement.as_str()) && value.get("relationship").is_none() {
                     self.problems.unknown(&what, requirement, value, &path, &known);
                     continue;
                 }
                 if let Some(map) = value.as_map() {
                     self.known_keys(&what, map, REQUIREMENT_KEYS, &path);
                 }
+                if value.get("node").is_none() && value.get("node_filter").is_some() {
+                    open.push(requirement.clone());
+                    continue;
+                }
                 let Some(target) = value.as_text().map(str::to_owned).or_else(|| value.get("node")?.scalar()) else {
                     self.problems.missing(&what, "node", value.place, &path);
                     continue;
                 };
                 if let Some(relationship) = self.relationship(requirement, value, flat, &path) {
-                    links.push(Link { requirement: requirement.clone(), target, relationship });
+                    links.push(Link { requirement: requirement.clone(), target, place: value.place, relationship });
                 }
             }
         }
-        links
+        (links, open)
     }
 
     /// The relationship of a requirement: the given one, else the one that the type declares (docs/spec/tosca.md 3).
@@ -340,10 +364,11 @@ impl Reader<'_> {
                 } else {
                     Problem::new(Class::Key, format!("Node template \"{target}\" was not found in \"{name}\"."))
                 };
-                self.problems.add(problem.at(node.place, &joined(&path, &link.requirement)));
+                self.problems.add(problem.at(link.place, &joined(&path, &link.requirement)));
             }
             for wanted in &node.flat.requirements {
-                let count = node.targets(&wanted.name).count();
+                let open = node.open.iter().filter(|open| **open == wanted.name).count();
+                let count = node.targets(&wanted.name).count() + open;
                 if count < wanted.least || wanted.most.is_some_and(|most| count > most) {
                     let (requirement, name) = (&wanted.name, &node.name);
                     let message = format!(

@@ -23,8 +23,29 @@ const TEXTS: &[(&str, &str, &str)] = &[
 const WITHOUT_EFFECT: &[(&str, &str)] = &[("host", "cpu_frequency"), ("endpoint", "tls")];
 
 impl Translator<'_> {
-    pub(super) fn compute(&mut self, node: &Node) -> Result<(), Problem> {
+    /// The system of a node. What is wrong with one part of it keeps no other one from being looked at.
+    pub(super) fn compute(&mut self, node: &Node) {
         let mut features = Features::new();
+        for part in [Self::names, Self::hardware, Self::image, Self::zone] {
+            let result = part(self, node, &mut features);
+            self.noted(node, result);
+        }
+        let volumes = self.volumes(node, &mut features);
+        self.noted(node, volumes);
+        let roles = self.galaxy(node, &mut features);
+        self.noted(node, roles);
+        let connected = self.connect(node, &mut features);
+        self.noted(node, connected);
+        self.draft.because(
+            &node.name,
+            format!("is a system, because its type {} is tosca.nodes.Compute or derives from it (6.1)", node.flat.name),
+        );
+        self.draft.systems.insert(node.name.clone(), features);
+        let scaled = self.wished(node).and_then(|wished| self.scale(node, &node.name, wished));
+        self.noted(node, scaled);
+    }
+
+    fn names(&mut self, node: &Node, features: &mut Features) -> Result<(), Problem> {
         let name = self.text(node, "instance_name")?.unwrap_or_else(|| node.name.clone());
         features.set_text("instance_name", &name);
         let tags = self.property(node, "tags")?;
@@ -33,61 +54,60 @@ impl Translator<'_> {
         if !tags.is_empty() {
             features.set_text("instance_tags", &tags.join(","));
         }
-        self.hardware(node, &mut features)?;
-        self.image(node, &mut features)?;
+        Ok(())
+    }
+
+    fn zone(&mut self, node: &Node, features: &mut Features) -> Result<(), Problem> {
         if let Some(zone) = self.placement(node, "availability_zone")? {
             features.set_text("availability_zone", &zone);
         }
-        self.volumes(node, &mut features)?;
-        self.galaxy(node, &mut features)?;
-        self.draft.because(
-            &node.name,
-            format!("is a system, because its type {} is tosca.nodes.Compute or derives from it (6.1)", node.flat.name),
-        );
-        self.connect(node, &mut features)?;
-        self.draft.systems.insert(node.name.clone(), features);
-        let wished = self.wished(node)?;
-        self.scale(node, &node.name, wished)
+        Ok(())
     }
 
     fn hardware(&mut self, node: &Node, features: &mut Features) -> Result<(), Problem> {
         for (property, feature) in [("num_cpus", "cpu.count"), ("num_gpus", "gpu.count")] {
-            let value = self.of_capability(node, "host", property)?;
+            let value = self.kept_value(node, "host", property);
             if !value.is_null() {
-                at_least(
-                    features,
-                    feature,
-                    amount(&value).map_err(|problem| located(problem, node, property, &value))?,
-                );
+                let amount = amount(&value).map(|amount| at_least(features, feature, amount));
+                self.noted(node, amount.map_err(|problem| located(problem, node, property)));
             }
         }
         for (property, feature) in [("mem_size", "memory.size"), ("disk_size", "disk.0.size")] {
-            let value = self.of_capability(node, "host", property)?;
+            let value = self.kept_value(node, "host", property);
             if !value.is_null() {
-                at_least(features, feature, bytes(&value).map_err(|problem| located(problem, node, property, &value))?);
+                let amount = bytes(&value).map(|amount| at_least(features, feature, amount));
+                self.noted(node, amount.map_err(|problem| located(problem, node, property)));
             }
         }
         for (property, feature) in [("preemtible_instance", "spot"), ("sgx", "cpu.sgx")] {
-            let value = self.of_capability(node, "host", property)?;
+            let value = self.kept_value(node, "host", property);
             if !value.is_null() {
                 let is_wanted = value.truth().unwrap_or(!value.is_empty());
                 features.set_text(feature, if is_wanted { "yes" } else { "no" });
             }
         }
         for (capability, property, feature) in TEXTS {
-            let value = self.of_capability(node, capability, property)?;
+            let value = self.kept_value(node, capability, property);
             if let Some(value) = compared(&value) {
                 features.set(feature, value);
             }
         }
         for (capability, property) in WITHOUT_EFFECT {
-            let value = self.of_capability(node, capability, property)?;
+            let value = self.kept_value(node, capability, property);
             if !value.is_null() && value.truth() != Some(false) {
                 let text = format!("{}: {capability}.{property} has no effect", node.name);
                 self.draft.warnings.push(text);
             }
         }
         Ok(())
+    }
+
+    /// The evaluated value of a property of a capability; what is wrong with it is noted, and it is null then.
+    fn kept_value(&mut self, node: &Node, capability: &str, property: &str) -> Value {
+        self.of_capability(node, capability, property).unwrap_or_else(|problem| {
+            self.noted(node, Err(problem));
+            Value::NULL
+        })
     }
 
     fn image(&mut self, node: &Node, features: &mut Features) -> Result<(), Problem> {
@@ -113,8 +133,11 @@ impl Translator<'_> {
     }
 }
 
-fn located(problem: Problem, node: &Node, property: &str, value: &Value) -> Problem {
-    problem.at(value.place, &format!("node_templates.{}.capabilities.host.properties.{property}", node.name))
+/// A problem with a property of `host`, where the document gives it: what was evaluated has no place.
+fn located(problem: Problem, node: &Node, property: &str) -> Problem {
+    let given = node.capabilities.get("host").and_then(|capability| capability.property(property));
+    let place = given.map_or(node.place, |value| value.place);
+    problem.at(place, &format!("node_templates.{}.capabilities.host.properties.{property}", node.name))
 }
 
 /// An image with a scheme: containers are named without one.

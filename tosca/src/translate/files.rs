@@ -73,7 +73,9 @@ impl<'a> Translator<'a> {
         };
         let url = match is_address(&name) {
             true => name.clone(),
-            false => beside(ARTIFACTS, &name).filter(|_| !name.is_empty()).ok_or_else(|| missing(ARTIFACTS))?,
+            false => beside(ARTIFACTS, &name)
+                .filter(|url| url.len() > ARTIFACTS.len() && url.starts_with(ARTIFACTS))
+                .ok_or_else(|| missing(ARTIFACTS))?,
         };
         if let Some(known) = self.recipes.get(&url) {
             return Ok(Some(Arc::clone(known)));

@@ -181,7 +181,10 @@ impl<'a> Translator<'a> {
                 Role::AnsibleHost => self.ansible_host(node),
                 Role::Function => self.function(node),
                 Role::Container => self.container(node),
-                Role::Compute => self.compute(node).and_then(|()| self.configure(node)),
+                Role::Compute => {
+                    self.compute(node);
+                    self.configure(node)
+                }
                 Role::Software => self.configure(node),
                 Role::Network | Role::Port | Role::BlockStorage => Ok(()),
             };
@@ -196,7 +199,7 @@ impl<'a> Translator<'a> {
         Ok(self.finish(description))
     }
 
-    /// Keeps the problem of a node; none of them keeps the others from being looked at.
+    /// Keeps a problem of a node; none of them keeps the others from being looked at.
     fn noted(&mut self, node: &Node, result: Result<(), Problem>) {
         if let Err(problem) = result {
             self.problems.add(problem.at(node.place, &format!("node_templates.{}", node.name)));

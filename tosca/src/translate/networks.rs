@@ -222,20 +222,20 @@ impl Translator<'_> {
     }
 
     /// What the endpoints of all nodes on a Compute node and its own one ask for; later ones win.
-    fn wishes(&self, node: &Node) -> Result<Wishes, Problem> {
+    fn wishes(&mut self, node: &Node) -> Result<Wishes, Problem> {
         let mut wishes = Wishes::default();
-        for hosted in self.index.hosted.get(node.name.as_str()).into_iter().flatten() {
-            if hosted.role == Role::Compute {
-                continue;
-            }
+        let hosted = self.index.hosted.get(node.name.as_str()).cloned().unwrap_or_default();
+        for hosted in hosted.into_iter().filter(|hosted| hosted.role != Role::Compute) {
             for (name, capability) in &hosted.capabilities {
                 if capability.flat.is(ENDPOINT) {
-                    self.endpoint(hosted, name, &mut wishes)?;
+                    let result = self.endpoint(hosted, name, &mut wishes);
+                    self.noted(hosted, result);
                 }
             }
         }
         if node.capabilities.contains_key("endpoint") {
-            self.endpoint(node, "endpoint", &mut wishes)?;
+            let result = self.endpoint(node, "endpoint", &mut wishes);
+            self.noted(node, result);
         }
         if self.property(node, "public_ip")?.truth() == Some(true) {
             wishes.is_public = true;

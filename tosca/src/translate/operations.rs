@@ -57,7 +57,8 @@ impl<'a> Translator<'a> {
         }
         let mut plays = Plays::default();
         for run in &runs {
-            self.add(node, run, &mut plays)?;
+            let added = self.add(node, run, &mut plays);
+            self.noted(node, added);
         }
         let level = self.levels.level(&node.name)?;
         let recipe = plays.into_text().map_err(|reason| {
@@ -118,22 +119,26 @@ impl<'a> Translator<'a> {
         let scope = Scope { entity, is_of_type: run.operation.is_of_type };
         let mut inputs = Vec::new();
         for (input, value) in &run.operation.inputs {
-            let evaluated = match self.fetched_artifact(node, value)? {
-                Some(uri) => {
+            let evaluated = match self.fetched_artifact(node, value) {
+                Ok(Some(uri)) => {
                     plays.downloads.push(download_task(&uri));
-                    Value::from(format!("/tmp/{}", basename(&uri)))
+                    Ok(Value::from(format!("/tmp/{}", basename(&uri))))
                 }
-                None => {
-                    let path = format!("{path}.inputs.{input}");
-                    self.evaluator.evaluate(value, scope).map_err(|problem| problem.at(value.place, &path))?
-                }
+                Ok(None) => self.evaluator.evaluate(value, scope),
+                Err(problem) => Err(problem),
             };
-            if evaluated.is_null() {
-                let message =
-                    format!("input value for {input} in interface {} of node {} not valid", run.name, run.owner(node));
-                return Err(Problem::new(Class::Value, message).at(value.place, &format!("{path}.inputs.{input}")));
+            let not_valid = || {
+                let (name, owner) = (run.name, run.owner(node));
+                Problem::new(
+                    Class::Value,
+                    format!("input value for {input} in interface {name} of node {owner} not valid"),
+                )
+            };
+            let valid = evaluated.and_then(|value| if value.is_null() { Err(not_valid()) } else { Ok(value) });
+            match valid.map_err(|problem| problem.at(value.place, &format!("{path}.inputs.{input}"))) {
+                Ok(value) => inputs.push((input.clone(), value)),
+                Err(problem) => self.noted(node, Err(problem)),
             }
-            inputs.push((input.clone(), evaluated));
         }
         let recipe =
             self.implementation(node, implementation).map_err(|problem| problem.at(run.operation.place, &path))?;

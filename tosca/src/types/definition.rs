@@ -1,7 +1,7 @@
 //! Definitions of types as a document or a shipped set writes them.
 
 use super::{Constraint, Kind, Types};
-use crate::error::Problems;
+use crate::error::{Problem, Problems};
 use crate::yaml::{Map, Place, Value};
 use indexmap::IndexMap;
 
@@ -26,6 +26,9 @@ pub struct Definition {
     pub constraints: Vec<Constraint>,
     /// Where it stands.
     pub place: Place,
+    /// What is wrong with it. A file of types that somebody imports may hold others than those that are used, so it is told
+    /// where the type is used.
+    pub problems: Vec<Problem>,
 }
 
 /// The type of a value, of the entries in it, and what it has to fulfil.
@@ -141,7 +144,7 @@ pub(crate) const PROPERTY_KEYS: &[&str] = &[
     "value",
 ];
 
-/// Reads all types that a document defines; what is wrong goes to `problems`.
+/// Reads all types that a document defines; what is wrong with one of them stays with it, anything else goes to `problems`.
 pub(crate) fn definitions(document: &Value, problems: &mut Problems) -> Types {
     let mut types = Types::default();
     for kind in Kind::ALL {
@@ -153,8 +156,12 @@ pub(crate) fn definitions(document: &Value, problems: &mut Problems) -> Types {
         };
         for (name, value) in section {
             let path = format!("{path}.{name}");
-            if let Some(definition) = definition(kind, name, value, &path, problems) {
-                types.insert(kind, name.clone(), definition);
+            let mut own = Problems::default();
+            match definition(kind, name, value, &path, &mut own) {
+                Some(definition) => {
+                    types.insert(kind, name.clone(), Definition { problems: own.into_list(), ..definition });
+                }
+                None => own.into_list().into_iter().for_each(|problem| problems.add(problem)),
             }
         }
     }

@@ -136,6 +136,16 @@ impl Types {
         self.by_kind.entry(kind).or_default().insert(name, definition);
     }
 
+    /// Changes what is told of types that something is wrong with.
+    pub(crate) fn map_problems(&mut self, change: &impl Fn(Problem) -> Problem) {
+        for definition in self.by_kind.values_mut().flat_map(HashMap::values_mut) {
+            if !definition.problems.is_empty() {
+                let definition = Arc::make_mut(definition);
+                definition.problems = std::mem::take(&mut definition.problems).into_iter().map(change).collect();
+            }
+        }
+    }
+
     /// All types of a kind, in no order.
     pub fn of(&self, kind: Kind) -> impl Iterator<Item = (&String, &Arc<Definition>)> {
         self.by_kind.get(&kind).into_iter().flatten()

@@ -27,17 +27,19 @@ pub fn normative() -> &'static Types {
 #[must_use]
 pub fn well_known(url: &str) -> Option<&'static Types> {
     let path = url.strip_prefix("https://raw.githubusercontent.com/")?.strip_suffix("/custom_types.yaml")?;
-    // A reference may hold slashes (`refs/heads/main`), a file in another folder may not be taken for the set.
+    // A reference may hold slashes (`refs/heads/main`, `stable/v4.0.1`), but a file in a folder of the main branch may not be
+    // taken for the set.
     let is_reference = |path: &str| {
         let plain = !path.is_empty() && !path.split('/').any(|part| part.is_empty() || part == ".." || part == ".");
-        plain && (path.starts_with("refs/") || !path.contains('/'))
+        plain && !["main/", "master/"].iter().any(|branch| path.starts_with(branch))
     };
-    if path == "grycap/ec3/tosca/tosca" {
-        return Some(&GRYCAP);
-    }
-    let (set, reference) = match path.strip_prefix("grycap/tosca/") {
-        Some(reference) => (&GRYCAP, reference),
-        None => (&INDIGO, path.strip_prefix("indigo-dc/tosca-types/")?),
+    let (set, reference) = if let Some(reference) = path.strip_prefix("grycap/tosca/") {
+        (&GRYCAP, reference)
+    } else if let Some(path) = path.strip_prefix("grycap/ec3/") {
+        // The former place of the same set.
+        (&GRYCAP, path.strip_suffix("/tosca")?)
+    } else {
+        (&INDIGO, path.strip_prefix("indigo-dc/tosca-types/")?)
     };
     is_reference(reference).then(|| &**set)
 }
@@ -63,6 +65,9 @@ mod tests {
             let mut problems = Problems::default();
             let set = definitions(&yaml::parse(text).expect("YAML"), &mut problems);
             assert_eq!(problems.into_list(), Vec::new());
+            for (name, definition) in Kind::ALL.iter().flat_map(|kind| set.of(*kind)) {
+                assert_eq!(definition.problems, Vec::new(), "{name}");
+            }
             let mut types = known.clone();
             types.extend(&set);
             for kind in Kind::ALL {
@@ -89,7 +94,9 @@ mod tests {
             "grycap/tosca/v1.2/custom_types.yaml",
             "grycap/tosca/refs/heads/main/custom_types.yaml",
             "grycap/ec3/tosca/tosca/custom_types.yaml",
+            "grycap/ec3/tosca_ha/tosca/custom_types.yaml",
             "indigo-dc/tosca-types/master/custom_types.yaml",
+            "indigo-dc/tosca-types/stable/v4.0.1/custom_types.yaml",
         ] {
             assert!(well_known(&format!("{raw}{known}")).is_some(), "{known}");
         }
@@ -97,6 +104,7 @@ mod tests {
             "grycap/tosca/main/x/custom_types.yaml",
             "someone/tosca/main/custom_types.yaml",
             "grycap/tosca/../x/custom_types.yaml",
+            "grycap/ec3/tosca/custom_types.yaml",
         ] {
             assert!(well_known(&format!("{raw}{other}")).is_none(), "{other}");
         }

@@ -1,6 +1,6 @@
 //! Which type YAML 1.1 gives a scalar (https://yaml.org/type/), as PyYAML reads it, and how Python prints one.
 
-use super::Data;
+use super::value::Data;
 
 /// Beginning of the standard tags.
 pub(super) const STANDARD: &str = "tag:yaml.org,2002:";
