@@ -11,6 +11,7 @@ mod owners;
 mod snapshotting;
 #[cfg(test)]
 mod tests;
+mod updating;
 
 pub use adding::{LaunchFailure, NewLogin, Placement, PlannedVm, add, place};
 pub use altering::alter;
@@ -19,6 +20,7 @@ pub use contextualizing::{new_credentials, reconfigure};
 pub use deleting::{destroy, remove};
 pub use owners::{change_owners, give_away};
 pub use snapshotting::{SnapshotFailure, snapshot};
+pub use updating::{Update, Updated, update};
 
 use crate::engine::state::{
     accounts::{Accounts, is_unclaimed},
