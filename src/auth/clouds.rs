@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn services_of_names_are_no_clouds() {
-        let lines = "type = InfrastructureManager; token = e.y.J\\nid = d; type = DNS; driver = rfc2136; host = ns:5353";
+        let lines =
+            "type = InfrastructureManager; token = e.y.J\\nid = d; type = DNS; driver = rfc2136; host = ns:5353";
         let credentials = parse_header(lines).unwrap();
         assert!(credentials.clouds().unwrap().is_empty());
         let services = credentials.name_services().unwrap();

@@ -65,7 +65,9 @@ impl<'a> Chain<'a> {
     pub fn choose(&self, name: &RecordName) -> Option<ProviderName> {
         if name.secret.is_some() {
             let line = self.accounts.iter().find(|account| driver(account) == dydns::DRIVER);
-            return Some(ProviderName(line.map_or_else(|| account_name(&dydns_account(None)), |line| account_name(line))));
+            return Some(ProviderName(
+                line.map_or_else(|| account_name(&dydns_account(None)), |line| account_name(line)),
+            ));
         }
         if self.own.is_some_and(|own| own.serves(name)) {
             return Some(ProviderName(OWN_CLOUD.to_owned()));
@@ -99,7 +101,8 @@ impl<'a> Chain<'a> {
 
     fn provider(&self, name: &ProviderName) -> Result<Provider<'a>, ConnectorError> {
         if name.0 == OWN_CLOUD {
-            let missing = || ConnectorError::new(ErrorClass::Auth, "The cloud of the machine has no zones for this account");
+            let missing =
+                || ConnectorError::new(ErrorClass::Auth, "The cloud of the machine has no zones for this account");
             return self.own.map(Provider::Own).ok_or_else(missing);
         }
         let nobody = dydns_account(None);
@@ -157,12 +160,13 @@ mod tests {
     async fn the_first_that_serves_a_name_makes_its_records() {
         let (own, token) = (Zone("own.org"), dydns_account(Some("t")));
         let lines = [line(&[("driver", "rfc2136"), ("zone", "lab.org"), ("username", "key"), ("password", "s3cr3t")])];
-        let choice = |own: Option<&dyn RecordProvider>, accounts: &[&CloudAccount], domain: &str, secret: Option<&str>| {
-            let (host, domain) = ("a".to_owned(), format!("{domain}."));
-            let name = RecordName { host, domain, secret: secret.map(str::to_owned) };
-            let chain = Chain::new(own, accounts.iter().copied(), HttpSettings::default());
-            chain.choose(&name).map(|name| name.0)
-        };
+        let choice =
+            |own: Option<&dyn RecordProvider>, accounts: &[&CloudAccount], domain: &str, secret: Option<&str>| {
+                let (host, domain) = ("a".to_owned(), format!("{domain}."));
+                let name = RecordName { host, domain, secret: secret.map(str::to_owned) };
+                let chain = Chain::new(own, accounts.iter().copied(), HttpSettings::default());
+                chain.choose(&name).map(|name| name.0)
+            };
         let text = |text: &str| Some(text.to_owned());
         let all = [&lines[0], &token];
         assert_eq!(choice(Some(&own), &all, "own.org", None), text("cloud"));

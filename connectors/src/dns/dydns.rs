@@ -1,4 +1,4 @@
-//! EGI's dynamic DNS service (docs/spec/connectors.md, 5 and 17.3): an `nsupdate` server with registration by token. A name with
+//! EGI's dynamic DNS service (docs/spec/connectors.md, 2.18): an `nsupdate` server with registration by token. A name with
 //! a secret of its own was registered by somebody else, and is only updated.
 
 use super::{DnsRecord, RecordName, RecordProvider};

@@ -1,4 +1,4 @@
-//! Names of machines in the DNS (docs/spec/connectors.md, 17).
+//! Names of machines in the DNS (docs/spec/connectors.md, 2.18).
 //!
 //! | module | subject |
 //! |---|---|

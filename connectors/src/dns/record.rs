@@ -73,7 +73,9 @@ impl DnsRecord {
     pub fn all_of(system: &System, number: u32, default_domain: &str) -> Vec<Self> {
         let defaults = Defaults { host: None, domain: Some(default_domain) };
         let entries = system.dns_entries(u64::from(number), defaults).into_iter();
-        entries.filter_map(|entry| Some(Self { name: entry.name.into(), address: entry.address.parse().ok()? })).collect()
+        entries
+            .filter_map(|entry| Some(Self { name: entry.name.into(), address: entry.address.parse().ok()? }))
+            .collect()
     }
 }
 

@@ -53,9 +53,11 @@ impl TryFrom<&CloudAccount> for Rfc2136 {
         let signer = match (account.field("username"), account.field("password")) {
             (None, None) => None,
             (Some(name), Some(secret)) => {
-                let name = Name::from_ascii(name).map_err(|_| refused(ErrorClass::Auth, "username is no name of a key"))?;
+                let name =
+                    Name::from_ascii(name).map_err(|_| refused(ErrorClass::Auth, "username is no name of a key"))?;
                 let key = base64::decode_block(secret.trim());
-                let key = key.map_err(|_| refused(ErrorClass::Auth, "password must be the secret of the key in base64"))?;
+                let key =
+                    key.map_err(|_| refused(ErrorClass::Auth, "password must be the secret of the key in base64"))?;
                 let algorithm = match account.field("algorithm").unwrap_or("hmac-sha256").trim_end_matches('.') {
                     "hmac-sha256" => TsigAlgorithm::HmacSha256,
                     "hmac-sha384" => TsigAlgorithm::HmacSha384,
@@ -113,7 +115,8 @@ impl Rfc2136 {
         if code == ResponseCode::NoError
             && let Some(mut verifier) = verifier
         {
-            let why = |error: &dyn std::fmt::Display| failed(format!("answers without the signature of the key: {error}"));
+            let why =
+                |error: &dyn std::fmt::Display| failed(format!("answers without the signature of the key: {error}"));
             verifier.verify(&answer).map_err(|error| why(&error))?;
         }
         let refused = |class, why: &str| {

@@ -4,8 +4,7 @@ use super::{Call, Layer, Next, Operation, Reply, creation::create};
 use crate::{
     Candidate, Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent,
     InfrastructureIntent, InfrastructureMark, Location, Observation, PowerOperation, ProviderId, Quota, Resize,
-    SharedResources, VmIntent, VmMark,
-    dns::RecordProvider,
+    SharedResources, VmIntent, VmMark, dns::RecordProvider,
 };
 use async_trait::async_trait;
 use futures::future::BoxFuture;

@@ -129,9 +129,8 @@ async fn hosts_are_registered_once_and_go_if_they_are_ours() {
 async fn refusals_come_with_the_status_of_a_success() {
     let hosts = Hosts::default();
     let server = service(hosts.clone()).await;
-    let provider = |fields: &[(&str, &str)]| {
-        DyDns::new(&settings(), &line("http", server.address.port(), fields)).unwrap()
-    };
+    let provider =
+        |fields: &[(&str, &str)]| DyDns::new(&settings(), &line("http", server.address.port(), fields)).unwrap();
     let with_token = provider(&[("token", "t0ken")]);
     let refused = async |provider: &DyDns, record: &DnsRecord| {
         let error = provider.ensure(record).await.unwrap_err();

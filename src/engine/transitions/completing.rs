@@ -49,7 +49,9 @@ pub(super) fn incomplete(draft: &mut Draft, vms: &[u32], accounts: Option<&Accou
 /// A machine that is to be deleted keeps what it has: its deletion deletes all of that.
 pub(super) fn records(draft: &mut Draft, number: u32, records: Vec<RecordEntry>) {
     let changes = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_)) && vm.records != records;
-    if draft.model.vm(number).is_some_and(changes) && let Some(vm) = draft.vm(number) {
+    if draft.model.vm(number).is_some_and(changes)
+        && let Some(vm) = draft.vm(number)
+    {
         vm.records = records;
     }
 }

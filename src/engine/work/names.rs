@@ -33,8 +33,14 @@ pub fn is_misnamed(
     accounts: &Accounts,
     vm: u32,
 ) -> bool {
-    let vm = model.vm(vm).filter(|vm| vm.is_running() && !vm.is_to_be_completed());
-    vm.is_some_and(|vm| !plan(services, &chain(services, connector, Some(accounts)), vm).is_done())
+    let Some(vm) = model.vm(vm).filter(|vm| vm.is_running() && !vm.is_to_be_completed()) else { return false };
+    let wanted = wanted(services, vm);
+    // Most machines have no name in the DNS.
+    let has_names = !wanted.is_empty() || !vm.records.is_empty();
+    has_names && {
+        let chain = chain(services, connector, Some(accounts));
+        !Plan::new(&vm.records, wanted, |name| chain.choose(name)).is_done()
+    }
 }
 
 /// Makes the records of a machine that are missing, then deletes those that are of no use any more. All are tried; the error is
@@ -48,7 +54,7 @@ pub async fn complete(
     let model = handle.snapshot();
     let Some(vm) = model.vm(number) else { return Ok(()) };
     let chain = chain(services, connector, model.accounts.as_deref());
-    let plan = plan(services, &chain, vm);
+    let plan = Plan::new(&vm.records, wanted(services, vm), |name| chain.choose(name));
     if plan.is_done() {
         return Ok(());
     }
@@ -115,10 +121,10 @@ fn chain<'a>(services: &Services, connector: &'a dyn Connector, accounts: Option
     services.registry.record_providers(connector, accounts.into_iter().flat_map(Accounts::iter))
 }
 
-fn plan(services: &Services, chain: &Chain<'_>, vm: &Vm) -> Plan {
+/// The records that a machine is to have, as far as its addresses are known.
+fn wanted(services: &Services, vm: &Vm) -> Vec<DnsRecord> {
     let system = named_system(services, vm);
-    let wanted = system.map(|system| DnsRecord::all_of(&system, vm.number, default_domain(services)));
-    Plan::new(&vm.records, wanted.unwrap_or_default(), |name| chain.choose(name))
+    system.map(|system| DnsRecord::all_of(&system, vm.number, default_domain(services))).unwrap_or_default()
 }
 
 fn default_domain(services: &Services) -> &str {
