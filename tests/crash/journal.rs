@@ -428,6 +428,9 @@ fn things(model: &Infrastructure, what: &str) -> Vec<String> {
         if has_address(vm) {
             things.push(thing(ResourceKind::Address, "pool", &uid, Some(&id)));
         }
+        let name = format!("node-{}.example.org", vm.number);
+        let is_named = vm.info.systems[0].features.text("net_interface.0.dns_name") == Some(name.as_str());
+        assert!(!is_named || vm.records.iter().any(|kept| kept.made), "{what}: {name} leads nowhere");
         things.extend(vm.records.iter().map(|kept| thing(ResourceKind::Record, &kept.record.to_string(), "", None)));
         things.extend(disks(vm).map(|disk| thing(ResourceKind::Volume, &disk, &uid, Some(&id))));
     }

@@ -94,7 +94,8 @@ pub trait Connector: Send + Sync {
         Err(ConnectorError::unsupported())
     }
 
-    /// The zones that the cloud has for this account, where it has any: it makes the records of the names of its machines.
+    /// The zones that the cloud has for this account, where it has any: it makes the records of the names of its machines. The
+    /// engine asks it as it asks other providers of records, without the layers.
     fn record_provider(&self) -> Option<&dyn RecordProvider> {
         None
     }
