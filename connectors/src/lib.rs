@@ -10,6 +10,7 @@
 //! | [`settings`] | what connectors take from the configuration |
 //! | [`registry`] | from a credential line to a connector in its layers |
 //! | [`layers`] | retry, concurrency, metrics, time-out and tracing around any connector |
+//! | [`dns`] | records of machines' names, and who makes them |
 //! | [`http`] | the HTTP client of real clouds |
 //! | [`user_data`] | what cloud-init does at the first boot |
 //! | [`private_networks`] | which addresses are private |
@@ -26,6 +27,7 @@ pub mod cloud_type;
 pub mod conformance;
 pub mod contract;
 pub mod deployed;
+pub mod dns;
 pub mod docker;
 pub mod dummy;
 pub mod error;

@@ -2,7 +2,7 @@
 
 use crate::{
     AccountName, CloudAccount, CloudType, ConnectContext, Connector, ConnectorError, ConnectorSettings, ErrorClass,
-    Guests, deployed, docker, dummy,
+    Guests, deployed, dns, docker, dummy,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
 };
@@ -38,7 +38,7 @@ const NOT_YET: [&str; 15] = [
 const REMOVED: [&str; 2] = ["OCCI", "FogBow"];
 
 /// Types of credentials that are not clouds.
-const NOT_CLOUDS: [&str; 4] = ["InfrastructureManager", "VMRC", "AppDBIS", "EGIIS"];
+const NOT_CLOUDS: [&str; 5] = ["InfrastructureManager", "VMRC", "AppDBIS", "EGIIS", dns::KIND];
 
 /// Connectors kept while nobody uses them.
 const IDLE_CONNECTORS: usize = 1024;
@@ -59,9 +59,12 @@ fn served(kind: &str) -> Option<&'static CloudType> {
     CLOUDS.into_iter().find(|cloud| cloud.kind == kind)
 }
 
-/// What tells this account from the others of its cloud; none for a type that is not served.
+/// What tells this account from the others of its cloud, or of its DNS service; none for a type that is not served.
 #[must_use]
 pub fn account_name(account: &CloudAccount) -> Option<AccountName> {
+    if account.kind == dns::KIND {
+        return Some(AccountName(dns::account_name(account)));
+    }
     Some(AccountName((served(&account.kind)?.account_name)(account)))
 }
 
@@ -145,6 +148,15 @@ impl Registry {
         let connector: Arc<dyn Connector> = Arc::new(self.layered(cloud, account)?);
         connectors.insert(digest, Arc::clone(&connector));
         Ok(connector)
+    }
+
+    /// Who makes the records of machines in the cloud of this connector, for those who show these accounts.
+    pub fn record_providers<'a>(
+        &self,
+        connector: &'a dyn Connector,
+        accounts: impl IntoIterator<Item = &'a CloudAccount>,
+    ) -> dns::Chain<'a> {
+        dns::Chain::new(connector.record_provider(), accounts, self.context.settings.http.clone())
     }
 
     /// The simulated cloud in this process, which type `Dummy` leads to unless `[Dummy] SOCKET` names another one.

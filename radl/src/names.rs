@@ -34,15 +34,43 @@ pub struct Defaults<'a> {
     pub domain: Option<&'a str>,
 }
 
-/// A record to create in a DNS service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DnsEntry {
+/// Marks a name whose host has a secret of its own at the dynamic DNS service: `dydns:<secret>@<host>.<domain>`.
+const SECRET: &str = "dydns:";
+
+/// A name that a document gives to an interface in a domain.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DnsName {
+    /// Number of the interface.
+    pub interface: usize,
     /// Name inside the domain.
     pub host: String,
     /// Domain with its final dot.
     pub domain: String,
+    /// The host's own secret at the dynamic DNS service.
+    pub secret: Option<String>,
+}
+
+impl fmt::Debug for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}.{}", self.interface, self.host, self.domain)
+    }
+}
+
+/// A record to create in a DNS service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsEntry {
+    /// The name.
+    pub name: DnsName,
     /// Address.
     pub address: String,
+}
+
+/// A name without the secret in front of it, and the secret.
+fn without_secret(name: &str) -> (&str, Option<&str>) {
+    match name.strip_prefix(SECRET).and_then(|rest| rest.split_once('@')) {
+        Some((secret, name)) => (name, Some(secret)),
+        None => (name, None),
+    }
 }
 
 impl System {
@@ -54,7 +82,7 @@ impl System {
         number: Option<u64>,
         defaults: Defaults<'_>,
     ) -> Option<(String, Option<String>)> {
-        let requested = self.name_template(interface).and_then(|name| split(name, number));
+        let requested = self.name_template(interface).and_then(|name| split(without_secret(name).0, number));
         let default_host = || Some((split(defaults.host?, number)?.0, None));
         let (host, domain) = requested.or_else(default_host)?;
         let domain = domain.filter(|domain| !domain.is_empty()).or_else(|| defaults.domain.map(str::to_owned));
@@ -68,45 +96,84 @@ impl System {
         text("dns.0.name").or_else(|| text("dns_name"))
     }
 
-    /// Writes the names of machine `number`: `#N#` filled in on every connected interface, and `default_host` on
-    /// interface 0 if it has no name.
+    /// Writes the names of machine `number`: `#N#` filled in on every connected interface, in both forms of a name, and
+    /// `default_host` on interface 0 if it has no name.
     pub fn fill_in_names(&mut self, number: u64, default_host: &str) {
-        let names: Vec<(usize, Option<String>)> =
-            self.interfaces().map(|interface| (interface.index, interface.dns_name.map(str::to_owned))).collect();
-        for (index, name) in names {
-            let template = name.as_deref().or((index == 0).then_some(default_host));
-            if let Some(template) = template {
-                let name = interface_feature(index, "dns_name");
-                self.features.set_text(&name, &fill_in(template, Some(number)));
+        let interfaces: Vec<usize> = self.interfaces().map(|interface| interface.index).collect();
+        for interface in interfaces {
+            let mut named = self.numbered_names(interface);
+            let name = interface_feature(interface, "dns_name");
+            match self.features.text(&name) {
+                Some(template) => named.push((name, template.to_owned())),
+                None if interface == 0 && named.is_empty() => named.push((name, default_host.to_owned())),
+                None => {}
+            }
+            for (feature, template) in named {
+                self.features.set_text(&feature, &fill_in(&template, Some(number)));
             }
         }
     }
 
-    /// The DNS records of machine `number`: one per interface with an address, unless its domain is `localdomain`, and
-    /// one per additional name of it (`host@domain`, or split at the first dot). Malformed additional names are left out.
+    /// The features `net_interface.N.dns.<i>.name` of an interface, from 0 to the first that is missing, and their values.
+    fn numbered_names(&self, interface: usize) -> Vec<(String, String)> {
+        let name = |index: usize| {
+            let feature = interface_feature(interface, &format!("dns.{index}.name"));
+            let value = self.features.text(&feature)?.to_owned();
+            Some((feature, value))
+        };
+        (0..).map_while(name).collect()
+    }
+
+    /// The names that the document gives to machine `number` in domains other than `localdomain`: for each interface the one
+    /// of [`System::requested_name`], then the further ones of `dns.<i>.name` and `additional_dns_names` (`host@domain`, or
+    /// split at the first dot). Malformed names are left out.
     #[must_use]
-    pub fn dns_entries(&self, number: u64, defaults: Defaults<'_>) -> Vec<DnsEntry> {
-        let mut entries = Vec::new();
-        for interface in self.interfaces() {
-            let Some(address) = interface.ip else { continue };
-            let mut add = |host: &str, domain: &str| {
+    pub fn dns_names(&self, number: u64, defaults: Defaults<'_>) -> Vec<DnsName> {
+        let mut names: Vec<DnsName> = Vec::new();
+        for interface in self.interfaces().map(|interface| interface.index) {
+            let mut add = |host: &str, domain: &str, secret: Option<&str>| {
+                let domain = domain.trim_end_matches('.');
                 if !host.is_empty() && !domain.is_empty() && domain != "localdomain" {
-                    let (host, domain) = (host.to_owned(), format!("{}.", domain.trim_end_matches('.')));
-                    entries.push(DnsEntry { host, domain, address: address.to_owned() });
+                    let (host, domain) = (host.to_owned(), format!("{domain}."));
+                    let name = DnsName { interface, host, domain, secret: secret.map(str::to_owned) };
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
                 }
             };
-            if let Some((host, Some(domain))) = self.requested_name(interface.index, Some(number), defaults) {
-                add(&host, &domain);
+            let numbered = self.numbered_names(interface);
+            if numbered.is_empty()
+                && let Some((host, Some(domain))) = self.requested_name(interface, Some(number), defaults)
+            {
+                add(&host, &domain, self.name_template(interface).and_then(|name| without_secret(name).1));
             }
-            for name in self.features.texts(&interface_feature(interface.index, "additional_dns_names")) {
+            let mut add_name = |name: &str, default_domain: Option<&str>| {
                 let name = fill_in(name, Some(number));
+                let (name, secret) = without_secret(&name);
                 let parts = name.split_once('@').or_else(|| name.split_once('.'));
+                let parts = parts.or_else(|| Some((name, default_domain?)));
                 if let Some((host, domain)) = parts.filter(|(_, domain)| !domain.contains('@')) {
-                    add(host, domain);
+                    add(host, domain, secret);
                 }
-            }
+            };
+            numbered.iter().for_each(|(_, name)| add_name(name, defaults.domain));
+            let additional = interface_feature(interface, "additional_dns_names");
+            self.features.texts(&additional).for_each(|name| add_name(name, None));
         }
-        entries
+        names
+    }
+
+    /// The DNS records of machine `number`: one for each of its names and each address of the name's interface.
+    #[must_use]
+    pub fn dns_entries(&self, number: u64, defaults: Defaults<'_>) -> Vec<DnsEntry> {
+        let interfaces: Vec<_> = self.interfaces().collect();
+        let addresses = |name: &DnsName| {
+            let interface = interfaces.get(name.interface);
+            interface.into_iter().flat_map(|interface| [interface.ip, interface.ipv6]).flatten()
+        };
+        let entry = |name: &DnsName, address: &str| DnsEntry { name: name.clone(), address: address.to_owned() };
+        let names = self.dns_names(number, defaults);
+        names.iter().flat_map(|name| addresses(name).map(move |address| entry(name, address))).collect()
     }
 
     /// Base of the name at the provider: `instance_name`, else the image name, else the system; lower case, no `_`.

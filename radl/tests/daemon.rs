@@ -41,8 +41,56 @@ fn both_forms_of_a_name_are_one_name() {
         let name = system.requested_name(0, Some(7), defaults).unwrap();
         assert_eq!(name, (host.to_owned(), Some(domain.to_owned())), "{body}");
         let records = system.dns_entries(7, defaults);
-        assert_eq!((records[0].host.as_str(), records[0].domain.clone()), (host, format!("{domain}.")), "{body}");
+        let name = &records[0].name;
+        assert_eq!((name.host.as_str(), name.domain.clone()), (host, format!("{domain}.")), "{body}");
     }
+}
+
+/// Both forms of a name are written back with the number of the machine, and the default one only where there is none.
+#[test]
+fn names_are_written_back_in_their_form() {
+    let named = |body: &str| {
+        let body = format!("net_interface.0.connection = 'n' and {body}");
+        let mut system = Radl::parse(&format!("network n ()\nsystem s ({body})")).unwrap().systems.remove(0);
+        system.fill_in_names(7, "vnode-#N#");
+        ["dns_name", "dns.0.name", "dns.1.name"]
+            .map(|name| system.features.text(&format!("net_interface.0.{name}")).map(str::to_owned))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(named("x = 'y'"), [text("vnode-7"), None, None]);
+    assert_eq!(named("net_interface.0.dns_name = 'a-#N#'"), [text("a-7"), None, None]);
+    let numbered = "net_interface.0.dns.0.name = 'b-#N#.lab' and net_interface.0.dns.1.name = 'c-#N#.lab'";
+    assert_eq!(named(numbered), [None, text("b-7.lab"), text("c-7.lab")]);
+    let both = format!("{numbered} and net_interface.0.dns_name = 'a-#N#'");
+    assert_eq!(named(&both), [text("a-7"), text("b-7.lab"), text("c-7.lab")]);
+}
+
+/// One record for each name and address; a secret in front of a name is neither in its record nor in the name of the machine.
+#[test]
+fn records_are_of_all_names_and_both_families() {
+    let system = |body: &str| {
+        let ips = "net_interface.0.ip = '192.0.2.1' and net_interface.0.ipv6 = '2001:db8::1'";
+        let body = format!("net_interface.0.connection = 'n' and {ips} and {body}");
+        Radl::parse(&format!("network n ()\nsystem s ({body})")).unwrap().systems.remove(0)
+    };
+    let defaults = Defaults { host: None, domain: Some("localdomain") };
+    let of = |body: &str| {
+        let entries = system(body).dns_entries(7, defaults);
+        let text = |e: &radl::names::DnsEntry| {
+            let secret = e.name.secret.clone().unwrap_or_default();
+            format!("{}|{}|{secret}|{}", e.name.host, e.name.domain, e.address)
+        };
+        entries.iter().map(text).collect::<Vec<_>>()
+    };
+    let both = |name: &str| ["192.0.2.1", "2001:db8::1"].map(|address| format!("{name}|{address}"));
+    assert_eq!(of("net_interface.0.dns_name = 'a-#N#.example.org'"), both("a-7|example.org.|"));
+    assert_eq!(of("net_interface.0.dns_name = 'dydns:s@a.example.org'"), both("a|example.org.|s"));
+    let named = system("net_interface.0.dns_name = 'dydns:s@a.example.org'").requested_name(0, None, defaults);
+    assert_eq!(named.map(|(host, _)| host).as_deref(), Some("a"));
+    let names = "net_interface.0.dns.0.name = 'x' and net_interface.0.dns.1.name = 'y.z@example.org' and \
+                 net_interface.0.additional_dns_names = ['dydns:t@w@example.net', '*.example.net', 'v']";
+    let expected = ["y.z|example.org.|", "w|example.net.|t", "*|example.net.|"].map(both).concat();
+    assert_eq!(of(names), expected);
 }
 
 #[test]

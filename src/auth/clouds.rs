@@ -1,7 +1,10 @@
 //! The clouds among the credential items (docs/spec/api.md 1.5, docs/spec/connectors.md 2.1).
 
-use super::{AuthError, Credentials, Item};
-use connectors::account::{CloudAccount, Endpoint};
+use super::{AuthError, Credentials, Item, scoped};
+use connectors::{
+    account::{CloudAccount, Endpoint},
+    dns,
+};
 
 impl Credentials {
     /// Every item that names a cloud, in the order of preference. Items without a type are left out.
@@ -25,6 +28,23 @@ impl Credentials {
             clouds.push(cloud);
         }
         Ok(clouds)
+    }
+}
+
+impl Credentials {
+    /// Every item that makes records of names, in the order of preference: those of type `DNS`, then the token that the caller
+    /// shows for the daemon itself, which is one for the dynamic DNS service as well, unless it is one of the daemon's own.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`]: a `host` that is none.
+    pub fn name_services(&self) -> Result<Vec<CloudAccount>, AuthError> {
+        let lines = self.items.iter().enumerate().filter(|(_, item)| item.kind() == dns::KIND);
+        let mut services = lines.map(|(position, item)| account(position, item)).collect::<Result<Vec<_>, _>>()?;
+        let daemons = self.items.iter().filter(|item| item.kind() == "InfrastructureManager");
+        let tokens = daemons.filter_map(|item| item.get("token"));
+        let token = tokens.into_iter().find(|token| !token.is_empty() && !scoped::is_ours(token));
+        services.extend(token.map(|token| dns::dydns_account(Some(token))));
+        Ok(services)
     }
 }
 
@@ -101,6 +121,21 @@ mod tests {
         for bad in ["http://", ":80", "h:x", "h:", "h:99999", "h:+1", "a b", "[::1", "[x]:1", "://h", "/p"] {
             assert_eq!(parts(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn services_of_names_are_no_clouds() {
+        let lines =
+            "type = InfrastructureManager; token = e.y.J\\nid = d; type = DNS; driver = rfc2136; host = ns:5353";
+        let credentials = parse_header(lines).unwrap();
+        assert!(credentials.clouds().unwrap().is_empty());
+        let services = credentials.name_services().unwrap();
+        let names: Vec<String> = services.iter().map(dns::account_name).collect();
+        assert_eq!(names, ["rfc2136 ns:5353", "dydns nsupdate.fedcloud.eu"]);
+        assert_eq!(services[1].field("token"), Some("e.y.J"));
+        // What opens an infrastructure of this daemon is nobody else's business.
+        let own = parse_header("type = InfrastructureManager; token = imd1.7f.hash").unwrap();
+        assert_eq!(own.name_services().unwrap(), []);
     }
 
     #[test]

@@ -31,6 +31,12 @@ fn of_subject(key: &KeyedHash, subject: &str) -> String {
     format!("{PREFIX}{subject}.{}", key(RESERVED_NAME, subject))
 }
 
+/// Whether it has the form of one of ours, valid or not.
+#[must_use]
+pub fn is_ours(token: &str) -> bool {
+    token.starts_with(PREFIX)
+}
+
 /// What this token stands for, none if it is not a valid one of ours.
 #[must_use]
 pub fn principal(key: &KeyedHash, token: &str) -> Option<Principal> {

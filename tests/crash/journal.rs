@@ -141,7 +141,7 @@ impl Scenario {
         let mut chance = StdRng::seed_from_u64(seed);
         let setup = Setup {
             options: "DELAY_BETWEEN_VM_RETRIES = 0\nVM_INFO_UPDATE_FREQUENCY = 1".to_owned(),
-            clouds: "id = dummy; type = Dummy".to_owned(),
+            clouds: "id = dummy; type = Dummy; dns_zones = example.org".to_owned(),
             ..Setup::default()
         };
         let mut daemon = Daemon::new(setup);
@@ -428,6 +428,10 @@ fn things(model: &Infrastructure, what: &str) -> Vec<String> {
         if has_address(vm) {
             things.push(thing(ResourceKind::Address, "pool", &uid, Some(&id)));
         }
+        let name = format!("node-{}.example.org", vm.number);
+        let is_named = vm.info.systems[0].features.text("net_interface.0.dns_name") == Some(name.as_str());
+        assert!(!is_named || vm.records.iter().any(|kept| kept.made), "{what}: {name} leads nowhere");
+        things.extend(vm.records.iter().map(|kept| thing(ResourceKind::Record, &kept.record.to_string(), "", None)));
         things.extend(disks(vm).map(|disk| thing(ResourceKind::Volume, &disk, &uid, Some(&id))));
     }
     things
@@ -454,6 +458,7 @@ fn document(vms: u32) -> String {
 network inner ()
 system node (
 net_interface.0.connection = 'pub' and
+net_interface.0.dns_name = 'node-#N#.example.org' and
 net_interface.1.connection = 'inner' and
 disk.0.image.url = 'mock0://linux.for.ev.er/image1' and
 disk.0.os.name = 'linux' and

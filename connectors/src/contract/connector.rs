@@ -4,7 +4,7 @@ use super::{
     Candidate, Capabilities, CloudImage, Found, ImageIntent, InfrastructureIntent, InfrastructureMark, Location,
     Observation, PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark,
 };
-use crate::error::ConnectorError;
+use crate::{dns::RecordProvider, error::ConnectorError};
 use async_trait::async_trait;
 use radl::System;
 use std::collections::BTreeMap;
@@ -92,6 +92,12 @@ pub trait Connector: Send + Sync {
     /// Deletes an image made by [`Connector::snapshot`] in this location; a missing one is a success.
     async fn delete_image(&self, _url: &str, _location: &Location) -> Result<(), ConnectorError> {
         Err(ConnectorError::unsupported())
+    }
+
+    /// The zones that the cloud has for this account, where it has any: it makes the records of the names of its machines. The
+    /// engine asks it as it asks other providers of records, without the layers.
+    fn record_provider(&self) -> Option<&dyn RecordProvider> {
+        None
     }
 
     /// Images of the account; `filters` are connector-specific (`distribution`, `version`, `region`).

@@ -95,6 +95,8 @@ pub enum ResourceKind {
     Address,
     /// An image of a disk.
     Image,
+    /// A record of a name, which bears no mark: `<name> <type> <address>`.
+    Record,
 }
 
 /// Something besides machines that an account holds.

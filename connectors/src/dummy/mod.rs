@@ -24,6 +24,7 @@ use crate::{
     ErrorClass, Found, GuestKind, Guests, ImageIntent, InfrastructureIntent, InfrastructureMark, Location, NewDisk,
     Observation, PowerOperation, PowerState, ProviderId, PublicAddress, Quota, Resize, SharedResources, VmIntent,
     VmMark, VmUid,
+    dns::{DnsRecord, RecordName, RecordProvider},
 };
 use async_trait::async_trait;
 use faults::Simulation;
@@ -37,6 +38,9 @@ pub const CLOUD: CloudType = CloudType {
     account_name,
     connect: |context, account| Ok(Arc::new(Dummy::new(site(context)?, account)?)),
 };
+
+/// Key of a line: the zones that the account has, with commas between them.
+const DNS_ZONES: &str = "dns_zones";
 
 /// How many things are asked for at once, unless the credential line says otherwise.
 const PAGE: usize = 1000;
@@ -209,6 +213,21 @@ fn image_scope(image: &ImageIntent) -> Scope {
 
 fn unexpected(reply: &CloudReply) -> ConnectorError {
     ConnectorError::new(ErrorClass::Transient, format!("The simulated cloud answers something else: {reply:?}"))
+}
+
+#[async_trait]
+impl RecordProvider for Dummy {
+    fn serves(&self, name: &RecordName) -> bool {
+        self.account.field(DNS_ZONES).unwrap_or_default().split(',').any(|zone| name.is_in(zone.trim()))
+    }
+
+    async fn ensure(&self, record: &DnsRecord) -> Result<(), ConnectorError> {
+        self.ask(CloudRequest::SetRecord(record.clone())).await.map(drop)
+    }
+
+    async fn delete(&self, record: &DnsRecord) -> Result<(), ConnectorError> {
+        self.ask(CloudRequest::DeleteRecord(record.clone())).await.map(drop)
+    }
 }
 
 #[async_trait]
@@ -388,6 +407,10 @@ impl Connector for Dummy {
 
     async fn delete_image(&self, url: &str, _location: &Location) -> Result<(), ConnectorError> {
         self.ask(CloudRequest::DeleteImages(map::snapshot_name(url).to_owned())).await.map(drop)
+    }
+
+    fn record_provider(&self) -> Option<&dyn RecordProvider> {
+        self.account.field(DNS_ZONES).map(|_| self as &dyn RecordProvider)
     }
 
     async fn images(&self, _filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {

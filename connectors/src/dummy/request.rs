@@ -4,7 +4,7 @@ use super::{
     inventory::{Event, Machine, Resource, ResourceKind, Tenant, made_elsewhere},
     map,
 };
-use crate::{ConnectorError, ErrorClass, InfrastructureMark, PowerState, ProviderId, Resize, VmUid};
+use crate::{ConnectorError, ErrorClass, InfrastructureMark, PowerState, ProviderId, Resize, VmUid, dns::DnsRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -72,6 +72,10 @@ pub enum CloudRequest {
     },
     /// Deletes the images of a name.
     DeleteImages(String),
+    /// Lets a name lead to an address, and to no other of its family.
+    SetRecord(DnsRecord),
+    /// Deletes a record, if there is one of this name and address.
+    DeleteRecord(DnsRecord),
 }
 
 impl CloudRequest {
@@ -82,7 +86,7 @@ impl CloudRequest {
     }
 
     /// The kinds of requests.
-    pub const KINDS: [&str; 14] = [
+    pub const KINDS: [&str; 16] = [
         "catalogue",
         "usage",
         "list",
@@ -97,6 +101,8 @@ impl CloudRequest {
         "resize",
         "create_image",
         "delete_images",
+        "set_record",
+        "delete_record",
     ];
 
     /// What kind of request it is: one of [`CloudRequest::KINDS`].
@@ -117,6 +123,8 @@ impl CloudRequest {
             Self::Resize { .. } => "resize",
             Self::CreateImage { .. } => "create_image",
             Self::DeleteImages(_) => "delete_images",
+            Self::SetRecord(_) => "set_record",
+            Self::DeleteRecord(_) => "delete_record",
         }
     }
 }
@@ -263,7 +271,29 @@ pub(super) fn decide(tenant: Option<&Tenant>, snapshot: Snapshot, request: Cloud
             let known = tenant.images(&name).next().is_some();
             Ok((CloudReply::Done, known.then_some(Event::ImagesGone(name))))
         }
+        CloudRequest::SetRecord(record) => Ok((CloudReply::Done, set_record(tenant, snapshot, &record))),
+        CloudRequest::DeleteRecord(record) => {
+            let known = records(tenant).find(|known| known.name == record.to_string());
+            Ok((CloudReply::Done, known.map(|known| Event::ResourceGone(known.id.clone()))))
+        }
     }
+}
+
+/// Records carry no mark, and so are among what belongs to the user.
+fn records(tenant: &Tenant) -> impl Iterator<Item = &Resource> {
+    tenant.resources_of("", None).filter(|resource| resource.kind == ResourceKind::Record)
+}
+
+fn set_record(tenant: &Tenant, snapshot: Snapshot, record: &DnsRecord) -> Option<Event> {
+    let name = record.to_string();
+    let family = format!("{} {} ", record.name.fqdn(), record.kind());
+    let id = match records(tenant).find(|known| known.name.starts_with(&family)) {
+        Some(known) if known.name == name => return None,
+        Some(known) => known.id.clone(),
+        None => ProviderId(snapshot.fresh_id.to_string()),
+    };
+    let made = Resource::new(ResourceKind::Record, name, InfrastructureMark::in_whole_cloud(""), None);
+    Some(Event::Resource(Box::new(Resource { id, ..made })))
 }
 
 fn list(tenant: &Tenant, scope: &Scope) -> Held {
@@ -350,7 +380,7 @@ fn delete(tenant: &Tenant, id: ProviderId) -> Decision {
         ResourceKind::Network | ResourceKind::SecurityGroup => {
             tenant.machines_in(&resource.infrastructure).any(|machine| machine.location == resource.location)
         }
-        ResourceKind::KeyPair | ResourceKind::Image => false,
+        ResourceKind::KeyPair | ResourceKind::Image | ResourceKind::Record => false,
     };
     if in_use {
         let message = format!("{} cannot be deleted: it is in use", resource.name);

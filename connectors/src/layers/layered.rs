@@ -4,7 +4,7 @@ use super::{Call, Layer, Next, Operation, Reply, creation::create};
 use crate::{
     Candidate, Capabilities, CloudImage, Connector, ConnectorError, ErrorClass, Found, ImageIntent,
     InfrastructureIntent, InfrastructureMark, Location, Observation, PowerOperation, ProviderId, Quota, Resize,
-    SharedResources, VmIntent, VmMark,
+    SharedResources, VmIntent, VmMark, dns::RecordProvider,
 };
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -127,6 +127,10 @@ impl Connector for Layered {
         self.require(|offers| offers.snapshot)?;
         let call = Call::new(Operation::DeleteImage);
         self.send(call, || Box::pin(deletion(self.inner.delete_image(url, location)))).await
+    }
+
+    fn record_provider(&self) -> Option<&dyn RecordProvider> {
+        self.inner.record_provider()
     }
 
     async fn images(&self, filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {

@@ -115,7 +115,7 @@ pub fn run(group: &str, input: &Json) -> Outcome {
         "dns_entries" => {
             let defaults = names::Defaults { host: Some("vnode-#N#"), domain: Some("localdomain") };
             let entries = system(text(input, "system"))?.dns_entries(input["number"].as_u64().unwrap(), defaults);
-            entries.iter().map(|entry| json!([entry.host, entry.domain, entry.address])).collect()
+            entries.iter().map(|entry| json!([entry.name.host, entry.name.domain, entry.address])).collect()
         }
         "interfaces" => {
             let radl = Radl::parse(input.as_str().unwrap())?;

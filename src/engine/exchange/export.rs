@@ -65,6 +65,7 @@ pub fn record(
             ctxt_pid: None,
             ssh_connect_errors: 0,
             uid: Some(vm.uid.clone()),
+            dns_records: vm.records.clone(),
             extra: foreign,
         })
     });

@@ -175,6 +175,7 @@ fn machine(record: VmRecord, created: i64) -> Result<Vm, OperationError> {
         lifecycle,
         observed: state.map(|state| Observed { state, failing_since: None }),
         completion: Completion::Complete,
+        records: record.dns_records,
         info,
         prototype: None,
         requested,

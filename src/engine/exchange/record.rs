@@ -5,7 +5,7 @@ use crate::engine::{
     misfit::{self, Misfit},
     state::{extra_info::ExtraInfo, model::CloudRef},
 };
-use connectors::{ImageIntent, Location, SharedResources, VmUid};
+use connectors::{ImageIntent, Location, SharedResources, VmUid, dns::RecordEntry};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc};
@@ -134,6 +134,9 @@ pub struct VmRecord {
     /// Our own id of it, the mark of all that was made for it; the reference has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<VmUid>,
+    /// The records of its names that were made for it; the reference has none of this form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_records: Vec<RecordEntry>,
     /// What connectors keep (volumes, addresses, keys): handed on as it is.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

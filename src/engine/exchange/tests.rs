@@ -120,3 +120,19 @@ proptest! {
         let _ = read(&document.to_string(), 0);
     }
 }
+
+/// Records bear no mark: whoever goes on with the infrastructure learns of them from its document alone.
+#[test]
+fn records_of_names_go_along() {
+    let mut text = document();
+    let entry =
+        json!({"host": "a", "domain": "example.org.", "address": "192.0.2.1", "provider": "cloud", "made": true});
+    text["vm_list"][0]["dns_records"] = json!([entry]);
+    let (model, _) = read(&text.to_string(), 7).unwrap();
+    assert_eq!(model.vms[0].records[0].record.to_string(), "a.example.org A 192.0.2.1");
+    assert!(model.vms[1].records.is_empty());
+    let record = export::record(&model, String::new(), &HashMap::new(), Clock { now: 7, grace: 0 }).unwrap();
+    let again = serde_json::to_value(&record).unwrap();
+    assert_eq!(again["vm_list"][0]["dns_records"], json!([entry]));
+    assert!(again["vm_list"][1].get("dns_records").is_none());
+}

@@ -1,4 +1,4 @@
-//! The accounts of clouds that a request shows, and which of them is asked about a machine: the one that made it. Another
+//! The accounts of clouds, and of what makes records of names, that a request shows, and which of them is asked about a machine: the one that made it. Another
 //! account of the same cloud does not see the machine, and would take it for gone.
 
 use crate::{
@@ -35,7 +35,9 @@ impl TryFrom<&Credentials> for Accounts {
     type Error = AuthError;
 
     fn try_from(credentials: &Credentials) -> Result<Self, AuthError> {
-        credentials.clouds().map(Self)
+        let mut accounts = credentials.clouds()?;
+        accounts.extend(credentials.name_services()?);
+        Ok(Self(accounts))
     }
 }
 
@@ -43,6 +45,11 @@ impl Accounts {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &CloudAccount> {
         self.0.iter()
+    }
+
+    /// Those of clouds; the others make records of names.
+    pub fn clouds(&self) -> impl Iterator<Item = &CloudAccount> {
+        self.iter().filter(|account| connectors::is_cloud(&account.kind))
     }
 
     /// Whether there is none.

@@ -6,7 +6,7 @@ use crate::{
 };
 use connectors::{
     AccountName, CloudAccount, Endpoint, ImageIntent, InfrastructureMark, Location, PowerState, ProviderId, Resize,
-    SharedResources, VmMark, VmUid, account_name,
+    SharedResources, VmMark, VmUid, account_name, dns::RecordEntry,
 };
 use contextualization::{Cause, KeyPair, VmError};
 use radl::{Features, Radl, System};
@@ -202,6 +202,9 @@ pub struct Vm {
     /// What is still to be made of it now that it boots, or runs.
     #[serde(default, skip_serializing_if = "Completion::is_complete")]
     pub completion: Completion,
+    /// The records of its names, from before each is made until after it is deleted: nothing else tells of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<RecordEntry>,
     /// What it has in common with others: number of one of [`Infrastructure::prototypes`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prototype: Option<u32>,
@@ -447,6 +450,7 @@ impl Vm {
             lifecycle: Lifecycle::Planned,
             observed: None,
             completion: Completion::Complete,
+            records: Vec::new(),
             prototype: None,
             info,
             requested,

@@ -6,6 +6,7 @@ use crate::engine::state::{
     draft::{Draft, Effect},
     model::{Completion, Lifecycle, Vm},
 };
+use connectors::dns::RecordEntry;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// How the attempts to make what is missing of a machine ended.
@@ -43,6 +44,16 @@ pub(super) fn incomplete(draft: &mut Draft, vms: &[u32], accounts: Option<&Accou
         Arc::make_mut(kept).keep(accounts);
     }
     draft.effects.push(Effect::Complete(wanted));
+}
+
+/// A machine that is to be deleted keeps what it has: its deletion deletes all of that.
+pub(super) fn records(draft: &mut Draft, number: u32, records: Vec<RecordEntry>) {
+    let changes = |vm: &Arc<Vm>| matches!(vm.lifecycle, Lifecycle::Present(_)) && vm.records != records;
+    if draft.model.vm(number).is_some_and(changes)
+        && let Some(vm) = draft.vm(number)
+    {
+        vm.records = records;
+    }
 }
 
 pub(super) fn failed(draft: &mut Draft, number: u32, why: String) {

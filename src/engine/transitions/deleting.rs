@@ -146,7 +146,10 @@ pub(super) fn deleted(draft: &mut Draft, number: u32, result: Result<(), String>
     let Some(vm) = draft.vm(number) else { return };
     let Lifecycle::Deleting(id) = vm.lifecycle.clone() else { return };
     match result {
-        Ok(()) => vm.lifecycle = Lifecycle::Gone,
+        Ok(()) => {
+            vm.lifecycle = Lifecycle::Gone;
+            vm.records.clear();
+        }
         Err(mut why) => {
             if forced {
                 let id = id.as_ref().map_or_else(|| vm.uid.to_string(), ToString::to_string);

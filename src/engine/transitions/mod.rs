@@ -30,7 +30,7 @@ use crate::engine::state::{
 };
 use adding::{launch_ended, launched, placed, prepared, shared_ready};
 use altering::altered;
-use connectors::{AccountName, Observation, PowerState, ProviderId, SharedResources};
+use connectors::{AccountName, Observation, PowerState, ProviderId, SharedResources, dns::RecordEntry};
 use contextualization::{Checkpoint, Outcome};
 use contextualizing::{context, context_ended, context_stopped};
 use deleting::{deleted, shared_deleted};
@@ -83,6 +83,14 @@ pub enum Event {
         vms: Vec<u32>,
         /// Accounts that were shown for the question, where the kept ones were not used.
         accounts: Option<Arc<Accounts>>,
+    },
+    /// The records of a machine's names: those that are about to be made or deleted are among them, and those that were
+    /// deleted are not any more.
+    Records {
+        /// The machine.
+        vm: u32,
+        /// What it keeps of them from now on.
+        records: Vec<RecordEntry>,
     },
     /// What is missing of a machine could not be made yet; it is tried again.
     CompletionFailed {
@@ -162,6 +170,7 @@ pub fn apply(draft: &mut Draft, event: Event) -> bool {
         Event::Launched { vm, result } => launched(draft, vm, result),
         Event::Prepared { vm, login, is_completed_after_boot } => prepared(draft, vm, login, is_completed_after_boot),
         Event::Incomplete { vms, accounts } => completing::incomplete(draft, &vms, accounts.as_deref()),
+        Event::Records { vm, records } => completing::records(draft, vm, records),
         Event::CompletionFailed { vm, why } => completing::failed(draft, vm, why),
         Event::CompletionEnded { vm, outcome } => completing::ended(draft, vm, outcome),
         Event::LaunchEnded(work) => launch_ended(draft, work),

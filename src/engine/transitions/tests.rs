@@ -22,6 +22,7 @@ use crate::{
 use connectors::{
     CloudAccount, Endpoint, ImageIntent, ImageUid, Location, MappedPort, NewDisk, Observation, PowerState, ProviderId,
     Resize, SharedResources, VmUid,
+    dns::{DnsRecord, ProviderName, RecordEntry, RecordName},
 };
 use contextualization::{KeyPair, Outcome};
 use proptest::prelude::*;
@@ -41,6 +42,8 @@ struct World {
     images: BTreeSet<String>,
     /// Public addresses, which come after the boot, by the uid of the machine.
     addresses: BTreeSet<String>,
+    /// Records of names, which bear no mark: a deletion finds those alone that are kept with the machine.
+    records: BTreeSet<String>,
     /// Keys of the parts of the cloud where networks were made.
     shared: BTreeSet<String>,
     tasks: Vec<Effect>,
@@ -105,6 +108,12 @@ fn account() -> CloudAccount {
     CloudAccount { id: "c".to_owned(), kind: "Dummy".to_owned(), endpoint: Endpoint::default(), fields }
 }
 
+fn record_entry(number: u32, made: bool) -> RecordEntry {
+    let name = RecordName { host: format!("n{number}"), domain: "example.org.".to_owned(), secret: None };
+    let record = DnsRecord { name, address: std::net::Ipv4Addr::LOCALHOST.into() };
+    RecordEntry { record, provider: ProviderName("p".to_owned()), made }
+}
+
 fn accounts() -> Accounts {
     serde_json::from_value(serde_json::json!([account()])).unwrap()
 }
@@ -118,6 +127,7 @@ impl World {
             volumes: BTreeSet::new(),
             images: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            records: BTreeSet::new(),
             shared: BTreeSet::new(),
             tasks: Vec::new(),
             next: 0,
@@ -296,12 +306,20 @@ impl World {
                 continue;
             }
             let is_made = fate.is_multiple_of(2);
+            let entry = |made| vec![record_entry(number, made)];
+            let uid = vm.uid.0.clone();
+            self.report(Event::Records { vm: number, records: entry(false) });
             if is_made || fate > 128 {
-                self.addresses.insert(vm.uid.0.clone());
+                self.addresses.insert(uid.clone());
+                // Whoever finds that the entry was not stored goes no further.
+                if self.model.vm(number).unwrap().records == entry(false) {
+                    self.records.insert(record_entry(number, false).record.to_string());
+                }
             }
             if fate >= 200 {
                 return self.step(Step::Crash);
             }
+            self.report(Event::Records { vm: number, records: entry(is_made) });
             let why = "the cloud refuses".to_owned();
             let outcome = if is_made { CompletionOutcome::Complete } else { CompletionOutcome::GivenUp(why.clone()) };
             if !is_made {
@@ -330,7 +348,11 @@ impl World {
                 self.tasks.remove(index);
                 for number in numbers {
                     let uid = self.model.vm(number).unwrap().uid.0.clone();
+                    let kept = self.model.vm(number).unwrap().records.clone();
                     if !fails {
+                        for entry in &kept {
+                            self.records.remove(&entry.record.to_string());
+                        }
                         self.cloud.remove(&uid);
                         self.volumes.remove(&uid);
                         self.addresses.remove(&uid);
@@ -340,6 +362,9 @@ impl World {
                     if fails && self.model.vm(number).unwrap().lifecycle == Lifecycle::Gone {
                         // A forced delete gives up what the cloud refuses to delete, and says so.
                         self.cloud.remove(&uid);
+                        for entry in &kept {
+                            self.records.remove(&entry.record.to_string());
+                        }
                         self.volumes.remove(&uid);
                         self.addresses.remove(&uid);
                     }
@@ -636,6 +661,9 @@ proptest! {
             for uid in world.cloud.keys().chain(&world.volumes).chain(&world.addresses) {
                 prop_assert!(known.contains(uid), "{uid} exists and nobody will ever delete it");
             }
+            let kept = world.model.vms.iter().flat_map(|vm| &vm.records);
+            let kept: BTreeSet<String> = kept.map(|entry| entry.record.to_string()).collect();
+            prop_assert!(world.records.is_subset(&kept), "{:?} of {kept:?} are kept", world.records);
             let wanted = world.model.work.iter().filter_map(|work| world.snapshot(work.id)).map(|(_, uid)| uid);
             let known: BTreeSet<String> = world.noted_images().into_iter().chain(wanted).collect();
             for uid in &world.images {
@@ -658,6 +686,7 @@ proptest! {
         prop_assert!(world.volumes.is_empty(), "volumes left behind: {:?}", world.volumes);
         prop_assert!(world.images.is_empty(), "images left behind: {:?}", world.images);
         prop_assert!(world.addresses.is_empty(), "addresses left behind: {:?}", world.addresses);
+        prop_assert!(world.records.is_empty(), "records left behind: {:?}", world.records);
         prop_assert!(world.shared.is_empty(), "networks left behind: {:?}", world.shared);
     }
 }

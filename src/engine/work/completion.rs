@@ -1,4 +1,5 @@
-//! What follows the boot of a machine: its cloud makes what is missing of it, and says then that nothing is. A failure is told
+//! What follows the boot of a machine: its cloud makes what is missing of it, and says then that nothing is; and its names are
+//! made to lead to it. A failure is told
 //! in the log of the machine and tried again with back-off.
 
 use crate::engine::{
@@ -6,8 +7,9 @@ use crate::engine::{
     services::Services,
     state::model::{Infrastructure, Vm},
     transitions::{CompletionOutcome, Event, altering},
-    work::intent,
+    work::{intent, names},
 };
+use connectors::ConnectorError;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
@@ -88,18 +90,28 @@ async fn attempt(services: &Arc<Services>, handle: &Handle, number: u32) -> Atte
         let call = services.cloud_call().await;
         connector.reconcile(&intent, id).await?;
         drop(call);
-        connector.observe(&vm.cloud.location, std::slice::from_ref(id)).await
+        let seen = connector.observe(&vm.cloud.location, std::slice::from_ref(id)).await?;
+        Ok((connector, seen))
     };
     match result.await {
-        Ok(seen) => {
+        Ok((connector, seen)) => {
             let missing: Vec<String> = seen.iter().flat_map(|machine| machine.missing.clone()).collect();
             handle.report_and_wait(Event::Observed { asked: vec![number], answer: Ok(seen), account: None }).await;
-            match missing.is_empty() {
-                true => Attempt::Ended(CompletionOutcome::Complete),
-                false => Attempt::Failed(format!("{} is missing", missing.join(", "))),
+            let named = names::complete(services, handle, &*connector, number).await;
+            match named {
+                _ if !missing.is_empty() => Attempt::Failed(format!("{} is missing", missing.join(", "))),
+                Ok(()) => Attempt::Ended(CompletionOutcome::Complete),
+                Err(error) => after(error),
             }
         }
-        Err(error) if error.class.is_final() => Attempt::Ended(CompletionOutcome::GivenUp(error.message)),
-        Err(error) => Attempt::Failed(error.message),
+        Err(error) => after(error),
+    }
+}
+
+/// How an attempt ends that met this.
+fn after(error: ConnectorError) -> Attempt {
+    match error.class.is_final() {
+        true => Attempt::Ended(CompletionOutcome::GivenUp(error.message)),
+        false => Attempt::Failed(error.message),
     }
 }

@@ -6,7 +6,7 @@ use crate::engine::{
     services::Services,
     state::model::{Infrastructure, Lifecycle, Vm, WorkKind},
     transitions::{Event, LaunchFailure, NewLogin},
-    work::{children::by_cloud, intent, refresh},
+    work::{children::by_cloud, intent, names, refresh},
 };
 use connectors::{Connector, ConnectorError, ErrorClass, LoginPart, ProviderId, VmIntent};
 use futures::{StreamExt, stream};
@@ -145,7 +145,8 @@ async fn prepare(
         Some(LoginPart::Password) => Some(NewLogin::Password(secrets::random_password())),
         None => None,
     };
-    let is_completed_after_boot = connector.is_completed_after_boot(&intent);
+    let is_named = names::is_to_be_named(services, model, connector, vm);
+    let is_completed_after_boot = is_named || connector.is_completed_after_boot(&intent);
     if login.is_none() && !is_completed_after_boot {
         return Ok(intent);
     }

@@ -8,6 +8,7 @@
 //! | [`admission`] | what a request may cost |
 //! | `intent` | what a cloud is asked to make |
 //! | `launch`, `completion`, `alter`, `removal`, `snapshot` | what clouds are asked to do |
+//! | `names` | records of the names of machines |
 //! | `rounds` | asking a cloud until it is done, with back-off |
 //! | `refresh` | asking the clouds how the machines are |
 //! | `tunnel` | what a machine that no master reaches does at its boot |
@@ -20,6 +21,7 @@ mod completion;
 pub mod context;
 mod intent;
 mod launch;
+mod names;
 pub mod placement;
 pub mod refresh;
 mod removal;

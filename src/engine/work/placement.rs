@@ -173,7 +173,7 @@ pub async fn choose(
 
 fn clouds(services: &Services, accounts: &Accounts) -> Clouds {
     let mut clouds = Clouds::default();
-    for account in accounts.iter().cloned() {
+    for account in accounts.clouds().cloned() {
         match services.registry.connector(&account) {
             Ok(connector) => clouds.usable.push(Cloud { account, connector }),
             Err(error) => clouds.unusable.push((account.id, error.message)),

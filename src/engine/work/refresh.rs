@@ -9,7 +9,7 @@ use crate::engine::{
         model::{Infrastructure, Lifecycle, Vm},
     },
     transitions::Event,
-    work::children::by_cloud,
+    work::{children::by_cloud, names},
 };
 use connectors::{Observation, PowerState, ProviderId, account_name};
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -39,8 +39,13 @@ pub async fn observe(
         let ids: Vec<ProviderId> = vms.iter().filter_map(|number| model.vm(*number)?.provider_id().cloned()).collect();
         let answer = connector.observe(&first.cloud.location, &ids).await;
         let answer = answer.map_err(|error| tracing::warn!(%error, "the cloud did not answer"));
-        let incomplete = answer.as_ref().map(|seen| incomplete(model, &vms, seen)).unwrap_or_default();
+        let mut incomplete = answer.as_ref().map(|seen| incomplete(model, &vms, seen)).unwrap_or_default();
+        let answered = if answer.is_ok() { vms.clone() } else { Vec::new() };
         handle.report_and_wait(Event::Observed { asked: vms, answer, account: account_name(account) }).await;
+        // Names follow the addresses that are known by now.
+        let model = handle.snapshot();
+        let unnamed = |vm: &u32| names::is_misnamed(services, &model, &*connector, used, *vm);
+        incomplete.extend(answered.into_iter().filter(unnamed));
         if !incomplete.is_empty() {
             let accounts = accounts.map(|shown| Arc::new(shown.clone()));
             handle.report_and_wait(Event::Incomplete { vms: incomplete, accounts }).await;

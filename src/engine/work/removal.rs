@@ -4,10 +4,11 @@
 use crate::engine::{
     keeper::handle::Handle,
     services::Services,
-    state::model::Infrastructure,
+    state::model::{Infrastructure, Vm},
     transitions::Event,
     work::{
         children::by_cloud,
+        names,
         rounds::{insist, persist},
     },
 };
@@ -36,14 +37,29 @@ async fn delete_in_cloud(services: &Arc<Services>, handle: &Handle, model: &Arc<
         .for_each_concurrent(services.launch_slots(), |&number| {
             let connector = &connector;
             async move {
-                let result = match model.vm(number).map(|vm| vm.mark(&model.id)) {
-                    Some(vm) => persist(services, || connector.delete_vm(&vm)).await,
+                let result = match model.vm(number) {
+                    Some(vm) => delete_machine(services, &**connector, model, vm).await,
                     None => Ok(()),
                 };
-                handle.report(Event::Deleted { vm: number, result: result.map_err(|error| error.message) });
+                handle.report(Event::Deleted { vm: number, result });
             }
         })
         .await;
+}
+
+/// Deletes the records of a machine's names, so that they do not lead to whoever gets its addresses next, and the machine. One
+/// that cannot be deleted does not keep the other.
+async fn delete_machine(
+    services: &Services,
+    connector: &dyn Connector,
+    model: &Infrastructure,
+    vm: &Vm,
+) -> Result<(), String> {
+    let records = names::delete(services, model, connector, vm).await;
+    let mark = vm.mark(&model.id);
+    let machine = persist(services, || connector.delete_vm(&mark)).await.map_err(|error| error.message);
+    let errors: Vec<String> = [records, machine].into_iter().filter_map(Result::err).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
 }
 
 /// Deletes the shared resources of every cloud the infrastructure used, the images it was to take with it, and reports.
