@@ -1,3 +1,9 @@
 //! Clouds to test against: simulators of ours, and what starts emulators and real ones, each in a folder of its own. The
 //! suite in `suite/` runs the behaviour cases of `connectors::conformance` over each: `cargo nextest run -p clouds
 //! opennebula::` runs those of one cloud.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`proxy`] | faults, counts and latency in front of any of them |
+
+pub mod proxy;
