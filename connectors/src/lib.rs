@@ -27,6 +27,7 @@ pub mod conformance;
 pub mod contract;
 pub mod deployed;
 pub mod dummy;
+pub mod ec2;
 pub mod error;
 pub mod http;
 pub mod layers;

@@ -1,0 +1,1 @@
+//! Replies as the published API gives them, where no emulator does.
