@@ -300,8 +300,10 @@ fn disks(mut call: Call, intent: &VmIntent, image: &Image) -> Result<Call, Conne
         let own = image.block_device_mapping.iter().find(|device| device.device_name == root);
         let least = own.and_then(|device| device.ebs.as_ref()).and_then(|ebs| ebs.volume_size);
         let wish = features.number("disk.0.size", "").map(|bytes| gibibytes(bytes as u64));
+        // An image of 8 GiB has no smaller disk.
+        let size = wish.max(least);
         number = 1;
-        call = ebs(call, number, root, features.text("disk.0.type"), wish.map(|wish| wish.max(least.unwrap_or(0))));
+        call = ebs(call, number, root, features.text("disk.0.type"), size);
     }
     for disk in NewDisk::all_of(&intent.system) {
         if matches!(disk.source, DiskSource::Volume(_)) {
@@ -360,6 +362,7 @@ pub(super) fn has_address(instance: &Instance, wanted: &str) -> bool {
     let mut associations = instance.network_interface_set.iter().filter_map(|nic| nic.association.as_ref());
     associations.any(|association| {
         association.ip_owner_id.as_deref() != Some("amazon")
+            && association.public_ip.is_some()
             && (wanted == ELASTIC || association.public_ip.as_deref() == Some(wanted))
     })
 }

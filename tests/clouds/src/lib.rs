@@ -4,6 +4,8 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`moto`] | moto, an emulator of AWS |
 //! | [`proxy`] | faults, counts and latency in front of any of them |
 
+pub mod moto;
 pub mod proxy;
