@@ -15,6 +15,7 @@
 //! | [`private_networks`] | which addresses are private |
 //! | [`deployed`] | machines that exist already |
 //! | [`dummy`] | the simulated cloud |
+//! | [`ec2`] | Amazon EC2 |
 //! | [`local`] | nodes on the daemon's host |
 //! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
 #![deny(unsafe_code)]
