@@ -15,11 +15,8 @@ const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
 /// How many things a page has. The API allows 5 to 1000 for most lists.
 const PAGE: usize = 1000;
 /// How long something that was just made may be unknown to other parts of the cloud.
-const UNTIL_KNOWN: Patience = Patience {
-    first: Duration::from_millis(500),
-    longest: Duration::from_secs(4),
-    deadline: Duration::from_secs(20),
-};
+const UNTIL_KNOWN: Patience =
+    Patience { first: Duration::from_millis(500), longest: Duration::from_secs(4), deadline: Duration::from_secs(20) };
 
 /// What requests are signed with.
 #[derive(Clone)]
@@ -42,7 +39,8 @@ impl Api {
     pub(super) fn new(settings: &HttpSettings, account: &CloudAccount) -> Result<Self, ConnectorError> {
         let field = |name: &str| account.field(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         let (Some(access_key), Some(secret_key)) = (field("username"), field("password")) else {
-            let text = "No correct auth data has been specified to EC2.: username (Access Key) and password (Secret Key)";
+            let text =
+                "No correct auth data has been specified to EC2.: username (Access Key) and password (Secret Key)";
             return Err(ConnectorError::new(ErrorClass::Auth, text));
         };
         let api = Self {

@@ -76,10 +76,19 @@ pub(super) fn class(code: &str, message: &str) -> Option<ErrorClass> {
         | "RequestExpired"
         | "SignatureDoesNotMatch"
         | "UnrecognizedClientException" => Auth,
-        "AccessDenied" | "AccessDeniedException" | "OperationNotPermitted" | "OptInRequired" | "PendingVerification"
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "OperationNotPermitted"
+        | "OptInRequired"
+        | "PendingVerification"
         | "UnauthorizedOperation" => Denied,
-        "EC2ThrottledException" | "PriorRequestNotComplete" | "RequestLimitExceeded" | "RequestThrottled"
-        | "Throttling" | "ThrottlingException" | "TooManyRequestsException" => Throttled,
+        "EC2ThrottledException"
+        | "PriorRequestNotComplete"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "Throttling"
+        | "ThrottlingException"
+        | "TooManyRequestsException" => Throttled,
         "MaxSpotInstanceCountExceeded" | "VcpuLimitExceeded" => Quota,
         _ if name.ends_with("LimitExceeded") || name.ends_with("QuotaExceeded") => Quota,
         "SpotMaxPriceTooLow" | "UnfulfillableCapacity" => Capacity,
@@ -89,7 +98,10 @@ pub(super) fn class(code: &str, message: &str) -> Option<ErrorClass> {
         "Unsupported" => Invalid,
         "Gateway.NotAttached" | "InvalidAMIID.Unavailable" => NotFound,
         _ if name.ends_with("NotFound") || name.starts_with("NoSuch") => NotFound,
-        "DependencyViolation" | "IdempotentParameterMismatch" | "OperationInProgress" | "Resource.AlreadyAssociated"
+        "DependencyViolation"
+        | "IdempotentParameterMismatch"
+        | "OperationInProgress"
+        | "Resource.AlreadyAssociated"
         | "RouteAlreadyExists" => Conflict,
         _ if name.starts_with("Incorrect") && name.ends_with("State") => Conflict,
         _ if name.ends_with(".Duplicate") || name.ends_with("InUse") || name.ends_with("AlreadyExists") => Conflict,

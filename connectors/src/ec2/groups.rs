@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{ConnectorError, ErrorClass, GuestOs};
 use ipnetwork::Ipv4Network;
-use radl::{Network, outports::{Outport, Protocol, with_ssh}};
+use radl::{
+    Network,
+    outports::{Outport, Protocol, with_ssh},
+};
 use std::collections::BTreeSet;
 
 /// The description of groups of ours, as the Python IM writes it.

@@ -78,7 +78,8 @@ impl Ec2 {
         let others = instance.block_device_mapping.iter().filter(|device| device.device_name != root);
         for (index, device) in others.enumerate() {
             let prefix = format!("BlockDeviceMapping.{}", index + 1);
-            call = call.with(format!("{prefix}.DeviceName"), &device.device_name).with(format!("{prefix}.NoDevice"), "");
+            call =
+                call.with(format!("{prefix}.DeviceName"), &device.device_name).with(format!("{prefix}.NoDevice"), "");
         }
         let call = call.tagged("image", &marks(image)).tagged("snapshot", &marks(image));
         let made: MadeImage = self.api.call(&region, &call).await?;
@@ -171,12 +172,11 @@ impl Ec2 {
         };
         let mut images = self.api.list::<Images>(region, call).await?;
         images.sort_by(|one, other| (&other.creation_date, &one.image_id).cmp(&(&one.creation_date, &other.image_id)));
-        let contains = |text: &str, part: Option<&str>| {
-            part.is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
-        };
-        let listed = images.into_iter().filter(|image| {
-            contains(&image.name, wish("distribution")) && contains(&image.name, wish("version"))
-        });
+        let contains =
+            |text: &str, part: Option<&str>| part.is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()));
+        let listed = images
+            .into_iter()
+            .filter(|image| contains(&image.name, wish("distribution")) && contains(&image.name, wish("version")));
         let listed = listed.map(|image| CloudImage {
             uri: map::image_url(region, &image.image_id),
             name: format!("{region}/{}", image.name),

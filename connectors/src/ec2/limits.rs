@@ -19,16 +19,19 @@ const STORAGE: (&str, &str) = ("ebs", "L-7A658B76");
 
 impl Ec2 {
     pub(super) async fn limits(&self, region: &str) -> Result<BTreeMap<String, Quota>, ConnectorError> {
-        let call = Call::new("DescribeInstances")
-            .filter("instance-state-name", ["pending", "running", "stopping", "stopped"]);
+        let call =
+            Call::new("DescribeInstances").filter("instance-state-name", ["pending", "running", "stopping", "stopped"]);
         let instances = self.instances(region, call).await?;
-        let running: Vec<&Instance> =
-            instances.iter().filter(|found| matches!(found.instance_state.name.as_str(), "pending" | "running")).collect();
+        let running: Vec<&Instance> = instances
+            .iter()
+            .filter(|found| matches!(found.instance_state.name.as_str(), "pending" | "running"))
+            .collect();
         let names = running.iter().map(|instance| instance.instance_type.as_str());
         let sizes = self.sizes.named(&self.api, region, names).await?;
         let of = |instance: &&&Instance| sizes.get(&instance.instance_type);
         let cores: u32 = running.iter().filter_map(|instance| of(&instance)).map(|size| size.cpu.cores).sum();
-        let memory: u64 = running.iter().filter_map(|instance| of(&instance)).map(|size| size.memory_info.mebibytes).sum();
+        let memory: u64 =
+            running.iter().filter_map(|instance| of(&instance)).map(|size| size.memory_info.mebibytes).sum();
         let addresses = self.api.look::<Addresses>(region, &Call::new("DescribeAddresses")).await?;
         let groups = self.api.list::<Groups>(region, Call::new("DescribeSecurityGroups")).await?;
         let volumes = self.api.list::<Volumes>(region, Call::new("DescribeVolumes")).await?;
@@ -54,7 +57,9 @@ impl Ec2 {
     async fn limit(&self, region: &str, (service, code): (&str, &str)) -> Result<f64, ConnectorError> {
         match self.api.quota(region, service, code).await {
             Ok(limit) => Ok(limit),
-            Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Denied | ErrorClass::Invalid) => Ok(-1.0),
+            Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Denied | ErrorClass::Invalid) => {
+                Ok(-1.0)
+            }
             Err(error) => Err(error),
         }
     }

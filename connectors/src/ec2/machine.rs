@@ -12,7 +12,7 @@ use crate::{
     ConnectorError, ErrorClass, GuestOs, PowerOperation, PublicAddress, Resize, VmIntent, VmMark,
     http::{Handle, Patience, Progress},
 };
-use radl::{System, Value, Operator, Constraint};
+use radl::{Constraint, Operator, System, Value};
 use std::time::Duration;
 
 /// How long a machine may take to stop, and to end.
@@ -67,7 +67,9 @@ impl Ec2 {
         let url = intent.system.features.text(crate::candidate::IMAGE_URL).unwrap_or_default();
         let name = match map::image(url) {
             Some((of, name)) if of == region => name,
-            Some((of, _)) => return Err(invalid(format!("The image {url} is in region {of}, the machine in {region}"))),
+            Some((of, _)) => {
+                return Err(invalid(format!("The image {url} is in region {of}, the machine in {region}")));
+            }
             None => return Err(invalid(format!("{url} is no image of EC2: aws://<region>/<ami>"))),
         };
         // A second request for the same machine waits for the first one, and finds what it made.
@@ -84,12 +86,14 @@ impl Ec2 {
         let call = map::order(intent, &image, &nics, intent.location.zone.as_deref(), &token)?;
         match self.api.call_once_known::<Reservation>(&region, &call).await {
             Ok(made) => {
-                let lacking = || ConnectorError::new(ErrorClass::Transient, "EC2 answers RunInstances without a machine");
+                let lacking =
+                    || ConnectorError::new(ErrorClass::Transient, "EC2 answers RunInstances without a machine");
                 made.instances.items.into_iter().next().ok_or_else(lacking)
             }
             // An earlier attempt asked for the same machine in other words.
             Err(error) if error.class == ErrorClass::Conflict => {
-                let found = self.instances(&region, Call::new("DescribeInstances").filter("client-token", [&token])).await?;
+                let found =
+                    self.instances(&region, Call::new("DescribeInstances").filter("client-token", [&token])).await?;
                 found.into_iter().find(map::is_alive).ok_or(error)
             }
             Err(error) => Err(error),
@@ -128,7 +132,9 @@ impl Ec2 {
         let home = subnetting.home(&networks).await?;
         let mut nics: Vec<map::Nic> = Vec::new();
         let mut of_nics: Vec<(String, Vec<radl::Network>)> = Vec::new();
-        for (interface, network) in intent.requested.interfaces().map(Some).chain(std::iter::repeat(None)).zip(&networks) {
+        for (interface, network) in
+            intent.requested.interfaces().map(Some).chain(std::iter::repeat(None)).zip(&networks)
+        {
             let subnet = subnetting.of(network)?.unwrap_or(&home);
             let place = nics.iter().position(|nic| nic.subnet == subnet.subnet_id);
             let place = place.unwrap_or_else(|| {
@@ -172,14 +178,23 @@ impl Ec2 {
     }
 
     /// Lets the networks that a machine is the router of lead through it. Only a VPC of ours is changed.
-    pub(super) async fn route(&self, region: &str, intent: &VmIntent, instance: &Instance) -> Result<(), ConnectorError> {
+    pub(super) async fn route(
+        &self,
+        region: &str,
+        intent: &VmIntent,
+        instance: &Instance,
+    ) -> Result<(), ConnectorError> {
         let mut routes = map::routes(intent).peekable();
         if routes.peek().is_none() {
             return Ok(());
         }
-        let (Some(vpc), Some(interface)) = (&instance.vpc_id, address::first_interface(instance)) else { return Ok(()) };
+        let (Some(vpc), Some(interface)) = (&instance.vpc_id, address::first_interface(instance)) else {
+            return Ok(());
+        };
         if !network::is_own_vpc(&self.api, region, vpc, &intent.infrastructure).await? {
-            return Err(invalid("router: routes are set in networks that were created for the infrastructure, not in others"));
+            return Err(invalid(
+                "router: routes are set in networks that were created for the infrastructure, not in others",
+            ));
         }
         for (_, cidr) in routes {
             network::route(&self.api, region, vpc, cidr, interface).await?;
@@ -238,7 +253,9 @@ impl Ec2 {
         let (region, instance) = self.existing(vm).await?;
         let id = &instance.instance_id;
         let action = match (operation, instance.instance_state.name.as_str()) {
-            (PowerOperation::Start, "running" | "pending") | (PowerOperation::Stop, "stopped" | "stopping") => return Ok(()),
+            (PowerOperation::Start, "running" | "pending") | (PowerOperation::Stop, "stopped" | "stopping") => {
+                return Ok(());
+            }
             (PowerOperation::Start, "stopping") => {
                 self.wait(&region, &[id], &["stopped", "terminated"]).await?;
                 "StartInstances"
@@ -306,7 +323,8 @@ impl Ec2 {
             system.features.set_text("instance_type", name);
         }
         let offered = self.sizes.offered(&self.api, region, &system).await?;
-        let none = || invalid("EC2 has no instance type of the architecture of the machine that is so large (instance_type)");
+        let none =
+            || invalid("EC2 has no instance type of the architecture of the machine that is so large (instance_type)");
         Ok(sizes::choose(&offered, &system).ok_or_else(none)?.instance_type.clone())
     }
 

@@ -315,7 +315,8 @@ fn disks(mut call: Call, intent: &VmIntent, image: &Image) -> Result<Call, Conne
         if let DiskSource::Image(url) = &disk.source {
             let snapshot = source_id(url);
             if !snapshot.starts_with("snap-") {
-                let text = format!("disk.{}.image.url must be aws://<region>/snap-... or aws://<region>/vol-...", disk.index);
+                let text =
+                    format!("disk.{}.image.url must be aws://<region>/snap-... or aws://<region>/vol-...", disk.index);
                 return Err(invalid(text));
             }
             call = call.with(format!("BlockDeviceMapping.{number}.Ebs.SnapshotId"), snapshot);
@@ -392,7 +393,8 @@ fn state(instance: &Instance) -> (PowerState, Option<String>) {
         _ => {
             let failed = reason.filter(|reason| {
                 let of_cloud = reason.code.starts_with("Server.") && !reason.code.starts_with("Server.Spot");
-                let of_volumes = ["Client.InternalError", "Client.InvalidSnapshot.NotFound", "Client.VolumeLimitExceeded"];
+                let of_volumes =
+                    ["Client.InternalError", "Client.InvalidSnapshot.NotFound", "Client.VolumeLimitExceeded"];
                 of_cloud || of_volumes.contains(&reason.code.as_str())
             });
             let ended_by_market = reason.filter(|reason| reason.code.starts_with("Server.Spot"));

@@ -188,7 +188,8 @@ impl Connector for Ec2 {
     }
 
     fn is_completed_after_boot(&self, vm: &VmIntent) -> bool {
-        let has_volumes = crate::NewDisk::all_of(&vm.system).any(|disk| matches!(disk.source, crate::DiskSource::Volume(_)));
+        let has_volumes =
+            crate::NewDisk::all_of(&vm.system).any(|disk| matches!(disk.source, crate::DiskSource::Volume(_)));
         let nics = vm.system.interfaces().count();
         has_volumes
             || map::routes(vm).next().is_some()

@@ -8,7 +8,8 @@ use super::{
     client::Api,
     map::{self, INFRASTRUCTURE, NETWORK, invalid},
     replies::{
-        Gateway, Gateways, MadeGateway, MadeSubnet, MadeVpc, Reservations, RouteTables, Subnet, Subnets, Tag, Vpc, Vpcs, tag,
+        Gateway, Gateways, MadeGateway, MadeSubnet, MadeVpc, Reservations, RouteTables, Subnet, Subnets, Tag, Vpc,
+        Vpcs, tag,
     },
     request::Call,
 };
@@ -135,9 +136,7 @@ impl<'a> Subnetting<'a> {
 
     /// The subnet that the account uses where nothing is said: one of its default VPC, or of the VPC that is called so.
     async fn default_subnet(&self) -> Result<Subnet, ConnectorError> {
-        let none = || {
-            ConnectorError::new(ErrorClass::Invalid, "No VPC.subnet specified and no VPC default found.")
-        };
+        let none = || ConnectorError::new(ErrorClass::Invalid, "No VPC.subnet specified and no VPC default found.");
         let zone = |call: Call| match &self.location.zone {
             Some(zone) => call.filter("availability-zone", [zone]),
             None => call,
@@ -175,7 +174,8 @@ impl<'a> Subnetting<'a> {
             }
         }
         let created = intent.networks.iter().filter(|network| is_created(network));
-        let has_some = created.clone().any(|network| !self.own.is_empty() || lacking.iter().any(|other| other.id == network.id));
+        let has_some =
+            created.clone().any(|network| !self.own.is_empty() || lacking.iter().any(|other| other.id == network.id));
         if has_some {
             let used: Vec<IpNetwork> = intent.used_cidrs.clone();
             let mut used: Vec<Ipv4Network> = used
@@ -254,7 +254,8 @@ impl<'a> Subnetting<'a> {
             .collect();
         for range in ranges {
             if !blocks.iter().any(|block| range.is_subnet_of(*block)) {
-                let call = Call::new("AssociateVpcCidrBlock").with("VpcId", &vpc.vpc_id).with("CidrBlock", wide(*range));
+                let call =
+                    Call::new("AssociateVpcCidrBlock").with("VpcId", &vpc.vpc_id).with("CidrBlock", wide(*range));
                 self.api.run_once_known(self.region, &call).await?;
                 blocks.push(wide(*range));
             }
@@ -264,7 +265,8 @@ impl<'a> Subnetting<'a> {
 
     /// Connects a VPC of ours with the Internet: a gateway, attached, and routes to it.
     async fn open(&self, vpc: &Vpc) -> Result<(), ConnectorError> {
-        let call = Call::new("DescribeInternetGateways").filter(&format!("tag:{INFRASTRUCTURE}"), [self.infrastructure]);
+        let call =
+            Call::new("DescribeInternetGateways").filter(&format!("tag:{INFRASTRUCTURE}"), [self.infrastructure]);
         let mut found = self.api.list::<Gateways>(self.region, call).await?;
         found.sort_by(|one, other| one.internet_gateway_id.cmp(&other.internet_gateway_id));
         let attached = found.iter().find(|gateway| is_attached(gateway, &vpc.vpc_id)).cloned();
@@ -394,9 +396,8 @@ pub(super) async fn is_own_vpc(
     vpc: &str,
     infrastructure: &str,
 ) -> Result<bool, ConnectorError> {
-    let call = Call::new("DescribeVpcs")
-        .filter("vpc-id", [vpc])
-        .filter(&format!("tag:{INFRASTRUCTURE}"), [infrastructure]);
+    let call =
+        Call::new("DescribeVpcs").filter("vpc-id", [vpc]).filter(&format!("tag:{INFRASTRUCTURE}"), [infrastructure]);
     Ok(!api.list::<Vpcs>(region, call).await?.is_empty())
 }
 
@@ -410,7 +411,8 @@ pub(super) async fn delete(api: &Api, region: &str, infrastructure: &str) -> Res
     for gateway in api.list::<Gateways>(region, marked("DescribeInternetGateways")).await? {
         let id = &gateway.internet_gateway_id;
         for attachment in gateway.attachment_set.iter() {
-            let call = Call::new("DetachInternetGateway").with("InternetGatewayId", id).with("VpcId", &attachment.vpc_id);
+            let call =
+                Call::new("DetachInternetGateway").with("InternetGatewayId", id).with("VpcId", &attachment.vpc_id);
             api.delete(region, &call).await?;
         }
         api.delete(region, &Call::new("DeleteInternetGateway").with("InternetGatewayId", id)).await?;

@@ -62,8 +62,7 @@ pub(super) fn headers(
     let refused = |error: &dyn std::error::Error| {
         ConnectorError::new(ErrorClass::Invalid, format!("The request cannot be signed: {error}"))
     };
-    let identity =
-        Credentials::from_keys(&secrets.access_key, &secrets.secret_key, secrets.token.clone()).into();
+    let identity = Credentials::from_keys(&secrets.access_key, &secrets.secret_key, secrets.token.clone()).into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)

@@ -20,15 +20,18 @@ const PAGE: usize = 100;
 /// `cpu.arch` where a document has none.
 const DEFAULT_ARCHITECTURE: &str = "x86_64";
 
+/// Region and name of a type.
+type Place = (String, String);
+
 /// What regions offer, as far as it was asked for.
 #[derive(Default)]
 pub(super) struct Sizes {
     /// The current generation of a region.
     types: Mutex<HashMap<String, Kept<Arc<[InstanceType]>>>>,
     /// Types by name, of whatever generation.
-    named: Mutex<HashMap<(String, String), InstanceType>>,
+    named: Mutex<HashMap<Place, InstanceType>>,
     /// Zones with a type of a region.
-    zones: Mutex<HashMap<(String, String), Kept<Vec<String>>>>,
+    zones: Mutex<HashMap<Place, Kept<Vec<String>>>>,
 }
 
 struct Kept<T> {
@@ -53,9 +56,8 @@ impl Sizes {
         if let Some(known) = fresh(&self.types, &region) {
             return Ok(known);
         }
-        let call = Call::new("DescribeInstanceTypes")
-            .filter("current-generation", ["true"])
-            .filter("bare-metal", ["false"]);
+        let call =
+            Call::new("DescribeInstanceTypes").filter("current-generation", ["true"]).filter("bare-metal", ["false"]);
         let found: Arc<[_]> = api.list_by::<InstanceTypes>(&region, call, PAGE).await?.into();
         keep(&self.types, region, Arc::clone(&found));
         Ok(found)
@@ -168,7 +170,7 @@ pub(super) fn choose<'a>(types: &'a [InstanceType], system: &System) -> Option<&
             let mut gpus = size.gpu_info.iter().flat_map(|info| info.gpus.iter());
             part.as_ref().is_none_or(|part| gpus.any(|gpu| of(gpu).to_lowercase().contains(part.as_str())))
         };
-        size.processor_info.supported_architectures.iter().any(|offered| *offered == architecture)
+        size.processor_info.supported_architectures.contains(&architecture)
             && has_gpu(&model, |gpu| &gpu.name)
             && has_gpu(&vendor, |gpu| &gpu.manufacturer)
     };

@@ -110,10 +110,7 @@ pub(super) async fn tag_with(
     key: &str,
     value: &str,
 ) -> Result<(), ConnectorError> {
-    let call = Call::new("CreateTags")
-        .list("ResourceId", [instance])
-        .with("Tag.1.Key", key)
-        .with("Tag.1.Value", value);
+    let call = Call::new("CreateTags").list("ResourceId", [instance]).with("Tag.1.Key", key).with("Tag.1.Value", value);
     api.run(region, &call).await
 }
 

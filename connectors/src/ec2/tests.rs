@@ -82,7 +82,8 @@ fn an_order_is_whole_and_marked() {
 
 #[test]
 fn public_addresses_come_as_the_document_says() {
-    let inside = "network inside ()\nnetwork public (outbound = 'yes')\nsystem node (net_interface.0.connection = 'inside'";
+    let inside =
+        "network inside ()\nnetwork public (outbound = 'yes')\nsystem node (net_interface.0.connection = 'inside'";
     let of = |rest: &str, nics| map::public_address(&intent(&format!("{inside}{rest})")), nics);
     let elastic = |text: &str| Public::Elastic(text.to_owned());
     assert_eq!(of("", 1), Public::OfMachine);
