@@ -16,6 +16,7 @@
 //! | [`private_networks`] | which addresses are private |
 //! | [`deployed`] | machines that exist already |
 //! | [`dummy`] | the simulated cloud |
+//! | [`ec2`] | Amazon EC2 |
 //! | [`local`] | nodes on the daemon's host |
 //! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
 #![deny(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod deployed;
 pub mod dns;
 pub mod docker;
 pub mod dummy;
+pub mod ec2;
 pub mod error;
 pub mod http;
 pub mod layers;

@@ -2,7 +2,7 @@
 
 use crate::{
     AccountName, CloudAccount, CloudType, ConnectContext, Connector, ConnectorError, ConnectorSettings, ErrorClass,
-    Guests, deployed, dns, docker, dummy,
+    Guests, deployed, dns, docker, dummy, ec2,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
 };
@@ -13,13 +13,12 @@ use std::{
 };
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [&CloudType; 4] = [&deployed::CLOUD, &docker::CLOUD, &dummy::CLOUD, &local::CLOUD];
+const CLOUDS: [&CloudType; 5] = [&deployed::CLOUD, &docker::CLOUD, &dummy::CLOUD, &ec2::CLOUD, &local::CLOUD];
 
 /// Types of the contract that this version does not serve.
-const NOT_YET: [&str; 15] = [
+const NOT_YET: [&str; 14] = [
     "Azure",
     "CloudStack",
-    "EC2",
     "EGI",
     "GCE",
     "Kubernetes",
@@ -241,7 +240,7 @@ mod tests {
         assert_eq!(refusal("AVeryLongProvider"), "Not valid cloud provider.");
         assert_eq!(refusal("os.system"), "Not valid cloud provider.");
         assert!(refusal("OCCI").starts_with("Cloud provider not supported: OCCI (removed"));
-        assert_eq!(refusal("EC2"), "Cloud provider not supported: EC2 (not available in this version)");
+        assert_eq!(refusal("GCE"), "Cloud provider not supported: GCE (not available in this version)");
         assert!(refusal("dummy").starts_with("Cloud provider not supported: dummy (error: unknown type"));
         assert!(registry.connector(&account("Dummy", &[])).is_ok());
         assert!(is_cloud("Dummy") && !is_cloud("EGIIS"));
@@ -255,7 +254,7 @@ mod tests {
         assert_ne!(dummy, name("Dummy", &[("username", "v"), ("password", "old")]));
         assert!(dummy.is_some_and(|name| !name.0.contains("old")));
         assert_eq!(name("Local", &[("any", "key")]), name("Local", &[]), "there is one host");
-        assert_eq!(name("EC2", &[]), None);
+        assert_eq!(name("GCE", &[]), None);
     }
 
     #[test]

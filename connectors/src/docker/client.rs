@@ -96,8 +96,6 @@ pub(super) struct Listed {
 pub(super) struct Network {
     pub id: String,
     pub name: String,
-    #[serde(default)]
-    pub labels: Option<Labels>,
     #[serde(rename = "IPAM", default)]
     pub addresses: AddressManagement,
 }

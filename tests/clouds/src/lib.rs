@@ -5,7 +5,9 @@
 //! | module | subject |
 //! |---|---|
 //! | [`docker`] | a real Docker Engine |
+//! | [`moto`] | moto, an emulator of AWS |
 //! | [`proxy`] | faults, counts and latency in front of any of them |
 
 pub mod docker;
+pub mod moto;
 pub mod proxy;

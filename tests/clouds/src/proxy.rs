@@ -8,7 +8,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING},
+    http::request::Parts,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
@@ -59,7 +60,7 @@ impl From<PathBuf> for Upstream {
 pub struct Refusal {
     /// How many requests; `u32::MAX` for all that come.
     pub times: u32,
-    /// Only requests whose target or body has this text; any where it is empty.
+    /// Only requests whose target, `Authorization` or body has this text; any where it is empty.
     pub about: String,
     /// Status of the answer.
     pub status: u16,
@@ -87,12 +88,14 @@ struct Rules {
     failure: Option<(u32, Fate)>,
     refusals: Vec<Refusal>,
     latency: Duration,
+    rewritings: Vec<(String, String)>,
 }
 
 impl Rules {
     /// The fate of a request, or the answer that it gets from here.
-    fn judge(&mut self, target: &str, body: &[u8]) -> (Option<Fate>, Option<Refusal>) {
-        let text = format!("{target} {}", String::from_utf8_lossy(body));
+    fn judge(&mut self, head: &Parts, body: &[u8]) -> (Option<Fate>, Option<Refusal>) {
+        let who = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text = format!("{} {who} {}", head.uri, String::from_utf8_lossy(body));
         self.requests += 1;
         let fate = self.failure.filter(|(number, _)| *number == self.requests).map(|(_, fate)| fate);
         let applies = |refusal: &&mut Refusal| refusal.times > 0 && text.contains(&refusal.about);
@@ -138,7 +141,7 @@ impl Proxy {
         self.rules().requests
     }
 
-    /// Targets and bodies of the requests since the last [`Proxy::fail`].
+    /// Targets, `Authorization` and bodies of the requests since the last [`Proxy::fail`].
     #[must_use]
     pub fn seen(&self) -> Vec<String> {
         self.rules().seen.clone()
@@ -152,6 +155,11 @@ impl Proxy {
     /// Each request waits so long before it goes on.
     pub fn set_latency(&self, latency: Duration) {
         self.rules().latency = latency;
+    }
+
+    /// Replaces a text of every body on its way to the cloud, such as the size of its pages.
+    pub fn rewrite(&self, text: &str, by: &str) {
+        self.rules().rewritings.push((text.to_owned(), by.to_owned()));
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {
@@ -183,12 +191,16 @@ async fn answer(
     upstream: Upstream,
     rules: Arc<Mutex<Rules>>,
 ) -> io::Result<Response<Full<Bytes>>> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let (latency, (fate, refusal)) = {
+    let (mut head, body) = request.into_parts();
+    let mut body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let (latency, rewritings, (fate, refusal)) = {
         let mut rules = rules.lock().unwrap_or_else(PoisonError::into_inner);
-        (rules.latency, rules.judge(&head.uri.to_string(), &body))
+        (rules.latency, rules.rewritings.clone(), rules.judge(&head, &body))
     };
+    for (text, by) in rewritings {
+        body = String::from_utf8_lossy(&body).replace(&text, &by).into();
+        head.headers.remove(CONTENT_LENGTH);
+    }
     sleep(latency).await;
     if fate == Some(Fate::NotDone) {
         return Err(io::Error::other("the request is lost"));
@@ -229,7 +241,7 @@ where
     connection.abort();
     let mut reply = Response::from_parts(head, Full::new(body));
     // Lengths are those of what is sent on from here; each side closes its own connection.
-    for name in [hyper::header::TRANSFER_ENCODING, hyper::header::CONTENT_LENGTH, hyper::header::CONNECTION] {
+    for name in [TRANSFER_ENCODING, CONTENT_LENGTH, CONNECTION] {
         reply.headers_mut().remove(name);
     }
     Ok(reply)
