@@ -12,8 +12,6 @@ use std::{collections::HashMap, sync::Arc, sync::Mutex, sync::PoisonError, time:
 pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
-/// How many things a page has. The API allows 5 to 1000 for most lists.
-const PAGE: usize = 1000;
 /// How long something that was just made may be unknown to other parts of the cloud.
 const UNTIL_KNOWN: Patience =
     Patience { first: Duration::from_millis(500), longest: Duration::from_secs(4), deadline: Duration::from_secs(20) };
@@ -152,17 +150,7 @@ impl Api {
 
     /// A list, all pages of it.
     pub(super) async fn list<P: Paged>(&self, region: &str, call: Call) -> Result<Vec<P::Item>, ConnectorError> {
-        self.list_by::<P>(region, call, PAGE).await
-    }
-
-    /// A list with pages of `size`; of what comes with its ids asked for, there is one page.
-    pub(super) async fn list_by<P: Paged>(
-        &self,
-        region: &str,
-        call: Call,
-        size: usize,
-    ) -> Result<Vec<P::Item>, ConnectorError> {
-        let call = call.with("MaxResults", size);
+        let call = call.with("MaxResults", P::PAGE);
         all_pages(async |next: Option<Arc<str>>| {
             let reply: P = self.call(region, &call.clone().with_some("NextToken", next)).await?;
             let (items, next) = reply.page();

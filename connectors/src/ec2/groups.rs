@@ -224,7 +224,10 @@ mod tests {
         radl::Radl::parse(&format!("network net ({features})")).unwrap().networks.remove(0)
     }
 
-    fn rules(networks: &[Network]) -> Vec<(String, Vec<(i32, i32, Source)>)> {
+    /// A group: its name, and ports and source of each rule.
+    type Told = (String, Vec<(i32, i32, Source)>);
+
+    fn rules(networks: &[Network]) -> Vec<Told> {
         let short = |rule: Rule| (rule.from, rule.to, rule.source);
         let of = |group: Wanted| (group.name, group.rules.unwrap_or_default().into_iter().map(short).collect());
         wanted("inf", networks, GuestOs::Linux).into_iter().map(of).collect()

@@ -434,6 +434,7 @@ pub(super) fn observation(
         id,
         state,
         addresses: addresses(instance, private),
+        ports: Vec::new(),
         features,
         fault,
         infrastructure: tag(&instance.tag_set, INFRASTRUCTURE).map(str::to_owned),

@@ -191,6 +191,9 @@ impl<'a> Subnetting<'a> {
             }
             let vpc = self.vpc(&ranges).await?;
             self.open(&vpc).await?;
+            // A new VPC gets its IPv6 block a moment later.
+            let call = Call::new("DescribeVpcs").filter("vpc-id", [&vpc.vpc_id]);
+            let vpc = self.api.list::<Vpcs>(self.region, call).await?.into_iter().next().unwrap_or(vpc);
             for (network, range) in lacking.iter().zip(ranges) {
                 let subnet = self.subnet(&vpc, network, range).await?;
                 self.own.push(subnet);
@@ -317,7 +320,9 @@ impl<'a> Subnetting<'a> {
     async fn subnet(&self, vpc: &Vpc, network: &Network, range: Ipv4Network) -> Result<Subnet, ConnectorError> {
         let mut marks = self.marks();
         marks.push((NETWORK.to_owned(), network.id.clone()));
-        let blocks = vpc.ipv6_cidr_block_association_set.iter().map(|block| block.ipv6_cidr_block.as_str());
+        let blocks = vpc.ipv6_cidr_block_association_set.iter();
+        let blocks = blocks.filter(|block| block.ipv6_cidr_block_state.state == "associated");
+        let blocks = blocks.map(|block| block.ipv6_cidr_block.as_str());
         let mut taken: Vec<&str> = Vec::new();
         for subnet in &self.own {
             taken.extend(subnet.ipv6_cidr_block_association_set.iter().map(|block| block.ipv6_cidr_block.as_str()));

@@ -26,6 +26,8 @@ impl<T> std::ops::Deref for Set<T> {
 /// A reply with a page of a list.
 pub(super) trait Paged: serde::de::DeserializeOwned {
     type Item;
+    /// How many things a page has, at most as many as the API allows.
+    const PAGE: usize;
 
     /// What is on the page, and the token of the next one.
     fn page(self) -> (Vec<Self::Item>, Option<String>);
@@ -33,7 +35,7 @@ pub(super) trait Paged: serde::de::DeserializeOwned {
 
 /// Declares the reply that has a list of one kind under one name.
 macro_rules! paged {
-    ($($reply:ident: $name:literal of $item:ty;)*) => {$(
+    ($($reply:ident: $name:literal of $item:ty, by $page:literal;)*) => {$(
         #[derive(Debug, Deserialize)]
         pub(super) struct $reply {
             #[serde(rename = $name, default)]
@@ -44,6 +46,7 @@ macro_rules! paged {
 
         impl Paged for $reply {
             type Item = $item;
+            const PAGE: usize = $page;
 
             fn page(self) -> (Vec<$item>, Option<String>) {
                 (self.set.items, self.next)
@@ -53,20 +56,20 @@ macro_rules! paged {
 }
 
 paged! {
-    Reservations: "reservationSet" of Reservation;
-    Images: "imagesSet" of Image;
-    Subnets: "subnetSet" of Subnet;
-    Vpcs: "vpcSet" of Vpc;
-    Gateways: "internetGatewaySet" of Gateway;
-    RouteTables: "routeTableSet" of RouteTable;
-    Groups: "securityGroupInfo" of Group;
-    Addresses: "addressesSet" of ElasticAddress;
-    Volumes: "volumeSet" of Volume;
-    Snapshots: "snapshotSet" of Snapshot;
-    InstanceTypes: "instanceTypeSet" of InstanceType;
-    Offerings: "instanceTypeOfferingSet" of Offering;
-    SpotPrices: "spotPriceHistorySet" of SpotPrice;
-    Interfaces: "networkInterfaceSet" of Interface;
+    Reservations: "reservationSet" of Reservation, by 1000;
+    Images: "imagesSet" of Image, by 1000;
+    Subnets: "subnetSet" of Subnet, by 1000;
+    Vpcs: "vpcSet" of Vpc, by 1000;
+    Gateways: "internetGatewaySet" of Gateway, by 1000;
+    RouteTables: "routeTableSet" of RouteTable, by 100;
+    Groups: "securityGroupInfo" of Group, by 1000;
+    Addresses: "addressesSet" of ElasticAddress, by 1000;
+    Volumes: "volumeSet" of Volume, by 1000;
+    Snapshots: "snapshotSet" of Snapshot, by 1000;
+    InstanceTypes: "instanceTypeSet" of InstanceType, by 100;
+    Offerings: "instanceTypeOfferingSet" of Offering, by 1000;
+    SpotPrices: "spotPriceHistorySet" of SpotPrice, by 1000;
+    Interfaces: "networkInterfaceSet" of Interface, by 1000;
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -256,6 +259,14 @@ pub(super) struct Block {
 pub(super) struct Ipv6Block {
     #[serde(default)]
     pub(super) ipv6_cidr_block: String,
+    #[serde(default)]
+    pub(super) ipv6_cidr_block_state: BlockState,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BlockState {
+    pub(super) state: String,
 }
 
 /// The answer to CreateVpc.

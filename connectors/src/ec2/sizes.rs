@@ -15,8 +15,8 @@ use std::{
 
 /// How long what a region offers is believed to stay as it is.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// DescribeInstanceTypes has pages of 5 to 100.
-const PAGE: usize = 100;
+/// How many names are asked for at once.
+const MOST_NAMES: usize = 100;
 /// `cpu.arch` where a document has none.
 const DEFAULT_ARCHITECTURE: &str = "x86_64";
 
@@ -58,7 +58,7 @@ impl Sizes {
         }
         let call =
             Call::new("DescribeInstanceTypes").filter("current-generation", ["true"]).filter("bare-metal", ["false"]);
-        let found: Arc<[_]> = api.list_by::<InstanceTypes>(&region, call, PAGE).await?.into();
+        let found: Arc<[_]> = api.list::<InstanceTypes>(&region, call).await?.into();
         keep(&self.types, region, Arc::clone(&found));
         Ok(found)
     }
@@ -82,9 +82,9 @@ impl Sizes {
                 }
             }
         }
-        for part in unknown.chunks(PAGE) {
+        for part in unknown.chunks(MOST_NAMES) {
             let call = Call::new("DescribeInstanceTypes").filter("instance-type", part);
-            for size in api.list_by::<InstanceTypes>(region, call, PAGE).await? {
+            for size in api.list::<InstanceTypes>(region, call).await? {
                 let key = (region.to_owned(), size.instance_type.clone());
                 self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(key, size.clone());
                 found.insert(size.instance_type.clone(), size);
@@ -105,7 +105,7 @@ impl Sizes {
             // Older generations are had by name or by a pattern for names.
             Some(pattern) => {
                 let call = Call::new("DescribeInstanceTypes").filter("instance-type", [pattern]);
-                api.list_by::<InstanceTypes>(region, call, PAGE).await
+                api.list::<InstanceTypes>(region, call).await
             }
             None => Ok(self.current(api, region).await?.to_vec()),
         }
