@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config},
     engine::{
         Engine, EngineSettings, Now,
-        settings::{BootMode, ExposedAuth, TunnelSettings},
+        settings::{BootMode, ExposedAuth, ToscaSettings, TunnelSettings},
     },
     pages::FilePages,
     store::{
@@ -361,6 +361,7 @@ fn engine_settings(config: &Config) -> EngineSettings {
         tunnels: None,
         body_memory: usize::try_from(config.max_body_memory).unwrap_or(usize::MAX),
         ssh_key_type: key_type(config),
+        tosca: ToscaSettings::default(),
         contextualization: Arc::new(contextualization_settings(config)),
     }
 }

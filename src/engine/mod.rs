@@ -26,6 +26,6 @@ pub mod work;
 
 pub use error::OperationError;
 pub use operations::engine::{Engine, Figures};
-pub use services::{Now, apart};
+pub use services::{Now, apart, files};
 pub use settings::EngineSettings;
 pub use state::memo::Rendering;

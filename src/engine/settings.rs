@@ -1,5 +1,6 @@
 //! Options of `im.cfg` that the engine obeys.
 
+use crate::engine::services::files::Files;
 use keypair::KeyType;
 use std::{sync::Arc, time::Duration};
 
@@ -44,8 +45,19 @@ pub struct EngineSettings {
     pub exposed_auth: ExposedAuth,
     /// SSH_KEY_TYPE: of the keys of infrastructures.
     pub ssh_key_type: KeyType,
+    /// Options of documents of TOSCA.
+    pub tosca: ToscaSettings,
     /// Options of the contextualization.
     pub contextualization: Arc<contextualization::Settings>,
+}
+
+/// Options of documents of TOSCA.
+#[derive(Debug, Clone, Default)]
+pub struct ToscaSettings {
+    /// Where the files come from that documents name.
+    pub files: Files,
+    /// OAIPMH_REPO_BASE_IDENTIFIER_URL: the only place that new infrastructures import whole templates from; none: any.
+    pub template_repository: Option<String>,
 }
 
 /// How machines reach this daemon.

@@ -151,6 +151,14 @@ impl Template {
         &self.document
     }
 
+    /// [`Template::document`] as YAML, in the order of its maps, which counts.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let tree = crate::translate::tree_of(&self.document);
+        // It can always be written; what JSON says is YAML as well.
+        radl::yaml::emit(&tree).unwrap_or_else(|_| self.document.to_json().to_string())
+    }
+
     /// What is no error and has no effect all the same.
     #[must_use]
     pub fn warnings(&self) -> &[String] {

@@ -15,7 +15,7 @@ use crate::{
         Engine, apart,
         error::OperationError,
         operations::{
-            add::Add, change_owners::ChangeOwners, destroy::Destroy, give_away::GiveAway, outputs, power::Power,
+            add::Add, change_owners::ChangeOwners, destroy::Destroy, give_away::GiveAway, power::Power,
             reconfigure::Reconfigure,
         },
         state::{
@@ -190,11 +190,10 @@ pub(super) async fn tosca(request: Request) -> Result<Response, Failure> {
     }
 }
 
-/// `GET /infrastructures/<inf>/outputs`: those of a TOSCA document, which this version does not evaluate.
+/// `GET /infrastructures/<inf>/outputs`: those of a TOSCA document, evaluated with its machines.
 pub(super) async fn outputs(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let infrastructure = request.engine().infrastructure(&caller, request.infrastructure()).await?;
-    match outputs::outputs(&infrastructure)? {
+    match request.engine().outputs(&caller, request.infrastructure()).await? {
         Some(values) => {
             request.json_only()?;
             Ok(reply::value(&Named("outputs", &values))?)

@@ -112,18 +112,18 @@ impl Shared {
         &self.state.engine
     }
 
-    /// The document of an argument, plain RADL, read for the caller; then nothing is held of the memory for bodies any more.
+    /// The document of an argument, plain RADL or TOSCA, read for the caller; then nothing is held of the memory for bodies any more.
     ///
     /// # Errors
     /// Another type of argument, too much of the caller at once, or a document with errors.
     async fn document(&self, caller: &Caller, argument: Value, held: Held) -> Result<Document, OperationError> {
         let text = arguments::document(argument)?;
         if text.len() < SHORT {
-            return document::parse(DocumentKind::Radl, &text);
+            return document::parse(DocumentKind::of(&text), &text);
         }
         let parse = move || {
             let _held = held;
-            document::parse(DocumentKind::Radl, &text)
+            document::parse(DocumentKind::of(&text), &text)
         };
         self.engine().apart(caller.user(), parse).await?
     }

@@ -8,7 +8,7 @@ use crate::engine::{
     error::OperationError,
     operations::{
         change::{Change, Here, present},
-        document::Document,
+        document::{Document, Purpose},
     },
     settings::Access,
     state::{draft::Draft, states},
@@ -40,7 +40,7 @@ impl Change for Alter {
     /// Refused for a document without the machine's system; by clouds, the store.
     async fn perform(self, mut here: Here<'_>) -> Result<Radl, OperationError> {
         let Self { number, document } = self;
-        let document = document.resolve(&here.model)?;
+        let document = document.resolve(&here.engine.services, here.caller, Purpose::Aside).await?.radl;
         let shown = here.shown()?;
         here.claim(&shown.accounts).await;
         let vm = present(&here.model, number)?.clone();

@@ -7,7 +7,10 @@ use crate::{
     auth::Caller,
     engine::{
         error::OperationError,
-        operations::{document::Document, engine::Engine},
+        operations::{
+            document::{Document, Purpose},
+            engine::Engine,
+        },
         settings::Access,
         state::{
             draft::Draft,
@@ -36,14 +39,19 @@ impl Engine {
         self.admit_new(caller)?;
         let id = uuid::Uuid::new_v4().to_string();
         let model = Infrastructure::new(id.clone(), self.services.now() / 1_000_000, caller.owners());
-        let document = document.resolve(&model)?;
+        let resolved = document.resolve(&self.services, caller, Purpose::Creation).await?;
+        let document = resolved.radl;
         self.check_ansible(&document).await?;
         let shown = self.services.shown(caller)?;
         let mut draft = Draft::new(model, self.services.terms());
+        if let Some(stored) = resolved.stored {
+            draft.infrastructure().extra_info.set_tosca(stored.text);
+        }
+        draft.warn(&resolved.warnings);
         draft.infrastructure();
         let work = if asynchronous {
             admission::admit(&self.services.settings, &draft.model, &document)?;
-            transitions::place(&mut draft, Arc::new(document), shown.accounts.clone())?
+            transitions::place(&mut draft, document, shown.accounts.clone())?
         } else {
             let placement = placement::choose(&self.services, &draft.model, &document, &shown.accounts).await?;
             if let Some(why) = placement.refusal() {

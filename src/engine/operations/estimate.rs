@@ -4,7 +4,10 @@ use crate::{
     auth::Caller,
     engine::{
         error::OperationError,
-        operations::{document::Document, engine::Engine},
+        operations::{
+            document::{Document, Purpose},
+            engine::Engine,
+        },
         state::model::{CloudRef, Infrastructure},
         work::placement,
     },
@@ -21,7 +24,7 @@ impl Engine {
     /// As for a creation.
     pub async fn estimate(&self, caller: &Caller, document: Document) -> Result<Value, OperationError> {
         let empty = Infrastructure::new(String::new(), self.services.now() / 1_000_000, Vec::new());
-        let document = document.resolve(&empty)?;
+        let document = document.resolve(&self.services, caller, Purpose::Creation).await?.radl;
         let placement =
             placement::choose(&self.services, &empty, &document, &self.services.shown(caller)?.accounts).await?;
         let public: HashSet<&str> =

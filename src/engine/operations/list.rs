@@ -72,7 +72,11 @@ impl Engine {
         let find = move || {
             let mut ids = Vec::new();
             for model in models {
-                if filter.matches(|| model.radl.without_internal().to_text())? {
+                let is_in_tosca = match model.extra_info.tosca() {
+                    Some(text) => filter.matches(|| text.to_owned())?,
+                    None => false,
+                };
+                if is_in_tosca || filter.matches(|| model.radl.without_internal().to_text())? {
                     ids.push(model.id.clone());
                 }
             }

@@ -11,9 +11,9 @@
 //! | `routing`, `answering` | changes of what another daemon keeps |
 //! | [`add`], [`alter`], [`change_owners`], [`destroy`], [`give_away`], [`power`], [`reconfigure`], [`refresh`], [`remove`], [`snapshot`], [`tunnel`] | one change each |
 //! | `create`, `import` | infrastructures that are new here |
-//! | [`document`] | a document, until it is known what it asks of an infrastructure |
+//! | [`document`], `tosca` | a document, until it is known what it asks of an infrastructure |
 //! | `list`, `listings`, [`filter`] | which infrastructures a caller has |
-//! | `infrastructure`, `log`, `events`, `export`, [`outputs`] | what is known of one |
+//! | `infrastructure`, `log`, `events`, `export`, `outputs` | what is known of one |
 //! | `clouds`, `estimate`, [`statistics`] | further answers |
 //! | [`records`] | what a store knows of machines found by their marks |
 //! | `retention` | deleted infrastructures are not kept for ever |
@@ -39,7 +39,7 @@ mod infrastructure;
 mod list;
 mod listings;
 mod log;
-pub mod outputs;
+mod outputs;
 pub mod power;
 pub mod reconfigure;
 pub mod records;
@@ -51,4 +51,5 @@ pub mod snapshot;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
+mod tosca;
 pub mod tunnel;

@@ -1,70 +1,34 @@
-//! Outputs of the TOSCA document that an infrastructure came with (docs/spec/api.md 5.7). Those that say a value have it; the
-//! functions of TOSCA are not evaluated in this version.
+//! Outputs of the TOSCA document that is stored with an infrastructure (docs/spec/api.md 5.7), evaluated at each call with
+//! what is known of its machines.
 
-use crate::engine::{error::OperationError, state::model::Infrastructure};
-use radl::yaml::{self, Node, NodeKind};
+use crate::{
+    auth::Caller,
+    engine::{
+        error::OperationError,
+        operations::{engine::Engine, tosca},
+        state::render,
+    },
+};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
-/// TOSCA Simple Profile in YAML 1.0, chapter 4.
-const FUNCTIONS: [&str; 8] = [
-    "concat",
-    "get_artifact",
-    "get_attribute",
-    "get_input",
-    "get_nodes_of_type",
-    "get_operation_output",
-    "get_property",
-    "token",
-];
+/// Attributes whose values are in the logs of machines.
+const LOGGED: [&str; 2] = ["ansible_output", "ctxt_log"];
 
-/// The outputs by name; none for an infrastructure that was not made from TOSCA.
-///
-/// # Errors
-/// One that has to be evaluated.
-pub fn outputs(infrastructure: &Infrastructure) -> Result<Option<Map<String, Value>>, OperationError> {
-    let Some(text) = infrastructure.extra_info.tosca() else { return Ok(None) };
-    let Ok(Some(document)) = yaml::parse(text) else { return Ok(None) };
-    let NodeKind::Mapping(_) = &document.kind else { return Ok(None) };
-    let outputs = document.get("topology_template").and_then(|topology| topology.get("outputs"));
-    let Some(NodeKind::Mapping(outputs)) = outputs.map(|outputs| &outputs.kind) else { return Ok(Some(Map::new())) };
-    let mut values = Map::new();
-    for (name, output) in outputs {
-        let value = output.get("value").map_or(Some(Value::Null), json);
-        let refused =
-            || OperationError::Invalid("The evaluation of TOSCA outputs is not available in this version.".to_owned());
-        values.insert(name.scalar().unwrap_or_default().to_owned(), value.ok_or_else(refused)?);
-    }
-    Ok(Some(values))
-}
-
-/// The value that a node says; none if a function or an alias says it.
-fn json(node: &Node) -> Option<Value> {
-    Some(match &node.kind {
-        NodeKind::Scalar(text, _) if node.is_plain() => plain(text),
-        NodeKind::Scalar(text, _) => text.as_str().into(),
-        NodeKind::Sequence(items) => Value::Array(items.iter().map(json).collect::<Option<_>>()?),
-        NodeKind::Mapping(pairs) => {
-            let is_function = |name: &str| pairs.len() == 1 && FUNCTIONS.contains(&name);
-            let pair = |(key, value): &(Node, Node)| {
-                let name = key.scalar().filter(|name| !is_function(name))?;
-                Some((name.to_owned(), json(value)?))
-            };
-            Value::Object(pairs.iter().map(pair).collect::<Option<_>>()?)
+impl Engine {
+    /// The outputs by name; none for an infrastructure that was not made from TOSCA.
+    ///
+    /// # Errors
+    /// Those of [`Engine::infrastructure`]; a stored document that is refused; the store.
+    pub async fn outputs(&self, caller: &Caller, id: &str) -> Result<Option<Map<String, Value>>, OperationError> {
+        let model = self.infrastructure(caller, id).await?;
+        let Some(text) = model.extra_info.tosca() else { return Ok(None) };
+        let mut logs = HashMap::new();
+        if LOGGED.iter().any(|name| text.contains(name)) {
+            let stored: HashMap<u32, String> = self.read(self.services.store.vm_logs(id)).await?.into_iter().collect();
+            let of = |(number, log): (&u32, &String)| Some((*number, render::vm_log(model.vm(*number)?, log)));
+            logs = stored.iter().filter_map(of).collect();
         }
-        NodeKind::Alias(_) => return None,
-    })
-}
-
-/// A scalar without quotes: a number, a truth value, nothing, or a text.
-fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => true.into(),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => false.into(),
-        text => {
-            let number = text.parse::<i64>().map(Value::from).ok();
-            let fraction = || text.contains('.').then(|| text.parse::<f64>().ok().map(Value::from)).flatten();
-            number.or_else(fraction).unwrap_or_else(|| text.into())
-        }
+        tosca::outputs(&self.services, caller, model, logs).await
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::{
     error::OperationError,
     operations::{
         change::{Change, Here},
-        document::Document,
+        document::{Document, Purpose},
     },
     settings::Access,
     state::draft::Draft,
@@ -36,7 +36,12 @@ impl Change for Reconfigure {
     /// Refused for its document; by the store.
     async fn perform(self, here: Here<'_>) -> Result<(), OperationError> {
         let Self { document, vms } = self;
-        let document = document.map(|document| document.resolve(&here.model)).transpose()?;
+        let document = match document {
+            Some(document) => {
+                Some(document.resolve(&here.engine.services, here.caller, Purpose::Aside).await?.radl)
+            }
+            None => None,
+        };
         if let Some(document) = &document {
             here.engine.check_ansible(document).await?;
             let texts = transitions::new_credentials(document).flat_map(|(_, texts)| texts);
@@ -45,7 +50,7 @@ impl Change for Reconfigure {
         }
         let shown = here.shown()?;
         let reconfigure = move |draft: &mut Draft| {
-            transitions::reconfigure(draft, document.as_ref(), vms)?;
+            transitions::reconfigure(draft, document.as_deref(), vms)?;
             draft.keep(&shown);
             Ok(())
         };

@@ -200,7 +200,12 @@ impl Draft {
 
     /// Tells in the log what of a document is probably meant otherwise.
     pub fn warn_of(&mut self, document: &Radl) {
-        for warning in document.warnings() {
+        self.warn(&document.warnings());
+    }
+
+    /// Puts warnings into the log of the infrastructure.
+    pub fn warn(&mut self, warnings: &[String]) {
+        for warning in warnings {
             self.log(&format!("WARNING: {warning}."));
         }
     }

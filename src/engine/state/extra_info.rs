@@ -31,6 +31,18 @@ impl ExtraInfo {
         })
     }
 
+    /// Takes the text of a TOSCA document in the place of what was there.
+    pub fn set_tosca(&mut self, text: String) {
+        match self.0.iter_mut().find(|entry| matches!(entry, Entry::Tosca(_))) {
+            Some(entry) => *entry = Entry::Tosca(text),
+            None => {
+                // Something else of that name is no document.
+                self.0.retain(|entry| !matches!(entry, Entry::Other(name, _) if name == TOSCA));
+                self.0.push(Entry::Tosca(text));
+            }
+        }
+    }
+
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {

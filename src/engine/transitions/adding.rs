@@ -199,7 +199,7 @@ impl Alike {
     }
 }
 
-fn merged(model: &Infrastructure, document: &Radl) -> Result<Radl, OperationError> {
+pub(super) fn merged(model: &Infrastructure, document: &Radl) -> Result<Radl, OperationError> {
     if model.deleted || model.is_deleting() {
         return Err(OperationError::Invalid("Infrastructure deleted. Do not add resources.".to_owned()));
     }

@@ -9,6 +9,7 @@ mod contextualizing;
 mod deleting;
 mod owners;
 mod snapshotting;
+mod updating;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use contextualizing::{new_credentials, reconfigure};
 pub use deleting::{destroy, remove};
 pub use owners::{change_owners, give_away};
 pub use snapshotting::{SnapshotFailure, snapshot};
+pub use updating::{Update, Updated, update};
 
 use crate::engine::state::{
     accounts::{Accounts, is_unclaimed},

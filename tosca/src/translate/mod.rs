@@ -32,6 +32,7 @@ use std::{collections::HashMap, sync::Arc};
 
 pub(crate) use container::is_named_after;
 pub(crate) use function::host_of_text;
+pub(crate) use plays::tree_of;
 
 /// What a document is translated for.
 pub struct Situation<'a> {

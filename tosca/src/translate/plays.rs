@@ -195,7 +195,7 @@ fn with_vars(mut play: Play, inputs: &[(String, Value)]) -> Play {
 }
 
 /// A value as a tree: texts in quotes, so that they stay texts.
-pub(super) fn tree_of(value: &Value) -> Node {
+pub(crate) fn tree_of(value: &Value) -> Node {
     match &value.data {
         Data::Null => Node::plain("null"),
         Data::Bool(truth) => Node::plain(if *truth { "true" } else { "false" }),

@@ -92,7 +92,11 @@ fn operation_object(id: &str, metadata: &Metadata) -> Value {
         TakenBody::None => {}
         TakenBody::Document => {
             let text = json!({"schema": {"type": "string"}});
-            let content = json!({"text/plain": text, "application/json": {"schema": reference("Document")}});
+            let content = json!({
+                "text/plain": text,
+                "application/json": {"schema": reference("Document")},
+                "text/yaml": text,
+            });
             object["requestBody"] = json!({"required": false, "content": content});
         }
         TakenBody::Json(schema) => {

@@ -50,7 +50,7 @@ fn parameters(metadata: &Metadata) -> String {
         .collect();
     match metadata.takes {
         TakenBody::None => {}
-        TakenBody::Document => parts.push("<small>body: RADL, as text or JSON</small>".to_owned()),
+        TakenBody::Document => parts.push("<small>body: RADL, as text or JSON, or TOSCA</small>".to_owned()),
         TakenBody::Json(_) => parts.push("<small>body: JSON</small>".to_owned()),
     }
     parts.join("<br>")
