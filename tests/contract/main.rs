@@ -21,6 +21,7 @@ mod statistics;
 mod strict;
 #[path = "../support/server.rs"]
 mod support;
+mod tosca;
 mod transport;
 mod vms;
 mod xmlrpc;

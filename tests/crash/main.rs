@@ -25,3 +25,4 @@ mod server;
 mod stop;
 #[path = "../support/process.rs"]
 mod support;
+mod tosca;

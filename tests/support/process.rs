@@ -288,9 +288,20 @@ impl Daemon {
 
     /// A request of the user, its answer once complete; none when the daemon ended before.
     pub async fn ask(&self, method: Method, path: impl AsRef<str>, body: String) -> Option<Answer> {
-        let request =
-            self.client.request(method, self.url(path.as_ref())).header(header::AUTHORIZATION, &self.authorization);
-        let response = request.body(body).send().await.ok()?;
+        self.answer(self.request(method, path.as_ref()).body(body)).await
+    }
+
+    /// As [`Daemon::ask`], with a document of TOSCA.
+    pub async fn ask_in_tosca(&self, method: Method, path: &str, document: String) -> Option<Answer> {
+        self.answer(self.request(method, path).header(header::CONTENT_TYPE, "text/yaml").body(document)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.url(path)).header(header::AUTHORIZATION, &self.authorization)
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Option<Answer> {
+        let response = request.send().await.ok()?;
         let status = response.status();
         Some(Answer { status, text: response.text().await.ok()? })
     }

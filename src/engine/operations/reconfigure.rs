@@ -37,9 +37,7 @@ impl Change for Reconfigure {
     async fn perform(self, here: Here<'_>) -> Result<(), OperationError> {
         let Self { document, vms } = self;
         let document = match document {
-            Some(document) => {
-                Some(document.resolve(&here.engine.services, here.caller, Purpose::Aside).await?.radl)
-            }
+            Some(document) => Some(document.resolve(&here.engine.services, here.caller, Purpose::Aside).await?.radl),
             None => None,
         };
         if let Some(document) = &document {

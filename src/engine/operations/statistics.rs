@@ -107,7 +107,7 @@ fn of(model: &Infrastructure, changed: i64) -> StatisticsRow {
     let first_host = hosts.next().unwrap_or_default();
     StatisticsRow {
         creation_date: date(model.created),
-        tosca_name: String::new(),
+        tosca_name: tosca_name(model),
         vm_count: model.vms.len(),
         cpu_count: sum("cpu.count", ""),
         memory_size: sum("memory.size", "M"),
@@ -119,6 +119,15 @@ fn of(model: &Infrastructure, changed: i64) -> StatisticsRow {
         inf_id: model.id.clone(),
         last_date: date(changed),
     }
+}
+
+/// The file name of the icon of its TOSCA document, without directory and its last four characters.
+fn tosca_name(model: &Infrastructure) -> String {
+    let Some(text) = model.extra_info.tosca().filter(|text| text.contains("icon")) else { return String::new() };
+    let document = tosca::yaml::parse(text).ok();
+    let icon = document.as_ref().and_then(|document| document.get("metadata")?.get("icon")?.as_text());
+    let file = icon.and_then(|icon| icon.rsplit('/').next()).unwrap_or_default();
+    file.char_indices().rev().nth(3).map_or(String::new(), |(end, _)| file[..end].to_owned())
 }
 
 fn local(seconds: i64) -> NaiveDateTime {

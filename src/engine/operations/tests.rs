@@ -129,18 +129,44 @@ async fn what_is_not_known_with_these_parameters_is_refused_and_nothing_is_done(
     assert!(!subject.engine.infrastructure(&owner, &id).await.unwrap().deleted);
 }
 
+/// A document of so many machines.
+fn tosca(number: u32) -> Document {
+    let text = format!(
+        "tosca_definitions_version: tosca_simple_yaml_1_0\nimports:\n- types: \
+         https://raw.githubusercontent.com/grycap/tosca/main/custom_types.yaml\ntopology_template:\n  node_templates:\n    \
+         wn:\n      type: tosca.nodes.indigo.Compute\n      capabilities:\n        os: {{properties: {{type: linux, image: \
+         'mock0://linux/image1'}}}}\n        scalable: {{properties: {{count: {number}}}}}\n"
+    );
+    Document::Tosca(text.into())
+}
+
 #[tokio::test]
-async fn tosca_is_refused_where_it_would_be_resolved() {
+async fn of_updates_at_the_same_time_the_last_one_holds() {
+    let subject = Subject::new(0).await;
+    let owner = subject.caller("username = u; password = p\\nid = d; type = Dummy").await;
+    let id = subject.engine.create(&owner, tosca(1), false).await.unwrap();
+    let update = |number| subject.engine.make(&owner, &id, Add { document: tosca(number), context: false });
+    let updates = futures::future::join_all([4, 2, 5, 3].map(update)).await;
+    assert!(updates.iter().all(Result::is_ok), "{updates:?}");
+    let model = subject.engine.infrastructure(&owner, &id).await.unwrap();
+    let stored = tosca::yaml::parse(model.extra_info.tosca().unwrap()).unwrap().to_json();
+    let count = &stored["topology_template"]["node_templates"]["wn"]["capabilities"]["scalable"]["properties"]["count"];
+    assert_eq!(count.as_u64(), Some(model.live_vms().count() as u64), "machines and document tell the same");
+}
+
+#[tokio::test]
+async fn a_refused_tosca_document_makes_nothing() {
     let subject = Subject::new(0).await;
     let owner = subject.caller("username = u; password = p").await;
-    let tosca = || Document::Tosca("tosca_definitions_version: x".to_owned());
-    let refused = OperationError::Invalid("TOSCA is not available in this version, send RADL.".to_owned());
-    assert_eq!(subject.engine.create(&owner, tosca(), true).await, Err(refused.clone()));
-    assert_eq!(subject.engine.estimate(&owner, tosca()).await, Err(refused.clone()));
+    let wrong = || Document::Tosca("tosca_definitions_version: x".into());
+    let refused = |result: OperationError| {
+        assert!(matches!(&result, OperationError::Invalid(text) if text.contains("\"x\" is invalid")), "{result:?}");
+    };
+    refused(subject.engine.create(&owner, wrong(), true).await.unwrap_err());
+    refused(subject.engine.estimate(&owner, wrong()).await.unwrap_err());
     assert_eq!(subject.engine.list(&owner, None).await, Ok(Vec::new()));
     let id = subject.engine.create(&owner, Radl::default().into(), false).await.unwrap();
-    let add = Add { document: tosca(), context: true };
-    assert_eq!(subject.engine.make(&owner, &id, add).await, Err(refused));
+    refused(subject.engine.make(&owner, &id, Add { document: wrong(), context: true }).await.unwrap_err());
 }
 
 /// Machines of the simulated cloud.

@@ -9,9 +9,9 @@ mod contextualizing;
 mod deleting;
 mod owners;
 mod snapshotting;
-mod updating;
 #[cfg(test)]
 mod tests;
+mod updating;
 
 pub use adding::{LaunchFailure, NewLogin, Placement, PlannedVm, add, place};
 pub use altering::alter;
