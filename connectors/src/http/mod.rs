@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`settings`] | time limits and certificates, for all clouds and for one credential line |
+//! | [`trust`] | certificates, once for all accounts |
 //! | [`client`] | requests to one cloud as one account, and their replies |
 //! | [`refusal`] | from a status and a body to an error of a class |
 //! | [`session`] | tokens: shared by all callers of an account, renewed once |
@@ -20,6 +21,7 @@ pub mod redaction;
 pub mod refusal;
 pub mod session;
 pub mod settings;
+pub mod trust;
 
 pub use client::{Client, Reply, base_url};
 pub use long_running::{Handle, Patience, Progress};

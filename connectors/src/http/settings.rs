@@ -1,7 +1,8 @@
 //! Time limits and certificates: those of the daemon, and what a credential line says otherwise.
 
+use super::trust::{Trust, TrustError};
 use crate::{CloudAccount, ConnectorError, ErrorClass};
-use reqwest::{Certificate, ClientBuilder, Proxy, redirect};
+use reqwest::{ClientBuilder, Proxy, redirect};
 use std::time::Duration;
 
 /// Key of a line: certificates of authorities (PEM) that are trusted besides those of the system.
@@ -23,6 +24,8 @@ pub struct HttpSettings {
     /// Whether the proxy that the environment of the daemon names (`https_proxy`, `no_proxy`, ...) is used where the
     /// credential line names none.
     pub environment_proxy: bool,
+    /// The certificates that are trusted, shared by all accounts of the daemon.
+    pub trust: Trust,
 }
 
 impl Default for HttpSettings {
@@ -32,6 +35,7 @@ impl Default for HttpSettings {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
             environment_proxy: true,
+            trust: Trust::default(),
         }
     }
 }
@@ -46,23 +50,18 @@ impl HttpSettings {
             None => self.verify,
             Some(text) => truth(text).ok_or_else(|| invalid(account, VERIFY_SSL, "must be yes or no"))?,
         };
+        let trust = self.trust.of(verify, account.field(CA_CERT)).map_err(|error| match error {
+            TrustError::NoCertificate => invalid(account, CA_CERT, "has no certificate in PEM form"),
+            TrustError::Library(error) => unusable(account, &error),
+        })?;
         let mut builder = ClientBuilder::new()
             .user_agent(concat!("imd/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.connect_timeout)
             .timeout(self.read_timeout)
-            .tls_danger_accept_invalid_certs(!verify)
-            .tls_danger_accept_invalid_hostnames(!verify)
+            .tls_backend_preconfigured(trust)
             // The client follows those that keep a request on its server.
             .redirect(redirect::Policy::none())
             .referer(false);
-        if let Some(text) = account.field(CA_CERT) {
-            let refused = || invalid(account, CA_CERT, "has no certificate in PEM form");
-            let authorities = Certificate::from_pem_bundle(text.as_bytes()).map_err(|_| refused())?;
-            if authorities.is_empty() {
-                return Err(refused());
-            }
-            builder = builder.tls_certs_merge(authorities);
-        }
         match account.field(HTTP_PROXY) {
             Some(url) => {
                 let proxy = Proxy::all(url).map_err(|_| invalid(account, HTTP_PROXY, "is no URL of a proxy"))?;
@@ -71,11 +70,13 @@ impl HttpSettings {
             None if !self.environment_proxy => builder = builder.no_proxy(),
             None => {}
         }
-        builder.build().map_err(|error| {
-            let text = format!("The credentials of the cloud {} cannot be used: {error}", account.id);
-            ConnectorError::new(ErrorClass::Invalid, text)
-        })
+        builder.build().map_err(|error| unusable(account, &error))
     }
+}
+
+fn unusable(account: &CloudAccount, error: &dyn std::error::Error) -> ConnectorError {
+    let text = format!("The credentials of the cloud {} cannot be used: {error}", account.id);
+    ConnectorError::new(ErrorClass::Invalid, text)
 }
 
 fn truth(text: &str) -> Option<bool> {
