@@ -19,10 +19,11 @@ pub(super) async fn images(request: Request) -> Result<Response, Failure> {
     Ok(reply::value(&Named("images", &images))?)
 }
 
-/// `GET /clouds/<id>/quotas`
+/// `GET /clouds/<id>/quotas?region=<name>`
 pub(super) async fn quotas(request: Request) -> Result<Response, Failure> {
     let caller = request.caller().await?;
-    let quotas = request.engine().cloud_quotas(&caller, request.parameters.get("cloud")).await?;
+    let region = query::first(&request.query, "region").filter(|region| !region.is_empty());
+    let quotas = request.engine().cloud_quotas(&caller, request.parameters.get("cloud"), region.as_deref()).await?;
     request.form(Media::Json)?;
     Ok(reply::value(&Named("quotas", &quotas))?)
 }

@@ -188,7 +188,8 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .query(text("filters", "key=value with commas")),
         row(GET, "/clouds/{cloud}/quotas", clouds::quotas)
             .errors(CLOUD)
-            .described("GetCloudQuotas", "Limits of your account in a cloud", Body::Json("Quotas")),
+            .described("GetCloudQuotas", "Limits of your account in a cloud", Body::Json("Quotas"))
+            .query(text("region", "Region, in clouds whose limits differ by it")),
         row(GET, "/clouds/{cloud}/{name}", clouds::other).errors(CLOUD),
         row(GET, "/stats", statistics::statistics)
             .errors("Error getting stats: ")

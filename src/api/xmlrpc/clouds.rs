@@ -21,5 +21,5 @@ pub(super) async fn quotas(shared: &Shared, arguments: Vec<Value>) -> Result<Val
     let [cloud, auth] = places(arguments);
     let caller = shared.caller(auth).await?;
     let cloud = arguments::text(&cloud, "cloud_id")?;
-    Ok(values::json(shared.engine().cloud_quotas(&caller, &cloud).await?))
+    Ok(values::json(shared.engine().cloud_quotas(&caller, &cloud, None).await?))
 }

@@ -22,12 +22,17 @@ impl Engine {
         Ok(self.cloud(caller, cloud)?.images(filters).await?)
     }
 
-    /// Limits of the caller's account in a cloud: `{"cores": {"used": 1, "limit": 10}, ...}`.
+    /// Limits of the caller's account in a cloud, in a region where they differ: `{"cores": {"used": 1, "limit": 10}, ...}`.
     ///
     /// # Errors
     /// No such cloud among the credentials; the cloud.
-    pub async fn cloud_quotas(&self, caller: &Caller, cloud: &str) -> Result<Value, OperationError> {
-        let quotas = self.cloud(caller, cloud)?.quotas(None).await?;
+    pub async fn cloud_quotas(
+        &self,
+        caller: &Caller,
+        cloud: &str,
+        region: Option<&str>,
+    ) -> Result<Value, OperationError> {
+        let quotas = self.cloud(caller, cloud)?.quotas(region).await?;
         let entry = |used: f64, limit: f64| json!({"used": number(used), "limit": number(limit)});
         let quotas = quotas.into_iter().map(|(name, quota)| (name, entry(quota.used, quota.limit)));
         Ok(Value::Object(quotas.collect::<Map<_, _>>()))
