@@ -40,8 +40,9 @@ pub use account::{AccountName, CloudAccount, Endpoint};
 pub use cloud_type::{CloudType, ConnectContext};
 pub use contract::{
     Address, Candidate, Capabilities, CloudImage, Connector, DiskSource, FirstLogin, Found, GuestKind, GuestOs, Guests,
-    ImageIntent, ImageUid, InfrastructureIntent, InfrastructureMark, Location, LoginPart, NewDisk, Observation,
-    PowerOperation, PowerState, ProviderId, PublicAddress, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid,
+    ImageIntent, ImageUid, InfrastructureIntent, InfrastructureMark, Location, LoginPart, MappedPort, NewDisk,
+    Observation, PowerOperation, PowerState, ProviderId, PublicAddress, Quota, Resize, SharedResources, VmIntent,
+    VmMark, VmUid,
 };
 pub use error::{ConnectorError, ErrorClass};
 pub use private_networks::PrivateNetworks;

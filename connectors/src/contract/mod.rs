@@ -24,4 +24,4 @@ pub use connector::Connector;
 pub use intent::{Candidate, GuestOs, ImageIntent, InfrastructureIntent, SharedResources, VmIntent};
 pub use listing::{CloudImage, Quota};
 pub use mark::{Found, ImageUid, InfrastructureMark, Location, ProviderId, VmMark, VmUid};
-pub use observation::{Address, Observation, PowerState};
+pub use observation::{Address, MappedPort, Observation, PowerState};

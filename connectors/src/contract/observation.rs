@@ -32,6 +32,15 @@ pub struct Address {
     pub network: Option<String>,
 }
 
+/// A TCP port of a machine that is reached from outside by another one, which the cloud chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedPort {
+    /// Port at the machine's public address.
+    pub outside: u16,
+    /// Port inside the machine.
+    pub inside: u16,
+}
+
 /// What the cloud says of a machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
@@ -41,6 +50,9 @@ pub struct Observation {
     pub state: PowerState,
     /// Its addresses.
     pub addresses: Vec<Address>,
+    /// Ports that are reached by others than the document says (`outports`): SSH among them, where machines share an
+    /// address.
+    pub ports: Vec<MappedPort>,
     /// Features to set on its system (`instance_id`, `cpu.count`, ...).
     pub features: Features,
     /// Fault text of the cloud, when it failed.

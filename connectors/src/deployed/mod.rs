@@ -78,6 +78,7 @@ impl Connector for DeployedNode {
             features: Features::new(),
             fault: None,
             infrastructure: None,
+            ports: Vec::new(),
             missing: Vec::new(),
         };
         Ok(ids.iter().map(running).collect())

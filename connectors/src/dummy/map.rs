@@ -225,6 +225,7 @@ pub(super) fn observation(machine: &Machine, held: &[Resource], faults: &Faults,
     }));
     let missing = machine.pools.iter().filter(|pool| address_of(pool).is_none());
     Observation {
+        ports: Vec::new(),
         id: machine.id.clone(),
         state,
         addresses,

@@ -382,6 +382,7 @@ impl LocalCloud {
             features,
             fault: None,
             infrastructure,
+            ports: Vec::new(),
             missing: Vec::new(),
         }))
     }

@@ -1,7 +1,7 @@
 //! What an observation changes in a machine's document.
 
 use crate::engine::state::model::Vm;
-use connectors::{Observation, PowerState};
+use connectors::{MappedPort, Observation, PowerState};
 use radl::Radl;
 
 /// The machine's document after an observation; none when nothing changed. `default_name` is the template for a machine
@@ -15,6 +15,11 @@ pub fn info_after(vm: &Vm, observation: &Observation, default_name: &str, now: i
     }
     if matches!(observation.state, PowerState::Running | PowerState::Pending) || !observation.addresses.is_empty() {
         write_addresses(&mut after, vm, observation, now);
+    }
+    for MappedPort { outside, inside } in &observation.ports {
+        if after.outside_port(*inside) != *outside {
+            after.redirect_port(*outside, *inside, &now.to_string());
+        }
     }
     if let Some(system) = after.systems.first_mut() {
         system.fill_in_names(u64::from(vm.number), default_name);

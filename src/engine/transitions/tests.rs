@@ -20,8 +20,8 @@ use crate::{
     },
 };
 use connectors::{
-    CloudAccount, Endpoint, ImageIntent, ImageUid, Location, NewDisk, Observation, PowerState, ProviderId, Resize,
-    SharedResources, VmUid,
+    CloudAccount, Endpoint, ImageIntent, ImageUid, Location, MappedPort, NewDisk, Observation, PowerState, ProviderId,
+    Resize, SharedResources, VmUid,
 };
 use contextualization::{KeyPair, Outcome};
 use proptest::prelude::*;
@@ -455,6 +455,7 @@ impl World {
                         features: Features::new(),
                         fault: None,
                         infrastructure: Some("inf".to_owned()),
+                        ports: Vec::new(),
                         missing: Vec::new(),
                     })
                     .collect();
@@ -495,6 +496,7 @@ impl World {
                     features,
                     fault: None,
                     infrastructure: None,
+                    ports: Vec::new(),
                     missing: Vec::new(),
                 },
             ))
@@ -538,6 +540,7 @@ fn a_silent_cloud_is_waited_for() {
         features,
         fault: None,
         infrastructure: None,
+        ports: Vec::new(),
         missing: Vec::new(),
     }]);
     world.report(Event::Observed { asked: vec![0], answer, account: None });
@@ -563,6 +566,7 @@ fn a_machine_is_followed_until_it_is_up() {
                 features: Features::new(),
                 fault: None,
                 infrastructure: None,
+                ports: Vec::new(),
                 missing: Vec::new(),
             };
             Event::Observed { asked: vec![0], answer: Ok(vec![observation]), account: None }
@@ -583,6 +587,35 @@ fn a_machine_is_followed_until_it_is_up() {
         }
         assert_eq!(is_followed(&world), (false, false));
     }
+}
+
+/// Machines that share a public address are reached by ports that the cloud chose, each by its own.
+#[test]
+fn ports_that_the_cloud_chose_are_those_of_a_machine() {
+    let mut world = World::new();
+    world.step(Step::Add { number: 2, context: false });
+    for _ in 0..8 {
+        world.work(0, 0);
+    }
+    let look = |world: &mut World| {
+        let machine = |number: u32| Observation {
+            id: world.model.vm(number).unwrap().provider_id().unwrap().clone(),
+            state: PowerState::Running,
+            addresses: Vec::new(),
+            ports: vec![MappedPort { outside: 35_000 + u16::try_from(number).unwrap(), inside: 22 }],
+            features: Features::new(),
+            fault: None,
+            infrastructure: None,
+            missing: Vec::new(),
+        };
+        let answer = Ok(vec![machine(0), machine(1)]);
+        world.report(Event::Observed { asked: vec![0, 1], answer, account: None });
+        [0, 1].map(|number| Arc::clone(&world.model.vm(number).unwrap().info))
+    };
+    let seen = look(&mut world);
+    assert_eq!(seen.each_ref().map(|info| info.ssh_port()), [35_000, 35_001]);
+    let again = look(&mut world);
+    assert!(Arc::ptr_eq(&seen[0], &again[0]), "what is known changes nothing");
 }
 
 proptest! {
@@ -871,7 +904,16 @@ fn machines_are_known_by_their_account() {
         let id = world.model.vm(0).unwrap().provider_id().unwrap().clone();
         let (state, infrastructure) = (PowerState::Running, infrastructure.map(str::to_owned));
         let (addresses, features) = (Vec::new(), Features::new());
-        let seen = Observation { id, state, addresses, features, fault: None, infrastructure, missing: Vec::new() };
+        let seen = Observation {
+            id,
+            state,
+            addresses,
+            features,
+            fault: None,
+            infrastructure,
+            ports: Vec::new(),
+            missing: Vec::new(),
+        };
         let answer = Ok(if known { vec![seen] } else { Vec::new() });
         let name = connectors::account_name(&account());
         world.report(Event::Observed { asked: vec![0], answer, account: name.clone() });

@@ -74,6 +74,7 @@ pub fn observation(machine: Machine) -> Result<Observation, ConnectorError> {
         features,
         fault: None,
         infrastructure: Some(machine.infrastructure),
+        ports: Vec::new(),
         missing: Vec::new(),
         id: ProviderId(machine.id),
     })
