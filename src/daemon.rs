@@ -4,6 +4,7 @@ use crate::{
     api::{
         SitesError,
         http::{self, Listener, ServerSettings, Tls, TlsError, tls},
+        oai::Catalogue,
         peers,
         rest::{RestSettings, RestState},
         sites,
@@ -20,6 +21,7 @@ use crate::{
         self, StoreError,
         sealing::{KeyError, Keyring},
     },
+    templates::{FetchError, Fetcher, Network, Permission, Repository},
 };
 use connectors::{
     ConnectorError, ConnectorSettings,
@@ -89,6 +91,9 @@ pub enum StartError {
     /// Metrics that cannot be registered.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The repository of templates.
+    #[error("OAIPMH_REPO_BASE_IDENTIFIER_URL: {0}")]
+    Repository(#[from] FetchError),
     /// Something of the system.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -127,7 +132,8 @@ pub async fn run(config: Config, new_database: bool, pages: FilePages) -> Result
         tracing::info!(address = %listener.local_addr()?, encrypted = listener.is_encrypted(), "serving the REST API");
         let (engine, authenticator, registry) = (engine.clone(), authenticator.clone(), registry.clone());
         let state = RestState { engine, authenticator, registry, settings: rest_settings(&config) };
-        http::serve(sites(state)?, listener, server_settings(&config), stop.cancelled()).await.map_err(StartError::from)
+        let sites = sites(state, catalogue(&config, fetcher(&config))?)?;
+        http::serve(sites, listener, server_settings(&config), stop.cancelled()).await.map_err(StartError::from)
     };
     let serve_xmlrpc = async {
         let Some(listener) = xmlrpc else { return Ok(()) };
@@ -247,6 +253,30 @@ pub async fn open(
         tokio::spawn(peers::serve(engine.clone(), listener));
     }
     Ok((engine, authenticator))
+}
+
+/// What fetches files that documents name, as the configuration allows.
+#[must_use]
+pub fn fetcher(config: &Config) -> Arc<Fetcher> {
+    let repository = config.oaipmh_repo_base_identifier_url.as_deref();
+    let permission = Permission::new(&config.tosca_import_hosts, repository);
+    let network = Network::public(config.private_net_masks.clone());
+    Arc::new(Fetcher::new(permission, config.tosca_mirror_dir.clone(), network))
+}
+
+/// What `/oai` publishes, none unless the configuration says all of it.
+///
+/// # Errors
+/// A repository that cannot be one.
+pub fn catalogue(config: &Config, fetcher: Arc<Fetcher>) -> Result<Option<Catalogue>, StartError> {
+    let texts = (&config.oaipmh_repo_base_identifier_url, &config.oaipmh_repo_name, &config.oaipmh_repo_description);
+    let (Some(base), Some(name), Some(description)) = texts else { return Ok(None) };
+    Ok(Some(Catalogue {
+        repository: Repository::new(base, fetcher)?,
+        name: name.clone(),
+        description: description.clone(),
+        email: config.oaipmh_repo_admin_email.clone().unwrap_or_default(),
+    }))
 }
 
 /// Completes at the first signal to stop. The handlers are in place when this returns.

@@ -8,6 +8,7 @@
 //! | `mirror` | copies on this host |
 //! | [`fetcher`] | one file by HTTPS: limits, redirections, what is kept |
 //! | [`gathering`] | all files of one document |
+//! | [`repository`] | the repository of templates |
 //!
 //! A connection goes to an address that was looked at after its name was resolved, so that a name which means another place
 //! the next time it is asked for leads nowhere.
@@ -17,7 +18,9 @@ pub mod fetcher;
 pub mod gathering;
 mod mirror;
 pub mod permission;
+pub mod repository;
 
 pub use fetcher::{FetchError, Fetcher, Network};
 pub use gathering::Gathering;
 pub use permission::Permission;
+pub use repository::Repository;
