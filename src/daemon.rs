@@ -14,6 +14,7 @@ use crate::{
     config::{self, Config},
     engine::{
         Engine, EngineSettings, Now,
+        files::{self, Files},
         settings::{BootMode, ExposedAuth, ToscaSettings, TunnelSettings},
     },
     pages::FilePages,
@@ -21,7 +22,7 @@ use crate::{
         self, StoreError,
         sealing::{KeyError, Keyring},
     },
-    templates::{FetchError, Fetcher, Network, Permission, Repository},
+    templates::{FetchError, Fetcher, Gathering, Network, Permission, Repository},
 };
 use connectors::{
     ConnectorError, ConnectorSettings,
@@ -32,6 +33,7 @@ use connectors::{
     registry::Registry,
 };
 use contextualization::{Settings, ssh::SshLimits};
+use futures::future::BoxFuture;
 use keypair::KeyType;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -391,8 +393,23 @@ fn engine_settings(config: &Config) -> EngineSettings {
         tunnels: None,
         body_memory: usize::try_from(config.max_body_memory).unwrap_or(usize::MAX),
         ssh_key_type: key_type(config),
-        tosca: ToscaSettings::default(),
+        tosca: tosca_settings(config),
         contextualization: Arc::new(contextualization_settings(config)),
+    }
+}
+
+/// What documents of TOSCA may name.
+fn tosca_settings(config: &Config) -> ToscaSettings {
+    let fetcher = fetcher(config);
+    ToscaSettings {
+        files: Files::new(move || Box::new(Gathering::new(fetcher.clone()))),
+        template_repository: config.oaipmh_repo_base_identifier_url.clone(),
+    }
+}
+
+impl files::Gathering for Gathering {
+    fn fetch(&mut self, wanted: Vec<String>) -> BoxFuture<'_, ()> {
+        Box::pin(Gathering::fetch(self, wanted))
     }
 }
 

@@ -67,7 +67,8 @@ fn every_example_is_translated() {
 /// Constraints of inputs are for dashboards (docs/spec/tosca.md 4); types are checked.
 #[test]
 fn inputs_of_another_type_are_refused() {
-    for (name, inputs) in [("two-tiers.yaml", json!({"size": "many"})), ("shared-folder.yaml", json!({"wn_num": [1]}))] {
+    for (name, inputs) in [("two-tiers.yaml", json!({"size": "many"})), ("shared-folder.yaml", json!({"wn_num": [1]}))]
+    {
         let failure = run(name, &inputs, None, &json!({})).err();
         assert!(failure.is_some_and(|failure| failure.phase == "parse"), "{name} {inputs}");
     }
