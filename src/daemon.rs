@@ -4,6 +4,7 @@ use crate::{
     api::{
         SitesError,
         http::{self, Listener, ServerSettings, Tls, TlsError, tls},
+        oai::Catalogue,
         peers,
         rest::{RestSettings, RestState},
         sites,
@@ -13,6 +14,7 @@ use crate::{
     config::{self, Config},
     engine::{
         Engine, EngineSettings, Now,
+        files::{self, Files},
         settings::{BootMode, ExposedAuth, ToscaSettings, TunnelSettings},
     },
     pages::FilePages,
@@ -20,6 +22,7 @@ use crate::{
         self, StoreError,
         sealing::{KeyError, Keyring},
     },
+    templates::{FetchError, Fetcher, Gathering, Network, Permission, Repository},
 };
 use connectors::{
     ConnectorError, ConnectorSettings, DockerSettings,
@@ -30,6 +33,7 @@ use connectors::{
     registry::Registry,
 };
 use contextualization::{Settings, ssh::SshLimits};
+use futures::future::BoxFuture;
 use keypair::KeyType;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -89,6 +93,9 @@ pub enum StartError {
     /// Metrics that cannot be registered.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The repository of templates.
+    #[error("OAIPMH_REPO_BASE_IDENTIFIER_URL: {0}")]
+    Repository(#[from] FetchError),
     /// Something of the system.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -127,7 +134,8 @@ pub async fn run(config: Config, new_database: bool, pages: FilePages) -> Result
         tracing::info!(address = %listener.local_addr()?, encrypted = listener.is_encrypted(), "serving the REST API");
         let (engine, authenticator, registry) = (engine.clone(), authenticator.clone(), registry.clone());
         let state = RestState { engine, authenticator, registry, settings: rest_settings(&config) };
-        http::serve(sites(state)?, listener, server_settings(&config), stop.cancelled()).await.map_err(StartError::from)
+        let sites = sites(state, catalogue(&config, fetcher(&config))?)?;
+        http::serve(sites, listener, server_settings(&config), stop.cancelled()).await.map_err(StartError::from)
     };
     let serve_xmlrpc = async {
         let Some(listener) = xmlrpc else { return Ok(()) };
@@ -249,6 +257,30 @@ pub async fn open(
     Ok((engine, authenticator))
 }
 
+/// What fetches files that documents name, as the configuration allows.
+#[must_use]
+pub fn fetcher(config: &Config) -> Arc<Fetcher> {
+    let repository = config.oaipmh_repo_base_identifier_url.as_deref();
+    let permission = Permission::new(&config.tosca_import_hosts, repository);
+    let network = Network::public(config.private_net_masks.clone());
+    Arc::new(Fetcher::new(permission, config.tosca_mirror_dir.clone(), network))
+}
+
+/// What `/oai` publishes, none unless the configuration says all of it.
+///
+/// # Errors
+/// A repository that cannot be one.
+pub fn catalogue(config: &Config, fetcher: Arc<Fetcher>) -> Result<Option<Catalogue>, StartError> {
+    let texts = (&config.oaipmh_repo_base_identifier_url, &config.oaipmh_repo_name, &config.oaipmh_repo_description);
+    let (Some(base), Some(name), Some(description)) = texts else { return Ok(None) };
+    Ok(Some(Catalogue {
+        repository: Repository::new(base, fetcher)?,
+        name: name.clone(),
+        description: description.clone(),
+        email: config.oaipmh_repo_admin_email.clone().unwrap_or_default(),
+    }))
+}
+
 /// Completes at the first signal to stop. The handlers are in place when this returns.
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -362,8 +394,23 @@ fn engine_settings(config: &Config) -> EngineSettings {
         tunnels: None,
         body_memory: usize::try_from(config.max_body_memory).unwrap_or(usize::MAX),
         ssh_key_type: key_type(config),
-        tosca: ToscaSettings::default(),
+        tosca: tosca_settings(config),
         contextualization: Arc::new(contextualization_settings(config)),
+    }
+}
+
+/// What documents of TOSCA may name.
+fn tosca_settings(config: &Config) -> ToscaSettings {
+    let fetcher = fetcher(config);
+    ToscaSettings {
+        files: Files::new(move || Box::new(Gathering::new(fetcher.clone()))),
+        template_repository: config.oaipmh_repo_base_identifier_url.clone(),
+    }
+}
+
+impl files::Gathering for Gathering {
+    fn fetch(&mut self, wanted: Vec<String>) -> BoxFuture<'_, ()> {
+        Box::pin(Gathering::fetch(self, wanted))
     }
 }
 

@@ -13,3 +13,4 @@ pub mod migration;
 pub mod pages;
 pub mod store;
 pub mod telemetry;
+pub mod templates;

@@ -6,6 +6,7 @@
 //! | [`owners`] | from credential items to new owners |
 //! | `parameters` | parameters that both read the same way |
 //! | [`http`] | connections, encryption and bodies of both |
+//! | [`oai`] | the catalogue of templates, for harvesters |
 //! | [`peers`] | what the daemons of a cluster ask each other |
 //! | [`sites`](sites()) | the HTTP contracts of port 8800: one line each |
 //! | [`rest`] | REST |
@@ -13,6 +14,7 @@
 
 pub mod document;
 pub mod http;
+pub mod oai;
 pub mod owners;
 mod parameters;
 pub mod peers;

@@ -2,6 +2,7 @@
 
 use super::{
     http::{MountError, Sites},
+    oai::{Catalogue, Oai},
     rest::{Rest, RestError, RestState},
 };
 use std::sync::Arc;
@@ -17,12 +18,13 @@ pub enum SitesError {
     Rest(#[from] RestError),
 }
 
-/// The sites, each at its prefix.
+/// The sites, each at its prefix; `catalogue` is what `/oai` publishes.
 ///
 /// # Errors
 /// Options or routes that cannot be used.
-pub fn sites(rest: RestState) -> Result<Sites, SitesError> {
+pub fn sites(rest: RestState, catalogue: Option<Catalogue>) -> Result<Sites, SitesError> {
     let mut sites = Sites::new(&rest.registry)?;
     sites.mount("/", Arc::new(Rest::new(rest)?))?;
+    sites.mount("/oai", Arc::new(Oai::new(catalogue)))?;
     Ok(sites)
 }

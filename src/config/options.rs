@@ -89,7 +89,6 @@ pub fn rows() -> impl Iterator<Item = &'static OptionRow> {
 
 const OIDC: Status = Later("OpenID Connect; every token is refused");
 const VAULT: Status = Later("credentials from Vault");
-const OAI: Status = Later("the OAI-PMH repository");
 const SINGLE: Status = Later("the single-site mode");
 const HELD_INSIDE: Status = NoEffect("recipes and agent are part of the program");
 
@@ -392,15 +391,21 @@ section! {
         log_stderr: bool = "True", Active;
     }
 
-    "Repository of templates" {
-        /// Identifier of the repository.
-        oaipmh_repo_base_identifier_url: Option<String> = "", OAI;
+    "Files that documents of TOSCA name, and the repository of templates" {
+        /// Hosts that documents may import files from by https, separated by commas: name, name:port, *.name, or * for any.
+        /// Only hosts with public addresses, whatever is written here. Empty: only the types that are shipped.
+        tosca_import_hosts: Vec<String> = "", Active;
+        /// Directory with copies of files on the web, DIRECTORY/HOST/PATH, which documents may always import.
+        tosca_mirror_dir: Option<PathBuf> = "", Active;
+        /// URL of the folder with the templates, https://github.com/OWNER/REPOSITORY/blob/BRANCH/FOLDER/ or any one with a copy in
+        /// TOSCA_MIRROR_DIR. With name and description, its templates are published at /oai (OAI-PMH 2.0).
+        oaipmh_repo_base_identifier_url: Option<String> = "", Active;
         /// Name of the repository.
-        oaipmh_repo_name: Option<String> = "", OAI;
+        oaipmh_repo_name: Option<String> = "", Active;
         /// Description of the repository.
-        oaipmh_repo_description: Option<String> = "", OAI;
+        oaipmh_repo_description: Option<String> = "", Active;
         /// Address of its administrator.
-        oaipmh_repo_admin_email: Option<String> = "", OAI;
+        oaipmh_repo_admin_email: Option<String> = "", Active;
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod client;
 mod commands;
+mod harvester;
 #[path = "../support/process.rs"]
 mod support;
 mod switches;

@@ -11,6 +11,7 @@ mod errors;
 mod events;
 mod exchange;
 mod holes;
+mod imports;
 mod infrastructures;
 mod launches;
 mod misuse;

@@ -137,6 +137,17 @@ async fn a_second_contract_has_its_own_routes_errors_and_authentication() {
     assert!(page.contains(counted), "{page}");
 }
 
+#[tokio::test]
+async fn editors_get_the_schema_of_documents_once() {
+    let server = Server::start().await;
+    let schema = Answer::of(server.client.get(server.url("/tosca/schema.json"))).await;
+    assert_eq!(schema.status.as_u16(), 200);
+    assert_eq!(schema.header("cache-control"), "public, max-age=3600");
+    assert!(schema.json()["properties"]["topology_template"].is_object());
+    let again = server.client.get(server.url("/tosca/schema.json")).header("if-none-match", schema.header("etag"));
+    assert_eq!(Answer::of(again).await.status.as_u16(), 304);
+}
+
 /// The description says of each route whether it needs credentials, and the route does as it says.
 #[tokio::test]
 async fn every_route_of_rest_asks_for_credentials_or_says_that_it_needs_none() {
@@ -156,5 +167,5 @@ async fn every_route_of_rest_asks_for_credentials_or_says_that_it_needs_none() {
             }
         }
     }
-    assert_eq!(open, ["/", "/openapi.json", "/version", "/healthz", "/readyz", "/metrics"]);
+    assert_eq!(open, ["/", "/openapi.json", "/version", "/healthz", "/readyz", "/metrics", "/tosca/schema.json"]);
 }

@@ -160,7 +160,8 @@ impl Server {
                 },
                 XmlRpcState { engine, authenticator, registry, settings: apis.xmlrpc },
             );
-            let mut sites = sites(rest_state).unwrap();
+            let catalogue = daemon::catalogue(&config, daemon::fetcher(&config)).unwrap();
+            let mut sites = sites(rest_state, catalogue).unwrap();
             if let Some(mount) = apis.beside {
                 mount(&mut sites).unwrap();
             }

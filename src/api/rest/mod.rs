@@ -8,6 +8,7 @@
 //! | `reply`, `json`, `error`, `validators` | writing an answer |
 //! | `openapi` | the description of the API |
 //! | `infrastructures`, `vms`, `clouds`, `statistics`, `events`, `version`, `health` | one resource each |
+//! | `schema` | what editors know of TOSCA documents |
 //! | `unavailable` | what the contract has and this version does not |
 //! | `metrics` | what the metrics page shows |
 //!
@@ -27,6 +28,7 @@ mod query;
 mod reply;
 mod request;
 mod routes;
+mod schema;
 mod statistics;
 mod unavailable;
 mod validators;
@@ -36,7 +38,8 @@ mod vms;
 use super::http::{Response, Route, Site};
 use crate::{auth::Authenticator, bounds::Shares, engine::Engine};
 use bytes::Bytes;
-use error::{ErrorBody, Failure};
+pub(super) use error::Failure;
+use error::{ErrorBody, ErrorWords};
 use metadata::Metadata;
 use metrics::Metrics;
 use prometheus::Registry;
@@ -160,6 +163,12 @@ impl Site for Rest {
         }
         response
     }
+}
+
+/// A failure of another contract that has no words of its own for it, in those of REST.
+pub(super) fn refused(failure: Failure, headers: &HeaderMap) -> Response {
+    let form = ErrorBody::wanted(request::accept(headers).as_deref());
+    validated(error::response(failure, ErrorWords::default(), form), None, false)
 }
 
 fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {

@@ -7,7 +7,7 @@ use super::{
     metadata::{Metadata, QueryParameter, SuccessBody as Body, TakenBody, flag, number, text},
     openapi,
     request::Request,
-    statistics, unavailable, version, vms,
+    schema, statistics, unavailable, version, vms,
 };
 use crate::api::http::{Response, Route};
 use connectors::PowerOperation::{Reboot, Start, Stop};
@@ -48,6 +48,9 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             .open(),
         row(GET, "/metrics", health::metrics)
             .described("GetMetrics", "Metrics in the text format of Prometheus", Body::Text)
+            .open(),
+        row(GET, "/tosca/schema.json", schema::schema)
+            .described("GetToscaSchema", "JSON Schema of TOSCA documents, for editors", Body::Json("Description"))
             .open(),
         row(GET, "/infrastructures", infrastructures::list)
             .errors("Error Getting Inf. List: ")
@@ -200,8 +203,6 @@ pub(super) fn routes() -> Vec<Route<Rest>> {
             )
             .query(text("init_date", "First day of creation, YYYY-MM-DD"))
             .query(text("end_date", "Day after the last one")),
-        row(GET, "/oai", unavailable::catalogue).open(),
-        row(POST, "/oai", unavailable::catalogue).open(),
         row(GET, "/static/{file}", unavailable::static_file).open(),
     ]
 }

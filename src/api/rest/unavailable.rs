@@ -3,11 +3,6 @@
 use super::{error::Failure, reply::Response, request::Request};
 use warp::http::StatusCode;
 
-/// `GET /oai` and `POST /oai`
-pub(super) async fn catalogue(_: Request) -> Result<Response, Failure> {
-    Err(Failure::Request(StatusCode::BAD_REQUEST, "OAI-PMH not enabled.".to_owned()))
-}
-
 /// `GET /static/<file>`
 pub(super) async fn static_file(_: Request) -> Result<Response, Failure> {
     Err(Failure::Request(StatusCode::NOT_FOUND, "Static files not enabled.".to_owned()))
