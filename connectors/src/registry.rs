@@ -5,6 +5,7 @@ use crate::{
     Guests, deployed, dummy,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
+    opennebula,
 };
 use openssl::sha::Sha256;
 use std::{
@@ -13,10 +14,10 @@ use std::{
 };
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [&CloudType; 3] = [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD];
+const CLOUDS: [&CloudType; 4] = [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD, &opennebula::CLOUD];
 
 /// Types of the contract that this version does not serve.
-const NOT_YET: [&str; 16] = [
+const NOT_YET: [&str; 15] = [
     "Azure",
     "CloudStack",
     "Docker",
@@ -29,7 +30,6 @@ const NOT_YET: [&str; 16] = [
     "LibCloud",
     "Linode",
     "OSCAR",
-    "OpenNebula",
     "OpenStack",
     "Orange",
     "vSphere",

@@ -2,9 +2,11 @@
 
 mod dummy;
 mod local;
+mod opennebula;
 
 pub use dummy::DummySettings;
 pub use local::{DiskStorage, LocalSettings};
+pub use opennebula::OpenNebulaSettings;
 
 use crate::{
     http::HttpSettings,
@@ -29,4 +31,6 @@ pub struct ConnectorSettings {
     pub dummy: DummySettings,
     /// Section `[Local]`.
     pub local: LocalSettings,
+    /// Section `[OpenNebula]`.
+    pub opennebula: OpenNebulaSettings,
 }
