@@ -28,6 +28,7 @@ use connectors::{
     local::{DiskStorage, LocalSettings},
     private_networks::PrivateNetworks,
     registry::Registry,
+    settings::OpenNebulaSettings,
 };
 use contextualization::{Settings, ssh::SshLimits};
 use keypair::KeyType;
@@ -325,6 +326,11 @@ pub(crate) fn connector_settings(config: &Config) -> ConnectorSettings {
         http: HttpSettings { verify: config.verifi_ssl, ..HttpSettings::default() },
         dummy: DummySettings { state_dir: config.dummy.state_dir.clone(), socket: config.dummy.socket.clone() },
         local,
+        opennebula: OpenNebulaSettings {
+            template_context: config.opennebula.template_context.clone(),
+            template_other: config.opennebula.template_other.clone(),
+            image_uname: config.opennebula.image_uname.clone(),
+        },
         ..ConnectorSettings::default()
     }
 }

@@ -411,6 +411,7 @@ pub(super) fn observation(vm: &Element, private: &PrivateNetworks) -> Option<Obs
         fault,
         infrastructure: infrastructure_of(vm).map(str::to_owned),
         missing: Vec::new(),
+        ports: Default::default(),
     })
 }
 
