@@ -31,6 +31,7 @@ use connectors::{
     local::{DiskStorage, LocalSettings},
     private_networks::PrivateNetworks,
     registry::Registry,
+    settings::OpenNebulaSettings,
 };
 use contextualization::{Settings, ssh::SshLimits};
 use futures::future::BoxFuture;
@@ -358,6 +359,11 @@ pub(crate) fn connector_settings(config: &Config) -> ConnectorSettings {
         dummy: DummySettings { state_dir: config.dummy.state_dir.clone(), socket: config.dummy.socket.clone() },
         local,
         docker: DockerSettings { sockets: config.docker.unix_sockets },
+        opennebula: OpenNebulaSettings {
+            template_context: config.opennebula.template_context.clone(),
+            template_other: config.opennebula.template_other.clone(),
+            image_uname: config.opennebula.image_uname.clone(),
+        },
         ..ConnectorSettings::default()
     }
 }

@@ -18,6 +18,7 @@
 //! | [`dummy`] | the simulated cloud |
 //! | [`ec2`] | Amazon EC2 |
 //! | [`local`] | nodes on the daemon's host |
+//! | [`opennebula`] | OpenNebula |
 //! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
 #![deny(unsafe_code)]
 
@@ -36,6 +37,7 @@ pub mod error;
 pub mod http;
 pub mod layers;
 pub mod local;
+pub mod opennebula;
 pub mod private_networks;
 pub mod registry;
 pub mod settings;

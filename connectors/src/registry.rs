@@ -5,6 +5,7 @@ use crate::{
     Guests, deployed, dns, docker, dummy, ec2,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
+    opennebula,
 };
 use openssl::sha::Sha256;
 use std::{
@@ -13,10 +14,11 @@ use std::{
 };
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [&CloudType; 5] = [&deployed::CLOUD, &docker::CLOUD, &dummy::CLOUD, &ec2::CLOUD, &local::CLOUD];
+const CLOUDS: [&CloudType; 6] =
+    [&deployed::CLOUD, &docker::CLOUD, &dummy::CLOUD, &ec2::CLOUD, &local::CLOUD, &opennebula::CLOUD];
 
 /// Types of the contract that this version does not serve.
-const NOT_YET: [&str; 14] = [
+const NOT_YET: [&str; 13] = [
     "Azure",
     "CloudStack",
     "EGI",
@@ -27,7 +29,6 @@ const NOT_YET: [&str; 14] = [
     "LibCloud",
     "Linode",
     "OSCAR",
-    "OpenNebula",
     "OpenStack",
     "Orange",
     "vSphere",

@@ -409,7 +409,7 @@ section! {
     }
 }
 
-const OPENNEBULA_LATER: Status = Later("the OpenNebula connector");
+const TTS: Status = NoEffect("OpenNebula takes a login token as the password of a credential line");
 
 section! {
     /// Options of `[OpenNebula]`.
@@ -417,13 +417,13 @@ section! {
 
     "OpenNebula" {
         /// Text added to the CONTEXT of the template.
-        template_context: String = "", OPENNEBULA_LATER;
+        template_context: String = "", Active;
         /// Text added to the template.
-        template_other: String = "GRAPHICS = [type=\"vnc\",listen=\"0.0.0.0\"]", OPENNEBULA_LATER;
+        template_other: String = "GRAPHICS = [type=\"vnc\",listen=\"0.0.0.0\"]", Active;
         /// Owner of the images.
-        image_uname: String = "", OPENNEBULA_LATER;
+        image_uname: String = "", Active;
         /// Address of the token translation service.
-        tts_url: String = "https://localhost:8443", OPENNEBULA_LATER;
+        tts_url: String = "https://localhost:8443", TTS;
     }
 }
 

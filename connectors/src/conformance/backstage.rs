@@ -30,4 +30,19 @@ pub trait Backstage: Send + Sync {
 
     /// What the cloud-init of a machine was given.
     fn user_data(&self, machine: &ProviderId) -> Option<String>;
+
+    /// Makes a network that belongs to the user; its `provider_id`. None where users have no networks of their own.
+    fn make_users_network(&self) -> Option<String> {
+        None
+    }
+
+    /// Lets the account have so many machines and no more; none takes the limit away. False where there is no such limit.
+    fn limit_machines(&self, _most: Option<u32>) -> bool {
+        false
+    }
+
+    /// Turns away the next requests, as an API does that is asked too often. False where it never does.
+    fn throttle(&self, _requests: u32) -> bool {
+        false
+    }
 }

@@ -13,6 +13,19 @@ pub async fn says_that_credentials_expired(subject: &Subject) {
         left_out("no expired credentials are at hand");
         return;
     };
+    refuses_everything(subject, expired).await;
+}
+
+/// Every operation says `Auth` when the credentials are wrong, and the machines stay as they are.
+pub async fn says_that_credentials_are_wrong(subject: &Subject) {
+    let Some(wrong) = &subject.wrong else {
+        left_out("no wrong credentials are at hand");
+        return;
+    };
+    refuses_everything(subject, wrong).await;
+}
+
+async fn refuses_everything(subject: &Subject, expired: &Arc<dyn Connector>) {
     let ids = subject.launch("expired", 1).await;
     let before = subject.reach(&ids, PowerState::Running).await;
     let (vm, intent) = (subject.mark("expired", 0, &ids[0]), subject.intent("expired", 1));

@@ -11,8 +11,10 @@
 //! | `faults` | layers that put faults between the daemon and the cloud |
 //! | `launching`, `finding`, `power`, `altering`, `images`, `networks`, `deleting` | cases by operation |
 //! | `ownership`, `credentials`, `refusals` | cases about who may do what, and what is not offered |
+//! | `account` | limits, throttling, a daemon that died: faults of the cloud itself |
 //! | `steps` | every request of a machine's life fails once |
 
+mod account;
 mod altering;
 mod backstage;
 mod credentials;
@@ -28,9 +30,13 @@ mod refusals;
 mod steps;
 mod subject;
 
+pub use account::{
+    adopts_what_a_dead_daemon_made, goes_on_when_the_cloud_throttles, refuses_an_unknown_image,
+    refuses_more_than_the_quota,
+};
 pub use altering::{adds_and_takes_a_public_address, adds_disks_as_asked_or_refuses, changes_sizes};
 pub use backstage::{Backstage, Fate};
-pub use credentials::says_that_credentials_expired;
+pub use credentials::{says_that_credentials_are_wrong, says_that_credentials_expired};
 pub use deleting::deletes_what_is_there_and_what_is_not;
 pub use faults::{LoseReplies, Throttle};
 pub use finding::{finds_by_mark_and_keeps_infrastructures_apart, finds_more_than_a_page, observes_what_exists};
@@ -40,7 +46,7 @@ pub use launching::{
     launches_five_machines, launches_one_machine, makes_one_machine_when_replies_are_lost, waits_when_throttled,
 };
 pub use networks::makes_another_of_a_document_that_comes_again;
-pub use ownership::{leaves_machines_of_others_alone, leaves_volumes_of_users_alone};
+pub use ownership::{leaves_machines_of_others_alone, leaves_networks_of_users_alone, leaves_volumes_of_users_alone};
 pub use power::changes_power;
 pub use refusals::{cleans_up_what_it_refused, refuses_what_it_does_not_offer};
 pub use steps::{goes_on_after_any_failed_request, leaves_nothing_when_given_up_at_any_request};
@@ -82,7 +88,13 @@ macro_rules! conformance {
             deletes_what_is_there_and_what_is_not
             leaves_machines_of_others_alone
             leaves_volumes_of_users_alone
+            leaves_networks_of_users_alone
             says_that_credentials_expired
+            says_that_credentials_are_wrong
+            refuses_more_than_the_quota
+            refuses_an_unknown_image
+            goes_on_when_the_cloud_throttles
+            adopts_what_a_dead_daemon_made
             refuses_what_it_does_not_offer
             cleans_up_what_it_refused
             goes_on_after_any_failed_request

@@ -59,3 +59,26 @@ pub async fn leaves_volumes_of_users_alone(subject: &Subject) {
     assert_eq!(backstage.holdings(), before, "they are there, and nothing else");
     assert!(volumes.iter().all(|url| backstage.delete_users_volume(url)), "nobody uses them any more");
 }
+
+/// A network that the user names is used, and there when everything of ours is gone.
+pub async fn leaves_networks_of_users_alone(subject: &Subject) {
+    let Some(backstage) = subject.backstage() else { return };
+    let Some(name) = backstage.make_users_network() else {
+        left_out("its users have no networks of their own");
+        return;
+    };
+    let before = backstage.holdings();
+    let mut networks = subject.networks.clone();
+    let Some(network) = networks.first_mut() else {
+        left_out("its machines are on no network");
+        return;
+    };
+    network.features.set_text("provider_id", &name);
+    subject.share_networks("users-network", &networks).await;
+    let mut intent = subject.intent("users-network", 0);
+    intent.networks = networks;
+    let id = must("create on it", subject.connector.create_vm(&intent).await);
+    subject.reach(std::slice::from_ref(&id), PowerState::Running).await;
+    subject.clear("users-network").await;
+    assert_eq!(backstage.holdings(), before, "it is there, and nothing else");
+}

@@ -32,6 +32,12 @@ pub struct Subject {
     pub page: Option<u32>,
     /// A connector of the same cloud whose credentials were good once.
     pub expired: Option<Arc<dyn Connector>>,
+    /// A connector of the same cloud whose credentials never were good.
+    pub wrong: Option<Arc<dyn Connector>>,
+    /// Another connector of the same credentials, as a daemon has it that was started again; none to use the first one.
+    pub successor: Option<Arc<dyn Connector>>,
+    /// URL of an image of this cloud that does not exist.
+    pub unknown_image: Option<String>,
     /// The cloud behind the API, where it lets tests look there. Then it is this test's alone.
     pub backstage: Option<Arc<dyn Backstage>>,
 }
@@ -49,6 +55,9 @@ impl Subject {
             patience: Duration::from_secs(60),
             page: None,
             expired: None,
+            wrong: None,
+            successor: None,
+            unknown_image: None,
             backstage: None,
         }
     }

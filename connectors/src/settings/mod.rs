@@ -3,10 +3,12 @@
 mod docker;
 mod dummy;
 mod local;
+mod opennebula;
 
 pub use docker::DockerSettings;
 pub use dummy::DummySettings;
 pub use local::{DiskStorage, LocalSettings};
+pub use opennebula::OpenNebulaSettings;
 
 use crate::{
     http::HttpSettings,
@@ -33,4 +35,6 @@ pub struct ConnectorSettings {
     pub local: LocalSettings,
     /// Section `[Docker]`.
     pub docker: DockerSettings,
+    /// Section `[OpenNebula]`.
+    pub opennebula: OpenNebulaSettings,
 }

@@ -6,8 +6,10 @@
 //! |---|---|
 //! | [`docker`] | a real Docker Engine |
 //! | [`moto`] | moto, an emulator of AWS |
+//! | [`opennebula`] | a simulator of OpenNebula's XML-RPC API |
 //! | [`proxy`] | faults, counts and latency in front of any of them |
 
 pub mod docker;
 pub mod moto;
+pub mod opennebula;
 pub mod proxy;

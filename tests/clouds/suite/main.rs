@@ -4,3 +4,4 @@
 
 mod docker;
 mod ec2;
+mod opennebula;
