@@ -16,6 +16,7 @@
 //! | [`deployed`] | machines that exist already |
 //! | [`dummy`] | the simulated cloud |
 //! | [`local`] | nodes on the daemon's host |
+//! | [`openstack`] | OpenStack, and the sites of EGI |
 //! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
 #![deny(unsafe_code)]
 
@@ -31,6 +32,7 @@ pub mod error;
 pub mod http;
 pub mod layers;
 pub mod local;
+pub mod openstack;
 pub mod private_networks;
 pub mod registry;
 pub mod settings;

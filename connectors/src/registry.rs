@@ -5,6 +5,7 @@ use crate::{
     Guests, deployed, dummy,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
+    openstack,
 };
 use openssl::sha::Sha256;
 use std::{
@@ -13,15 +14,15 @@ use std::{
 };
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [&CloudType; 3] = [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD];
+const CLOUDS: [&CloudType; 5] =
+    [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD, &openstack::CLOUD, &openstack::EGI];
 
 /// Types of the contract that this version does not serve.
-const NOT_YET: [&str; 16] = [
+const NOT_YET: [&str; 14] = [
     "Azure",
     "CloudStack",
     "Docker",
     "EC2",
-    "EGI",
     "GCE",
     "Kubernetes",
     "KubeVirt",
@@ -30,7 +31,6 @@ const NOT_YET: [&str; 16] = [
     "Linode",
     "OSCAR",
     "OpenNebula",
-    "OpenStack",
     "Orange",
     "vSphere",
 ];
