@@ -14,8 +14,7 @@ use std::{
 };
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [&CloudType; 5] =
-    [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD, &openstack::CLOUD, &openstack::EGI];
+const CLOUDS: [&CloudType; 5] = [&deployed::CLOUD, &dummy::CLOUD, &local::CLOUD, &openstack::CLOUD, &openstack::EGI];
 
 /// Types of the contract that this version does not serve.
 const NOT_YET: [&str; 14] = [

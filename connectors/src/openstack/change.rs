@@ -42,7 +42,9 @@ impl OpenStack {
         }
         self.add_disks(vm, &server, &resize.disks).await?;
         match &resize.public_address {
-            Some(PublicAddress::Add { network, pool }) => self.add_address(vm, &server, network, pool.as_deref()).await?,
+            Some(PublicAddress::Add { network, pool }) => {
+                self.add_address(vm, &server, network, pool.as_deref()).await?
+            }
             Some(PublicAddress::Remove) => self.remove_addresses(vm, &server).await?,
             None => {}
         }
@@ -56,11 +58,10 @@ impl OpenStack {
         if disks.is_empty() {
             return Ok(());
         }
-        let owner = VmMark { infrastructure: vm.infrastructure.clone(), ..vm.clone() };
-        let known = self.volumes_of(&owner).await?;
+        let known = self.volumes_of(vm).await?;
         let mut volumes = Vec::new();
         for disk in disks {
-            volumes.push((self.volume_for(&owner, disk, &known).await?, disk));
+            volumes.push((self.volume_for(vm, disk, &known).await?, disk));
         }
         for (volume, disk) in volumes {
             let device = disk.device.as_deref().and_then(map::device).map(|name| format!("/dev/{name}"));
@@ -127,7 +128,11 @@ impl OpenStack {
         let resized = CHANGES
             .wait(&Handle(format!("to resize server {}", server.id)), || async {
                 let now = self.existing(vm).await?;
-                Ok(if now.task.is_some() || now.status == "RESIZE" { Progress::Running(None) } else { Progress::Done(now) })
+                Ok(if now.task.is_some() || now.status == "RESIZE" {
+                    Progress::Running(None)
+                } else {
+                    Progress::Done(now)
+                })
             })
             .await?;
         if !is_of(flavor, &resized) {
@@ -175,7 +180,6 @@ fn wanted(resize: &Resize, current: Option<&Flavor>, boots_from_volume: bool) ->
     if boots_from_volume {
         features.set_number("disk.0.size", 0, "");
     } else {
-        features.set_number("disks.free_size", 0, "");
         at_least(features, "disks.free_size", Some(0));
     }
     system

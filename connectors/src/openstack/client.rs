@@ -168,7 +168,11 @@ impl Api {
     }
 
     /// One thing that may not be there.
-    pub async fn look<T: DeserializeOwned>(&self, service: Service, path: &[&str]) -> Result<Option<T>, ConnectorError> {
+    pub async fn look<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        path: &[&str],
+    ) -> Result<Option<T>, ConnectorError> {
         match self.get(service, path).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.class == ErrorClass::NotFound => Ok(None),

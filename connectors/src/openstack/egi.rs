@@ -104,7 +104,8 @@ impl CloudInfo {
                 Err(error) => kept.map(|(_, value)| value).ok_or(error)?,
             },
         };
-        let unreadable = |_| ConnectorError::new(ErrorClass::Transient, "The cloud-info API answers something unexpected");
+        let unreadable =
+            |_| ConnectorError::new(ErrorClass::Transient, "The cloud-info API answers something unexpected");
         serde_json::from_value(value).map(Some).map_err(unreadable)
     }
 
@@ -172,19 +173,19 @@ impl Egi {
     }
 
     async fn site(&self) -> Result<&OpenStack, ConnectorError> {
-        self.site.get_or_try_init(async || {
-            let account = self.rewritten().await?;
-            OpenStack::new(&ConnectContext::new(self.settings.clone()), &account)
-        })
-        .await
+        self.site
+            .get_or_try_init(async || {
+                let account = self.rewritten().await?;
+                OpenStack::new(&ConnectContext::new(self.settings.clone()), &account)
+            })
+            .await
     }
 
     /// The line of type OpenStack that this one stands for.
     async fn rewritten(&self) -> Result<CloudAccount, ConnectorError> {
         let name = &self.account.endpoint.server;
-        let unknown = || {
-            ConnectorError::new(ErrorClass::Invalid, format!("Site name '{name}' not found at fedcloud IS."))
-        };
+        let unknown =
+            || ConnectorError::new(ErrorClass::Invalid, format!("Site name '{name}' not found at fedcloud IS."));
         let site = self.cloud_info.site(name).await?.ok_or_else(unknown)?;
         let endpoint = keystone(&site.url).ok_or_else(unknown)?;
         let projects: Vec<Project> = self.cloud_info.ask(&["site", name, "projects"]).await?.unwrap_or_default();
@@ -218,21 +219,7 @@ fn keystone(url: &str) -> Option<Endpoint> {
 #[async_trait]
 impl Connector for Egi {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            guests: CLOUD.guests,
-            first_login: crate::FirstLogin::Daemon,
-            stop_start: true,
-            reboot: true,
-            resize: true,
-            attach_disk: true,
-            public_address: true,
-            snapshot: true,
-            images: true,
-            quotas: true,
-            outports: true,
-            networks: true,
-            user_data: true,
-        }
+        super::CAPABILITIES
     }
 
     async fn candidates(&self, system: &System) -> Result<Vec<Candidate>, ConnectorError> {
@@ -248,7 +235,7 @@ impl Connector for Egi {
     }
 
     fn is_completed_after_boot(&self, vm: &VmIntent) -> bool {
-        vm.networks.iter().any(|network| network.features.has("router"))
+        super::has_routes(vm)
     }
 
     async fn reconcile(&self, vm: &VmIntent, id: &ProviderId) -> Result<(), ConnectorError> {
@@ -312,6 +299,9 @@ mod tests {
         assert_eq!(parts("appdb://CESGA/ubuntu"), Some(("CESGA", "ubuntu", None)));
         assert_eq!(version_order("2024.10.1", "2024.9.30"), Ordering::Greater);
         let endpoint = keystone("https://k.example:5000/identity/v3/").unwrap();
-        assert_eq!((endpoint.server.as_str(), endpoint.port, endpoint.path.as_str()), ("k.example", Some(5000), "/identity"));
+        assert_eq!(
+            (endpoint.server.as_str(), endpoint.port, endpoint.path.as_str()),
+            ("k.example", Some(5000), "/identity")
+        );
     }
 }

@@ -37,9 +37,9 @@ fn spec<'a>(flavor: &'a Flavor, name: &str) -> Option<&'a str> {
 fn specs<'a>(flavor: &'a Flavor, part: &'a str) -> impl Iterator<Item = &'a str> {
     let specs = flavor.extra_specs.iter().flatten();
     let named = specs.filter(move |(name, _)| name.to_ascii_lowercase().contains(part));
-    named.map(|(_, value)| value.as_str()).filter(|value| {
-        !["false", "no", "0"].iter().any(|no| value.eq_ignore_ascii_case(no))
-    })
+    named
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !["false", "no", "0"].iter().any(|no| value.eq_ignore_ascii_case(no)))
 }
 
 /// Devices that are passed through: `name:count,...`, one where no count is told.
@@ -57,7 +57,8 @@ fn gpus(flavor: &Flavor) -> u32 {
     if spec(flavor, "Accelerator:Type").is_some_and(|kind| kind.eq_ignore_ascii_case("GPU")) {
         return number(spec(flavor, "Accelerator:Number")).unwrap_or(1);
     }
-    let passed: u32 = devices(flavor).filter(|(name, _)| name.to_ascii_lowercase().contains("gpu")).map(|(_, n)| n).sum();
+    let passed: u32 =
+        devices(flavor).filter(|(name, _)| name.to_ascii_lowercase().contains("gpu")).map(|(_, n)| n).sum();
     let virtual_ones = number(spec(flavor, "resources:VGPU")).unwrap_or(0);
     let named = specs(flavor, "gpu").filter_map(|value| value.parse::<u32>().ok()).max();
     let any = u32::from(specs(flavor, "gpu").next().is_some());
@@ -135,12 +136,18 @@ mod tests {
             flavor("tiny", 1, 512, 0, &[]),
             flavor("small", 1, 2048, 10, &[]),
             flavor("big", 4, 8192, 40, &[]),
-            flavor("v100", 8, 8192, 40, &[
-                ("Accelerator:Type", "GPU"),
-                ("Accelerator:Number", "1"),
-                ("Accelerator:Vendor", "NVIDIA"),
-                ("Accelerator:Model", "Tesla V100"),
-            ]),
+            flavor(
+                "v100",
+                8,
+                8192,
+                40,
+                &[
+                    ("Accelerator:Type", "GPU"),
+                    ("Accelerator:Number", "1"),
+                    ("Accelerator:Vendor", "NVIDIA"),
+                    ("Accelerator:Model", "Tesla V100"),
+                ],
+            ),
             flavor("enclave", 2, 4096, 20, &[("trait:HW_CPU_X86_SGX", "required"), ("resources:SGX_EPC_MB", "64")]),
             Flavor { disabled: true, ..flavor("off", 1, 1024, 10, &[]) },
         ];

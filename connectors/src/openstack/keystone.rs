@@ -64,9 +64,9 @@ impl Scope {
             let services = self.catalog.iter().filter(|service| service.kind == *kind);
             let services = services.filter(|service| name.is_none_or(|name| service.name == name));
             let here = |endpoint: &&Endpoint| line.region.is_none() || endpoint.region == line.region;
-            services.flat_map(|service| service.endpoints.iter().filter(here)).find_map(|endpoint| {
-                endpoint.url(&line.interface).and_then(|url| Url::parse(url).ok())
-            })
+            services
+                .flat_map(|service| service.endpoints.iter().filter(here))
+                .find_map(|endpoint| endpoint.url(&line.interface).and_then(|url| Url::parse(url).ok()))
         };
         kinds.iter().find_map(of_kind)
     }
@@ -183,9 +183,7 @@ impl Login {
             Ok::<_, ConnectorError>(reply.json::<Projects>()?.projects)
         };
         let projects = match projects(&["v3", "auth", "projects"]).await {
-            Err(error) if error.class == ErrorClass::NotFound => {
-                projects(&["v3", "OS-FEDERATION", "projects"]).await?
-            }
+            Err(error) if error.class == ErrorClass::NotFound => projects(&["v3", "OS-FEDERATION", "projects"]).await?,
             found => found?,
         };
         let wanted = self.line.project.as_deref();
@@ -204,14 +202,10 @@ impl Login {
 impl Authority for Login {
     async fn issue(&self) -> Result<Token, ConnectorError> {
         match &self.line.proof {
-            Proof::Password { user, password, legacy } => {
-                match self.password(user, password).await {
-                    Err(error) if *legacy && error.class == ErrorClass::NotFound => {
-                        self.legacy_token(user, password).await
-                    }
-                    result => result,
-                }
-            }
+            Proof::Password { user, password, legacy } => match self.password(user, password).await {
+                Err(error) if *legacy && error.class == ErrorClass::NotFound => self.legacy_token(user, password).await,
+                result => result,
+            },
             Proof::ApplicationCredential { id, secret } => {
                 let credential = json!({"id": id, "secret": secret});
                 let methods = ["application_credential"];

@@ -1,7 +1,8 @@
 //! Machines: made, completed, looked at and deleted.
 
 use super::{
-    OpenStack, client::is_no_room,
+    OpenStack,
+    client::is_no_room,
     map::{self, Parts, Source, Surroundings},
     mark,
     network::{Floating, Landscape, Nic, wire},
@@ -19,11 +20,8 @@ use serde_json::json;
 use std::time::Duration;
 
 /// How changes of servers, volumes and images are waited for.
-pub(super) const CHANGES: Patience = Patience {
-    first: Duration::from_millis(100),
-    longest: Duration::from_secs(5),
-    deadline: Duration::from_secs(240),
-};
+pub(super) const CHANGES: Patience =
+    Patience { first: Duration::from_millis(100), longest: Duration::from_secs(5), deadline: Duration::from_secs(240) };
 /// How long the scheduler is waited for.
 const SCHEDULING: Patience = Patience { deadline: Duration::from_secs(30), ..CHANGES };
 /// So many machines are looked at one by one; of more, all of the project are listed.
@@ -125,7 +123,10 @@ impl OpenStack {
         let url = intent.system.features.text(crate::candidate::IMAGE_URL).unwrap_or_default();
         let source = self.source(url).await?;
         source.ok_or_else(|| {
-            ConnectorError::new(ErrorClass::Invalid, format!("Incorrect OpenStack image set: {url} is none of this cloud"))
+            ConnectorError::new(
+                ErrorClass::Invalid,
+                format!("Incorrect OpenStack image set: {url} is none of this cloud"),
+            )
         })
     }
 
@@ -133,17 +134,13 @@ impl OpenStack {
     async fn flavor_named(&self, intent: &VmIntent) -> Result<String, ConnectorError> {
         let name = intent.system.features.text("instance_type").unwrap_or_default();
         let flavors = self.flavors().await?;
-        let missing = || ConnectorError::new(ErrorClass::Invalid, format!("instance_type: there is no flavor '{name}'"));
+        let missing =
+            || ConnectorError::new(ErrorClass::Invalid, format!("instance_type: there is no flavor '{name}'"));
         flavors.iter().find(|flavor| flavor.name == name).map(|flavor| flavor.id.clone()).ok_or_else(missing)
     }
 
     /// Makes the ports, or finds those of an earlier attempt; in the order of the interfaces.
-    async fn ports(
-        &self,
-        intent: &VmIntent,
-        landscape: &Landscape,
-        nics: &[Nic],
-    ) -> Result<Vec<Port>, ConnectorError> {
+    async fn ports(&self, intent: &VmIntent, landscape: &Landscape, nics: &[Nic]) -> Result<Vec<Port>, ConnectorError> {
         let vm = intent.mark();
         let known = self.ports_of(&vm).await?;
         let groups = self.api.security_groups().await?;
@@ -269,7 +266,9 @@ impl OpenStack {
             .wait(&Handle(format!("to make volume {id}")), || async {
                 let volume = self.api.volume(id).await?;
                 Ok(match volume {
-                    None => Progress::Failed(ConnectorError::new(ErrorClass::Invalid, format!("There is no volume {id}"))),
+                    None => {
+                        Progress::Failed(ConnectorError::new(ErrorClass::Invalid, format!("There is no volume {id}")))
+                    }
                     Some(volume) if volume.status.starts_with("error") => {
                         let text = format!("The volume {id} cannot be made: it is in state {}", volume.status);
                         Progress::Failed(ConnectorError::new(ErrorClass::ProviderFailed, text))
@@ -346,7 +345,9 @@ impl OpenStack {
         for port in free_ports(ports, known) {
             match self.api.attach_floating_ip(&floating.id, Some(&port.id)).await {
                 Ok(()) => return Ok(()),
-                Err(error) if matches!(error.class, ErrorClass::NotFound | ErrorClass::Conflict | ErrorClass::Invalid) => {
+                Err(error)
+                    if matches!(error.class, ErrorClass::NotFound | ErrorClass::Conflict | ErrorClass::Invalid) =>
+                {
                     refused.message = format!("Error attaching a Floating IP to the node. {}", error.message);
                 }
                 Err(error) => return Err(error),
@@ -394,7 +395,9 @@ impl OpenStack {
                 let text = || format!("Error creating or attaching the Volume: {id} is not attached");
                 Ok(match volume {
                     Some(volume) if volume.status == "in-use" => Progress::Done(()),
-                    Some(volume) if matches!(volume.status.as_str(), "attaching" | "reserved") => Progress::Running(None),
+                    Some(volume) if matches!(volume.status.as_str(), "attaching" | "reserved") => {
+                        Progress::Running(None)
+                    }
                     _ => Progress::Failed(ConnectorError::new(ErrorClass::ProviderFailed, text())),
                 })
             })
@@ -417,8 +420,10 @@ impl OpenStack {
             let Some(subnet) = landscape.subnet_of(&port.network_id) else { continue };
             let on_it = self.api.ports(&[("network_id", &port.network_id)]).await?;
             let servers = self.servers_of(&intent.infrastructure).await?;
-            let mut routers: Vec<_> =
-                servers.iter().filter(|server| server.metadata.get(mark::SYSTEM).is_some_and(|name| name == system)).collect();
+            let mut routers: Vec<_> = servers
+                .iter()
+                .filter(|server| server.metadata.get(mark::SYSTEM).is_some_and(|name| name == system))
+                .collect();
             routers.sort_by(|one, other| (&one.created, &one.id).cmp(&(&other.created, &other.id)));
             let hop = routers.iter().find_map(|router| {
                 let port = on_it.iter().find(|port| port.device_id == router.id)?;
@@ -458,7 +463,11 @@ impl OpenStack {
             return Ok(Vec::new());
         }
         let servers = if ids.len() <= LOOKED_AT_ALONE {
-            futures::future::try_join_all(ids.iter().map(|id| self.api.server(&id.0))).await?.into_iter().flatten().collect()
+            futures::future::try_join_all(ids.iter().map(|id| self.api.server(&id.0)))
+                .await?
+                .into_iter()
+                .flatten()
+                .collect()
         } else {
             self.api.servers(&[]).await?
         };
@@ -469,7 +478,8 @@ impl OpenStack {
         let by_id: Vec<_> = ids.iter().map(|id| ("device_id", id.0.as_str())).collect();
         let query = if ids.len() <= LOOKED_AT_ALONE { &by_id[..] } else { &[] };
         let (ports, floating) = futures::try_join!(self.api.ports(query), self.api.floating_ips())?;
-        let has_volumes = servers.iter().any(|server| !server.volumes.is_empty() || mark::infrastructure(server).is_some());
+        let has_volumes =
+            servers.iter().any(|server| !server.volumes.is_empty() || mark::infrastructure(server).is_some());
         let volumes = if has_volumes { self.api.volumes().await? } else { Vec::new() };
         let flavors = if servers.iter().any(|server| server.flavor.original_name.is_none()) {
             self.flavors().await?.to_vec()
@@ -523,7 +533,9 @@ impl OpenStack {
                 // It is let go of some time after its server is gone.
                 if matches!(volume.status.as_str(), "available" | "error" | "error_deleting" | "error_restoring") {
                     match self.api.delete_volume(id).await {
-                        Err(error) if !matches!(error.class, ErrorClass::Invalid | ErrorClass::Conflict) => return Err(error),
+                        Err(error) if !matches!(error.class, ErrorClass::Invalid | ErrorClass::Conflict) => {
+                            return Err(error);
+                        }
                         _ => {}
                     }
                     if self.api.volume(id).await?.is_none() {

@@ -220,9 +220,8 @@ pub(super) fn observation(server: &Server, around: &Surroundings, private: &Priv
             add(fixed.ip_address, None, mark::port_network(port));
         }
     }
-    let leads_here = |floating: &&FloatingIp| {
-        floating.port_id.as_ref().is_some_and(|port| ports.iter().any(|own| own.id == *port))
-    };
+    let leads_here =
+        |floating: &&FloatingIp| floating.port_id.as_ref().is_some_and(|port| ports.iter().any(|own| own.id == *port));
     for floating in around.floating.iter().filter(leads_here) {
         let network = floating.description.as_deref().filter(|text| is_own(Some(text)));
         let network = network.and_then(|text| text.splitn(4, ':').nth(3));
@@ -273,7 +272,9 @@ fn is_volume_of(volume: &Volume, server: &Server) -> bool {
 
 fn set_size(features: &mut Features, server: &Server, flavors: &[Flavor]) {
     let told = &server.flavor;
-    let known = flavors.iter().find(|flavor| Some(&flavor.id) == told.id.as_ref() || Some(&flavor.name) == told.original_name.as_ref());
+    let known = flavors
+        .iter()
+        .find(|flavor| Some(&flavor.id) == told.id.as_ref() || Some(&flavor.name) == told.original_name.as_ref());
     let own = || {
         let (name, vcpus, ram) = (told.original_name.clone()?, told.vcpus?, told.ram?);
         Some(Flavor { name, vcpus, ram, disk: told.disk.unwrap_or_default(), ..Flavor::default() })
@@ -307,7 +308,9 @@ mod tests {
 
     #[test]
     fn disks_are_as_large_as_the_document_says() {
-        for (bytes, size) in [(1_000_000_000, 1), (20_000_000_000, 20), (16_000_000, 1), (1 << 30, 1), (1_500_000_000, 2)] {
+        for (bytes, size) in
+            [(1_000_000_000, 1), (20_000_000_000, 20), (16_000_000, 1), (1 << 30, 1), (1_500_000_000, 2)]
+        {
             assert_eq!(gibibytes(bytes), size, "{bytes}");
         }
         assert_eq!(device("hdb").as_deref(), Some("vdb"));

@@ -55,6 +55,23 @@ pub const CLOUD: CloudType = CloudType {
     connect: |context, account| Ok(Arc::new(OpenStack::new(context, account)?)),
 };
 
+/// What the connector can do; also at the sites of EGI.
+const CAPABILITIES: Capabilities = Capabilities {
+    guests: CLOUD.guests,
+    first_login: FirstLogin::Daemon,
+    stop_start: true,
+    reboot: true,
+    resize: true,
+    attach_disk: true,
+    public_address: true,
+    snapshot: true,
+    images: true,
+    quotas: true,
+    outports: true,
+    networks: true,
+    user_data: true,
+};
+
 /// How long the list of flavors is believed.
 const FLAVORS_KEPT: Duration = Duration::from_secs(600);
 
@@ -127,6 +144,11 @@ impl OpenStack {
     }
 }
 
+/// Whether routes lead from the machine through others, which have to be there.
+fn has_routes(vm: &VmIntent) -> bool {
+    vm.networks.iter().any(|network| network.features.has("router"))
+}
+
 impl Source {
     fn id(&self) -> &str {
         let (Self::Image(id) | Self::Volume(id)) = self;
@@ -137,21 +159,7 @@ impl Source {
 #[async_trait]
 impl Connector for OpenStack {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            guests: CLOUD.guests,
-            first_login: FirstLogin::Daemon,
-            stop_start: true,
-            reboot: true,
-            resize: true,
-            attach_disk: true,
-            public_address: true,
-            snapshot: true,
-            images: true,
-            quotas: true,
-            outports: true,
-            networks: true,
-            user_data: true,
-        }
+        CAPABILITIES
     }
 
     async fn candidates(&self, system: &System) -> Result<Vec<Candidate>, ConnectorError> {
@@ -195,8 +203,7 @@ impl Connector for OpenStack {
     }
 
     fn is_completed_after_boot(&self, vm: &VmIntent) -> bool {
-        // Routes lead through machines that have to be there.
-        vm.networks.iter().any(|network| network.features.has("router"))
+        has_routes(vm)
     }
 
     async fn reconcile(&self, vm: &VmIntent, id: &ProviderId) -> Result<(), ConnectorError> {

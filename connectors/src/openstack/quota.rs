@@ -22,7 +22,10 @@ impl OpenStack {
         let project = match project.map(str::to_owned).or(own) {
             Some(project) => project,
             None => self.api.project().await?.ok_or_else(|| {
-                ConnectorError::new(ErrorClass::Invalid, "The project is not known: tenant_id of the auth item tells it")
+                ConnectorError::new(
+                    ErrorClass::Invalid,
+                    "The project is not known: tenant_id of the auth item tells it",
+                )
             })?,
         };
         let mut quotas = BTreeMap::new();

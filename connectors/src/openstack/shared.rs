@@ -193,12 +193,7 @@ impl OpenStack {
     }
 }
 
-fn subnet_order(
-    intent: &InfrastructureIntent,
-    wanted: &radl::Network,
-    network: &Network,
-    range: IpNetwork,
-) -> Value {
+fn subnet_order(intent: &InfrastructureIntent, wanted: &radl::Network, network: &Network, range: IpNetwork) -> Value {
     let mut order = json!({
         "name": format!("im-{}-sub{}", intent.infrastructure, wanted.id),
         "description": mark::of_infrastructure(&intent.infrastructure),
@@ -288,7 +283,9 @@ fn set_ports(rule: &mut Value, outport: &Outport) {
 fn is_rule(has: &super::neutron::SecurityGroupRule, wanted: &Value) -> bool {
     let text = |name: &str| wanted.get(name).and_then(Value::as_str);
     let number = |name: &str| wanted.get(name).and_then(Value::as_u64);
-    let is_everybody = |cidr: &Option<String>| cidr.as_deref().filter(|cidr| !matches!(*cidr, "0.0.0.0/0" | "::/0")).map(str::to_owned);
+    let is_everybody = |cidr: &Option<String>| {
+        cidr.as_deref().filter(|cidr| !matches!(*cidr, "0.0.0.0/0" | "::/0")).map(str::to_owned)
+    };
     has.direction == "ingress"
         && Some(has.ethertype.as_str()) == text("ethertype")
         && has.protocol.as_deref() == text("protocol")

@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 const NO_SERVER: &str = "Instance could not be found.";
 
 impl State {
-    pub(super) fn compute(&mut self, method: &Method, path: &[&str], query: &[(String, String)], body: &Value) -> Answer {
+    pub(super) fn compute(
+        &mut self,
+        method: &Method,
+        path: &[&str],
+        query: &[(String, String)],
+        body: &Value,
+    ) -> Answer {
         match (method.as_str(), path) {
             ("GET", ["servers", "detail"]) => {
                 let ids: Vec<_> = self.of("servers").keys().cloned().collect();
@@ -43,10 +49,13 @@ impl State {
             ("GET", ["os-quota-sets", "demo-project", "detail"]) => {
                 let used = self.of("servers").len();
                 let limit = |used: usize, limit: i64| json!({"in_use": used, "reserved": 0, "limit": limit});
-                Answer::new(200, json!({"quota_set": {
-                    "id": "demo-project", "cores": limit(used, 200), "ram": limit(512 * used, -1),
-                    "instances": limit(used, self.quota as i64),
-                }}))
+                Answer::new(
+                    200,
+                    json!({"quota_set": {
+                        "id": "demo-project", "cores": limit(used, 200), "ram": limit(512 * used, -1),
+                        "instances": limit(used, self.quota as i64),
+                    }}),
+                )
             }
             _ => refuse(404, "The resource could not be found."),
         }
@@ -71,7 +80,8 @@ impl State {
             server["hostId"] = if room { "host-1".into() } else { "".into() };
             server["status"] = if room { "ACTIVE".into() } else { "ERROR".into() };
             if !room {
-                server["fault"] = json!({"code": 500, "message": "No valid host was found. There are not enough hosts available."});
+                server["fault"] =
+                    json!({"code": 500, "message": "No valid host was found. There are not enough hosts available."});
             }
         }
         if server["status"] == "RESIZE" {
@@ -84,7 +94,14 @@ impl State {
 
     fn boot(&mut self, order: &Value) -> Answer {
         let known = [
-            "name", "flavorRef", "imageRef", "networks", "metadata", "tags", "availability_zone", "user_data",
+            "name",
+            "flavorRef",
+            "imageRef",
+            "networks",
+            "metadata",
+            "tags",
+            "availability_zone",
+            "user_data",
             "block_device_mapping_v2",
         ];
         if let Some(key) = unknown_key(order, &known) {
@@ -97,9 +114,13 @@ impl State {
             return refuse(403, "Quota exceeded for instances: Requested 1, but already used all instances");
         }
         let devices: Vec<Value> = order["block_device_mapping_v2"].as_array().cloned().unwrap_or_default();
-        let boots_from_volume = devices.iter().any(|device| device["boot_index"] == 0 && device["destination_type"] == "volume");
+        let boots_from_volume =
+            devices.iter().any(|device| device["boot_index"] == 0 && device["destination_type"] == "volume");
         if boots_from_volume != order["imageRef"].is_null() {
-            return refuse(400, "Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.");
+            return refuse(
+                400,
+                "Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.",
+            );
         }
         if let Some(image) = order["imageRef"].as_str()
             && !self.of("images").contains_key(image)
@@ -225,7 +246,10 @@ impl State {
         self.hold(&volume, id);
         let server = self.of("servers").get_mut(id).unwrap();
         server["os-extended-volumes:volumes_attached"].as_array_mut().unwrap().push(json!({ "id": volume }));
-        Answer::new(200, json!({"volumeAttachment": {"id": volume, "volumeId": volume, "serverId": id, "device": "/dev/vdb"}}))
+        Answer::new(
+            200,
+            json!({"volumeAttachment": {"id": volume, "volumeId": volume, "serverId": id, "device": "/dev/vdb"}}),
+        )
     }
 
     /// A volume is in use by a server.
@@ -238,5 +262,10 @@ impl State {
 
     pub(super) fn user_data(&mut self, id: &str) -> Option<String> {
         self.of("user_data").get(id)?.as_str().map(str::to_owned)
+    }
+
+    /// The image that a server was made of.
+    pub fn image_of(&mut self, id: &str) -> Option<String> {
+        self.of("servers").get(id)?["image"]["id"].as_str().map(str::to_owned)
     }
 }

@@ -22,7 +22,13 @@ fn fits(thing: &Value, name: &str, value: &str) -> Option<bool> {
 }
 
 impl State {
-    pub(super) fn network(&mut self, method: &Method, path: &[&str], query: &[(String, String)], body: &Value) -> Answer {
+    pub(super) fn network(
+        &mut self,
+        method: &Method,
+        path: &[&str],
+        query: &[(String, String)],
+        body: &Value,
+    ) -> Answer {
         match (method.as_str(), path) {
             ("GET", ["networks"]) => self.list("networks", query, fits),
             ("GET", ["subnets"]) => self.list("subnets", query, fits),
@@ -37,9 +43,15 @@ impl State {
                 }
                 self.list("security_groups", query, fits)
             }
-            ("POST", ["networks"]) => self.make("networks", "network", &body["network"], &["name", "description"], json!({
-                "router:external": false, "shared": false, "tags": [], "port_security_enabled": true,
-            })),
+            ("POST", ["networks"]) => self.make(
+                "networks",
+                "network",
+                &body["network"],
+                &["name", "description"],
+                json!({
+                    "router:external": false, "shared": false, "tags": [], "port_security_enabled": true,
+                }),
+            ),
             ("POST", ["subnets"]) => {
                 let subnet = &body["subnet"];
                 if !self.of("networks").contains_key(subnet["network_id"].as_str().unwrap_or_default()) {
@@ -67,12 +79,18 @@ impl State {
             ("PUT", ["ports", id]) => self.change("ports", "port", id, &body["port"], &["allowed_address_pairs"]),
             ("PUT", ["subnets", id]) => self.change("subnets", "subnet", id, &body["subnet"], &["host_routes"]),
             ("POST", ["floatingips"]) => self.float(&body["floatingip"]),
-            ("PUT", ["floatingips", id]) => self.change("floatingips", "floatingip", id, &body["floatingip"], &["port_id"]),
-            ("POST", ["security-groups"]) => {
-                self.make("security_groups", "security_group", &body["security_group"], &["name", "description"], json!({
-                    "security_group_rules": [],
-                }))
+            ("PUT", ["floatingips", id]) => {
+                self.change("floatingips", "floatingip", id, &body["floatingip"], &["port_id"])
             }
+            ("POST", ["security-groups"]) => self.make(
+                "security_groups",
+                "security_group",
+                &body["security_group"],
+                &["name", "description"],
+                json!({
+                    "security_group_rules": [],
+                }),
+            ),
             ("POST", ["security-group-rules"]) => self.make_rule(&body["security_group_rule"]),
             ("GET", ["quotas", "demo-project", "details.json"]) => {
                 let limit = |used: usize| json!({"used": used, "reserved": 0, "limit": 50});
@@ -112,21 +130,29 @@ impl State {
     fn connect(&mut self, router: &str, body: &Value) -> Answer {
         let id = body["subnet_id"].as_str().unwrap_or_default();
         let Some(subnet) = self.of("subnets").get(id).cloned() else { return missing("Subnet") };
-        let ports: Vec<_> = self.of("ports").values().filter(|port| port["device_id"].as_str() == Some(router)).cloned().collect();
+        let ports: Vec<_> =
+            self.of("ports").values().filter(|port| port["device_id"].as_str() == Some(router)).cloned().collect();
         for port in &ports {
             let other = port["fixed_ips"][0]["subnet_id"].as_str().unwrap_or_default().to_owned();
             let range = self.of("subnets").get(&other).map(|subnet| subnet["cidr"].clone());
             if other == id || range.as_ref() == Some(&subnet["cidr"]) {
-                let text = format!("Bad router request: Cidr {} of subnet {id} overlaps with cidr of subnet {other}.", subnet["cidr"]);
+                let text = format!(
+                    "Bad router request: Cidr {} of subnet {id} overlaps with cidr of subnet {other}.",
+                    subnet["cidr"]
+                );
                 return refuse(400, "BadRequest", &text);
             }
         }
         let port = format!("port-{:06}", self.number());
-        self.keep("ports", &port, json!({
-            "id": port, "name": "", "description": "", "network_id": subnet["network_id"], "device_id": router,
-            "device_owner": "network:router_interface", "allowed_address_pairs": [],
-            "fixed_ips": [{"subnet_id": id, "ip_address": "10.0.0.1"}],
-        }));
+        self.keep(
+            "ports",
+            &port,
+            json!({
+                "id": port, "name": "", "description": "", "network_id": subnet["network_id"], "device_id": router,
+                "device_owner": "network:router_interface", "allowed_address_pairs": [],
+                "fixed_ips": [{"subnet_id": id, "ip_address": "10.0.0.1"}],
+            }),
+        );
         Answer::new(200, json!({"id": router, "subnet_id": id, "port_id": port}))
     }
 
@@ -141,7 +167,13 @@ impl State {
             }
         }
         let known = [
-            "name", "description", "network_id", "admin_state_up", "security_groups", "fixed_ips", "allowed_address_pairs",
+            "name",
+            "description",
+            "network_id",
+            "admin_state_up",
+            "security_groups",
+            "fixed_ips",
+            "allowed_address_pairs",
         ];
         let range: ipnetwork::Ipv4Network = subnet["cidr"].as_str().unwrap().parse().unwrap();
         let free = range.iter().skip(10).find(|ip| {
@@ -149,11 +181,18 @@ impl State {
             let is_taken = |port: &Value| port["fixed_ips"][0]["ip_address"] == ip && port["network_id"] == network;
             !self.things.get("ports").is_some_and(|ports| ports.values().any(is_taken))
         });
-        let address = order["fixed_ips"][0]["ip_address"].as_str().map_or_else(|| free.unwrap().to_string(), str::to_owned);
-        let mut answer = self.make("ports", "port", order, &known, json!({
-            "device_id": "", "device_owner": "",
-            "fixed_ips": [{"subnet_id": subnet["id"], "ip_address": address}],
-        }));
+        let address =
+            order["fixed_ips"][0]["ip_address"].as_str().map_or_else(|| free.unwrap().to_string(), str::to_owned);
+        let mut answer = self.make(
+            "ports",
+            "port",
+            order,
+            &known,
+            json!({
+                "device_id": "", "device_owner": "",
+                "fixed_ips": [{"subnet_id": subnet["id"], "ip_address": address}],
+            }),
+        );
         if let Some(id) = answer.body["port"]["id"].as_str().map(str::to_owned) {
             let port = self.of("ports").get_mut(&id).unwrap();
             if port["allowed_address_pairs"].is_null() {
@@ -174,10 +213,18 @@ impl State {
             other["device_owner"] == "network:router_interface" && other["network_id"] == port["network_id"]
         };
         if !self.of("ports").values().any(is_way_out) {
-            return refuse(404, "ExternalGatewayForFloatingIPNotFound", "External network is not reachable from subnet.");
+            return refuse(
+                404,
+                "ExternalGatewayForFloatingIPNotFound",
+                "External network is not reachable from subnet.",
+            );
         }
         if self.of("floatingips").values().any(|floating| floating["port_id"] == port["id"]) {
-            return refuse(409, "FloatingIPPortAlreadyAssociated", "Cannot associate floating IP with port using fixed IP");
+            return refuse(
+                409,
+                "FloatingIPPortAlreadyAssociated",
+                "Cannot associate floating IP with port using fixed IP",
+            );
         }
         let address = format!("203.0.113.{}", self.number() % 200 + 20);
         let known = ["floating_network_id", "port_id", "description"];
@@ -186,8 +233,14 @@ impl State {
 
     fn make_rule(&mut self, order: &Value) -> Answer {
         let known = [
-            "security_group_id", "direction", "ethertype", "protocol", "port_range_min", "port_range_max",
-            "remote_ip_prefix", "remote_group_id",
+            "security_group_id",
+            "direction",
+            "ethertype",
+            "protocol",
+            "port_range_min",
+            "port_range_max",
+            "remote_ip_prefix",
+            "remote_group_id",
         ];
         let is_same = |rule: &Value| known.iter().all(|key| rule[*key] == order[*key]);
         if self.of("security_group_rules").values().any(is_same) {
@@ -212,7 +265,8 @@ impl State {
             "subnets" => "subnets",
             "security-group-rules" => "security_group_rules",
             "security-groups" => {
-                let holds = |port: &Value| port["security_groups"].as_array().is_some_and(|groups| groups.contains(&id.into()));
+                let holds =
+                    |port: &Value| port["security_groups"].as_array().is_some_and(|groups| groups.contains(&id.into()));
                 if self.of("ports").values().any(holds) {
                     return in_use("SecurityGroupInUse");
                 }
@@ -224,7 +278,9 @@ impl State {
         match self.of(kind).remove(id) {
             Some(_) => {
                 // The address of a port that goes leads nowhere.
-                for floating in self.of("floatingips").values_mut().filter(|floating| floating["port_id"].as_str() == Some(id)) {
+                for floating in
+                    self.of("floatingips").values_mut().filter(|floating| floating["port_id"].as_str() == Some(id))
+                {
                     floating["port_id"] = Value::Null;
                 }
                 Answer::new(204, Value::Null)

@@ -1,6 +1,9 @@
 //! Requests in, replies out: over HTTP on loopback, with the faults that a test wants between.
 
-use super::state::{Answer, State, refuse};
+use super::{
+    federation,
+    state::{Answer, State, refuse},
+};
 use bytes::Bytes;
 use connectors::{
     ProviderId,
@@ -75,7 +78,9 @@ impl SimulatedCloud {
                         }
                     });
                     // A client that goes away ends its connection alone.
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -121,17 +126,28 @@ impl Front {
         if *request.method() == Method::POST && path == ["v3", "auth", "tokens"] {
             return self.log_in(&body);
         }
+        if let ["cloud-info", rest @ ..] = path.as_slice() {
+            return federation::cloud_info(rest, request.uri().path().ends_with('/'), &self.base);
+        }
+        if let Some(answer) = federation::keystone(&path, request.headers()) {
+            return answer;
+        }
         let token = request.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
         self.uses += 1;
         if token != Some(&format!("token-{}", self.tokens)) || self.uses > TOKEN_USES {
-            return Answer::new(401, json!({"error": {"code": 401, "message": "The request you have made requires authentication."}}));
+            return Answer::new(
+                401,
+                json!({"error": {"code": 401, "message": "The request you have made requires authentication."}}),
+            );
         }
         let query: Vec<(String, String)> =
             form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
         let method = request.method();
         match path.as_slice() {
             ["v3"] => Answer::new(200, json!({"version": {"id": "v3.14", "status": "stable"}})),
-            ["compute", "v2.1"] => Answer::new(200, json!({"version": {"id": "v2.1", "version": "2.93", "min_version": "2.1"}})),
+            ["compute", "v2.1"] => {
+                Answer::new(200, json!({"version": {"id": "v2.1", "version": "2.93", "min_version": "2.1"}}))
+            }
             ["compute", "v2.1", rest @ ..] => {
                 let version = request.headers().get("openstack-api-version").and_then(|value| value.to_str().ok());
                 if version != Some("compute 2.79") {
@@ -150,16 +166,18 @@ impl Front {
         let user = json!({"name": "demo", "password": PASSWORD, "domain": {"name": "Default"}});
         let identity = json!({"methods": ["password"], "password": {"user": user}});
         let scope = json!({"project": {"name": "demo", "domain": {"id": "default"}}});
-        if *body != json!({"auth": {"identity": identity, "scope": scope}}) {
-            return Answer::new(401, json!({"error": {"code": 401, "message": "The request you have made requires authentication."}}));
+        let scoped = federation::scoped();
+        if *body != json!({"auth": {"identity": identity, "scope": scope}}) && *body != scoped {
+            return Answer::new(
+                401,
+                json!({"error": {"code": 401, "message": "The request you have made requires authentication."}}),
+            );
         }
         self.tokens += 1;
         self.uses = 0;
         let service = |kind: &str, name: &str, path: &str| {
             let url = format!("{}{path}", self.base);
-            let of = |interface: &str, url: &str| {
-                json!({"interface": interface, "region": "RegionOne", "region_id": "RegionOne", "url": url, "id": "e"})
-            };
+            let of = |interface: &str, url: &str| json!({"interface": interface, "region": "RegionOne", "region_id": "RegionOne", "url": url, "id": "e"});
             let elsewhere = "http://192.0.2.1:1";
             json!({"type": kind, "name": name, "id": name, "endpoints": [of("internal", elsewhere), of("public", &url)]})
         };

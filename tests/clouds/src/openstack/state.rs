@@ -48,8 +48,7 @@ pub struct State {
 
 impl State {
     pub(super) fn new(page: usize) -> Self {
-        let mut state =
-            Self { things: BTreeMap::new(), page, quota: 200, numbers: 0, initial: BTreeSet::new() };
+        let mut state = Self { things: BTreeMap::new(), page, quota: 200, numbers: 0, initial: BTreeSet::new() };
         state.furnish();
         state.initial = state.all();
         state
@@ -57,22 +56,34 @@ impl State {
 
     fn furnish(&mut self) {
         for (name, vcpus, ram) in [("tiny", 1, 256), ("small", 1, 512), ("medium", 2, 512), ("large", 4, 2048)] {
-            self.keep("flavors", name, json!({
-                "id": format!("flavor-{name}"), "name": name, "vcpus": vcpus, "ram": ram, "disk": 10,
-                "OS-FLV-EXT-DATA:ephemeral": 0, "OS-FLV-DISABLED:disabled": false, "extra_specs": {},
-            }));
+            self.keep(
+                "flavors",
+                name,
+                json!({
+                    "id": format!("flavor-{name}"), "name": name, "vcpus": vcpus, "ram": ram, "disk": 10,
+                    "OS-FLV-EXT-DATA:ephemeral": 0, "OS-FLV-DISABLED:disabled": false, "extra_specs": {},
+                }),
+            );
         }
-        self.keep("images", "debian", json!({
-            "id": "debian", "name": "Debian 12", "status": "active", "os_distro": "debian", "os_version": "12.5",
-            "min_disk": 1, "min_ram": 0, "visibility": "public",
-        }));
+        self.keep(
+            "images",
+            "debian",
+            json!({
+                "id": "debian", "name": "Debian 12", "status": "active", "os_distro": "debian", "os_version": "12.5",
+                "min_disk": 1, "min_ram": 0, "visibility": "public",
+            }),
+        );
         self.keep("networks", "outside", json!({
             "id": "outside", "name": "public", "description": "", "router:external": true, "shared": false, "tags": [],
             "port_security_enabled": true,
         }));
-        self.keep("subnets", "outside-v4", json!({
-            "id": "outside-v4", "network_id": "outside", "cidr": "203.0.113.0/24", "host_routes": [],
-        }));
+        self.keep(
+            "subnets",
+            "outside-v4",
+            json!({
+                "id": "outside-v4", "network_id": "outside", "cidr": "203.0.113.0/24", "host_routes": [],
+            }),
+        );
     }
 
     pub(super) fn keep(&mut self, kind: &'static str, id: &str, thing: Value) {
@@ -98,7 +109,11 @@ impl State {
 
     /// What was not there from the beginning.
     pub fn holdings(&self) -> Vec<String> {
-        self.all().difference(&self.initial).filter(|thing| !thing.starts_with("security_group_rules")).cloned().collect()
+        self.all()
+            .difference(&self.initial)
+            .filter(|thing| !thing.starts_with("security_group_rules"))
+            .cloned()
+            .collect()
     }
 
     /// Machines that the project may have.
@@ -143,7 +158,10 @@ impl State {
             next.extend_pairs(kept).append_pair("marker", last);
             let next = format!("http://inside.example/{kind}?{}", next.finish());
             if kind == "images" {
-                body.insert("next".to_owned(), format!("/v2/images?{}", next.split('?').nth(1).unwrap_or_default()).into());
+                body.insert(
+                    "next".to_owned(),
+                    format!("/v2/images?{}", next.split('?').nth(1).unwrap_or_default()).into(),
+                );
             } else {
                 body.insert(format!("{kind}_links"), json!([{"rel": "next", "href": next}]));
             }

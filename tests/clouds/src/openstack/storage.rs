@@ -5,7 +5,13 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 impl State {
-    pub(super) fn volume(&mut self, method: &Method, path: &[&str], query: &[(String, String)], body: &Value) -> Answer {
+    pub(super) fn volume(
+        &mut self,
+        method: &Method,
+        path: &[&str],
+        query: &[(String, String)],
+        body: &Value,
+    ) -> Answer {
         match (method.as_str(), path) {
             ("GET", ["volumes", "detail"]) => self.list("volumes", query, |_, _, _| None),
             ("GET", ["volumes", id]) => match self.of("volumes").get_mut(*id) {
@@ -30,7 +36,9 @@ impl State {
             }
             ("DELETE", ["volumes", id]) => match self.of("volumes").get(*id).map(|volume| volume["status"].clone()) {
                 None => refuse(404, "Volume could not be found."),
-                Some(status) if status != "available" => refuse(400, "Invalid volume: Volume status must be available or error"),
+                Some(status) if status != "available" => {
+                    refuse(400, "Invalid volume: Volume status must be available or error")
+                }
                 Some(_) => {
                     self.of("volumes").remove(*id);
                     Answer::new(202, Value::Null)
@@ -39,7 +47,10 @@ impl State {
             ("GET", ["os-quota-sets", "demo-project"]) => {
                 let used = self.of("volumes").len();
                 let limit = |limit: i64| json!({"in_use": used, "reserved": 0, "limit": limit});
-                Answer::new(200, json!({"quota_set": {"id": "demo-project", "volumes": limit(50), "gigabytes": limit(-1)}}))
+                Answer::new(
+                    200,
+                    json!({"quota_set": {"id": "demo-project", "volumes": limit(50), "gigabytes": limit(-1)}}),
+                )
             }
             _ => refuse(404, "The resource could not be found."),
         }
@@ -47,12 +58,17 @@ impl State {
 
     pub(super) fn make_volume(&mut self, order: &Value) -> String {
         let id = format!("volume-{:06}", self.number());
-        let volume_type = if order["volume_type"].is_null() { "__DEFAULT__".into() } else { order["volume_type"].clone() };
+        let volume_type =
+            if order["volume_type"].is_null() { "__DEFAULT__".into() } else { order["volume_type"].clone() };
         let metadata = if order["metadata"].is_null() { json!({}) } else { order["metadata"].clone() };
-        self.keep("volumes", &id, json!({
-            "id": id, "name": order["name"], "size": order["size"], "status": "available", "metadata": metadata,
-            "attachments": [], "volume_type": volume_type,
-        }));
+        self.keep(
+            "volumes",
+            &id,
+            json!({
+                "id": id, "name": order["name"], "size": order["size"], "status": "available", "metadata": metadata,
+                "attachments": [], "volume_type": volume_type,
+            }),
+        );
         id
     }
 

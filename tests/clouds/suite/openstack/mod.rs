@@ -1,5 +1,6 @@
 //! OpenStack: the simulator at each run, the real services (`real`) in `scripts/test --all`.
 
+mod egi;
 mod real;
 mod simulated;
 
@@ -9,6 +10,9 @@ use connectors::{
 };
 use radl::Radl;
 use std::sync::Arc;
+
+/// Things on a page of a list.
+pub const PAGE: usize = 3;
 
 /// An account of the project `demo`.
 pub fn account(keystone: &str, password: &str) -> CloudAccount {

@@ -1,6 +1,6 @@
 //! The simulator: every case, with faults.
 
-use super::{account, connect, subject};
+use super::{PAGE, account, connect, subject};
 use clouds::openstack::{PASSWORD, SimulatedCloud};
 use connectors::{
     ErrorClass,
@@ -8,9 +8,6 @@ use connectors::{
 };
 use radl::Radl;
 use std::sync::Arc;
-
-/// Things on a page of a list.
-const PAGE: usize = 3;
 
 async fn conforms(_name: &str, case: Case) {
     let cloud = Arc::new(SimulatedCloud::start(PAGE).await);
@@ -76,8 +73,7 @@ async fn public_interfaces_are_floating_addresses() {
     assert_eq!(told.networks["inner"].text("cidr"), Some("10.0.1.0/24"));
     let id = subject.connector.create_vm(&intent).await.unwrap();
     let seen = subject.connector.observe(&subject.location, std::slice::from_ref(&id)).await.unwrap().remove(0);
-    let addresses: Vec<_> =
-        seen.addresses.iter().map(|address| (address.public, address.network.as_deref())).collect();
+    let addresses: Vec<_> = seen.addresses.iter().map(|address| (address.public, address.network.as_deref())).collect();
     assert_eq!(addresses, [(false, Some("inner")), (true, Some("outer"))]);
     subject.connector.reconcile(&intent, &id).await.unwrap();
     subject.connector.delete_vm(&intent.mark()).await.unwrap();
@@ -89,7 +85,8 @@ async fn public_interfaces_are_floating_addresses() {
 async fn an_unknown_image_is_no_candidate_and_a_wrong_password_is_told() {
     let cloud = SimulatedCloud::start(PAGE).await;
     let line = account(&cloud.keystone(), PASSWORD);
-    let system = |url: &str| Radl::parse(&format!("system node (disk.0.image.url = '{url}')")).unwrap().systems.remove(0);
+    let system =
+        |url: &str| Radl::parse(&format!("system node (disk.0.image.url = '{url}')")).unwrap().systems.remove(0);
     for url in ["ost://127.0.0.1/unknown", "ost://elsewhere/debian", "aws://region/ami"] {
         assert!(connect(&line).candidates(&system(url)).await.unwrap().is_empty(), "{url}");
     }
