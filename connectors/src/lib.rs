@@ -18,7 +18,9 @@
 //! | [`dummy`] | the simulated cloud |
 //! | [`ec2`] | Amazon EC2 |
 //! | [`local`] | nodes on the daemon's host |
+//! | [`docker`] | containers of a Docker Engine |
 //! | [`opennebula`] | OpenNebula |
+//! | [`openstack`] | OpenStack, and the sites of EGI |
 //! | `conformance` | the behaviour suite that every connector passes (feature `conformance`) |
 #![deny(unsafe_code)]
 
@@ -38,6 +40,7 @@ pub mod http;
 pub mod layers;
 pub mod local;
 pub mod opennebula;
+pub mod openstack;
 pub mod private_networks;
 pub mod registry;
 pub mod settings;

@@ -5,7 +5,7 @@ use crate::{
     Guests, deployed, dns, docker, dummy, ec2,
     layers::{CallMetrics, Concurrency, Layer, Layered, Metrics, Retry, Timeout, Trace},
     local::{self, LocalCloud},
-    opennebula,
+    opennebula, openstack,
 };
 use openssl::sha::Sha256;
 use std::{
@@ -14,14 +14,21 @@ use std::{
 };
 
 /// The types that this version serves. A new cloud is a folder and a line here.
-const CLOUDS: [&CloudType; 6] =
-    [&deployed::CLOUD, &docker::CLOUD, &dummy::CLOUD, &ec2::CLOUD, &local::CLOUD, &opennebula::CLOUD];
+const CLOUDS: [&CloudType; 8] = [
+    &deployed::CLOUD,
+    &docker::CLOUD,
+    &dummy::CLOUD,
+    &ec2::CLOUD,
+    &local::CLOUD,
+    &opennebula::CLOUD,
+    &openstack::CLOUD,
+    &openstack::EGI,
+];
 
 /// Types of the contract that this version does not serve.
-const NOT_YET: [&str; 13] = [
+const NOT_YET: [&str; 11] = [
     "Azure",
     "CloudStack",
-    "EGI",
     "GCE",
     "Kubernetes",
     "KubeVirt",
@@ -29,7 +36,6 @@ const NOT_YET: [&str; 13] = [
     "LibCloud",
     "Linode",
     "OSCAR",
-    "OpenStack",
     "Orange",
     "vSphere",
 ];

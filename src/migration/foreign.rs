@@ -103,12 +103,12 @@ mod tests {
 
     #[test]
     fn what_stays_behind_is_told() {
-        let [unserved, left] = &notes(&record("OpenStack", false))[..] else { panic!("two notes") };
-        assert!(unserved.contains("does not serve (OpenStack)"), "{unserved}");
-        let expected = "in OpenStack (site) besides machines stays there when it is deleted here: look for im-inf in the \
+        let [unserved, left] = &notes(&record("vSphere", false))[..] else { panic!("two notes") };
+        assert!(unserved.contains("does not serve (vSphere)"), "{unserved}");
+        let expected = "in vSphere (site) besides machines stays there when it is deleted here: look for im-inf in the \
                         cloud; its document names DNS entries node example.com. 10.0.0.1; networks pool-3; volumes v-1, v-2";
         assert!(left.ends_with(expected), "{left}");
         assert_eq!(notes(&record("Dummy", false)), Vec::<String>::new());
-        assert_eq!(notes(&record("OpenStack", true)), Vec::<String>::new(), "no machine is left");
+        assert_eq!(notes(&record("vSphere", true)), Vec::<String>::new(), "no machine is left");
     }
 }

@@ -12,7 +12,11 @@ const IM: &str = "type = InfrastructureManager; username = user; password = pass
 const CLOUDS: &[(&str, &str, &[&str])] = &[
     ("", "", &["No cloud provider"]),
     ("\\nid = x; type = Foo", "", &["Cloud provider not supported: Foo", "DeployedNode, Dummy, Local"]),
-    ("\\nid = x; type = OpenStack; host = https://a.example", "", &["OpenStack (not available in this version)"]),
+    (
+        "\\nid = x; type = OpenStack; host = https://a.example",
+        "",
+        &["No correct auth data has been specified to OpenStack.: username and password"],
+    ),
     ("\\nid = x; type = OCCI", "", &["OCCI (removed"]),
     ("\\nid = x; type = Local", "", &["Local", "switched off", "[Local] ENABLED"]),
     ("\\nid = x; type = Dummy\\nid = x; type = Dummy", "", &["id used more than once: x"]),

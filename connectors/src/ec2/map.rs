@@ -430,7 +430,6 @@ pub(super) fn observation(
         features.set_number("launch_time", time.timestamp(), "");
     }
     Observation {
-        ports: Vec::new(),
         id,
         state,
         addresses: addresses(instance, private),

@@ -7,9 +7,12 @@
 //! | [`docker`] | a real Docker Engine |
 //! | [`moto`] | moto, an emulator of AWS |
 //! | [`opennebula`] | a simulator of OpenNebula's XML-RPC API |
+//! | [`openstack`] | Keystone, Nova, Neutron, Glance and Cinder in the shapes of their replies |
 //! | [`proxy`] | faults, counts and latency in front of any of them |
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 pub mod docker;
 pub mod moto;
 pub mod opennebula;
+pub mod openstack;
 pub mod proxy;

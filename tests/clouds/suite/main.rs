@@ -5,3 +5,4 @@
 mod docker;
 mod ec2;
 mod opennebula;
+mod openstack;

@@ -94,7 +94,8 @@ impl Vm {
 
     fn become_by(&mut self, step: Duration, states: &[State]) {
         self.state = states[0];
-        let after = |(number, state): (usize, &State)| (Instant::now() + step * u32::try_from(number + 1).unwrap_or(1), *state);
+        let after =
+            |(number, state): (usize, &State)| (Instant::now() + step * u32::try_from(number + 1).unwrap_or(1), *state);
         self.next = states[1..].iter().enumerate().map(after).collect();
     }
 
@@ -176,7 +177,8 @@ impl Cloud {
     pub fn holdings(&mut self) -> Vec<String> {
         self.settle();
         let vms = self.vms.iter().filter(|(_, vm)| vm.state != DONE).map(|(id, vm)| format!("vm {id} {}", vm.name));
-        let images = self.images.iter().filter(|(_, image)| image.users).map(|(_, image)| format!("image {}", image.name));
+        let images =
+            self.images.iter().filter(|(_, image)| image.users).map(|(_, image)| format!("image {}", image.name));
         let groups = self.groups.iter().map(|(id, group)| format!("group {id} {}", group.name));
         let networks = self.networks.values().skip(2).map(|network| format!("network {}", network.name));
         vms.chain(images).chain(groups).chain(networks).collect()
@@ -228,12 +230,18 @@ impl Cloud {
                 let vms = self.vms.iter().filter(|(_, vm)| *state == -2 || vm.state != DONE);
                 Ok(pool("VM_POOL", vms.map(|(id, vm)| (*id, vm.xml(*id))), *start, *end))
             }
-            ("one.vnpool.info", [Int(_), Int(start), Int(end)]) => {
-                Ok(pool("VNET_POOL", self.networks.iter().map(|(id, network)| (*id, self.network_xml(*id, network))), *start, *end))
-            }
-            ("one.imagepool.info", [Int(_), Int(start), Int(end)]) => {
-                Ok(pool("IMAGE_POOL", self.images.iter().map(|(id, image)| (*id, self.image_xml(*id, image))), *start, *end))
-            }
+            ("one.vnpool.info", [Int(_), Int(start), Int(end)]) => Ok(pool(
+                "VNET_POOL",
+                self.networks.iter().map(|(id, network)| (*id, self.network_xml(*id, network))),
+                *start,
+                *end,
+            )),
+            ("one.imagepool.info", [Int(_), Int(start), Int(end)]) => Ok(pool(
+                "IMAGE_POOL",
+                self.images.iter().map(|(id, image)| (*id, self.image_xml(*id, image))),
+                *start,
+                *end,
+            )),
             ("one.image.info", [Int(id), ..]) => {
                 let image = self.images.get(id).ok_or_else(|| missing("image", *id))?;
                 Ok(Outcome::Document(self.image_xml(*id, image)))
@@ -241,7 +249,10 @@ impl Cloud {
             ("one.image.delete", [Int(id), ..]) => self.delete_image(*id),
             ("one.secgrouppool.info", [Int(_), Int(start), Int(end)]) => {
                 let xml = |(id, group): (&i32, &Group)| {
-                    let mut xml = format!("<SECURITY_GROUP><ID>{id}</ID><UID>2</UID><NAME>{}</NAME><TEMPLATE>", escape(&group.name));
+                    let mut xml = format!(
+                        "<SECURITY_GROUP><ID>{id}</ID><UID>2</UID><NAME>{}</NAME><TEMPLATE>",
+                        escape(&group.name)
+                    );
                     attributes(&mut xml, &group.template);
                     (*id, xml + "</TEMPLATE></SECURITY_GROUP>")
                 };
@@ -300,7 +311,9 @@ impl Cloud {
                     vm.nics.push(nic);
                 }
                 ("OS" | "CONTEXT" | "GRAPHICS" | "PCI", Attribute::Many(pairs)) => vm.vectors.push((name, pairs)),
-                ("DISK" | "NIC" | "OS" | "CONTEXT", Attribute::One(_)) => return Err(refused("Wrong type of attribute")),
+                ("DISK" | "NIC" | "OS" | "CONTEXT", Attribute::One(_)) => {
+                    return Err(refused("Wrong type of attribute"));
+                }
                 (_, attribute) => vm.user.push((name, attribute)),
             }
         }
@@ -367,7 +380,8 @@ impl Cloud {
         };
         let ip = ip.ok_or_else(|| format!("Cannot get IP/MAC lease from virtual network {id}."))?;
         pairs.retain(|(key, _)| key != "IP");
-        let number = others.iter().filter_map(|nic| of(nic, "NIC_ID")?.parse::<i32>().ok()).max().map_or(0, |last| last + 1);
+        let number =
+            others.iter().filter_map(|nic| of(nic, "NIC_ID")?.parse::<i32>().ok()).max().map_or(0, |last| last + 1);
         pairs.push(("NIC_ID".to_owned(), number.to_string()));
         pairs.push(("NETWORK".to_owned(), network.name.clone()));
         pairs.push(("IP".to_owned(), ip));
@@ -418,7 +432,10 @@ impl Cloud {
             return Err(wrong_state("attach"));
         }
         let refused = |text: String| (ACTION, text);
-        let (disks, nics) = { let vm = &self.vms[&id]; (vm.disks.len(), vm.nics.clone()) };
+        let (disks, nics) = {
+            let vm = &self.vms[&id];
+            (vm.disks.len(), vm.nics.clone())
+        };
         let (disk, nic) = match kind {
             "DISK" => (Some(self.disk(pairs, disks).map_err(refused)?), None),
             _ => (None, Some(self.nic(pairs, &nics).map_err(refused)?)),

@@ -77,7 +77,9 @@ impl Simulator {
                 let service = service_fn(move |request| answer(Arc::clone(&shared), request));
                 tokio::spawn(async move {
                     // A client that goes away, or a reply that is lost, ends its connection alone.
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
