@@ -7,9 +7,12 @@ use std::{
 };
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
+/// A machine: its infrastructure, and our id of it.
+type Machine = (String, VmUid);
+
 /// The machines that somebody works on.
 #[derive(Default)]
-pub(super) struct Flights(Mutex<HashMap<(String, VmUid), Weak<Turn<()>>>>);
+pub(super) struct Flights(Mutex<HashMap<Machine, Weak<Turn<()>>>>);
 
 impl Flights {
     /// Waits until nobody else works on the machine.

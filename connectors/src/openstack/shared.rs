@@ -116,7 +116,7 @@ impl OpenStack {
             Place::Network(id) => landscape.network(id).filter(|network| network.external),
             Place::Make(_) => None,
         };
-        let outside = named.iter().find_map(|place| of_pool(place)).or_else(|| landscape.pools().next());
+        let outside = named.iter().find_map(of_pool).or_else(|| landscape.pools().next());
         let Some(outside) = outside else { return Ok(None) };
         let order = json!({
             "name": mark::router_name(&intent.infrastructure),
