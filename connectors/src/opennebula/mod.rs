@@ -244,7 +244,12 @@ impl Connector for OpenNebula {
     }
 
     async fn power(&self, vm: &VmMark, operation: PowerOperation) -> Result<(), ConnectorError> {
-        let (id, found) = self.existing(vm).await?;
+        let (id, mut found) = self.existing(vm).await?;
+        let is_on_its_way = |state: State| state.is_busy() || state.power() == crate::PowerState::Pending;
+        // A machine takes no action while it goes from one state to another.
+        if is_on_its_way(State::of(&found)) {
+            found = self.until_machine(id, |state| !is_on_its_way(state)).await?;
+        }
         let state = State::of(&found);
         match operation {
             PowerOperation::Stop if state.is_stopped() || state.is_stopping() => Ok(()),
