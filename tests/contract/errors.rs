@@ -3,7 +3,6 @@
 
 use crate::support::{Answer, STRANGER, Server, TEXT, USER, document};
 use reqwest::{Method, header};
-use serde_json::json;
 
 #[tokio::test]
 async fn bad_credentials_are_401_everywhere_and_before_anything_else() {
