@@ -14,6 +14,7 @@
 pub mod cluster;
 pub mod error;
 pub mod exchange;
+pub mod files;
 mod keeper;
 pub mod misfit;
 pub mod operations;
@@ -26,6 +27,6 @@ pub mod work;
 
 pub use error::OperationError;
 pub use operations::engine::{Engine, Figures};
-pub use services::{Now, apart, files};
+pub use services::{Now, apart};
 pub use settings::EngineSettings;
 pub use state::memo::Rendering;

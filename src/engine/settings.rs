@@ -1,6 +1,6 @@
 //! Options of `im.cfg` that the engine obeys.
 
-use crate::engine::services::files::Files;
+use crate::engine::files::Files;
 use keypair::KeyType;
 use std::{sync::Arc, time::Duration};
 

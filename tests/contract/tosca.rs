@@ -156,13 +156,13 @@ async fn a_refused_update_leaves_everything_as_it_was() {
         }
         assert_eq!(server.look(&path).await, before, "{why}");
     }
-    // No cloud of the caller can make what comes: what was to go stays as well.
+    // The caller shows no account that can make what comes: what was to go stays as well.
     let no_cloud = "type = InfrastructureManager; username = user; password = pass\\nid = mine; type = DeployedNode";
     let db = "    db: {type: tosca.nodes.indigo.Compute}\n  outputs:";
     let request = server.client.post(server.url(&path)).header(header::AUTHORIZATION, no_cloud);
     let text = cluster(1, "").replace("  outputs:", db);
     let refused = Answer::of(request.header(header::CONTENT_TYPE, "text/yaml").body(text)).await;
-    assert!(refused.text.starts_with("Error Adding resources: Error adding VMs: "), "{}", refused.text);
+    assert_eq!(refused.text, "Error Adding resources: No auth data for cloud with ID: dummy");
     assert_eq!(server.look(&path).await, before);
 }
 

@@ -1,7 +1,6 @@
 //! What the engine works with: the store, the clouds, the clock, the settings. Every room above takes it from here.
 
 pub mod apart;
-pub mod files;
 pub mod health;
 
 use crate::{
