@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod disks;
+mod docker;
 #[allow(dead_code, reason = "shared, and each program of tests uses a part")]
 #[path = "../support/lab.rs"]
 mod lab;

@@ -41,4 +41,4 @@ ssh-keygen -A
 mkdir -p /run/sshd
 # Processes that lost their parent are to be waited for, where the image has something that does.
 init=$(command -v tini || command -v dumb-init || true)
-exec $init "$(command -v sshd || echo /usr/sbin/sshd)" -D -e -o PermitRootLogin=yes
+exec ${init:+$init --} "$(command -v sshd || echo /usr/sbin/sshd)" -D -e -o PermitRootLogin=yes

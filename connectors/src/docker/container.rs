@@ -313,3 +313,145 @@ pub(super) fn observation(container: Container, host: Option<IpAddr>) -> Observa
         id: ProviderId(id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Location, VmUid};
+    use radl::Radl;
+
+    /// The machine of a document, as the engine is to make it.
+    fn intent(networks: &str, features: &str) -> VmIntent {
+        let text = format!("{networks}\nsystem node (disk.0.image.url = 'docker://reg.example:5000/a/b:1' {features})");
+        let document = Radl::parse(&text).unwrap();
+        let system = document.systems.into_iter().next().unwrap();
+        VmIntent {
+            infrastructure: "inf".to_owned(),
+            uid: VmUid("uid".to_owned()),
+            number: 3,
+            fqdn: "node-3.example.org".to_owned(),
+            location: Location::default(),
+            requested: system.clone(),
+            system,
+            networks: document.networks,
+            tags: vec![("owner".to_owned(), "me".to_owned())],
+            user_data: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_container_has_all_that_its_machine_is_to_have() {
+        let intent = intent(
+            "network open (outbound = 'yes' and outports = '8080-80/tcp,7000:7002/udp,22-22/tcp,9/icmp')\n\
+             network inside (cidr = '10.7.0.0/24')\nnetwork users (provider_id = 'theirs')",
+            "and cpu.count = 1.5 and memory.size = 512M and gpu.count = 2 and docker.privileged = 'yes' and \
+             net_interface.0.connection = 'open' and net_interface.1.connection = 'inside' and \
+             net_interface.1.ip = '10.7.0.9' and net_interface.2.connection = 'users' and \
+             disk.1.mount_path = '/data' and disk.1.fstype = 'local' and \
+             disk.2.mount_path = '/host' and disk.2.device = '/srv/x' and \
+             disk.3.mount_path = '/kept' and disk.3.image.url = 'docker://engine/volume/kept'",
+        );
+        let mut body = body(&intent).unwrap();
+        assert_eq!(body["Cmd"].take(), json!(["-c", boot::SCRIPT]));
+        let bound = |source: &str, target: &str, kind: &str| json!({"Type": kind, "Source": source, "Target": target, "ReadOnly": false});
+        assert_eq!(
+            body,
+            json!({
+                "Hostname": "node-3", "Domainname": "example.org", "Image": "reg.example:5000/a/b:1", "User": "0",
+                "Labels": {
+                    "im.infra": "inf", "im.vm": "uid", "owner": "me",
+                    "im.networks": r#"{"":"open","im_inf_inside":"inside","theirs":"users"}"#,
+                },
+                "Entrypoint": ["/bin/sh"], "Cmd": null, "StopSignal": "SIGTERM",
+                "ExposedPorts": {"22/tcp": {}, "80/tcp": {}, "7000/udp": {}, "7001/udp": {}, "7002/udp": {}},
+                "HostConfig": {
+                    "NanoCpus": 1_500_000_000, "Memory": 512_000_000, "MemorySwap": 1_024_000_000,
+                    "Mounts": [
+                        bound("uid-1", "/data", "volume"), bound("/srv/x", "/host", "bind"), bound("kept", "/kept", "volume"),
+                    ],
+                    "RestartPolicy": {"Name": "unless-stopped"}, "Privileged": true,
+                    "DeviceRequests": [{"Driver": "", "Count": 2, "Capabilities": [["gpu"]]}],
+                    // SSH at a port of the engine's choice: the host's own server has 22.
+                    "PortBindings": {
+                        "22/tcp": [{"HostPort": ""}], "80/tcp": [{"HostPort": "8080"}], "7000/udp": [{"HostPort": "7000"}],
+                        "7001/udp": [{"HostPort": "7001"}], "7002/udp": [{"HostPort": "7002"}],
+                    },
+                },
+            })
+        );
+        let inside = &cards(&intent).unwrap()[1];
+        let stands = json!({"Aliases": ["node-3", "node-3.example.org"], "IPAMConfig": {"IPv4Address": "10.7.0.9"}});
+        assert_eq!(attachment(&intent, inside), stands);
+    }
+
+    #[test]
+    fn a_private_container_is_in_its_first_network_alone() {
+        let intent = intent("network inside ()", "and net_interface.0.connection = 'inside'");
+        let body = body(&intent).unwrap();
+        assert_eq!(body["HostConfig"]["NetworkMode"], "im_inf_inside");
+        assert_eq!(body["HostConfig"]["PortBindings"], json!({}));
+        assert_eq!(body["HostConfig"].get("Memory"), None, "no limit that nobody asked for");
+        let host = json!({"EndpointsConfig": {"im_inf_inside": {"Aliases": ["node-3", "node-3.example.org"]}}});
+        assert_eq!(body["NetworkingConfig"], host);
+    }
+
+    #[test]
+    fn what_no_container_has_is_refused_by_its_name() {
+        for (features, named) in [
+            ("and disk.1.size = 1G", "disk.1.mount_path"),
+            ("and disk.1.mount_path = '/x' and disk.1.image.url = 'one://s/1'", "disk.1.image.url"),
+            ("and net_interface.0.connection = 'nowhere'", "net_interface.0"),
+        ] {
+            let mut intent = intent("network nowhere ()", features);
+            intent.networks.clear();
+            let error = body(&intent).unwrap_err();
+            assert!(error.class == ErrorClass::Invalid && error.message.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn observations_tell_ports_and_addresses() {
+        let told = |status: &str, error: &str| {
+            let container = json!({
+                "Id": "abc", "State": {"Status": status, "Error": error},
+                "Config": {"Labels": {"im.infra": "inf", "im.networks": r#"{"":"open","im_inf_inside":"inside"}"#}},
+                "HostConfig": {"NanoCpus": 1_500_000_000, "Memory": 512_000_000},
+                "NetworkSettings": {
+                    "Ports": {
+                        "22/tcp": [{"HostIp": "0.0.0.0", "HostPort": "32768"}, {"HostIp": "::", "HostPort": "32769"}],
+                        "80/tcp": null, "53/udp": [{"HostIp": "", "HostPort": "53"}],
+                    },
+                    "Networks": {
+                        "bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": ""},
+                        "im_inf_inside": {"IPAddress": "10.7.0.9", "GlobalIPv6Address": "fd00::9"},
+                    },
+                },
+            });
+            observation(serde_json::from_value(container).unwrap(), Some("192.0.2.1".parse().unwrap()))
+        };
+        let seen = told("running", "");
+        let address = |ip: &str, public: bool, network: &str| Address {
+            ip: ip.parse().unwrap(),
+            public,
+            network: Some(network.to_owned()),
+        };
+        let inside = |ip: &str| address(ip, false, "inside");
+        assert_eq!(seen.addresses, [address("192.0.2.1", true, "open"), inside("10.7.0.9"), inside("fd00::9")]);
+        assert_eq!(seen.ports, [MappedPort { outside: 32768, inside: 22 }]);
+        assert_eq!((seen.state, seen.fault), (PowerState::Running, None));
+        assert_eq!(seen.infrastructure.as_deref(), Some("inf"));
+        assert_eq!(seen.features.number("memory.size", "M"), Some(512.0));
+        for (status, state) in [
+            ("created", PowerState::Pending),
+            ("restarting", PowerState::Pending),
+            ("exited", PowerState::Stopped),
+            ("paused", PowerState::Stopped),
+            ("removing", PowerState::Off),
+        ] {
+            assert_eq!(told(status, "").state, state, "{status}");
+        }
+        let dead = told("dead", "no such device");
+        assert_eq!((dead.state, dead.fault.as_deref()), (PowerState::Failed, Some("no such device")));
+    }
+}

@@ -75,7 +75,9 @@ pub(super) fn with_identity(
     pem: Option<&str>,
     (certificate, key): (&str, &str),
 ) -> Result<TlsConnector, TrustError> {
-    let key = PKey::private_key_from_pem(key.as_bytes()).and_then(|key| key.private_key_to_pem_pkcs8());
+    // A key with a pass phrase is refused, and nobody is asked for it on a terminal.
+    let key = PKey::private_key_from_pem_callback(key.as_bytes(), |_| Ok(0));
+    let key = key.and_then(|key| key.private_key_to_pem_pkcs8());
     let key = key.map_err(|_| TrustError::NoIdentity)?;
     let identity = Identity::from_pkcs8(certificate.as_bytes(), &key).map_err(|_| TrustError::NoIdentity)?;
     Ok(builder(verify, pem)?.identity(identity).build()?)

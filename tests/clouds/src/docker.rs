@@ -39,8 +39,25 @@ impl Engine {
     /// When it does not start, with its log.
     pub async fn start() -> Self {
         let mut engine = Self::bare(&["unshare", "--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "-"], &[]);
-        engine.import(IMAGE, &archive());
+        let root = engine.directory.path().join("root.tar");
+        fs::write(&root, archive()).unwrap();
+        engine.import(&root);
         engine.proxy = Some(Proxy::start(engine.socket()).await.unwrap());
+        engine
+    }
+
+    /// Starts an engine in the network namespace of the caller, which must have no other: all call their bridge alike. Its
+    /// image has the root of this archive, and its API is served at this port of 127.0.0.1, too.
+    ///
+    /// # Panics
+    /// When it does not start, with its log.
+    #[must_use]
+    pub fn of(root: &Path, port: u16) -> Self {
+        let address = format!("tcp://127.0.0.1:{port}");
+        let pool = "base=100.127.128.0/17,size=24";
+        let options = ["-H", &address, "--tls=false", "--bip=100.127.0.1/24", "--default-address-pool", pool];
+        let engine = Self::bare(&[], &options);
+        engine.import(root);
         engine
     }
 
@@ -84,14 +101,9 @@ impl Engine {
         self.proxy.as_ref().unwrap()
     }
 
-    /// Makes an image of an archive of its root.
-    ///
-    /// # Panics
-    /// When the engine refuses it.
-    pub fn import(&self, name: &str, archive: &[u8]) {
-        let path = self.directory.path().join("image.tar");
-        fs::write(&path, archive).unwrap();
-        let done = self.docker(&["import", path.to_str().unwrap(), name]);
+    /// Makes the image of an archive of its root.
+    fn import(&self, root: &Path) {
+        let done = self.docker(&["import", root.to_str().unwrap(), IMAGE]);
         assert!(done.status.success(), "{done:?}");
     }
 
