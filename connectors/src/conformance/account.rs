@@ -29,7 +29,7 @@ pub async fn goes_on_when_the_cloud_throttles(subject: &Subject) {
     subject.share("asked-too-often").await;
     if !backstage.throttle(3) {
         left_out("it never turns requests away");
-        return;
+        return subject.clear("asked-too-often").await;
     }
     let retrying = subject.behind(|| Arc::new(super::LoseReplies::new(0)))();
     let intent = subject.intent("asked-too-often", 0);

@@ -23,7 +23,7 @@ impl OpenNebula {
         let mut capacity = Template::default();
         let megabytes = resize.memory.map(|bytes| (bytes as f64 / 1e6).ceil());
         map::capacity(&mut capacity, resize.cpu_count, megabytes)?;
-        let (id, found) = self.existing(vm).await?;
+        let (id, found) = self.at_rest(vm).await?;
         let disks = self.new_disks(&found, resize).await?;
         let addition = match &resize.public_address {
             Some(PublicAddress::Add { network, pool }) if map::added_nics(&found).is_empty() => {
@@ -50,11 +50,6 @@ impl OpenNebula {
             }
         }
         self.settled(id).await.map(drop)
-    }
-
-    /// Waits until the machine takes a request.
-    async fn settled(&self, id: i32) -> Result<Element, ConnectorError> {
-        self.until_machine(id, |state| !state.is_busy()).await
     }
 
     /// Changes cores and memory, for which the machine is off for a moment. A machine that is off already was so by an

@@ -92,6 +92,18 @@ impl OpenNebula {
         Ok((found.number("ID").ok_or_else(missing)?, found))
     }
 
+    /// The machine of a mark once it takes requests, which it does not while it goes from one state to another.
+    async fn at_rest(&self, vm: &VmMark) -> Result<(i32, Element), ConnectorError> {
+        let (id, found) = self.existing(vm).await?;
+        let found = if State::of(&found).is_on_its_way() { self.settled(id).await? } else { found };
+        Ok((id, found))
+    }
+
+    /// Waits until a machine takes requests.
+    async fn settled(&self, id: i32) -> Result<Element, ConnectorError> {
+        self.until_machine(id, |state| !state.is_on_its_way()).await
+    }
+
     /// The machines that carry this mark, the oldest first: more than one only where an earlier daemon died with a request
     /// under way.
     async fn marked(&self, vm: &VmMark) -> Result<Vec<Element>, ConnectorError> {
@@ -244,12 +256,7 @@ impl Connector for OpenNebula {
     }
 
     async fn power(&self, vm: &VmMark, operation: PowerOperation) -> Result<(), ConnectorError> {
-        let (id, mut found) = self.existing(vm).await?;
-        let is_on_its_way = |state: State| state.is_busy() || state.power() == crate::PowerState::Pending;
-        // A machine takes no action while it goes from one state to another.
-        if is_on_its_way(State::of(&found)) {
-            found = self.until_machine(id, |state| !is_on_its_way(state)).await?;
-        }
+        let (id, found) = self.at_rest(vm).await?;
         let state = State::of(&found);
         match operation {
             PowerOperation::Stop if state.is_stopped() || state.is_stopping() => Ok(()),

@@ -34,7 +34,7 @@ impl OpenNebula {
             }
         };
         self.until_usable(made).await?;
-        self.until_machine(id, |state: State| !state.is_busy()).await?;
+        self.settled(id).await?;
         Ok(map::image_url(made, &self.account.endpoint.server))
     }
 

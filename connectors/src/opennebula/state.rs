@@ -60,6 +60,11 @@ impl State {
         self.state == Self::ACTIVE && !self.is_running() && power(self.state, self.lcm) != PowerState::Failed
     }
 
+    /// It goes from one state to another, and takes no request meanwhile.
+    pub fn is_on_its_way(self) -> bool {
+        self.is_busy() || self.power() == PowerState::Pending
+    }
+
     pub fn has_failed(self) -> bool {
         self.power() == PowerState::Failed
     }
