@@ -348,23 +348,26 @@ fn fault(refusal: &Refusal<'_>) -> Fault {
     Fault { class: text.as_deref().and_then(class_of), text }
 }
 
+/// What the engine's texts are about, where its statuses do not tell.
+const TEXTS: [(ErrorClass, &[&str]); 5] = [
+    (ErrorClass::Throttled, &["toomanyrequests", "rate limit"]),
+    (ErrorClass::NotFound, &["no such image", "manifest unknown", "manifest for", "repository does not exist"]),
+    (
+        ErrorClass::Conflict,
+        &[
+            "port is already allocated",
+            "address already in use",
+            "already in progress",
+            "is already in use",
+            "has active endpoints",
+            "volume is in use",
+        ],
+    ),
+    (ErrorClass::Capacity, &["no space left", "non-overlapping ipv4 address pool", "could not select device driver"]),
+    (ErrorClass::Invalid, &["invalid reference format", "invalid mount config", "executable file not found"]),
+];
+
 fn class_of(text: &str) -> Option<ErrorClass> {
     let text = text.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["toomanyrequests", "rate limit"]) {
-        Some(ErrorClass::Throttled)
-    } else if says(&["no such image", "manifest unknown", "manifest for", "repository does not exist"]) {
-        Some(ErrorClass::NotFound)
-    } else if says(&["port is already allocated", "address already in use", "already in progress", "is already in use"])
-    {
-        Some(ErrorClass::Conflict)
-    } else if says(&["has active endpoints", "volume is in use"]) {
-        Some(ErrorClass::Conflict)
-    } else if says(&["no space left", "non-overlapping ipv4 address pool", "could not select device driver"]) {
-        Some(ErrorClass::Capacity)
-    } else if says(&["invalid reference format", "invalid mount config", "executable file not found"]) {
-        Some(ErrorClass::Invalid)
-    } else {
-        None
-    }
+    TEXTS.into_iter().find(|(_, words)| words.iter().any(|word| text.contains(word))).map(|(class, _)| class)
 }

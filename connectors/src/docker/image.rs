@@ -28,7 +28,7 @@ impl Reference {
         // A colon before the last slash is that of a registry's port.
         let path = rest.rfind('/').map_or(0, |slash| slash + 1);
         let (name, tag) = match rest[path..].split_once(':') {
-            Some((_, tag)) if tag.is_empty() => return None,
+            Some((_, "")) => return None,
             Some((last, tag)) => (&rest[..path + last.len()], tag),
             None => (rest, "latest"),
         };

@@ -123,7 +123,7 @@ fn has_rules_of(group: &Element, template: &str) -> bool {
             rule.children.iter().all(has) && line.matches(" = \"").count() == rule.children.len()
         })
     };
-    rules.len() == lines.len() && rules.iter().all(|rule| is_written(rule))
+    rules.len() == lines.len() && rules.iter().all(is_written)
 }
 
 /// Whether a group cannot be deleted for the machines that use it.

@@ -1,6 +1,6 @@
 //! Images of disks. Their names end with our id, which finds them again: an image has no place for a mark at its creation.
 
-use super::{OpenNebula, map, state::State, wait};
+use super::{OpenNebula, map, wait};
 use crate::{ConnectorError, ErrorClass, ImageIntent, VmMark};
 
 /// States of images (docs.opennebula.io, "Images"): READY, USED, LOCKED, ERROR, CLONE, DELETE, USED_PERS.

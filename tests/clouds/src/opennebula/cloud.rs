@@ -554,7 +554,7 @@ impl Cloud {
 
     fn user_xml(&self) -> String {
         let used = self.vms.values().filter(|vm| vm.state != DONE).count();
-        let limit = self.most_vms.map_or(-2, |most| i64::from(most));
+        let limit = self.most_vms.map_or(-2, i64::from);
         format!(
             "<USER><ID>2</ID><GID>1</GID><NAME>joe</NAME><VM_QUOTA><VM><CPU>100</CPU><CPU_USED>{used}</CPU_USED><MEMORY>\
              102400</MEMORY><MEMORY_USED>{used}</MEMORY_USED><VMS>{limit}</VMS><VMS_USED>{used}</VMS_USED></VM></VM_QUOTA>\
