@@ -85,7 +85,7 @@ async fn names_follow_the_addresses_of_their_machine() {
     };
     let until = async |daemon: &Daemon, expected: &[&str]| {
         daemon
-            .until(&format!("{expected:?}"), async |daemon| vm(daemon).await.len() > 0 && records(daemon) == expected)
+            .until(&format!("{expected:?}"), async |daemon| !vm(daemon).await.is_empty() && records(daemon) == expected)
             .await;
         daemon.until_idle().await;
     };

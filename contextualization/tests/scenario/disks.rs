@@ -260,7 +260,7 @@ fn private_machines_reach_out() {
         assert_eq!(lab.shell(&gate, "/usr/local/sbin/im-nat"), (true, "changed\nchanged\n".to_owned()));
         assert!(lab.shell(&inner, &call).0);
         // Without nftables it is iptables' turn (one that only keeps its rules in a file), without both there is a reason.
-        lab.shell(&gate, "chmod a-x $(command -v nft)");
+        lab.shell(&gate, "chmod a-x $(command -v nft); rm -f $(command -v iptables)");
         let (done, said) = lab.shell(&gate, "/usr/local/sbin/im-nat");
         assert!(!done && said.contains("neither nftables nor iptables"), "{said}");
         lab.shell(&gate, &format!("echo '{IPTABLES}' > /usr/sbin/iptables; chmod 755 /usr/sbin/iptables"));
