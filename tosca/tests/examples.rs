@@ -42,7 +42,9 @@ fn deploys(report: &Report) -> Vec<(String, Json)> {
 
 #[test]
 fn every_example_is_translated() {
-    let cases: [(&str, &[(&str, u32)], &[&str]); 5] = [
+    // Name, systems with the numbers of their machines, and what stands in the document.
+    type Example = (&'static str, &'static [(&'static str, u32)], &'static [&'static str]);
+    let cases: [Example; 5] = [
         ("one-machine.yaml", &[("server", 1)], &["8080/tcp-8080/tcp", "web_server_conf", "\"web_text\": \"Hello\""]),
         ("front-and-workers.yaml", &[("front", 1), ("worker", 2)], &["8080/tcp-8080/tcp", "groups['worker']"]),
         ("two-tiers.yaml", &[("data_server", 1), ("application_server", 1)], &["data of catalogue", ":8000/"]),
