@@ -19,10 +19,10 @@ const CLOUDS: [&CloudType; 8] = [
     &docker::CLOUD,
     &dummy::CLOUD,
     &ec2::CLOUD,
+    &openstack::EGI,
     &local::CLOUD,
     &opennebula::CLOUD,
     &openstack::CLOUD,
-    &openstack::EGI,
 ];
 
 /// Types of the contract that this version does not serve.

@@ -238,7 +238,7 @@ fn earlier_form(from: &Path, to: &Path) {
             "CREATE TABLE inf_list (id VARCHAR(255) PRIMARY KEY, deleted INTEGER, date TIMESTAMP, data BLOB);
              INSERT INTO main.inf_list SELECT id, deleted, '2019-05-06 07:08:09',
                  CAST(replace(data, 'creation_date', 'was_made') AS BLOB) FROM kept.inf_list;
-             UPDATE inf_list SET data = CAST(replace(data, 'Dummy', 'OpenStack') AS BLOB)
+             UPDATE inf_list SET data = CAST(replace(data, 'Dummy', 'vSphere') AS BLOB)
                  WHERE CAST(data AS TEXT) LIKE '%stopped%';",
         )
         .unwrap();
@@ -252,7 +252,7 @@ async fn infrastructures_of_versions_before_1_15_are_imported() {
     earlier_form(&kept, &earlier);
     let imported = said(&mut imd(&ours, &["import-db", earlier.to_str().unwrap()])).await;
     assert!(imported.stdout.starts_with("4 infrastructures imported, 1 of them deleted ones\n2 remarks:\n"));
-    for remark in ["not serve (OpenStack)", "in OpenStack (dummy) besides machines stays there"] {
+    for remark in ["not serve (vSphere)", "in vSphere (dummy) besides machines stays there"] {
         assert!(imported.stdout.contains(remark), "{imported:?}");
     }
     ours.start().await;

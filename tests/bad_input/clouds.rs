@@ -11,7 +11,11 @@ const IM: &str = "type = InfrastructureManager; username = user; password = pass
 /// Cloud items, a change of the document, and what the message must say.
 const CLOUDS: &[(&str, &str, &[&str])] = &[
     ("", "", &["No cloud provider"]),
-    ("\\nid = x; type = Foo", "", &["Cloud provider not supported: Foo", "DeployedNode, Dummy, Local"]),
+    (
+        "\\nid = x; type = Foo",
+        "",
+        &["Cloud provider not supported: Foo", "DeployedNode, Docker, Dummy, EC2, EGI, Local, OpenNebula, OpenStack"],
+    ),
     (
         "\\nid = x; type = OpenStack; host = https://a.example",
         "",

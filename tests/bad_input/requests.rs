@@ -25,7 +25,7 @@ async fn bodies_that_are_no_text_or_too_large_are_refused() {
         for kind in ["application/xml", "application/x-www-form-urlencoded", "nonsense"] {
             bystander.refuses(typed(kind), 415, &["Unsupported Media Type", kind]).await;
         }
-        bystander.refuses(typed("text/yaml"), 400, &["TOSCA is not available in this version, send RADL."]).await;
+        bystander.refuses(typed("text/yaml"), 400, &["Error parsing TOSCA template", "must be of type \"map\""]).await;
     }
 
     // The character set is that which is declared, and the limit that of the text.
