@@ -13,6 +13,7 @@ mod sandbox;
 mod stop;
 #[path = "../support/process.rs"]
 mod support;
+mod tosca;
 mod tunnels;
 
 use std::path::Path;

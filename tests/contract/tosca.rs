@@ -229,7 +229,7 @@ async fn files_that_are_not_part_of_the_service_are_refused_with_a_reason() {
     let refused = server.send(Method::POST, "/infrastructures", "text/yaml", text).await;
     assert_eq!(refused.status, 400);
     let why = "Failed to reach server \"https://raw.githubusercontent.com/somebody/else/main/custom_types.yaml\". Reason is: \
-               this service fetches no files";
+               documents may not import from raw.githubusercontent.com";
     assert!(refused.text.contains(why), "{}", refused.text);
 }
 
