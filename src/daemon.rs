@@ -128,14 +128,16 @@ pub async fn run(config: Config, new_database: bool, pages: FilePages) -> Result
         return Err(StartError::NothingToServe);
     }
     let registry = prometheus::Registry::new();
-    let (engine, authenticator) = open(&config, new_database, &registry, Arc::new(SystemTime::now)).await?;
+    let fetcher = fetcher(&config);
+    let (engine, authenticator) =
+        open(&config, new_database, &registry, Arc::new(SystemTime::now), fetcher.clone()).await?;
     let stop = CancellationToken::new();
     let serve_rest = async {
         let Some(listener) = rest else { return Ok(()) };
         tracing::info!(address = %listener.local_addr()?, encrypted = listener.is_encrypted(), "serving the REST API");
         let (engine, authenticator, registry) = (engine.clone(), authenticator.clone(), registry.clone());
         let state = RestState { engine, authenticator, registry, settings: rest_settings(&config) };
-        let sites = sites(state, catalogue(&config, fetcher(&config))?)?;
+        let sites = sites(state, catalogue(&config, fetcher.clone())?)?;
         http::serve(sites, listener, server_settings(&config), stop.cancelled()).await.map_err(StartError::from)
     };
     let serve_xmlrpc = async {
@@ -218,7 +220,8 @@ async fn listen(endpoint: Endpoint<'_>) -> Result<Option<Listener>, StartError> 
     Ok(Some(listener))
 }
 
-/// The engine and who may use it, as the configuration says. `now` is the clock of the host.
+/// The engine and who may use it, as the configuration says. `now` is the clock of the host, `fetcher` what brings files that
+/// documents name.
 ///
 /// # Errors
 /// Key, database, clouds.
@@ -227,6 +230,7 @@ pub async fn open(
     new_database: bool,
     metrics: &prometheus::Registry,
     now: Now,
+    fetcher: Arc<Fetcher>,
 ) -> Result<(Engine, Arc<Authenticator>), StartError> {
     let key = config.data_key.as_ref().map(config::Secret::expose);
     let keyring = Keyring::load(&config.data_key_file, key)?;
@@ -250,6 +254,7 @@ pub async fn open(
     let authenticator = Arc::new(Authenticator::new(config, identity_key.clone(), now.clone()));
     let ssh = SshLimits::new(config.ctxt_max_ssh, SSH_RATE);
     let mut settings = engine_settings(config);
+    settings.tosca = tosca_settings(config, fetcher);
     settings.tunnels = tunnel_settings(config)?;
     let engine = Engine::open(settings, store, registry, ssh, identity_key, now, cluster).await?;
     if let Some(listener) = listener {
@@ -258,7 +263,8 @@ pub async fn open(
     Ok((engine, authenticator))
 }
 
-/// What fetches files that documents name, as the configuration allows.
+/// What fetches the files that documents name and `/oai` publishes, as the configuration allows: one for both, with what it
+/// remembers.
 #[must_use]
 pub fn fetcher(config: &Config) -> Arc<Fetcher> {
     let repository = config.oaipmh_repo_base_identifier_url.as_deref();
@@ -400,14 +406,13 @@ fn engine_settings(config: &Config) -> EngineSettings {
         tunnels: None,
         body_memory: usize::try_from(config.max_body_memory).unwrap_or(usize::MAX),
         ssh_key_type: key_type(config),
-        tosca: tosca_settings(config),
+        tosca: ToscaSettings::default(),
         contextualization: Arc::new(contextualization_settings(config)),
     }
 }
 
 /// What documents of TOSCA may name.
-fn tosca_settings(config: &Config) -> ToscaSettings {
-    let fetcher = fetcher(config);
+fn tosca_settings(config: &Config, fetcher: Arc<Fetcher>) -> ToscaSettings {
     ToscaSettings {
         files: Files::new(move || Box::new(Gathering::new(fetcher.clone()))),
         template_repository: config.oaipmh_repo_base_identifier_url.clone(),

@@ -150,7 +150,9 @@ impl Server {
         let stopped = stop.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let task = runtime.spawn(async move {
-            let (engine, authenticator) = daemon::open(&config, false, &registry, clock).await.unwrap();
+            let fetcher = daemon::fetcher(&config);
+            let (engine, authenticator) =
+                daemon::open(&config, false, &registry, clock, fetcher.clone()).await.unwrap();
             let (rest_state, xmlrpc_state) = (
                 RestState {
                     engine: engine.clone(),
@@ -160,7 +162,7 @@ impl Server {
                 },
                 XmlRpcState { engine, authenticator, registry, settings: apis.xmlrpc },
             );
-            let catalogue = daemon::catalogue(&config, daemon::fetcher(&config)).unwrap();
+            let catalogue = daemon::catalogue(&config, fetcher).unwrap();
             let mut sites = sites(rest_state, catalogue).unwrap();
             if let Some(mount) = apis.beside {
                 mount(&mut sites).unwrap();

@@ -16,7 +16,8 @@ pub async fn changes_sizes(subject: &Subject) {
     let ids = subject.launch("sizes", 1).await;
     subject.reach(&ids, PowerState::Running).await;
     let vm = subject.mark("sizes", 0, &ids[0]);
-    for (cores, memory) in [(2.0, 512_000_000), (2.0, 512_000_000), (1.0, 256_000_000)] {
+    let [first, second] = subject.sizes;
+    for (cores, memory) in [first, first, second] {
         let resize = Resize { cpu_count: Some(cores), memory: Some(memory), ..Resize::default() };
         must("change sizes", subject.connector.resize(&vm, &resize).await);
         let seen = subject.reach(&ids, PowerState::Running).await;

@@ -24,6 +24,8 @@ pub struct Subject {
     pub networks: Vec<Network>,
     /// Where the machines are made.
     pub location: Location,
+    /// Cores and bytes of memory that a machine can change to, one after the other.
+    pub sizes: [(f64, u64); 2],
     /// How many machines the largest launch makes: 50 where that is cheap.
     pub largest: u32,
     /// The longest that a machine may take to reach a state.
@@ -51,6 +53,7 @@ impl Subject {
             system,
             networks,
             location: Location::default(),
+            sizes: [(2.0, 512_000_000), (1.0, 256_000_000)],
             largest: 5,
             patience: Duration::from_secs(60),
             page: None,

@@ -22,6 +22,6 @@ pub use capabilities::{Capabilities, FirstLogin, GuestKind, Guests, LoginPart};
 pub use change::{DiskSource, NewDisk, PowerOperation, PublicAddress, Resize};
 pub use connector::Connector;
 pub use intent::{Candidate, GuestOs, ImageIntent, InfrastructureIntent, SharedResources, VmIntent};
-pub use listing::{CloudImage, Quota};
+pub use listing::{CloudImage, Quota, is_named};
 pub use mark::{Found, ImageUid, InfrastructureMark, Location, ProviderId, VmMark, VmUid};
 pub use observation::{Address, MappedPort, Observation, PowerState};

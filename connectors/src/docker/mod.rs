@@ -11,7 +11,7 @@ use crate::{
     Candidate, Capabilities, CloudAccount, CloudImage, CloudType, Connector, ConnectorError, ErrorClass, FirstLogin,
     Found, GuestKind, Guests, ImageIntent, InfrastructureIntent, InfrastructureMark, Location, Observation,
     PowerOperation, ProviderId, Quota, Resize, SharedResources, VmIntent, VmMark, VmUid, candidate::IMAGE_URL,
-    http::Client, settings::DockerSettings,
+    contract::is_named, http::Client, settings::DockerSettings,
 };
 use async_trait::async_trait;
 use client::{Api, Container, Network};
@@ -372,14 +372,9 @@ impl Connector for Docker {
     }
 
     async fn images(&self, filters: &BTreeMap<String, String>) -> Result<Vec<CloudImage>, ConnectorError> {
-        let wanted: Vec<_> = ["distribution", "version"].iter().filter_map(|key| filters.get(*key)).collect();
-        let fits = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            wanted.iter().all(|part| name.contains(&part.to_ascii_lowercase()))
-        };
         let names = self.api.images(None).await?.into_iter().flat_map(|image| image.repo_tags.unwrap_or_default());
         // Images whose name was taken by another one are called <none>.
-        let names = names.filter(|name| !name.starts_with('<') && fits(name));
+        let names = names.filter(|name| !name.starts_with('<') && is_named(name, filters));
         Ok(names.map(|name| CloudImage { uri: image::url(&name), name }).collect())
     }
 

@@ -6,7 +6,7 @@ use super::{
     replies::{Image, Images, MadeImage, Snapshot, Snapshots, tag},
     request::Call,
 };
-use crate::{CloudImage, ConnectorError, ErrorClass, ImageIntent, VmMark};
+use crate::{CloudImage, ConnectorError, ErrorClass, ImageIntent, VmMark, contract::is_named};
 use std::collections::BTreeMap;
 
 /// Owners whose images anybody may start.
@@ -172,11 +172,7 @@ impl Ec2 {
         };
         let mut images = self.api.list::<Images>(region, call).await?;
         images.sort_by(|one, other| (&other.creation_date, &one.image_id).cmp(&(&one.creation_date, &other.image_id)));
-        let contains =
-            |text: &str, part: Option<&str>| part.is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()));
-        let listed = images
-            .into_iter()
-            .filter(|image| contains(&image.name, wish("distribution")) && contains(&image.name, wish("version")));
+        let listed = images.into_iter().filter(|image| is_named(&image.name, filters));
         let listed = listed.map(|image| CloudImage {
             uri: map::image_url(region, &image.image_id),
             name: format!("{region}/{}", image.name),

@@ -10,6 +10,7 @@ use crate::{
     Address, CloudAccount, CloudImage, ConnectorError, DiskSource, ErrorClass, Guest, GuestOs, NewDisk, Observation,
     PrivateNetworks, ProviderId, Quota, VmIntent, VmUid,
     candidate::{self, IMAGE_URL},
+    contract::is_named,
     settings::OpenNebulaSettings,
 };
 use openssl::base64::encode_block;
@@ -417,15 +418,13 @@ pub(super) fn observation(vm: &Element, private: &PrivateNetworks) -> Option<Obs
 
 /// Images of systems that can be used now (READY, USED, USED_PERS), by the filters of the caller.
 pub(super) fn images(images: &[Element], server: &str, filters: &BTreeMap<String, String>) -> Vec<CloudImage> {
-    let words: Vec<_> = ["distribution", "version"].iter().filter_map(|key| filters.get(*key)).collect();
     let is_system = |image: &&Element| {
         image.number("TYPE").unwrap_or(0) == 0 && matches!(image.number("STATE").unwrap_or(-1), 1 | 2 | 8)
     };
     let found = images.iter().filter(is_system).filter_map(|image| {
         let name = image.text("NAME")?;
-        let lower = name.to_lowercase();
-        let fits = words.iter().all(|word| lower.contains(&word.to_lowercase()));
-        fits.then(|| Some(CloudImage { uri: image_url(image.number("ID")?, server), name: name.to_owned() }))?
+        let uri = image_url(image.number("ID")?, server);
+        is_named(name, filters).then(|| CloudImage { uri, name: name.to_owned() })
     });
     found.collect()
 }

@@ -48,7 +48,8 @@ impl Subject {
         );
         let config = config::read(&[(files.path().join("im.cfg"), text)], &[]).into_config().unwrap();
         let clock = Arc::new(SystemTime::now);
-        let (engine, authenticator) = daemon::open(&config, false, &prometheus::Registry::new(), clock).await.unwrap();
+        let (engine, authenticator) =
+            daemon::open(&config, false, &prometheus::Registry::new(), clock, daemon::fetcher(&config)).await.unwrap();
         Self { engine, authenticator, _files: files }
     }
 

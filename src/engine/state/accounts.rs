@@ -1,5 +1,5 @@
-//! The accounts of clouds, and of what makes records of names, that a request shows, and which of them is asked about a machine: the one that made it. Another
-//! account of the same cloud does not see the machine, and would take it for gone.
+//! The accounts of clouds, and of what makes records of names, that a request shows, and which of them is asked about a
+//! machine: the one that made it. Another account of the same cloud does not see the machine, and would take it for gone.
 
 use crate::{
     auth::{AuthError, Caller, Credentials, Identity, Item},
