@@ -83,6 +83,10 @@ async fn conforms(name: &str, case: Case) {
         location: Location { region: Some(REGION.to_owned()), ..Location::default() },
         page: paged.then_some(PAGE),
         expired: Some(connect(&moto, EXPIRED)),
+        successor: Some(connect(&moto, "AKIATEST")),
+        unknown_image: Some(format!("aws://{REGION}/ami-00000000")),
+        // Those of t3.small and t3.micro.
+        sizes: [(2.0, 2_048_000_000), (2.0, 1_024_000_000)],
         backstage: Some(backstage),
         ..Subject::new(connector, system, document.networks)
     };
@@ -91,31 +95,5 @@ async fn conforms(name: &str, case: Case) {
 }
 
 mod conformance {
-    connectors::conformance! { super::conforms =>
-        launches_one_machine
-        launches_five_machines
-        launches_fifty_machines
-        creates_one_machine_per_uid
-        hands_over_user_data
-        makes_one_machine_when_replies_are_lost
-        waits_when_throttled
-        finds_by_mark_and_keeps_infrastructures_apart
-        finds_more_than_a_page
-        observes_what_exists
-        changes_power
-        adds_disks_as_asked_or_refuses
-        adds_and_takes_a_public_address
-        makes_and_deletes_images
-        lists_images_that_can_be_used
-        tells_limits
-        makes_another_of_a_document_that_comes_again
-        deletes_what_is_there_and_what_is_not
-        leaves_machines_of_others_alone
-        leaves_volumes_of_users_alone
-        says_that_credentials_expired
-        refuses_what_it_does_not_offer
-        cleans_up_what_it_refused
-        goes_on_after_any_failed_request
-        leaves_nothing_when_given_up_at_any_request
-    }
+    connectors::conformance!(super::conforms);
 }
