@@ -25,6 +25,9 @@ async fn stopped_and_started_again() {
     .await;
 }
 
+/// What a commit of changes has in it, and nothing else that the daemon sends: a new connection says READ COMMITTED, too.
+const COMMIT: &[u8] = b"COMMIT;";
+
 /// The daemon finds out whether a change whose answer was lost took place, and goes on from there.
 #[tokio::test]
 async fn cut_in_the_middle_of_a_commit() {
@@ -38,9 +41,7 @@ async fn cut_in_the_middle_of_a_commit() {
     let is_ready = async |daemon: &Daemon| daemon.get("/readyz").await.status == StatusCode::OK;
 
     let mut machines = 4;
-    for (number, (cut, done)) in
-        [(Cut::Before(b"COMMIT"), false), (Cut::After(b"COMMIT"), true)].into_iter().enumerate()
-    {
+    for (number, (cut, done)) in [(Cut::Before(COMMIT), false), (Cut::After(COMMIT), true)].into_iter().enumerate() {
         proxy.cut_and_close(cut);
         let answer =
             daemon.ask(Method::DELETE, format!("{kept}/vms/{number}?async=true"), String::new()).await.unwrap();
@@ -65,7 +66,7 @@ async fn cut_in_the_middle_of_a_commit() {
     daemon.until_idle().await;
 
     // Of an infrastructure whose creation was refused nothing stays, also if it was stored.
-    proxy.cut_and_close(Cut::After(b"COMMIT"));
+    proxy.cut_and_close(Cut::After(COMMIT));
     let answer = daemon.ask(Method::POST, "/infrastructures?async=true", document(3)).await.unwrap();
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
     assert_eq!(server.sql("SELECT COUNT(*) FROM im.infrastructures WHERE NOT deleted").trim(), "2");

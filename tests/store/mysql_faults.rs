@@ -18,7 +18,7 @@ use std::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_without_an_answer_is_whole_or_not_at_all() {
     let server = MariaDb::start();
-    lost::answers(server.port, |port| server.url_at(port), b"COMMIT", b"COMMIT").await;
+    lost::answers(server.port, |port| server.url_at(port), b"COMMIT;", b"COMMIT;").await;
 }
 
 /// A daemon that stands still between locking a row and writing it keeps nobody out for long, and cannot write afterwards.
@@ -30,7 +30,7 @@ async fn who_stands_still_in_a_transaction_is_put_out_of_it() {
     leases(&sleeper).register(&member("sleeper"), Duration::from_secs(3), None).await.unwrap();
     leases(&other).register(&member("other"), LONG, None).await.unwrap();
     sleeper.create(row("a", 1), under("sleeper", 1, "one")).await.unwrap();
-    proxy.cut(Cut::Stall(b"COMMIT"));
+    proxy.cut(Cut::Stall(b"COMMIT;"));
     let commit = tokio::spawn(async move { sleeper.commit("a", 1, under("sleeper", 1, "late")).await });
     while proxy.cuts() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
