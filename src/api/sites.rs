@@ -24,7 +24,8 @@ pub enum SitesError {
 /// Options or routes that cannot be used.
 pub fn sites(rest: RestState, catalogue: Option<Catalogue>) -> Result<Sites, SitesError> {
     let mut sites = Sites::new(&rest.registry)?;
+    let memory = rest.engine.bodies().clone();
     sites.mount("/", Arc::new(Rest::new(rest)?))?;
-    sites.mount("/oai", Arc::new(Oai::new(catalogue)))?;
+    sites.mount("/oai", Arc::new(Oai::new(catalogue, memory)))?;
     Ok(sites)
 }

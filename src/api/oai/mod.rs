@@ -19,12 +19,14 @@ mod tests;
 mod xml;
 
 use super::{
-    http::{Response, Route, Site, SiteRequest},
+    http::{
+        Response, Route, Site, SiteRequest,
+        body::{self, Intake},
+    },
     rest::{self, Failure},
 };
-use crate::templates::Repository;
+use crate::{bounds::Budget, charset::utf8_or_latin1, templates::Repository};
 use answer::{Identity, answer};
-use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
 use warp::{
     Reply,
@@ -51,13 +53,15 @@ pub struct Catalogue {
 /// The site.
 pub struct Oai {
     catalogue: Option<Catalogue>,
+    /// The memory for the bodies of all requests.
+    memory: Arc<Budget>,
 }
 
 impl Oai {
     /// The site over a catalogue; without one it says so.
     #[must_use]
-    pub const fn new(catalogue: Option<Catalogue>) -> Self {
-        Self { catalogue }
+    pub const fn new(catalogue: Option<Catalogue>, memory: Arc<Budget>) -> Self {
+        Self { catalogue, memory }
     }
 }
 
@@ -93,23 +97,15 @@ async fn get(request: SiteRequest<Oai>) -> Result<Response, Failure> {
 
 /// Arguments come in the body, and may come in the query as well.
 async fn post(mut request: SiteRequest<Oai>) -> Result<Response, Failure> {
-    let refuse = |status, text: &str| Failure::Request(status, text.to_owned());
-    let mut body = Vec::new();
-    if let Some(mut chunks) = request.body.take() {
-        let read = async {
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map_err(|_| refuse(StatusCode::BAD_REQUEST, "The request body cannot be read."))?;
-                if body.len() + chunk.len() > LONGEST_BODY {
-                    return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "The request body is larger than 16384 bytes."));
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(())
-        };
-        let late = |_| refuse(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive within 10 s.");
-        tokio::time::timeout(BODY_TIME, read).await.map_err(late)??;
-    }
-    let arguments = format!("{}&{}", request.query, String::from_utf8_lossy(&body));
+    let body = match &mut request.body {
+        Some(chunks) => {
+            let (memory, address) = (&request.site.memory, request.address);
+            let intake = Intake { limit: LONGEST_BODY, time: BODY_TIME, memory, address };
+            body::collect(&request.headers, chunks, &intake).await?.0
+        }
+        None => Default::default(),
+    };
+    let arguments = format!("{}&{}", request.query, utf8_or_latin1(&body));
     respond(&request, &arguments).await
 }
 

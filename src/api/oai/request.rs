@@ -1,8 +1,8 @@
 //! What a request asks for, and what is wrong with it: pure. Rules of the protocol, and the order in which they are looked at
 //! (docs/spec/api.md 6.6).
 
+use crate::api::http::router::percent_decoded;
 use chrono::NaiveDate;
-use std::borrow::Cow;
 
 /// An error of the protocol (section 3.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,9 +115,7 @@ pub(super) fn read(arguments: &str) -> Result<Query, Code> {
 }
 
 fn decoded(text: &str) -> String {
-    let spaced = text.replace('+', " ");
-    let decoded: Cow<'_, [u8]> = percent_encoding::percent_decode_str(&spaced).into();
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decoded(&text.replace('+', " "))
 }
 
 /// A day, `YYYY-MM-DD` exactly.
